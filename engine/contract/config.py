@@ -1,0 +1,217 @@
+"""The configuration of a run: YAML in, a frozen RunConfig out, every key typed, bounded and known."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from engine.contract.errors import InputError
+from engine.contract.typed import FieldError, build, number
+
+Strategy = Literal["fuse_between", "shared", "sft_only"]
+ATTENTION = ("q_proj", "v_proj", "o_proj")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The base model: an embedded name, a local folder or a Hugging Face id."""
+
+    name: str = "smollm2-135m-instruct"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_length: int = number(1024, 16)  # tokens of a training row; a longer one is cut, and reported
+
+
+@dataclass(frozen=True, slots=True)
+class CurriculumConfig:
+    """Where the topics are, and how many pairs are held out when no pair says so itself."""
+
+    path: str
+    heldout_share: float = number(0.25, 0.0, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class SftConfig:
+    """The supervised phase of a topic."""
+
+    rank: int = number(8, 1, 1024)
+    alpha: float = number(16.0, 0.001)  # scale = alpha / rank
+    modules: tuple[str, ...] = ATTENTION
+    layers: int = number(0, 0)  # the last N layers; 0 is all of them
+    epochs: int = number(3, 1)
+    batch: int = number(4, 1)  # rows of a micro-batch
+    accumulation: int = number(1, 1)  # micro-batches of an optimizer step
+    learning_rate: float = number(3e-4, 0.0, 1000.0)
+    warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
+    clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
+    weight_decay: float = number(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DpoConfig:
+    """The preference phase of a topic."""
+
+    when: Literal["gated", "always", "never"] = "gated"
+    rank: int = number(1, 1, 1024)
+    alpha: float = number(1.0, 0.001)
+    modules: tuple[str, ...] = ("o_proj", "v_proj", "up_proj", "down_proj")
+    layers: int = number(0, 0)
+    steps: int = number(100, 1)
+    batch: int = number(2, 1)  # pairs of a micro-batch
+    accumulation: int = number(1, 1)
+    learning_rate: float = number(5e-7, 0.0, 1000.0)
+    warmup: float = number(0.1, 0.0, 1.0)
+    clip: float = number(1.0, 0.0)
+    weight_decay: float = number(0.0, 0.0, 1.0)
+    beta: float = number(0.1, 0.0001, 100.0)
+    give_up_after: int = number(3, 0)  # topics in a row that rolled DPO back before it is left out; 0 is never
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptersConfig:
+    """How the phases stand on one another, and how well a fuse has to survive rounding."""
+
+    strategy: Strategy = "fuse_between"
+    min_fuse_cosine: float = number(0.99, 0.0, 1.0)
+    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """The held-out questions are answered greedily, in batches."""
+
+    max_tokens: int = number(160, 1, 8192)
+    batch: int = number(32, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdsConfig:
+    """What a topic has to reach, and what counts as worse."""
+
+    accuracy: float = number(0.70, 0.0, 1.0)
+    voice: float = number(0.70, 0.0, 1.0)
+    dpo_trigger: float = number(0.75, 0.0, 1.0)
+    worse: float = number(0.10, 0.0, 1.0)  # a phase whose combined score falls by more than this is rolled back
+    unreachable: Literal["error", "warn"] = "error"  # what to do about a gate that the references themselves fail
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """The run as a whole."""
+
+    seed: int = number(0, 0, 2**32 - 1)
+    retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
+    checkpoint_every: int = number(20, 1)  # optimizer steps
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that a run was asked for. `curriculum.path` is absolute once loaded."""
+
+    curriculum: CurriculumConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    sft: SftConfig = field(default_factory=SftConfig)
+    dpo: DpoConfig = field(default_factory=DpoConfig)
+    adapters: AdaptersConfig = field(default_factory=AdaptersConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    thresholds: ThresholdsConfig = field(default_factory=ThresholdsConfig)
+    run: RunSettings = field(default_factory=RunSettings)
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
+    """Reads a configuration and applies `a.b=VALUE` overrides; raises InputError with file, line and field."""
+    data, lines = _read(path)
+    for text in overrides:
+        _override(data, text)
+    try:
+        config: RunConfig = build(RunConfig, data)
+    except FieldError as error:
+        raise InputError(_explain(path, lines, overrides, error)) from error
+    _modules(path, config)
+    folder = (path.parent / config.curriculum.path).expanduser().resolve()
+    config = dataclasses.replace(config, curriculum=dataclasses.replace(config.curriculum, path=str(folder)))
+    local = (path.parent / config.model.name).expanduser()
+    if config.model.name.startswith((".", "~", "/")):
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(local.resolve())))
+    return config
+
+
+def dump_config(config: RunConfig) -> str:
+    """The effective configuration as YAML, every default written out; load_config reads it back equal."""
+    text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise InputError(f"{path}: no such configuration file{hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the configuration cannot be read ({error})") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+        raise InputError(f"{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: found {type(data).__name__}, expected a mapping with at least curriculum.path")
+    lines: dict[str, int] = {}
+    _lines(path, node, "", lines)
+    return data, lines
+
+
+def _lines(path: Path, node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
+    """Notes the line of every key, and refuses a key that is written twice."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        name = f"{prefix}.{key.value}" if prefix else str(key.value)
+        line = key.start_mark.line + 1
+        if name in lines:
+            raise InputError(f"{path}:{line}: {name} is written twice (first on line {lines[name]})")
+        lines[name] = line
+        _lines(path, value, name, lines)
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text}: expected section.key=VALUE, for example dpo.rank=4")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set {text}: {section} is not a section")
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
+
+
+def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], error: FieldError) -> str:
+    where = error.field.split("[")[0]
+    for text in reversed(overrides):
+        if text.partition("=")[0].strip() == where:
+            return f"--set {text}: {error.problem}"
+    while where and where not in lines:
+        where = where.rpartition(".")[0]
+    return f"{path}:{lines[where]}: {error}" if where else f"{path}: {error}"
+
+
+def _modules(path: Path, config: RunConfig) -> None:
+    for name, phase in (("sft", config.sft), ("dpo", config.dpo)):
+        if not phase.modules or len(set(phase.modules)) != len(phase.modules):
+            raise InputError(f"{path}: {name}.modules: found {list(phase.modules)}, expected distinct module names")

@@ -1,0 +1,86 @@
+"""The append-only files of a run: whole lines in, whole lines out, and a torn last line is not yet a line."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.contract.events import Event, Record, decode, encode
+
+CHUNK = 1 << 20  # bytes read at a time
+
+
+class Tail:
+    """Reads the lines that were added to a file since the last look; `offset` is where the next whole line begins."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+
+    def read(self, limit: int = CHUNK) -> list[tuple[int, bytes]]:
+        """Whole lines from the offset on, each with its own offset; about `limit` bytes at most, empty at the end.
+
+        A file that does not exist yet has no lines. A file that became shorter (a repair cut its torn last line) is
+        read on from its new end.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                self.offset = min(self.offset, os.fstat(file.fileno()).st_size)
+                file.seek(self.offset)
+                data = file.read(limit)
+                while data and b"\n" not in data and (more := file.read(limit)):
+                    data += more
+        except FileNotFoundError:
+            return []
+        lines = []
+        while (end := data.find(b"\n")) >= 0:
+            lines.append((self.offset, data[:end]))
+            self.offset += end + 1
+            data = data[end + 1 :]
+        return lines
+
+
+class JournalWriter:
+    """Numbers events and appends each as one write. `durable` events are on the disk before append returns."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self.seq = repair(path)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def append(self, event: Event, *, durable: bool = False) -> Record:
+        """Raises OSError when the disk is full or gone; a line that was half written is taken back first."""
+        record = Record(self.seq + 1, self._clock(), event)
+        line = encode(record)
+        size = os.fstat(self._descriptor).st_size
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            os.ftruncate(self._descriptor, size)
+            raise OSError(28, "no space left for the journal", str(self.path))
+        if durable:
+            os.fsync(self._descriptor)
+        self.seq = record.seq
+        return record
+
+    def close(self) -> None:
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+
+
+def repair(path: Path) -> int:
+    """Cuts a torn last line off and returns the highest sequence number in the file, -1 where there is none."""
+    tail, last = Tail(path), -1
+    while lines := tail.read():
+        last = max([last, *(decode(line).seq for _, line in lines[-1:])])
+    if path.exists() and path.stat().st_size != tail.offset:
+        os.truncate(path, tail.offset)
+    return last
+
+
+def read_journal(path: Path) -> list[Record]:
+    """Every whole line of a journal, decoded."""
+    tail, records = Tail(path), []
+    while lines := tail.read():
+        records += [decode(line) for _, line in lines]
+    return records

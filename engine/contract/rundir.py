@@ -1,0 +1,146 @@
+"""The layout of logs/<run>/, who may write there, and whether its engine is alive."""
+
+import fcntl
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.contract.errors import InputError
+from engine.contract.names import run_name
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def commands(self) -> Path:
+        return self.path / "commands.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "training.log"
+
+    @property
+    def output(self) -> Path:
+        """What the engine process itself printed: libraries' words, and a crash's last ones."""
+        return self.path / "engine.out"
+
+    @property
+    def adapters(self) -> Path:
+        return self.path / "adapters"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "engine.lock"
+
+
+def create(logs: Path, name: str) -> RunDir:
+    """Makes a new run folder, readable by its owner only; raises InputError where that cannot be."""
+    path = logs / run_name(name)
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise InputError(f"{path}: a run of this name exists; choose another --run-id") from error
+    except OSError as error:
+        raise InputError(f"{path}: the run folder cannot be made ({error.strerror})") from error
+    return RunDir(path)
+
+
+def fresh_name(stem: str, logs: Path, now: float) -> str:
+    """A run name from the configuration's name and the time, not yet taken in logs."""
+    clean = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-") or "run"
+    base = f"{clean[:60]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
+    names = [base, *(f"{base}-{i}" for i in range(2, 1000))]
+    return next(name for name in names if not (logs / name).exists())
+
+
+def find(logs: Path, name: str | None) -> RunDir:
+    """The run of that name, or the newest; raises InputError where there is none."""
+    if name is None:
+        runs = list_runs(logs)
+        if not runs:
+            raise InputError(f"{logs}: no runs yet; start one with: mindprint-tui CONFIG")
+        return runs[0]
+    path = logs / run_name(name)
+    if not (path / "journal.jsonl").is_file():
+        known = ", ".join(run.name for run in list_runs(logs)[:5]) or "none"
+        raise InputError(f"{path}: no such run; runs here, newest first: {known}")
+    return RunDir(path)
+
+
+def list_runs(logs: Path) -> list[RunDir]:
+    """Runs in logs, newest first."""
+    found = [(file.parent.stat().st_ctime, _born(file), file.parent) for file in logs.glob("*/journal.jsonl")]
+    return [RunDir(path) for _, _, path in sorted(found, key=lambda item: (item[1], item[0]), reverse=True)]
+
+
+def _born(journal: Path) -> float:
+    """The time of the first event; the file's own time where it holds none yet."""
+    with open(journal, "rb") as file:
+        line = file.readline(1 << 16)
+    try:
+        return float(json.loads(line)["t"])
+    except (ValueError, KeyError, TypeError):
+        return journal.stat().st_mtime
+
+
+class Lock:
+    """Held by the engine for as long as it lives; the kernel lets it go when the process dies, however it dies."""
+
+    def __init__(self, run: RunDir) -> None:
+        """Takes the lock; raises InputError where another engine has it."""
+        self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise InputError(f"{run.path}: an engine is already at work on this run") from error
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, json.dumps({"pid": os.getpid(), "started": time.time()}).encode())
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def holder(run: RunDir) -> int | None:
+    """The pid of the engine that is alive on this run, None where there is none; asks the kernel, not the clock."""
+    try:
+        descriptor = os.open(run.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            return int(json.loads(os.read(descriptor, 4096))["pid"])
+        except (ValueError, KeyError, TypeError):
+            return -1
+    finally:
+        os.close(descriptor)
+    return None

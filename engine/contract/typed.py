@@ -1,0 +1,130 @@
+"""Turns plain data (from YAML or JSON) into frozen dataclasses, and says which field is wrong when it cannot."""
+
+import dataclasses
+import difflib
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class FieldError(ValueError):
+    """A field that does not fit: `field` is its dotted path, the text says what was found and what was expected."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+        self.field = field
+        self.problem = problem
+
+
+def build(cls: type, data: Any, path: str = "", *, strict: bool = True) -> Any:
+    """Builds dataclass `cls` from a mapping.
+
+    Strict (configuration): an unknown key is refused with the nearest known one, and a number may be written as
+    YAML 1.1 mistakes it for text (`5e-7`). Not strict (journal): unknown keys are ignored. Raises FieldError.
+    """
+    if not isinstance(data, Mapping):
+        raise FieldError(path, f"found {short(data)}, expected a mapping")
+    hints, fields = _shape(cls)
+    if strict:
+        for key in data:
+            if key not in fields:
+                raise FieldError(_join(path, key), f"unknown key{nearest(str(key), fields)}")
+    values = {}
+    for name, field in fields.items():
+        where = _join(path, name)
+        if name in data:
+            values[name] = _value(hints[name], data[name], where, strict)
+            _bounds(field, values[name], where)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise FieldError(where, "is missing")
+    return cls(**values)
+
+
+def number(default: float | int, low: float, high: float = math.inf) -> Any:
+    """A dataclass field that holds a number from low to high, both included."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+def nearest(word: str, known: Any) -> str:
+    """`; did you mean …?`, or the list of what there is."""
+    close = difflib.get_close_matches(word, [str(item) for item in known], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(map(str, known)))}"
+
+
+def short(value: Any) -> str:
+    """A value as it reads in an error message, cut to a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@cache
+def _shape(cls: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    return typing.get_type_hints(cls), {field.name: field for field in dataclasses.fields(cls)}
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _bounds(field: dataclasses.Field[Any], value: Any, path: str) -> None:
+    if "low" not in field.metadata or not isinstance(value, int | float):
+        return
+    low, high = field.metadata["low"], field.metadata["high"]
+    if not low <= value <= high:
+        expected = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
+        raise FieldError(path, f"found {value!r}, expected a number {expected}")
+
+
+def _value(hint: Any, value: Any, path: str, strict: bool) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is typing.Literal:
+        if not any(value is item or (value == item and type(value) is type(item)) for item in args):
+            raise FieldError(path, f"found {short(value)}, expected one of {', '.join(map(str, args))}")
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _union(args, value, path, strict)
+    if origin in (list, tuple):
+        if not isinstance(value, list | tuple):
+            raise FieldError(path, f"found {short(value)}, expected a list")
+        return origin(_value(args[0], item, f"{path}[{i}]", strict) for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise FieldError(path, f"found {short(value)}, expected a mapping")
+        return {key: _value(args[1], item, _join(path, key), strict) for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type, hint), value, path, strict=strict)
+    return _plain(hint, value, path, strict)
+
+
+def _union(args: tuple[Any, ...], value: Any, path: str, strict: bool) -> Any:
+    if value is None and type(None) in args:
+        return None
+    last = FieldError(path, f"found {short(value)}")
+    for arg in args:
+        if arg is not type(None):
+            try:
+                return _value(arg, value, path, strict)
+            except FieldError as error:
+                last = error
+    raise last
+
+
+def _plain(hint: Any, value: Any, path: str, strict: bool) -> Any:
+    if hint is float and strict and isinstance(value, str) and NUMBER.fullmatch(value):
+        value = float(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if hint is float and strict and isinstance(value, float) and not math.isfinite(value):
+        raise FieldError(path, f"found {value!r}, expected a finite number")
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        words = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing"}
+        raise FieldError(path, f"found {short(value)}, expected {words.get(hint, hint)}")
+    return value
