@@ -1,0 +1,190 @@
+"""LoRA adapters on a model: attach to exactly the requested modules, count, fingerprint, detach.
+
+What is attached is read from the module tree at each look; there is no flag to go stale.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import xxhash
+from mlx.utils import tree_flatten, tree_unflatten
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
+from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
+from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
+
+from engine.contract.errors import InputError
+from engine.invariants import require
+
+ADAPTERS = (LoRALinear, LoRASwitchLinear, LoRAEmbedding, DoRALinear, DoRAEmbedding)
+LEAVES = ("lora_a", "lora_b", "m")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """What is asked for: rank, scale (alpha / rank), module names such as q_proj, the last `layers` layers (0: all)."""
+
+    rank: int
+    scale: float
+    modules: tuple[str, ...]
+    layers: int
+
+
+def adapter_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Every adapter module of any kind in the tree, by path; nested ones too."""
+    return {path: module for path, module in model.named_modules() if isinstance(module, ADAPTERS)}
+
+
+def requested_modules(model: Any, spec: AdapterSpec) -> dict[str, nn.Module]:
+    """The modules that the spec names, by path; raises InputError where a requested layer lacks a requested name."""
+    layers = list(enumerate(model.layers))[-spec.layers :]
+    prefix = _layer_prefix(model)
+    found: dict[str, nn.Module] = {}
+    for index, layer in layers:
+        names = dict(layer.named_modules())
+        for wanted in spec.modules:
+            paths = [path for path in names if path.split(".")[-1] == wanted and isinstance(names[path], LINEARS)]
+            if not paths:
+                known = sorted({path.split(".")[-1] for path, module in names.items() if isinstance(module, LINEARS)})
+                raise InputError(f"layer {index} of the model has no module {wanted!r}; it has {', '.join(known)}")
+            found |= {f"{prefix}.{index}.{path}": names[path] for path in paths}
+    return found
+
+
+LINEARS = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
+
+
+def attach(model: nn.Module, spec: AdapterSpec, seed: int) -> dict[str, nn.Module]:
+    """Freezes the model and puts a fresh adapter (B = 0) on the requested modules; returns them by path."""
+    require_none(model, "before attach")
+    model.freeze()
+    mx.random.seed(seed)
+    targets = requested_modules(model, spec)
+    made = {}
+    for path, module in targets.items():
+        kind = LoRASwitchLinear if isinstance(module, SwitchLinear | QuantizedSwitchLinear) else LoRALinear
+        made[path] = kind.from_base(module, r=spec.rank, scale=spec.scale, dropout=0.0)
+    model.update_modules(tree_unflatten(list(made.items())))
+    model.train()
+    mx.eval(model.trainable_parameters())
+    require_exactly(model, spec, set(targets))
+    return made
+
+
+def detach(model: nn.Module) -> None:
+    """Takes every adapter off and puts the plain modules back; raises Broken where one is left."""
+    plain = []
+    for path, module in adapter_modules(model).items():
+        inner = module.embedding if isinstance(module, LoRAEmbedding | DoRAEmbedding) else module.linear
+        plain.append((path, inner))
+    outermost = [(path, inner) for path, inner in plain if not any(path.startswith(f"{other}.") for other, _ in plain)]
+    model.update_modules(tree_unflatten(outermost))
+    model.freeze()
+    model.eval()
+    require_none(model, "after detach")
+
+
+def require_none(model: nn.Module, when: str) -> None:
+    """Rule 1: raises Broken where the model has an adapter module."""
+    left = adapter_modules(model)
+    require("no-stacked-adapter", not left, f"{when} the model has {len(left)} adapter modules, expected 0")
+
+
+def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> None:
+    """Rules 1, 3 and 4: adapted modules == requested modules, trainable parameters == theirs, by name and by count."""
+    found = adapter_modules(model)
+    nested = [path for path in found if any(path.startswith(f"{other}.") for other in found)]
+    require("no-stacked-adapter", not nested, f"adapters inside adapters: {', '.join(nested[:3])}")
+    missing, surplus = sorted(targets - set(found)), sorted(set(found) - targets)
+    require(
+        "requested-modules",
+        bool(found) and not missing and not surplus,
+        f"{len(found)} modules adapted, {len(targets)} requested; missing {missing[:2]}, not asked for {surplus[:2]}",
+    )
+    names = {name for name, _ in tree_flatten(model.trainable_parameters())}
+    expected = {f"{path}.{leaf}" for path in targets for leaf in ("lora_a", "lora_b")}
+    require(
+        "trainable-set",
+        names == expected and trainable_count(model) == expected_count(found, spec.rank),
+        f"{trainable_count(model):,} trainable values in {len(names)} arrays, expected "
+        f"{expected_count(found, spec.rank):,} in {len(expected)}: {sorted(names ^ expected)[:3]}",
+    )
+
+
+def trainable_count(model: nn.Module) -> int:
+    """Trainable values, counted over array leaves."""
+    return sum(array.size for _, array in tree_flatten(model.trainable_parameters()))
+
+
+def expected_count(modules: dict[str, nn.Module], rank: int) -> int:
+    """LoRA values that the shapes of the adapted modules call for: rank x (in + out) each, per expert."""
+    count = 0
+    for module in modules.values():
+        shape = linear_shape(module.linear)
+        experts = shape[0] if len(shape) == 3 else 1
+        count += experts * rank * (shape[-1] + shape[-2])
+    return count
+
+
+def linear_shape(module: Any) -> tuple[int, ...]:
+    """(out, in), or (experts, out, in), of a linear module, quantized or not."""
+    *front, inner = module.weight.shape
+    if isinstance(module, nn.QuantizedLinear | QuantizedSwitchLinear):
+        inner = inner * 32 // module.bits
+    return (*front, inner)
+
+
+def adapter_weights(model: nn.Module) -> dict[str, mx.array]:
+    """The trainable arrays by name, as they are saved: `<module path>.lora_a` (in, r) and `.lora_b` (r, out)."""
+    return dict(tree_flatten(model.trainable_parameters()))
+
+
+def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
+    """Puts saved arrays back into the attached adapter; raises Broken where their names are not the adapter's."""
+    names = set(adapter_weights(model))
+    require("trainable-set", names == set(weights), f"saved adapter has {len(weights)} arrays, expected {len(names)}")
+    model.load_weights(list(weights.items()), strict=False)
+    mx.eval(model.trainable_parameters())
+
+
+def frozen_digests(model: nn.Module) -> dict[str, str]:
+    """A digest of every parameter that is not an adapter's, under its name in the plain model."""
+    wrapped = {f"{path}.linear.": f"{path}." for path in adapter_modules(model)}
+    digests = {}
+    for name, array in tree_flatten(model.parameters()):
+        if name.split(".")[-1] in LEAVES:
+            continue
+        head = next((inner for inner in _parents(name) if inner in wrapped), None)
+        digests[wrapped[head] + name.removeprefix(head) if head else name] = digest(array)
+    return digests
+
+
+def fingerprint(digests: dict[str, str]) -> str:
+    """One short hash over digests, independent of their order."""
+    whole = xxhash.xxh3_128()
+    for name in sorted(digests):
+        whole.update(f"{name}={digests[name]};".encode())
+    return whole.hexdigest()[:16]
+
+
+def digest(array: mx.array) -> str:
+    """xxh3 of an array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
+    flat = array.reshape(-1)
+    flat = flat.view(mx.uint16) if array.dtype == mx.bfloat16 else flat
+    mx.eval(flat)
+    return xxhash.xxh3_128(memoryview(flat)).hexdigest() + f"{array.shape}{array.dtype}"
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:i]) + "." for i in range(len(parts) - 1, 0, -1)]
+
+
+def _layer_prefix(model: Any) -> str:
+    """Where the model keeps its layers, as a module path (`model.layers`)."""
+    first = model.layers[0]
+    for path, module in model.named_modules():
+        if module is first:
+            return path.rpartition(".")[0]
+    raise InputError("the model's layers are not in its module tree; this architecture cannot be adapted")

@@ -1,0 +1,123 @@
+"""Chooses the device and its number type, and gives MLX a fast BLAS; to be called before mlx is imported anywhere."""
+
+import ctypes
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+BLAS_PACKAGE = "cmeel-openblas"
+BLAS_FILE = "libopenblas.so.0"
+FORTRAN_FILE = "libgfortran.so.5"  # what OpenBLAS asks the system for, and many systems do not have
+FORTRAN_PACKAGE = "mlx-cpu"  # carries the same library, under a name of its own
+SLOW_GFLOPS = 30.0  # MLX's own reference BLAS does about 7 where OpenBLAS does hundreds
+PRODUCT_SIZE = 768
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the engine computes on.
+
+    `dtype` is the device's fast number type, `blas` the file name of the library loaded for MLX (None: MLX's own),
+    `gflops` the speed of one fp32 product, `warning` a sentence when that speed says the fast BLAS did not take.
+    """
+
+    device: Literal["cpu", "gpu"]
+    dtype: Literal["float32", "bfloat16"]
+    blas: str | None
+    gflops: float
+    warning: str | None
+
+
+@cache
+def prepare() -> Backend:
+    """Load the fast BLAS, import mlx and time one product; a second call returns the first one's answer."""
+    imported_before = "mlx.core" in sys.modules
+    library = find_blas()
+    if library is None:
+        reason = f"the package {BLAS_PACKAGE} is not installed"
+    elif imported_before:
+        reason = f"mlx was imported before {library.name} could be loaded"
+    else:
+        try:
+            load_blas(library)
+            reason = f"{library.name} was loaded, but mlx does not use it or the machine is busy"
+        except OSError as error:
+            reason, library = f"{library.name} cannot be loaded ({error})", None
+
+    import mlx.core as mx
+
+    gpu = mx.default_device().type == mx.DeviceType.gpu
+    gflops = time_product()
+    slow = not gpu and gflops < SLOW_GFLOPS
+    return Backend(
+        device="gpu" if gpu else "cpu",
+        dtype="bfloat16" if gpu else "float32",
+        blas=library.name if library and not imported_before else None,
+        gflops=gflops,
+        warning=f"Matrix products run at {gflops:.0f} GFLOP/s, which is slow: {reason}." if slow else None,
+    )
+
+
+def find_blas() -> Path | None:
+    """The OpenBLAS library file of the installed package; None where there is none (as off Linux)."""
+    return next((file for file in installed_files(BLAS_PACKAGE) if file.name == BLAS_FILE), None)
+
+
+def load_blas(library: Path) -> None:
+    """Load OpenBLAS with its symbols global, so that mlx takes its matrix products from it. Raises OSError."""
+    try:
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        if FORTRAN_FILE not in str(error):
+            raise
+        supply_fortran()
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+
+
+def supply_fortran() -> None:
+    """Load the Fortran runtime that the mlx wheel carries, under the name that OpenBLAS asks for.
+
+    A wheel's build tool renames the libraries that it bundles, in the file name and in the ELF SONAME. The loader looks
+    for a dependency by SONAME among the libraries already loaded, so a copy with the real name in place of the longer
+    bundled one satisfies it. The bundled one is loaded first because it knows where its own dependencies are.
+    """
+    stem = FORTRAN_FILE.partition(".")[0]
+    for bundled in installed_files(FORTRAN_PACKAGE):
+        if bundled.name.startswith(f"{stem}-"):
+            ctypes.CDLL(str(bundled))
+            name = bundled.name.encode()
+            renamed = bundled.read_bytes().replace(name + b"\0", FORTRAN_FILE.encode().ljust(len(name) + 1, b"\0"))
+            with tempfile.NamedTemporaryFile(suffix=FORTRAN_FILE) as copy:
+                copy.write(renamed)
+                copy.flush()
+                ctypes.CDLL(copy.name)
+            return
+
+
+def installed_files(package: str) -> list[Path]:
+    """The files of an installed package; none where it is not installed."""
+    try:
+        files = metadata.distribution(package).files or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [path for path in (Path(str(file.locate())) for file in files) if path.exists()]
+
+
+def time_product() -> float:
+    """GFLOP/s of one square fp32 product on the default device, the best of a few tries."""
+    import mlx.core as mx
+
+    a = mx.random.normal((PRODUCT_SIZE, PRODUCT_SIZE), key=mx.random.key(0))  # a key of its own: no global RNG state
+    mx.eval(a @ a)
+    seconds = []
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        mx.eval(a @ a)
+        seconds.append(time.perf_counter() - start)
+    return 2e-9 * PRODUCT_SIZE**3 / min(seconds)

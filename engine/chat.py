@@ -1,0 +1,87 @@
+"""The one renderer: conversations become prompt ids and completion ids, for SFT, DPO and evaluation alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.contract.errors import InputError
+
+SENTINEL = "the answer stands here"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A rendered row: `ids` is the prompt, then the answer, then one end token; `prompt` counts the prompt's tokens.
+
+    Tokens from `prompt` on are supervised. A row longer than the limit is `cut`: it loses the end of its answer and
+    its end token with it, so that no model learns to stop in the middle of a sentence.
+    """
+
+    ids: tuple[int, ...]
+    prompt: int
+    answer_tokens: int
+    cut: bool
+
+    @property
+    def supervised(self) -> int:
+        return len(self.ids) - self.prompt
+
+
+class Renderer:
+    """Renders with the model's own chat template; `end_id` is the token that the template puts behind an answer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Raises InputError where the model has no chat template or the template ends an answer with no end token."""
+        self._tokenizer = tokenizer
+        if not getattr(tokenizer, "chat_template", None) and not getattr(tokenizer, "has_chat_template", False):
+            raise InputError("the model's tokenizer has no chat template; choose an instruct model")
+        self.end_ids: frozenset[int] = frozenset(tokenizer.eos_token_ids)
+        self.special_tokens: tuple[str, ...] = tuple(tokenizer.all_special_tokens)
+        self.end_id = self._find_end()
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of the conversation so far, up to where the model begins its answer."""
+        return self._encode(self._text(messages, answering=True))
+
+    def example(self, messages: Sequence[Message], answer: str, max_length: int) -> Example:
+        """Renders a training row; raises InputError where the prompt alone fills max_length tokens."""
+        prompt, completion = self.prompt_ids(messages), self._encode(answer.strip())
+        if len(prompt) + 2 > max_length:
+            raise InputError(f"the prompt has {len(prompt)} tokens; model.max_length is {max_length}")
+        ids = [*prompt, *completion, self.end_id][:max_length]
+        cut = len(prompt) + len(completion) + 1 > max_length
+        return Example(tuple(ids), len(prompt), len(completion), cut)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of generated ids, special tokens shown; surrounding space is dropped."""
+        text: str = self._tokenizer.decode(list(ids))
+        return text.strip()
+
+    def _text(self, messages: Sequence[Message], answering: bool) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        text: str = self._tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=answering, enable_thinking=False
+        )
+        return text
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _find_end(self) -> int:
+        question = Message("user", "A question.")
+        prompt = self._text([question], answering=True)
+        whole = self._text([question, Message("assistant", SENTINEL)], answering=False)
+        if not whole.startswith(prompt):
+            raise InputError("the chat template renders a prompt differently before and after its answer")
+        tail = self._encode(whole[whole.rindex(SENTINEL) + len(SENTINEL) :])
+        if not tail or tail[0] not in self.end_ids:
+            raise InputError("the chat template does not end an answer with an end token of the tokenizer")
+        return tail[0]

@@ -1,0 +1,172 @@
+"""The preference phase of a topic, top to bottom; sft.py has the same shape, word for word where it can."""
+
+import math
+import time
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from engine import adapters, phase
+from engine.batches import Batch, batch_rows, collate, plan_steps
+from engine.chat import Example
+from engine.contract.events import PhaseStarted, Step
+from engine.control import Stop
+from engine.curriculum import Topic
+from engine.invariants import require
+from engine.losses import dpo_loss
+from engine.phase import Attached
+from engine.session import Session
+from engine.updates import accumulate
+
+START = "start/"  # the adapter as DPO began, in Attached.reference
+TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}  # relative, between equal log-probabilities
+
+
+def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
+    """Trains on the topic's pairs and leaves the adapter attached; raises Broken where a rule does not hold.
+
+    `sft` is the adapter to go on with (strategy shared); without it a fresh one is attached.
+    """
+    settings, say = session.config.dpo, session.recorder.say
+    chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.pairs])
+    rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.pairs])
+    plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
+    lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
+    seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
+    whole = collate([*chosen, *rejected], session.renderer.end_id)
+    phase.check_supervised([*chosen, *rejected], whole, session.renderer.end_id)
+    mx.reset_peak_memory()
+    if not phase.resuming(session, topic.id, attempt, "dpo"):
+        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), whole.supervised, whole.total))
+    if sft is not None:
+        attached = phase.take_over(session, sft, settings, plan.steps)
+    else:
+        adapter = session.config.sft if session.config.adapters.strategy == "shared" else settings
+        spec = phase.spec_of(adapter)
+        attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, spec)
+    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
+    if not attached.reference:
+        attached.reference = _reference(session, topic, chosen, rejected)
+    reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
+
+    def loss(batch: Batch, picked: mx.array) -> tuple[mx.array, ...]:
+        sums = session.scorer.row_logps(batch)
+        a, b = sums[: batch.size // 2], sums[batch.size // 2 :]
+        losses, a_reward, b_reward = dpo_loss(a, b, reference_chosen[picked], reference_rejected[picked], settings.beta)
+        right = (a_reward > b_reward).astype(mx.float32)
+        return tuple(value.sum() for value in (losses, right, a_reward, b_reward, a, b))
+
+    while attached.step < plan.steps:
+        try:
+            session.control.poll()
+        except Stop:
+            phase.save_checkpoint(session, attached)
+            raise
+        started = time.perf_counter()
+        picked = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        batches = [_pairs(session, chosen, rejected, rows) for rows in picked]
+        count = sum(len(rows) for rows in picked)
+        with_rows = [(batch, mx.array(rows)) for batch, rows in zip(batches, picked, strict=True)]
+        gradients, means = accumulate(session.model, loss, with_rows, count)
+        mean, right, chosen_reward, rejected_reward, chosen_logp, rejected_logp = means
+        _check_loss(mean, attached.step)
+        update = attached.updater.apply(session.model, gradients, mean, attached.step)
+        say(
+            Step(
+                topic=topic.id,
+                phase="dpo",
+                step=attached.step + 1,
+                of=plan.steps,
+                loss=mean,
+                lr=update.lr,
+                grad_norm=update.grad_norm,
+                tokens=sum(batch.total for batch in batches),
+                supervised_tokens=sum(batch.supervised for batch in batches),
+                seconds=time.perf_counter() - started,
+                peak_bytes=mx.get_peak_memory(),
+                margin=chosen_reward - rejected_reward,
+                preference_accuracy=right,
+                chosen_reward=chosen_reward,
+                rejected_reward=rejected_reward,
+                chosen_logp=chosen_logp,
+                rejected_logp=rejected_logp,
+            )
+        )
+        phase.note_update(session, attached, update, [topic.pairs[row].where for rows in picked for row in rows])
+        if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
+            phase.save_checkpoint(session, attached)
+    _check_reference(session, attached, chosen, rejected)
+    phase.check_trained(session, attached, plan.steps)
+    return attached
+
+
+def undo(session: Session, attached: Attached) -> None:
+    """Puts a shared adapter back to what SFT had made of it."""
+    adapters.load_weights(session.model, _start(attached))
+
+
+def _pairs(
+    session: Session, chosen: Sequence[Example], rejected: Sequence[Example], rows: Sequence[int], padding: int = 0
+) -> Batch:
+    """Chosen answers in the first half of the batch, rejected ones in the second."""
+    both = [*(chosen[row] for row in rows), *(rejected[row] for row in rows)]
+    return collate(both, session.renderer.end_id, padding)
+
+
+def _reference(
+    session: Session, topic: Topic, chosen: Sequence[Example], rejected: Sequence[Example]
+) -> dict[str, mx.array]:
+    """Log-probabilities (pairs,) under the model as it stands: `chosen` and `rejected`, and the held-out pairs'."""
+    held_chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.heldout])
+    held_rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.heldout])
+    found = {}
+    for name, a, b in (("", chosen, rejected), ("heldout_", held_chosen, held_rejected)):
+        size = session.config.dpo.batch
+        parts = [list(range(start, min(start + size, len(a)))) for start in range(0, len(a), size)]
+        sums = [session.scorer.row_logps(_pairs(session, a, b, rows)) for rows in parts]
+        mx.eval(sums)
+        if sums:
+            found[f"{name}chosen"] = mx.concatenate([s[: len(s) // 2] for s in sums])
+            found[f"{name}rejected"] = mx.concatenate([s[len(s) // 2 :] for s in sums])
+    alone = session.scorer.row_logps(_pairs(session, chosen, rejected, [0], padding=16))
+    _require_equal(
+        "padding-is-nothing", session, alone, mx.stack([found["chosen"][0], found["rejected"][0]]), "alone, padded"
+    )
+    start = {f"{START}{name}": array for name, array in adapters.adapter_weights(session.model).items()}
+    mx.eval(found, start)
+    return found | start
+
+
+def _start(attached: Attached) -> dict[str, mx.array]:
+    return {name.removeprefix(START): a for name, a in attached.reference.items() if name.startswith(START)}
+
+
+def _check_loss(mean: float, step: int) -> None:
+    """Rule 9; a loss that is not finite is rule 28's."""
+    if math.isfinite(mean):
+        require("dpo-starts-at-ln2", mean >= 0, f"the DPO loss is {mean:.4f}; it can never be negative")
+        first = f"the first DPO loss is {mean:.4f}, expected ln 2 = {math.log(2):.4f}"
+        require("dpo-starts-at-ln2", step > 0 or abs(mean - math.log(2)) <= 1e-3, first)
+
+
+def _check_reference(
+    session: Session, attached: Attached, chosen: Sequence[Example], rejected: Sequence[Example]
+) -> None:
+    """Rule 10: with the adapter as it was before step 1, the first pair has the log-probabilities of before step 1."""
+    trained = dict(adapters.adapter_weights(session.model))
+    adapters.load_weights(session.model, _start(attached))
+    now = session.scorer.row_logps(_pairs(session, chosen, rejected, [0]))
+    mx.eval(now)
+    adapters.load_weights(session.model, trained)
+    then = mx.stack([attached.reference["chosen"][0], attached.reference["rejected"][0]])
+    _require_equal("reference-fixed", session, now, then, "after the last step")
+
+
+def _require_equal(rule: str, session: Session, found: mx.array, expected: mx.array, when: str) -> None:
+    tolerance = TOLERANCE.get(session.ledger.dtype, 5e-2)
+    same = mx.allclose(found, expected, rtol=tolerance, atol=1e-3).item()
+    require(
+        rule,
+        bool(same),
+        f"the first pair's log-probabilities are {found.tolist()} {when}, {expected.tolist()} in its batch at first",
+    )

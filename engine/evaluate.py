@@ -1,0 +1,178 @@
+"""Held-out questions -> answers, generated in one batch -> scores and health; held-out pairs -> preference accuracy."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator
+
+from engine import phase, voice
+from engine.batches import collate
+from engine.chat import Message
+from engine.contract.events import Evaluated, Health, Sample, Stage
+from engine.curriculum import Question, Topic
+from engine.session import Session
+
+PAIR_BATCH = 4  # held-out pairs scored at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A generated answer; `tokens` counts without the end token, `stop` says whether it ended by itself."""
+
+    text: str
+    tokens: int
+    stop: Literal["eos", "length"]
+
+
+def evaluate(
+    session: Session, topics: Sequence[Topic], stage: Stage, reference: dict[str, mx.array] | None = None
+) -> dict[str, Evaluated]:
+    """Scores topics with the model as it stands, journals every answer, and returns the evaluations by topic.
+
+    `reference` holds held-out log-probabilities as DPO began (`heldout_chosen`, `heldout_rejected`), for the margin.
+    """
+    started = time.perf_counter()
+    questions = [(topic, question) for topic in topics for question in topic.questions]
+    prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
+    answers = generate(session, prompts)
+    cosines = _cosines(session, [question for _, question in questions], answers)
+    scored = list(zip(questions, answers, cosines, strict=True))
+    shared = (time.perf_counter() - started) / len(topics)
+    found = {}
+    for topic in topics:
+        began = time.perf_counter()
+        rows = [(question, answer, cosine) for (owner, question), answer, cosine in scored if owner is topic]
+        samples = [_sample(session, topic, stage, *row) for row in rows]
+        accuracy, margin = _preferences(session, topic, reference)
+        for sample in samples:
+            session.recorder.say(sample)
+        seconds = shared + time.perf_counter() - began
+        found[topic.id] = _summarize(session, topic, stage, samples, accuracy, margin, seconds)
+        session.recorder.say(found[topic.id], durable=True)
+    mx.clear_cache()
+    return found
+
+
+def generate(session: Session, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+    """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens."""
+    settings = session.config.evaluation
+    generator = BatchGenerator(
+        session.model,
+        stop_tokens=[[token] for token in session.renderer.end_ids],
+        completion_batch_size=settings.batch,
+        prefill_batch_size=min(8, settings.batch),
+    )
+    try:
+        numbers = generator.insert([list(prompt) for prompt in prompts], [settings.max_tokens] * len(prompts))
+        tokens: dict[int, list[int]] = {number: [] for number in numbers}
+        stops: dict[int, Literal["eos", "length"]] = {}
+        while responses := generator.next_generated():
+            for response in responses:
+                if response.finish_reason is not None:
+                    stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
+                if response.finish_reason != "stop":
+                    tokens[response.uid].append(response.token)
+            session.control.poll()
+    finally:
+        generator.close()
+    return [Answer(session.renderer.decode(tokens[n]), len(tokens[n]), stops[n]) for n in numbers]
+
+
+def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+    """Held-out pairs: log-probabilities of chosen and of rejected (pairs,), then their token counts (pairs,)."""
+    logps, counts = [], []
+    pairs = topic.heldout
+    chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in pairs])
+    rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in pairs])
+    for start in range(0, len(pairs), PAIR_BATCH):
+        examples = chosen[start : start + PAIR_BATCH] + rejected[start : start + PAIR_BATCH]
+        sums = session.scorer.row_logps(collate(examples, session.renderer.end_id))
+        size = mx.array([example.supervised for example in examples])
+        logps.append(sums.reshape(2, -1))
+        counts.append(size.reshape(2, -1))
+    both, sizes = mx.concatenate(logps, axis=1), mx.concatenate(counts, axis=1)
+    mx.eval(both, sizes)
+    return both[0], both[1], sizes[0], sizes[1]
+
+
+def _preferences(
+    session: Session, topic: Topic, reference: dict[str, mx.array] | None
+) -> tuple[float | None, float | None]:
+    """(accuracy by log-probability per token, mean reward margin against the reference); None where not asked for."""
+    if not topic.heldout:
+        return None, None
+    chosen, rejected, chosen_tokens, rejected_tokens = pair_logps(session, topic)
+    accuracy = (chosen / chosen_tokens > rejected / rejected_tokens).astype(mx.float32).mean().item()
+    if reference is None:
+        return accuracy, None
+    rewards = (chosen - reference["heldout_chosen"]) - (rejected - reference["heldout_rejected"])
+    return accuracy, session.config.dpo.beta * rewards.mean().item()
+
+
+def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
+    """Cosine between each answer and its reference under MiniLM, negative ones as 0."""
+    texts = [answer.text for answer in answers] + [question.reference for question in questions]
+    vectors = session.embedder.embed(texts)
+    cosines = (vectors[: len(answers)] * vectors[len(answers) :]).sum(axis=-1)
+    return [max(0.0, value) if answer.text else 0.0 for value, answer in zip(cosines.tolist(), answers, strict=True)]
+
+
+def _sample(session: Session, topic: Topic, stage: Stage, question: Question, answer: Answer, cosine: float) -> Sample:
+    score = voice.score(session.curriculum.profile, answer.text, session.renderer.special_tokens)
+    named = [concept for concept in question.concepts if concept.lower() in answer.text.lower()]
+    concepts = len(named) / len(question.concepts) if question.concepts else None
+    return Sample(
+        topic=topic.id,
+        stage=stage,
+        question=question.question,
+        reference=question.reference,
+        answer=answer.text,
+        tokens=answer.tokens,
+        stop=answer.stop,
+        markers=score.markers,
+        violations=score.violations,
+        scores={"accuracy": cosine, "voice": score.score, "concepts": concepts, **score.components},
+        health=_health(score.health),
+    )
+
+
+def _summarize(
+    session: Session,
+    topic: Topic,
+    stage: Stage,
+    samples: Sequence[Sample],
+    preference_accuracy: float | None,
+    margin: float | None,
+    seconds: float,
+) -> Evaluated:
+    def mean(name: str) -> float:
+        values = [value for sample in samples if (value := sample.scores[name]) is not None]
+        return sum(values) / len(values)
+
+    sick = Counter(sample.health for sample in samples if sample.health != "ok")
+    health: Health = sick.most_common(1)[0][0] if 2 * sum(sick.values()) >= len(samples) else "ok"
+    named = [sample.scores["concepts"] for sample in samples if sample.scores["concepts"] is not None]
+    return Evaluated(
+        topic=topic.id,
+        stage=stage,
+        accuracy=mean("accuracy"),
+        voice=mean("voice"),
+        combined=(mean("accuracy") + mean("voice")) / 2,
+        components={group.name: mean(group.name) for group in session.curriculum.profile.groups},
+        preference_accuracy=preference_accuracy,
+        health=health,
+        seconds=seconds,
+        concepts=mean("concepts") if named else None,
+        heldout_margin=margin,
+        cut=sum(sample.stop == "length" for sample in samples),
+        questions=len(samples),
+        model_fingerprint=session.ledger.declared,
+    )
+
+
+def _health(word: str) -> Health:
+    return next(known for known in get_args(Health) if known == word)

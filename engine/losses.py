@@ -1,0 +1,80 @@
+"""Losses and log-probabilities: arrays in, arrays out. Logits are computed only where a token is supervised."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from engine.batches import Batch
+
+Head = Callable[[mx.array], mx.array]
+
+
+class Scorer:
+    """A model taken apart into body and head, so that the head runs on supervised positions alone.
+
+    Where a model does more between the two than its parts show (a soft cap, a scale), the probe in `__init__` finds a
+    difference and the whole model is used, its logits gathered afterwards: slower, never wrong.
+    """
+
+    def __init__(self, model: nn.Module, probe: mx.array) -> None:
+        """`probe` is (1, L) token ids."""
+        self._model: Any = model
+        self._head = self._find_head()
+        if self._head is not None:
+            whole, parts = self._model(probe), self._head(self._model.model(probe))
+            if whole.shape != parts.shape or not mx.allclose(whole, parts, rtol=1e-4, atol=1e-4).item():
+                self._head = None
+
+    @property
+    def split(self) -> bool:
+        """Whether the head runs on supervised positions alone."""
+        return self._head is not None
+
+    def logps(self, batch: Batch) -> mx.array:
+        """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens."""
+        if self._head is not None:
+            hidden = self._model.model(batch.tokens)
+            logits = self._head(hidden.reshape(-1, hidden.shape[-1])[batch.gather])
+        else:
+            logits = self._model(batch.tokens)
+            logits = logits.reshape(-1, logits.shape[-1])[batch.gather]
+        return -nn.losses.cross_entropy(logits.astype(mx.float32), batch.targets)
+
+    def row_logps(self, batch: Batch) -> mx.array:
+        """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
+        return sum_rows(self.logps(batch), batch)
+
+    def _find_head(self) -> Head | None:
+        body = getattr(self._model, "model", None)
+        head = getattr(self._model, "lm_head", None)
+        if body is None:
+            return None
+        if head is None:
+            embedding = getattr(body, "embed_tokens", None)
+            head = getattr(embedding, "as_linear", None)
+        return head
+
+
+def sum_rows(values: mx.array, batch: Batch) -> mx.array:
+    """Sums (N,) values of supervised tokens into (B,) values of rows."""
+    return mx.zeros((batch.size,), dtype=values.dtype).at[batch.rows].add(values)
+
+
+def sft_loss(logps: mx.array) -> mx.array:
+    """Negative log-likelihood summed over (N,) supervised tokens, in nats; divide by their number for the mean."""
+    return -logps.sum()
+
+
+def dpo_loss(
+    chosen: mx.array, rejected: mx.array, reference_chosen: mx.array, reference_rejected: mx.array, beta: float
+) -> tuple[mx.array, mx.array, mx.array]:
+    """The sigmoid DPO loss of Rafailov et al. 2023 (equation 7), from (B,) completion log-probabilities.
+
+    Returns (B,) losses in nats, (B,) chosen rewards and (B,) rejected rewards; a reward is beta times the
+    log-ratio of policy to reference. With the policy equal to the reference, each loss is ln 2.
+    """
+    chosen_reward = beta * (chosen - reference_chosen)
+    rejected_reward = beta * (rejected - reference_rejected)
+    return nn.softplus(rejected_reward - chosen_reward), chosen_reward, rejected_reward

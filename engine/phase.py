@@ -1,0 +1,291 @@
+"""What opens and closes a phase, the same for SFT and DPO: attach, check, journal, commit or roll back."""
+
+import dataclasses
+import math
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import mlx.core as mx
+
+from engine import adapters, checkpoint, ledger
+from engine.adapters import AdapterSpec
+from engine.batches import Batch
+from engine.chat import Example, Message
+from engine.checkpoint import Checkpoint
+from engine.contract.config import DpoConfig, SftConfig
+from engine.contract.errors import InputError
+from engine.contract.events import AdapterChanged, Checkpointed, Phase
+from engine.invariants import require
+from engine.ledger import Delta, Survival
+from engine.session import Session
+from engine.updates import Update, Updater
+
+MOVED = 1e-12  # norm of the change above which an adapter has moved at all
+
+
+@dataclass(slots=True)
+class Attached:
+    """A phase whose adapter is on the model.
+
+    `frozen` holds digests of the weights under it, `silent` the probe's logits before it was attached, `step` the
+    optimizer steps done, `refused` those that were not finite, `reference` what DPO compares with.
+    """
+
+    topic: str
+    attempt: int
+    phase: Phase
+    spec: AdapterSpec
+    updater: Updater
+    frozen: dict[str, str]
+    silent: mx.array
+    modules: int
+    expected: int
+    reference: dict[str, mx.array]
+    step: int = 0
+    refused: int = 0
+
+    @property
+    def base(self) -> str:
+        return adapters.fingerprint(self.frozen)
+
+
+def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]]) -> list[Example]:
+    """Renders (file:line, messages, answer) rows; a row that does not fit is cut and reported."""
+    examples = []
+    for where, messages, answer in rows:
+        try:
+            example = session.renderer.example(messages, answer, session.config.model.max_length)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        if example.cut:
+            limit = session.config.model.max_length
+            session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
+        examples.append(example)
+    return examples
+
+
+def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
+    """Whether this phase goes on from a checkpoint."""
+    saved = session.resume
+    return saved is not None and (saved.topic, saved.attempt, saved.phase) == (topic, attempt, phase)
+
+
+def spec_of(settings: SftConfig | DpoConfig) -> AdapterSpec:
+    """The adapter that a phase's settings ask for."""
+    return AdapterSpec(settings.rank, settings.alpha / settings.rank, settings.modules, settings.layers)
+
+
+def seed_of(session: Session, topic: str, attempt: int, phase: str) -> int:
+    """A seed of its own for every attempt at every phase of every topic."""
+    return zlib.crc32(f"{session.config.run.seed}/{topic}/{attempt}/{phase}".encode())
+
+
+def attach(
+    session: Session,
+    topic: str,
+    attempt: int,
+    phase: Phase,
+    settings: SftConfig | DpoConfig,
+    steps: int,
+    spec: AdapterSpec,
+) -> Attached:
+    """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable."""
+    frozen = adapters.frozen_digests(session.model)
+    silent = probe_logits(session)
+    made = adapters.attach(session.model, spec, seed_of(session, topic, attempt, phase))
+    expected = adapters.expected_count(made, spec.rank)
+    updater = Updater(settings, steps)
+    attached = Attached(topic, attempt, phase, spec, updater, frozen, silent, len(made), expected, {})
+    if (saved := take_checkpoint(session, topic, attempt, phase)) is not None:
+        found = attached.base
+        require("ledger-declares", saved.model == found, f"the checkpoint is of model {saved.model}, this is {found}")
+        adapters.load_weights(session.model, saved.adapter)
+        updater.optimizer.state = checkpoint.unflat(saved.optimizer)
+        attached.step, attached.refused, attached.reference = saved.step, saved.refused, saved.reference
+    session.attached = attached
+    announce(session, attached, "attached")
+    return attached
+
+
+def take_over(session: Session, sft: Attached, settings: DpoConfig, steps: int) -> Attached:
+    """DPO goes on with the adapter that SFT left attached (strategy shared), with an optimizer of its own."""
+    updater = Updater(settings, steps)
+    attached = dataclasses.replace(sft, phase="dpo", updater=updater, reference={}, step=0, refused=0)
+    session.attached = attached
+    announce(session, attached, "attached")
+    return attached
+
+
+def take_checkpoint(session: Session, topic: str, attempt: int, phase: str) -> Checkpoint | None:
+    """The checkpoint to go on from, once, where it is this very phase's."""
+    saved = session.resume
+    if not resuming(session, topic, attempt, phase):
+        return None
+    session.resume = None
+    return saved
+
+
+def save_checkpoint(session: Session, attached: Attached) -> None:
+    """Writes the phase as it stands between two optimizer steps, and journals it."""
+    started = time.perf_counter()
+    state = Checkpoint(
+        topic=attached.topic,
+        attempt=attached.attempt,
+        phase=attached.phase,
+        step=attached.step,
+        refused=attached.refused,
+        seq=session.recorder.seq,
+        model=attached.base,
+        adapter=adapters.adapter_weights(session.model),
+        optimizer=checkpoint.flat(attached.updater.optimizer.state),
+        reference=attached.reference,
+    )
+    size = checkpoint.save(session.run.checkpoint, state)
+    seconds = time.perf_counter() - started
+    event = Checkpointed(attached.topic, attached.phase, attached.step, seconds, size)
+    session.recorder.say(event, durable=True)
+
+
+def note_update(session: Session, attached: Attached, update: Update, rows: Sequence[str]) -> None:
+    """Counts a step; rule 28: a step that is not finite is not applied, its rows are named, two end the phase."""
+    attached.step += 1
+    if not update.applied:
+        attached.refused += 1
+        where = ", ".join(rows)
+        session.recorder.warn(
+            "not-finite", f"{attached.topic} {attached.phase} step {attached.step} was not applied; its rows: {where}"
+        )
+        require("finite-steps", attached.refused < 2, f"{attached.refused} steps were not finite; the last on {where}")
+
+
+def check_supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
+    """Rule 12: what is supervised is each answer and one end token, exactly; a cut row has no end token."""
+    expected = [token for example in examples for token in example.ids[example.prompt :]]
+    counts = sum(example.answer_tokens + 1 for example in examples if not example.cut)
+    counts += sum(example.supervised for example in examples if example.cut)
+    ends = all(example.ids[-1] == end_id for example in examples if not example.cut)
+    found = batch.targets.tolist()
+    require(
+        "supervised-exactly",
+        found == expected and len(found) == counts and ends,
+        f"{len(found)} supervised tokens, expected {counts} (each answer and one end token)",
+    )
+
+
+def check_trained(session: Session, attached: Attached, steps: int) -> float:
+    """Rules 14, 6, 3 and 1 at the end of the steps; returns the norm of the change."""
+    done = attached.step - attached.refused
+    require(
+        "steps-as-planned",
+        attached.step == steps and done >= 1,
+        f"{done} of {steps} planned optimizer steps were applied",
+    )
+    norm = ledger.delta_norm(adapters.adapter_weights(session.model), attached.spec.scale)
+    require("steps-as-planned", norm > MOVED and math.isfinite(norm), f"{done} steps moved the adapter by {norm:g}")
+    targets = set(adapters.adapter_modules(session.model))
+    adapters.require_exactly(session.model, attached.spec, targets)
+    require(
+        "requested-modules",
+        len(targets) == attached.modules,
+        f"{len(targets)} adapted modules after training, {attached.modules} before",
+    )
+    check_frozen(session, attached)
+    return norm
+
+
+def check_frozen(session: Session, attached: Attached) -> None:
+    """Rule 6: raises Broken that names a frozen parameter that changed."""
+    now = adapters.frozen_digests(session.model)
+    changed = sorted(name for name in attached.frozen.keys() | now.keys() if attached.frozen.get(name) != now.get(name))
+    require("frozen-unchanged", not changed, f"{len(changed)} frozen parameters changed, among them {changed[:2]}")
+
+
+def commit(session: Session, attached: Attached) -> None:
+    """Writes the delta to the disk, fuses it, and only then journals it."""
+    check_frozen(session, attached)
+    weights = dict(adapters.adapter_weights(session.model))
+    mx.eval(weights)
+    name = delta_name(session, attached.topic, attached.phase)
+    delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
+    ledger.save_delta(session.run.adapters / name, delta, session.layers)
+    limits = session.config.adapters
+    delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
+    session.ledger.save(session.run.adapters)
+    if not delta.fused:
+        session.recorder.warn(
+            "kept-attached",
+            f"{attached.topic} {attached.phase}: this change is below the resolution of the model's number type "
+            f"(cosine {survival.cosine:.4f}); it is kept beside the weights in float32",
+        )
+    norm = ledger.delta_norm(weights, attached.spec.scale)
+    announce(session, attached, "fused" if delta.fused else "kept_attached", survival=survival, norm=norm)
+    _close(session)
+
+
+def roll_back(session: Session, attached: Attached, state: Literal["rolled_back", "detached"]) -> None:
+    """Takes the adapter off and commits nothing; rules 6 and 7: everything is as it was before attach, bit for bit."""
+    adapters.detach(session.model)
+    check_frozen(session, attached)
+    same = mx.array_equal(probe_logits(session), attached.silent).item()
+    require("detach-restores", bool(same), "the probe's logits after detach differ from those before attach")
+    announce(session, attached, state)
+    _close(session)
+
+
+def _close(session: Session) -> None:
+    session.attached = None
+    session.control.on_pause = lambda: None
+    checkpoint.clear(session.run.checkpoint)
+    mx.clear_cache()
+
+
+def announce(
+    session: Session,
+    attached: Attached,
+    state: Literal["attached", "fused", "kept_attached", "detached", "rolled_back"],
+    survival: Survival | None = None,
+    norm: float | None = None,
+) -> None:
+    """Journals the adapter's state, read from the module tree at this moment."""
+    found = adapters.adapter_modules(session.model)
+    on = bool(found)
+    session.recorder.say(
+        AdapterChanged(
+            topic=attached.topic,
+            phase=attached.phase,
+            state=state,
+            rank=attached.spec.rank,
+            scale=attached.spec.scale,
+            modules=len(found) if on else attached.modules,
+            trainable=adapters.trainable_count(session.model) if on else 0,
+            expected_trainable=attached.expected if on else 0,
+            total=session.parameters,
+            base_fingerprint=attached.base,
+            model_fingerprint=session.ledger.declared,
+            ledger_depth=len(session.ledger.deltas),
+            delta_norm=norm,
+            fuse_cosine=survival.cosine if survival else None,
+            fuse_kl=survival.kl if survival else None,
+            module_names=attached.spec.modules,
+            layers=attached.spec.layers or session.layers,
+            base_unchanged=None if on else True,
+        ),
+        durable=not on,
+    )
+
+
+def delta_name(session: Session, topic: str, phase: str) -> str:
+    """`<nnn>-<unit>.<chapter>.<topic>-<phase>`, numbered by commits ever made in this run."""
+    numbers = [int(folder.name[:3]) for folder in session.run.adapters.glob("[0-9][0-9][0-9]-*")]
+    return f"{max(numbers, default=0) + 1:03d}-{topic.replace('/', '.')}-{phase}"
+
+
+def probe_logits(session: Session) -> mx.array:
+    """Logits of the fixed probe, (1, L, V)."""
+    model: Any = session.model
+    logits = model(session.probe)
+    mx.eval(logits)
+    return logits

@@ -1,0 +1,40 @@
+"""Where the engine states facts: each event goes to the journal, and its line to training.log."""
+
+from collections import Counter
+from pathlib import Path
+
+from engine.contract.events import Event, Record, Warned
+from engine.contract.journal import JournalWriter
+from engine.contract.lines import line
+from engine.contract.rundir import RunDir
+
+
+class Recorder:
+    """The one writer of a run's journal and log."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._journal = JournalWriter(run.journal)
+        self._log = open(run.log, "a", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+        Path(run.log).chmod(0o600)
+        self._warnings: Counter[str] = Counter()
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event."""
+        return self._journal.seq
+
+    def say(self, event: Event, *, durable: bool = False) -> Record:
+        """Journals an event; `durable` ones are on the disk when this returns."""
+        record = self._journal.append(event, durable=durable)
+        if (text := line(record)) is not None:
+            self._log.write(text + "\n")
+        return record
+
+    def warn(self, key: str, message: str) -> None:
+        """Journals a warning with how often its key has come up."""
+        self._warnings[key] += 1
+        self.say(Warned(key, message, self._warnings[key]))
+
+    def close(self) -> None:
+        self._journal.close()
+        self._log.close()

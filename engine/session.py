@@ -1,0 +1,53 @@
+"""What the phases of a run share: configuration, model, ledger, journal, control; put together in train.py."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from engine.chat import Renderer
+from engine.checkpoint import Checkpoint
+from engine.contract.config import RunConfig
+from engine.contract.rundir import RunDir
+from engine.control import Control
+from engine.curriculum import Curriculum
+from engine.embed import Embedder
+from engine.ledger import Ledger
+from engine.losses import Scorer
+from engine.record import Recorder
+
+if TYPE_CHECKING:
+    from engine.phase import Attached
+
+
+@dataclass(slots=True)
+class Session:
+    """A run at work.
+
+    `probe` is (1, L) token ids of a fixed text; `resume` is the checkpoint to go on from, until its phase has begun;
+    `attached` is the phase whose adapter is on the model.
+    """
+
+    config: RunConfig
+    run: RunDir
+    recorder: Recorder
+    control: Control
+    curriculum: Curriculum
+    renderer: Renderer
+    ledger: Ledger
+    scorer: Scorer
+    embedder: Embedder
+    probe: mx.array
+    parameters: int
+    resume: Checkpoint | None = None
+    attached: "Attached | None" = None
+
+    @property
+    def model(self) -> nn.Module:
+        return self.ledger.model
+
+    @property
+    def layers(self) -> int:
+        model: Any = self.ledger.model
+        return len(model.layers)

@@ -1,0 +1,67 @@
+"""The supervised phase of a topic, top to bottom; dpo.py has the same shape, word for word where it can."""
+
+import time
+
+import mlx.core as mx
+
+from engine import phase
+from engine.batches import Batch, batch_rows, collate, plan_epochs
+from engine.contract.events import PhaseStarted, Step
+from engine.control import Stop
+from engine.curriculum import Topic
+from engine.losses import sft_loss
+from engine.phase import Attached
+from engine.session import Session
+from engine.updates import accumulate
+
+
+def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
+    """Trains a fresh adapter on the topic's rows and leaves it attached; raises Broken where a rule does not hold."""
+    settings, say = session.config.sft, session.recorder.say
+    examples = phase.render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
+    plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
+    lengths = [len(example.ids) for example in examples]
+    seed = str(phase.seed_of(session, topic.id, attempt, "sft"))
+    whole = collate(examples, session.renderer.end_id)
+    phase.check_supervised(examples, whole, session.renderer.end_id)
+    mx.reset_peak_memory()
+    if not phase.resuming(session, topic.id, attempt, "sft"):
+        say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), whole.supervised, whole.total))
+    attached = phase.attach(session, topic.id, attempt, "sft", settings, plan.steps, phase.spec_of(settings))
+    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
+
+    def loss(batch: Batch) -> tuple[mx.array]:
+        return (sft_loss(session.scorer.logps(batch)),)
+
+    while attached.step < plan.steps:
+        try:
+            session.control.poll()
+        except Stop:
+            phase.save_checkpoint(session, attached)
+            raise
+        started = time.perf_counter()
+        chosen = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        batches = [collate([examples[row] for row in rows], session.renderer.end_id) for rows in chosen]
+        supervised = sum(batch.supervised for batch in batches)
+        gradients, (mean,) = accumulate(session.model, loss, [(batch,) for batch in batches], supervised)
+        update = attached.updater.apply(session.model, gradients, mean, attached.step)
+        say(
+            Step(
+                topic=topic.id,
+                phase="sft",
+                step=attached.step + 1,
+                of=plan.steps,
+                loss=mean,
+                lr=update.lr,
+                grad_norm=update.grad_norm,
+                tokens=sum(batch.total for batch in batches),
+                supervised_tokens=supervised,
+                seconds=time.perf_counter() - started,
+                peak_bytes=mx.get_peak_memory(),
+            )
+        )
+        phase.note_update(session, attached, update, [topic.sft[row].where for rows in chosen for row in rows])
+        if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
+            phase.save_checkpoint(session, attached)
+    phase.check_trained(session, attached, plan.steps)
+    return attached

@@ -1,0 +1,106 @@
+"""One topic from start to verdict: SFT, evaluate, gate, DPO, evaluate, verdict; a phase that harms is rolled back."""
+
+import time
+
+from engine import adapters, evaluate, phase, policy
+from engine.contract.events import Decided, Evaluated, Stage, TopicFinished, TopicStarted, Verdict
+from engine.curriculum import Topic
+from engine.dpo import train_dpo, undo
+from engine.history import TopicHistory
+from engine.invariants import require
+from engine.phase import Attached
+from engine.policy import Decision
+from engine.session import Session
+from engine.sft import train_sft
+
+
+def train_topic(
+    session: Session, topic: Topic, index: int, attempt: int, before: Evaluated, done: TopicHistory, rolled_back: int
+) -> tuple[Verdict, str]:
+    """Trains one attempt at a topic; returns its verdict and the reason.
+
+    `before` is the base model's evaluation, `done` what an earlier process had already settled of this attempt,
+    `rolled_back` the number of topics in a row whose DPO was rolled back.
+    """
+    found = adapters.fingerprint(adapters.frozen_digests(session.model))
+    declared = session.ledger.declared
+    require("ledger-declares", found == declared, f"the model is {found}, the ledger declares {declared}")
+    if not done.evaluated and not done.settled:
+        count = len(session.curriculum.topics)
+        session.recorder.say(TopicStarted(topic.id, index, count, attempt, declared), durable=True)
+    limits, config = session.config.thresholds, session.config
+    start = before
+    if session.ledger.deltas:
+        start = done.evaluated.get("start") or _evaluate(session, topic, "start")
+    best, sft = _supervised(session, topic, attempt, start, done)
+    if sft == "rolled_back":
+        _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
+    elif "dpo" not in done.settled:
+        decision = policy.gate(best, config.dpo, limits, config.adapters.strategy, rolled_back)
+        _decide(session, topic, decision)
+        if decision.decision == "run_dpo":
+            best = _preferred(session, topic, attempt, best)
+        elif session.attached is not None:
+            phase.commit(session, session.attached)
+    elif done.settled["dpo"] == "kept":
+        best = done.evaluated["dpo"]
+    return policy.verdict(best, limits)
+
+
+def _supervised(
+    session: Session, topic: Topic, attempt: int, start: Evaluated, done: TopicHistory
+) -> tuple[Evaluated, str]:
+    """Returns the evaluation to go on from, and `kept` or `rolled_back`."""
+    shared = session.config.adapters.strategy == "shared"
+    if "sft" in done.settled:
+        kept = done.settled["sft"] == "kept"
+        return (done.evaluated["sft"] if kept else start), done.settled["sft"]
+    if "dpo" in done.settled or phase.resuming(session, topic.id, attempt, "dpo"):
+        return done.evaluated["sft"], "kept"  # a shared adapter: its SFT is inside the DPO phase's checkpoint or delta
+    attached = train_sft(session, topic, attempt)
+    after = _evaluate(session, topic, "sft")
+    decision = policy.after_phase(start, after, session.config.thresholds)
+    _decide(session, topic, decision)
+    if decision.decision == "roll_back":
+        phase.roll_back(session, attached, "rolled_back")
+        return start, "rolled_back"
+    if not shared:
+        phase.commit(session, attached)
+    return after, "kept"
+
+
+def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> Evaluated:
+    """Runs DPO; returns the evaluation of what is kept."""
+    shared = session.config.adapters.strategy == "shared"
+    attached = train_dpo(session, topic, attempt, session.attached)
+    after = _evaluate(session, topic, "dpo", attached)
+    decision = policy.after_dpo(sft, after, session.config.thresholds)
+    _decide(session, topic, decision)
+    if decision.decision == "keep":
+        phase.commit(session, attached)
+        return after
+    if shared:
+        undo(session, attached)
+        phase.announce(session, attached, "rolled_back")
+        attached.phase = "sft"
+        phase.commit(session, attached)
+    else:
+        phase.roll_back(session, attached, "rolled_back")
+    return sft
+
+
+def finish(session: Session, topic: Topic, verdict: Verdict, reason: str, started: float) -> None:
+    """Journals the verdict; `started` is the monotonic time at which the topic began."""
+    event = TopicFinished(topic.id, verdict, reason, time.monotonic() - started)
+    session.recorder.say(event, durable=True)
+
+
+def _evaluate(session: Session, topic: Topic, stage: Stage, dpo: Attached | None = None) -> Evaluated:
+    reference = dpo.reference if dpo is not None and "heldout_chosen" in dpo.reference else None
+    found = evaluate.evaluate(session, [topic], stage, reference)[topic.id]
+    session.control.boundary()
+    return found
+
+
+def _decide(session: Session, topic: Topic, decision: Decision) -> None:
+    session.recorder.say(Decided(topic.id, decision.decision, decision.reason), durable=True)

@@ -1,0 +1,68 @@
+"""The backend takes the fast BLAS, and says so when it did not; each case in a process that has not imported mlx."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.backend import SLOW_GFLOPS, prepare
+
+ROOT = Path(__file__).parents[2]
+REPORT = "import dataclasses, json; print(json.dumps(dataclasses.asdict(backend.prepare())))"
+needs_blas = pytest.mark.skipif(prepare().blas is None, reason="MLX has a fast BLAS of its own here")
+
+
+def fresh(*lines: str) -> dict:
+    """What `prepare` answers in a new process, after `lines`."""
+    code = "\n".join(["from engine import backend", *lines, REPORT])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_product_is_fast_and_there_is_no_warning():
+    backend = fresh()
+    assert backend["warning"] is None
+    assert backend["gflops"] >= SLOW_GFLOPS
+    assert (backend["device"], backend["dtype"]) in {("cpu", "float32"), ("gpu", "bfloat16")}
+
+
+def test_a_second_call_returns_the_first_answer():
+    assert prepare() is prepare()
+
+
+def test_mlx_is_not_imported_before_prepare():
+    code = "import sys, engine.backend; sys.exit('mlx.core' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@needs_blas
+def test_a_missing_library_is_warned_of():
+    backend = fresh("backend.BLAS_PACKAGE = 'not-installed'")
+    assert backend["blas"] is None
+    assert backend["gflops"] < SLOW_GFLOPS
+    assert "the package not-installed is not installed" in backend["warning"]
+
+
+@needs_blas
+def test_mlx_imported_too_early_is_warned_of():
+    backend = fresh("import mlx.core")
+    assert backend["blas"] is None
+    assert "mlx was imported before libopenblas.so.0" in backend["warning"]
+
+
+@needs_blas
+def test_a_library_that_cannot_be_loaded_is_warned_of(tmp_path):
+    library = tmp_path / "libopenblas.so.0"
+    library.write_text("not a library")
+    backend = fresh(f"from pathlib import Path; backend.find_blas = lambda: Path({str(library)!r})")
+    assert backend["blas"] is None
+    assert "libopenblas.so.0 cannot be loaded" in backend["warning"]
+
+
+@needs_blas
+def test_the_bundled_fortran_library_serves_where_the_system_has_none():
+    backend = fresh("backend.supply_fortran()")
+    assert backend["blas"] == "libopenblas.so.0"
+    assert backend["warning"] is None
