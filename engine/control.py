@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Literal
 
@@ -37,11 +37,11 @@ class Skip(Exception):
 class Control:
     """Reads commands.jsonl; `reevaluate` and `on_pause` are set by the run, which alone can do those things."""
 
-    def __init__(self, run: RunDir, recorder: Recorder, topics: Sequence[str]) -> None:
+    def __init__(self, run: RunDir, recorder: Recorder, topics: Sequence[str], answered: Iterable[str] = ()) -> None:
         self._tail = Tail(run.commands)
         self._recorder = recorder
         self._signal: str | None = None
-        self._answered: set[str] = set()
+        self._answered = set(answered)
         self._waiting: list[Command] = []
         self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
         self.skipped: dict[str, str] = {}

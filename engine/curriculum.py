@@ -149,7 +149,7 @@ def load_curriculum(folder: Path, only: Sequence[str], needs_pairs: bool, heldou
 def _read_course(path: Path) -> list[tuple[str, str, str, str]]:
     """(id, title, unit title, chapter title) of every topic."""
     try:
-        data = yaml.safe_load(path.readtext(encoding="utf-8"))
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such curriculum file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:

@@ -78,7 +78,7 @@ class Ledger:
     def __init__(self, model: nn.Module, base: Path, dtype: mx.Dtype) -> None:
         self.model = model
         self.deltas: list[Delta] = []
-        self._base = base
+        self.base = base
         self.dtype = dtype
         self.declared = adapters.fingerprint(adapters.frozen_digests(model))
 
@@ -146,7 +146,7 @@ class Ledger:
 
     def _materialize(self, paths: Sequence[str]) -> None:
         """Recomputes modules from the base on disk (read lazily, only what is touched) and the deltas on them."""
-        base, _ = load_model(self._base, lazy=True)
+        base, _ = load_model(self.base, lazy=True)
         pristine = dict(base.named_modules())
         made = []
         for path in paths:

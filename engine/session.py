@@ -42,6 +42,7 @@ class Session:
     parameters: int
     resume: Checkpoint | None = None
     attached: "Attached | None" = None
+    dpo_rolled_back: int = 0  # topics in a row
 
     @property
     def model(self) -> nn.Module:

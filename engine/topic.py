@@ -14,20 +14,19 @@ from engine.session import Session
 from engine.sft import train_sft
 
 
-def train_topic(
-    session: Session, topic: Topic, index: int, attempt: int, before: Evaluated, done: TopicHistory, rolled_back: int
-) -> tuple[Verdict, str]:
+def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHistory) -> tuple[Verdict, str]:
     """Trains one attempt at a topic; returns its verdict and the reason.
 
-    `before` is the base model's evaluation, `done` what an earlier process had already settled of this attempt,
-    `rolled_back` the number of topics in a row whose DPO was rolled back.
+    `before` is the base model's evaluation, `done` what an earlier process had already settled of this attempt.
     """
+    attempt = done.attempt
     found = adapters.fingerprint(adapters.frozen_digests(session.model))
     declared = session.ledger.declared
     require("ledger-declares", found == declared, f"the model is {found}, the ledger declares {declared}")
     if not done.evaluated and not done.settled:
-        count = len(session.curriculum.topics)
-        session.recorder.say(TopicStarted(topic.id, index, count, attempt, declared), durable=True)
+        topics = session.curriculum.topics
+        number = 1 + [item.id for item in topics].index(topic.id)
+        session.recorder.say(TopicStarted(topic.id, number, len(topics), attempt, declared), durable=True)
     limits, config = session.config.thresholds, session.config
     start = before
     if session.ledger.deltas:
@@ -36,7 +35,7 @@ def train_topic(
     if sft == "rolled_back":
         _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
     elif "dpo" not in done.settled:
-        decision = policy.gate(best, config.dpo, limits, config.adapters.strategy, rolled_back)
+        decision = policy.gate(best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back)
         _decide(session, topic, decision)
         if decision.decision == "run_dpo":
             best = _preferred(session, topic, attempt, best)
@@ -77,8 +76,10 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     decision = policy.after_dpo(sft, after, session.config.thresholds)
     _decide(session, topic, decision)
     if decision.decision == "keep":
+        session.dpo_rolled_back = 0
         phase.commit(session, attached)
         return after
+    session.dpo_rolled_back += 1
     if shared:
         undo(session, attached)
         phase.announce(session, attached, "rolled_back")

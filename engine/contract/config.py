@@ -29,6 +29,7 @@ class CurriculumConfig:
     """Where the topics are, and how many pairs are held out when no pair says so itself."""
 
     path: str
+    topics: tuple[str, ...] = ()  # ids of the topics to train; empty is all of them
     heldout_share: float = number(0.25, 0.0, 0.9)
 
 
@@ -101,6 +102,7 @@ class ThresholdsConfig:
 class RunSettings:
     """The run as a whole."""
 
+    name: str = ""  # how the run is called on the screen; the configuration's file name where it is empty
     seed: int = number(0, 0, 2**32 - 1)
     retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
     checkpoint_every: int = number(20, 1)  # optimizer steps
@@ -135,6 +137,8 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     local = (path.parent / config.model.name).expanduser()
     if config.model.name.startswith((".", "~", "/")):
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(local.resolve())))
+    if not config.run.name:
+        config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
     return config
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import typing
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -306,6 +308,8 @@ def encode(record: Record) -> bytes:
 
 def decode(line: bytes | str) -> Record:
     """Reads one line. Never raises: what cannot be read becomes Unknown with seq -1 where it has none."""
+    if isinstance(line, bytes) and (match := STEP_LINE.fullmatch(line)):
+        return _step(match.groups())
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -323,6 +327,31 @@ def decode(line: bytes | str) -> Record:
         return Record(seq, t, build(cls, _numbers(cls, data), strict=False))
     except FieldError as error:
         return Record(seq, t, Unknown(cls.kind, str(error)))
+
+
+def _step_line() -> re.Pattern[bytes]:
+    """What encode() writes for a step, and nothing else: any other spelling is read as JSON, to the same result."""
+    number = rb"(-?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:e[+-]?[0-9]{1,3})?)"
+    whole, topic, phase = rb"(0|[1-9][0-9]{0,17})", rb"([a-z0-9_/-]{1,200})", rb"(sft|dpo)"
+    kinds = {str: topic, Phase: phase, int: whole, float: number, float | None: b"(?:null|" + number + b")"}
+    hints = typing.get_type_hints(Step)
+    quoted = {name: b'"%s"' if hints[name] in (str, Phase) else b"%s" for name in STEP_FIELDS}
+    parts = [b'"%s": ' % name.encode() + quoted[name] % kinds[hints[name]] for name in STEP_FIELDS]
+    head = b'"v": 1, "seq": %s, "t": ([0-9]{1,14}\\.[0-9]{1,3}), "kind": "step"' % whole
+    return re.compile(rb"\{" + b", ".join([head, *parts]) + rb"\}")
+
+
+def _step(found: tuple[Any, ...]) -> Record:
+    """A step from the groups of STEP_LINE; nine journal lines of ten are steps, and this is twice as fast as JSON."""
+    seq, t, topic, phase, step, of, loss, lr, norm, tokens, supervised, seconds, peak, *dpo = found
+    plain = (float(loss), float(lr), float(norm), int(tokens), int(supervised), float(seconds), int(peak))
+    rewards = () if dpo == NO_REWARDS else (None if value is None else float(value) for value in dpo)
+    return Record(int(seq), float(t), Step(topic.decode(), phase.decode(), int(step), int(of), *plain, *rewards))
+
+
+STEP_FIELDS = tuple(item.name for item in fields(Step))
+STEP_LINE = _step_line()
+NO_REWARDS = [None] * 6
 
 
 def _json(value: Any) -> Any:

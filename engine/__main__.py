@@ -1,0 +1,50 @@
+"""`python -m engine RUN_DIR`: trains the run whose config.yaml is in that folder, or goes on with it."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from engine.backend import prepare
+from engine.contract.errors import InputError
+from engine.contract.events import Failed
+from engine.contract.rundir import Lock, RunDir
+
+BAD_INPUT, DIED = 2, 3
+
+
+def main() -> int:
+    """Returns the exit status: 0 all passed, 1 not all, 2 bad input with nothing begun, 3 it could not go on, 130."""
+    os.umask(0o077)
+    if len(sys.argv) != 2:
+        print("usage: python -m engine RUN_DIR", file=sys.stderr)
+        return BAD_INPUT
+    run = RunDir(Path(sys.argv[1]))
+    try:
+        lock = Lock(run)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    from engine.record import Recorder
+
+    recorder = Recorder(run)
+    backend = prepare()
+    try:
+        from engine.train import train
+
+        return train(run, recorder, backend)
+    except InputError as error:
+        recorder.say(Failed("input", str(error), ""), durable=True)
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
+        recorder.say(Failed("run", f"{type(error).__name__}: {error}", traceback.format_exc()), durable=True)
+        traceback.print_exc()
+        return DIED
+    finally:
+        recorder.close()
+        lock.release()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

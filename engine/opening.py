@@ -1,0 +1,132 @@
+"""Puts a run's session together: data first, then models; and takes a run up again where it was."""
+
+import dataclasses
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import mlx.core as mx
+
+from engine import adapters, checkpoint, models, phase
+from engine.backend import Backend
+from engine.chat import Message, Renderer
+from engine.contract.config import RunConfig
+from engine.contract.errors import InputError
+from engine.contract.events import CurriculumLoaded, EngineRestarted, ModelLoaded, Preparing, Restored, RunStarted
+from engine.contract.rundir import RunDir
+from engine.control import Control
+from engine.curriculum import Curriculum, load_curriculum
+from engine.embed import load_embedder
+from engine.history import History
+from engine.leaks import require_no_leaks
+from engine.ledger import Ledger
+from engine.losses import Scorer
+from engine.reach import unreachable
+from engine.record import Recorder
+from engine.session import Session
+
+PROBE = "The lamp is lit at dusk, and somebody has to stay awake with it until the morning."
+SHOWN_WARNINGS = 20
+PACKAGES = ("mindprint-tui", "mlx", "mlx-lm", "transformers")
+
+
+def run_started(folder: RunDir, config: RunConfig) -> RunStarted:
+    """The first event of a run."""
+    versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    settings = dataclasses.asdict(config)
+    return RunStarted(folder.name, config.run.name, config.run.seed, os.getpid(), versions, settings)
+
+
+def read_curriculum(config: RunConfig) -> Curriculum:
+    """The audited curriculum; raises InputError for what cannot be trained on, leaks and unreachable gates included."""
+    needs_pairs = config.adapters.strategy != "sft_only" and config.dpo.when != "never"
+    settings = config.curriculum
+    curriculum = load_curriculum(Path(settings.path), settings.topics, needs_pairs, settings.heldout_share)
+    require_no_leaks(curriculum.topics)
+    closed = unreachable(curriculum, config.thresholds)
+    if closed and config.thresholds.unreachable == "error":
+        raise InputError(f"{closed[0]}; lower it, or set thresholds.unreachable: warn if it is meant")
+    return curriculum
+
+
+def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, config: RunConfig) -> None:
+    """Journals what is off before anything is trained."""
+    if backend.warning:
+        recorder.warn("slow-blas", backend.warning)
+    messages = [*curriculum.warnings, *unreachable(curriculum, config.thresholds)]
+    for message in messages[:SHOWN_WARNINGS]:
+        recorder.warn("curriculum", message)
+    if len(messages) > SHOWN_WARNINGS:
+        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; the curriculum_loaded event has them all")
+
+
+def open_session(
+    folder: RunDir, recorder: Recorder, backend: Backend, config: RunConfig, curriculum: Curriculum, history: History
+) -> Session:
+    """Loads base model and embedder; raises InputError where they cannot be had or lack what the config asks for."""
+
+    def say(message: str) -> None:
+        recorder.say(Preparing(message))
+
+    began = time.monotonic()
+    path = models.locate(config.model.name, say)
+    say(f"loading {config.model.name}")
+    dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
+    loaded = models.load(path, dtype)
+    renderer = Renderer(loaded.tokenizer)
+    probe = mx.array([renderer.prompt_ids([Message("user", PROBE)])])
+    for settings in (config.sft, config.dpo):
+        adapters.requested_modules(loaded.model, phase.spec_of(settings))
+    ledger = Ledger(loaded.model, path, getattr(mx, dtype))
+    parameters = models.parameter_count(loaded.model)
+    seconds = time.monotonic() - began
+    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, ledger.declared, seconds))
+    embedder = load_embedder(say)
+    recorder.say(CurriculumLoaded(tuple(topic.info for topic in curriculum.topics), curriculum.warnings))
+    folder.adapters.mkdir(mode=0o700, exist_ok=True)
+    control = Control(folder, recorder, [topic.id for topic in curriculum.topics], history.answered)
+    control.listen()
+    return Session(
+        config=config,
+        run=folder,
+        recorder=recorder,
+        control=control,
+        curriculum=curriculum,
+        renderer=renderer,
+        ledger=ledger,
+        scorer=Scorer(loaded.model, probe),
+        embedder=embedder,
+        probe=probe,
+        parameters=parameters,
+        dpo_rolled_back=history.dpo_rolled_back,
+    )
+
+
+def take_up(session: Session, history: History) -> None:
+    """Goes on with a run: replays the ledger, rewinds to the checkpoint, and says so."""
+    recorder = session.recorder
+    recorder.say(EngineRestarted(None, None, 1))
+    if (session.run.adapters / "ledger.json").exists():
+        session.ledger.replay(session.run.adapters)
+    for topic in history.finished:
+        session.control.status[topic] = "finished"
+    current, saved = history.current, checkpoint.load(session.run.checkpoint)
+    if current is None:
+        recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)
+        return
+    done = history.topics[current]
+    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and saved.phase not in done.settled:
+        session.resume = saved
+        why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
+        recorder.say(Restored(saved.seq, why), durable=True)
+    else:
+        recorder.say(Restored(done.seq, f"{current} goes on from its last boundary"), durable=True)
+
+
+def reload(session: Session) -> None:
+    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted."""
+    fresh = models.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
+    session.ledger.restore(fresh.model, session.ledger.deltas)
+    session.scorer = Scorer(fresh.model, session.probe)

@@ -1,0 +1,122 @@
+"""summary.json: what a journal amounts to, per topic, chapter and unit; a pure function of its records."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.contract import events as e
+from engine.contract.events import Evaluated, Record
+
+STAGES = {"before": "before", "start": "start", "sft": "after_sft", "dpo": "after_dpo", "reevaluated": "reevaluated"}
+FIGURES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin")
+
+
+def summarize(records: Sequence[Record], exit_status: int, fingerprint: str, seconds: float) -> dict[str, Any]:
+    """The summary; a stage that was not run is null, a topic without a verdict is `not_run`.
+
+    `final` of a topic is the evaluation of what was kept of it: after DPO, after SFT, at its start or before.
+    """
+    started = next(record.event for record in records if isinstance(record.event, e.RunStarted))
+    topics: dict[str, dict[str, Any]] = {}
+    for record in records:
+        _fold(topics, record)
+    rows = list(topics.values())
+    return {
+        "run": started.run,
+        "config": started.config,
+        "seed": started.seed,
+        "versions": started.versions,
+        "exit_status": exit_status,
+        "fingerprint": fingerprint,
+        "seconds": round(seconds, 1),
+        "passed": sum(row["verdict"] == "passed" for row in rows),
+        "of": len(rows),
+        "dpo": _dpo(rows),
+        "mean": _means(rows),
+        "units": _rolled_up(rows, 1),
+        "chapters": _rolled_up(rows, 2),
+        "topics": rows,
+    }
+
+
+def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
+    match record.event:
+        case e.CurriculumLoaded(topics=infos):
+            for info in infos:
+                topics.setdefault(info.id, _row(info))
+        case e.TopicStarted(topic=topic, attempt=attempt):
+            before = topics[topic]["before"]
+            title = topics[topic]["title"]
+            topics[topic] |= _row(None) | {"topic": topic, "title": title, "before": before, "attempts": attempt}
+        case e.Evaluated(topic=topic, stage=stage) as evaluated:
+            topics[topic][STAGES[stage]] = _figures(evaluated)
+        case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
+            topics[topic][phase] = state
+        case e.Decided(topic=topic) as decided:
+            topics[topic]["decisions"].append({"decision": decided.decision, "reason": decided.reason})
+        case e.TopicFinished(topic=topic) as finished:
+            row = topics[topic]
+            row |= {"verdict": finished.verdict, "reason": finished.reason, "seconds": round(finished.seconds, 1)}
+            row["final"] = _final(row)
+        case _:
+            pass
+
+
+def _row(info: e.TopicInfo | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"topic": info.id, "title": info.title} if info else {}
+    row |= {"verdict": "not_run", "reason": None, "seconds": None, "attempts": 0, "sft": None, "dpo": None}
+    row |= dict.fromkeys(STAGES.values()) | {"final": None, "decisions": []}
+    return row
+
+
+def _figures(evaluated: Evaluated) -> dict[str, Any]:
+    figures = {name: getattr(evaluated, name) for name in FIGURES}
+    rounded = {name: None if value is None else round(value, 4) for name, value in figures.items()}
+    return rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
+
+
+def _final(row: dict[str, Any]) -> dict[str, Any] | None:
+    kept = ("fused", "kept_attached")
+    if row["dpo"] in kept:
+        return dict(row["after_dpo"])
+    if row["sft"] in kept:
+        return dict(row["after_sft"])
+    found = row["start"] or row["before"]
+    return dict(found) if found else None
+
+
+def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """How DPO did where it ran: topics, roll-backs, the mean held-out margin, and where preference accuracy fell."""
+    ran = [row for row in rows if row["after_dpo"]]
+    kept = [row for row in ran if row["dpo"] in ("fused", "kept_attached")]
+    margins = [row["after_dpo"]["heldout_margin"] for row in ran if row["after_dpo"]["heldout_margin"] is not None]
+    return {
+        "ran": len(ran),
+        "kept": len(kept),
+        "rolled_back": sum(row["dpo"] == "rolled_back" for row in ran),
+        "mean_heldout_margin": round(sum(margins) / len(margins), 4) if margins else None,
+        "lowered_preference_accuracy": [
+            row["topic"]
+            for row in kept
+            if (row["after_dpo"]["preference_accuracy"] or 0) < (row["after_sft"]["preference_accuracy"] or 0)
+        ],
+    }
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {"topics": len(rows), "passed": sum(row["verdict"] == "passed" for row in rows)}
+    for stage in ("before", "start", "after_sft", "after_dpo", "final"):
+        scored = [row[stage] for row in rows if row[stage]]
+        found[stage] = {
+            name: round(sum(item[name] for item in scored) / len(scored), 4) if scored else None
+            for name in ("accuracy", "voice", "combined")
+        }
+    return found
+
+
+def _rolled_up(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, Any]:
+    """Means by the first `parts` parts of the topic id: 1 for units, 2 for chapters."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups["/".join(row["topic"].split("/")[:parts])].append(row)
+    return {name: _means(group) for name, group in groups.items()}

@@ -1,0 +1,179 @@
+"""The run, top to bottom: load, score the base, train topic after topic, sum up. Resuming takes the same path."""
+
+import json
+import time
+import traceback
+from typing import Literal
+
+from engine import adapters, evaluate, phase, policy
+from engine.backend import Backend
+from engine.contract.config import load_config
+from engine.contract.events import Decided, Failed, Preparing, RunFinished, Stage, Verdict
+from engine.contract.journal import read_journal
+from engine.contract.rundir import RunDir
+from engine.control import Skip, Stop
+from engine.curriculum import Topic
+from engine.files import write_file
+from engine.history import History, TopicHistory, read_history
+from engine.invariants import Broken
+from engine.opening import open_session, read_curriculum, reload, run_started, take_up, warn_early
+from engine.record import Recorder
+from engine.session import Session
+from engine.summary import summarize
+from engine.topic import finish, train_topic
+
+STOPPED = 130
+
+
+def train(folder: RunDir, recorder: Recorder, backend: Backend) -> int:
+    """Trains the run in `folder` to its end, or on from where it was; returns the exit status.
+
+    Raises InputError, with nothing begun, where configuration or data cannot be trained on.
+    """
+    started = time.monotonic()
+    config = load_config(folder.config)
+    records = read_journal(folder.journal)
+    history = read_history(records)
+    if not records:
+        recorder.say(run_started(folder, config))
+    curriculum = read_curriculum(config)
+    if not records:
+        warn_early(recorder, backend, curriculum, config)
+    session = open_session(folder, recorder, backend, config, curriculum, history)
+    session.control.reevaluate = lambda topic: _reevaluate(session, topic)
+    if records:
+        take_up(session, history)
+    stopped = False
+    try:
+        _score_base(session, history)
+        _train_all(session, history)
+    except Stop as stop:
+        stopped = True
+        recorder.warn("stopped", f"{stop}; --resume {folder.name} goes on from here")
+    session.control.close()
+    return _sum_up(session, history.seconds + time.monotonic() - started, stopped)
+
+
+def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
+    """Writes summary.json and the last event; success is every topic passed or skipped, and at least one of them."""
+    records = read_journal(session.run.journal)
+    verdicts = [finished.verdict for finished in read_history(records).finished.values()]
+    good = len(verdicts) == len(session.curriculum.topics) and set(verdicts) <= {"passed", "skipped"}
+    status = STOPPED if stopped else 0 if good else 1
+    fingerprint = session.ledger.declared
+    data = summarize(records, status, fingerprint, seconds)
+    write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    total = len(session.curriculum.topics)
+    session.recorder.say(RunFinished(verdicts.count("passed"), total, status, fingerprint, seconds), durable=True)
+    return status
+
+
+def _score_base(session: Session, history: History) -> None:
+    """`before`: every topic's questions, answered in one go by the model before this run taught it anything."""
+    missing = [topic for topic in session.curriculum.topics if topic.id not in history.before]
+    if missing:
+        session.recorder.say(Preparing(f"scoring the base model on {len(missing)} topics"))
+        history.before |= evaluate.evaluate(session, missing, "before")
+
+
+def _train_all(session: Session, history: History) -> None:
+    """Every topic in the order of the course, then those that a person wants trained again."""
+    control = session.control
+    topics = {topic.id: topic for topic in session.curriculum.topics}
+    while True:
+        control.boundary()
+        waiting = [id for id in topics if control.status[id] == "pending" and id not in control.retries]
+        if not waiting and not control.retries:
+            return
+        if waiting:
+            _train(session, history, topics[waiting[0]])
+        else:
+            again = control.retries.pop(0)
+            _forget(session, again)
+            _train(session, history, topics[again])
+
+
+def _train(session: Session, history: History, topic: Topic) -> None:
+    """A topic and its retries."""
+    control = session.control
+    goes_on = history.current == topic.id
+    done = history.topics[topic.id] if goes_on else _next_attempt(history, topic)
+    tries = 1
+    while True:
+        history.topics[topic.id], history.current = done, None
+        started = time.monotonic()
+        control.status[topic.id] = "running"
+        verdict, reason = _attempt(session, history, topic, done)
+        finish(session, topic, verdict, reason, started)
+        control.status[topic.id] = "finished"
+        again = policy.retry(verdict, tries, session.config.run.retries)
+        if again is None:
+            return
+        session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
+        _forget(session, topic.id)
+        done, tries = _next_attempt(history, topic), tries + 1
+
+
+def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
+    """One attempt; an exception ends the topic, is journaled whole, and leaves the model as the ledger declares it."""
+    by = session.control.skipped.pop(topic.id, None)
+    if by is not None:
+        return "skipped", f"skipped by {by} before it began"
+    try:
+        return train_topic(session, topic, history.before[topic.id], done)
+    except Skip as skip:
+        _clean_up(session, "detached")
+        return "skipped", str(skip)
+    except Stop:
+        raise
+    except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
+        _say_failed(session, topic.id, error)
+        _clean_up(session, "rolled_back")
+        return "error", str(error)
+
+
+def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> None:
+    """Takes the adapter of an interrupted phase off; where the model is not as declared then, it is made anew."""
+    attached = session.attached
+    if attached is not None:
+        try:
+            phase.roll_back(session, attached, state)
+        except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
+            _say_failed(session, attached.topic, error)
+    session.attached = None
+    whole = not adapters.adapter_modules(session.model)
+    if not whole or adapters.fingerprint(adapters.frozen_digests(session.model)) != session.ledger.declared:
+        reload(session)
+        session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")
+
+
+def _say_failed(session: Session, topic: str, error: Exception) -> None:
+    attached = session.attached
+    rule = error.rule.name if isinstance(error, Broken) else None
+    message = str(error) if rule else f"{type(error).__name__}: {error}"
+    where = f"{topic} {attached.phase}" if attached else topic
+    event = Failed(where, message, traceback.format_exc(), topic, attached.phase if attached else None, rule)
+    session.recorder.say(event, durable=True)
+
+
+def _forget(session: Session, topic: str) -> None:
+    """Before a topic is trained again, its own deltas are dropped from the model."""
+    if session.ledger.drop(topic):
+        session.ledger.save(session.run.adapters)
+
+
+def _next_attempt(history: History, topic: Topic) -> TopicHistory:
+    earlier = history.topics.get(topic.id)
+    return TopicHistory(earlier.attempt + 1 if earlier else 1)
+
+
+def _reevaluate(session: Session, topic: str) -> str:
+    """Scores a topic with the model as it stands, and says which state that was."""
+    wanted = next(item for item in session.curriculum.topics if item.id == topic)
+    stage: Stage = "reevaluated"
+    found = evaluate.evaluate(session, [wanted], stage)[topic]
+    attached = session.attached
+    state = f"{len(session.ledger.deltas)} committed deltas"
+    if attached is not None:
+        state += f" and the adapter of {attached.topic} {attached.phase} after {attached.step} steps"
+    return f"voice {found.voice:.2f}, accuracy {found.accuracy:.2f} with {state}"

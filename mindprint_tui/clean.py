@@ -1,0 +1,70 @@
+"""Untrusted text -> text that a terminal only shows: nothing in it can move the cursor, write the clipboard or reorder.
+
+What would be obeyed is made visible (ESC as ␛, a bidi override as \\u202e) or, where it is only invisible, dropped.
+"""
+
+import dataclasses
+import sys
+import unicodedata
+from typing import Any
+
+LONGEST = 20_000  # characters of one field that are kept
+MARKS = 4  # combining marks on one character that are kept
+DROPPED = frozenset("\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\u3164\ufeff\uffa0")
+NEWLINES = {"\u2028": "\n", "\u2029": "\n", "\x85": "\n"}
+TAB = "    "
+
+
+def clean(text: str) -> str:
+    """Safe text; newlines stay (CR LF, NEL and the Unicode separators become one), a tab becomes four spaces."""
+    if text.isascii() and text.isprintable() and len(text) <= LONGEST:
+        return text
+    more = len(text) - LONGEST
+    shown, marks = [], 0
+    for char in text[:LONGEST].replace("\r\n", "\n"):
+        if char.isascii() and (char.isprintable() or char == "\n"):
+            shown.append(char)
+            marks = 0
+            continue
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        if marks <= MARKS:
+            shown.append(_safe(char))
+    return "".join(shown) + (f"… (+{more} characters)" if more > 0 else "")
+
+
+def one_line(text: str) -> str:
+    """Cleaned text on one line: newlines become ⏎."""
+    return text.replace("\n", " ⏎ ") if "\n" in text else text
+
+
+def clean_event(value: Any) -> Any:
+    """The same event, or plain value, with every string in it cleaned, mapping keys too."""
+    if isinstance(value, str):
+        return sys.intern(value) if (safe := clean(value)) is value and len(value) < 80 else safe
+    if isinstance(value, tuple | list):
+        return tuple(clean_event(item) for item in value)
+    if isinstance(value, dict):
+        return {clean_event(key): clean_event(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        old = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+        return type(value)(**{name: clean_event(item) for name, item in old.items()})
+    return value
+
+
+def _safe(char: str) -> str:
+    code, category = ord(char), unicodedata.category(char)
+    if char == "\t":
+        return TAB
+    if char in NEWLINES:
+        return NEWLINES[char]
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "␡"
+    if char in DROPPED or 0xFE00 <= code <= 0xFE0F or 0xE0000 <= code <= 0xE0FFF:
+        return ""
+    if category in ("Cc", "Cs", "Cf"):
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    if category in ("Co", "Cn"):
+        return "�"
+    return " " if category == "Zs" else char
