@@ -3,6 +3,7 @@
 What is attached is read from the module tree at each look; there is no flag to go stale.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +103,12 @@ def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> N
         bool(found) and not missing and not surplus,
         f"{len(found)} modules adapted, {len(targets)} requested; missing {missing[:2]}, not asked for {surplus[:2]}",
     )
+    astray = _astray(model, spec, found)
+    require(
+        "requested-modules",
+        not astray,
+        f"{len(astray)} modules adapted but not asked for, or the reverse: {astray[:3]}",
+    )
     names = {name for name, _ in tree_flatten(model.trainable_parameters())}
     expected = {f"{path}.{leaf}" for path in targets for leaf in ("lora_a", "lora_b")}
     require(
@@ -110,6 +117,14 @@ def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> N
         f"{trainable_count(model):,} trainable values in {len(names)} arrays, expected "
         f"{expected_count(found, spec.rank):,} in {len(expected)}: {sorted(names ^ expected)[:3]}",
     )
+
+
+def _astray(model: Any, spec: AdapterSpec, found: Iterable[str]) -> list[tuple[str, str]]:
+    """(layer, name) of what is adapted and not asked for, or asked for and not adapted: from the spec's words alone."""
+    prefix = f"{_layer_prefix(model)}."
+    wanted = {(str(layer), name) for layer in range(len(model.layers))[-spec.layers :] for name in spec.modules}
+    got = {(path.removeprefix(prefix).partition(".")[0], path.rpartition(".")[2]) for path in found}
+    return sorted(wanted ^ got)
 
 
 def trainable_count(model: nn.Module) -> int:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Literal
@@ -41,8 +42,11 @@ class Control:
         self._tail = Tail(run.commands)
         self._recorder = recorder
         self._signal: str | None = None
-        self._answered = set(answered)
+        self._known = set(answered)  # ids that were taken; each is answered once
+        self._lines: deque[tuple[int, bytes]] = deque()  # read and not yet taken: Stop and Skip leave them for later
         self._waiting: list[Command] = []
+        self._paused = False
+        self._scoring: Literal["no", "running", "paused"] = "no"  # and what the run was when a re-evaluation began
         self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
         self.skipped: dict[str, str] = {}
         self.retries: list[str] = []
@@ -55,36 +59,57 @@ class Control:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def poll(self) -> None:
-        """Between two steps or tokens: may pause here; raises Stop or Skip. Re-evaluations wait for a boundary."""
-        if self._signal is not None:
-            raise Stop(self._signal)
-        for offset, line in self._tail.read():
-            if line.strip():
-                self._take(parse(line, offset))
+        """Between two steps or tokens: may pause here; raises Stop or Skip. Re-evaluations wait for a boundary.
+
+        A skip of the running topic does not end a pause: the next look holds again, until somebody resumes.
+        """
+        self._take_all()
+        while self._paused and self._scoring != "paused":
+            if self._scoring == "no":
+                self._reevaluate_waiting()
+            time.sleep(PAUSE_TICK)
+            self._take_all()
 
     def boundary(self) -> None:
         """Between two stages of a topic: does what waited for the model to stand still, too."""
         self.poll()
         self._reevaluate_waiting()
+        self.poll()
 
     def close(self) -> None:
         """Refuses what is left when the run is over."""
-        waiting, self._waiting = self._waiting, []
-        for offset, line in self._tail.read():
-            if line.strip() and not isinstance(command := parse(line, offset), BadCommand):
-                waiting.append(command)
-        for command in waiting:
+        for command in self._waiting:
             self._answer(command, "refused", "the run is over")
+        self._waiting.clear()
+        while (command := self._next()) is not None:
+            self._answer(command, "refused", command.reason if isinstance(command, BadCommand) else "the run is over")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name
 
+    def _next(self) -> Command | BadCommand | None:
+        """The next request that was not taken before; the same id again asks for nothing new."""
+        while self._lines or (lines := self._tail.read()):
+            if not self._lines:
+                self._lines.extend(lines)
+            offset, line = self._lines.popleft()
+            if line.strip() and (asked := parse(line, offset)).id not in self._known:
+                self._known.add(asked.id)
+                return asked
+        return None
+
+    def _take_all(self) -> None:
+        while True:
+            if self._signal is not None:
+                raise Stop(self._signal)
+            asked = self._next()
+            if asked is None:
+                return
+            self._take(asked)
+
     def _take(self, command: Command | BadCommand) -> None:
-        if command.id in self._answered:
-            return  # an id is answered once; the same line sent again asks for nothing new
         if isinstance(command, BadCommand):
-            self._answered.add(command.id)
-            self._recorder.say(CommandTaken(command.id, command.kind, "refused", command.reason))
+            self._answer(command, "refused", command.reason)
             return
         if command.topic is not None and command.topic not in self.status:
             self._answer(command, "refused", f"no topic {command.topic!r}{nearest(command.topic, self.status)}")
@@ -96,7 +121,7 @@ class Control:
             case "pause":
                 self._pause(command)
             case "resume":
-                self._answer(command, "refused", "the run is not paused")
+                self._resume(command)
             case "skip":
                 self._skip(command)
             case "retry":
@@ -105,27 +130,21 @@ class Control:
                 self._waiting.append(command)
 
     def _pause(self, command: Command) -> None:
+        if self._paused:
+            self._answer(command, "refused", "the run is paused already")
+            return
         self.on_pause()
         self._answer(command, "done", "paused; resume goes on")
         self._recorder.say(Paused(command.by), durable=True)
-        while True:
-            self._reevaluate_waiting()
-            if self._signal is not None:
-                raise Stop(self._signal)
-            for offset, line in self._tail.read():
-                if not line.strip():
-                    continue
-                asked = parse(line, offset)
-                if isinstance(asked, Command) and asked.id not in self._answered:
-                    if asked.kind == "resume":
-                        self._answer(asked, "done", "resumed")
-                        self._recorder.say(Resumed(asked.by))
-                        return
-                    if asked.kind == "pause":
-                        self._answer(asked, "refused", "the run is paused already")
-                        continue
-                self._take(asked)
-            time.sleep(PAUSE_TICK)
+        self._paused = True
+
+    def _resume(self, command: Command) -> None:
+        if not self._paused:
+            self._answer(command, "refused", "the run is not paused")
+            return
+        self._answer(command, "done", "resumed")
+        self._recorder.say(Resumed(command.by))
+        self._paused = False
 
     def _skip(self, command: Command) -> None:
         topic = command.topic or ""
@@ -150,8 +169,16 @@ class Control:
     def _reevaluate_waiting(self) -> None:
         while self._waiting:
             command = self._waiting.pop(0)
-            self._answer(command, "done", self.reevaluate(command.topic or ""))
+            self._scoring = "paused" if self._paused else "running"
+            try:
+                reason = self.reevaluate(command.topic or "")
+            except Exception as error:
+                self._answer(command, "refused", f"not scored: {error}")
+                raise
+            finally:
+                self._scoring = "no"
+            self._answer(command, "done", reason)
 
-    def _answer(self, command: Command, outcome: Literal["done", "refused"], reason: str) -> None:
-        self._answered.add(command.id)
-        self._recorder.say(CommandTaken(command.id, command.kind, outcome, reason, command.topic), durable=True)
+    def _answer(self, command: Command | BadCommand, outcome: Literal["done", "refused"], reason: str) -> None:
+        topic = command.topic if isinstance(command, Command) else None
+        self._recorder.say(CommandTaken(command.id, command.kind, outcome, reason, topic), durable=True)

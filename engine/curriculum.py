@@ -152,18 +152,18 @@ def _read_course(path: Path) -> list[tuple[str, str, str, str]]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such curriculum file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: the curriculum cannot be read ({error})") from error
     try:
         course: _Course = build(_Course, data)
-    except FieldError as error:
+        topics = [
+            (topic_id(f"{unit.id}/{chapter.id}/{topic.id}"), topic.title, unit.title, chapter.title)
+            for unit in course.units
+            for chapter in unit.chapters
+            for topic in chapter.topics
+        ]
+    except (FieldError, InputError) as error:
         raise InputError(f"{path}: {error}") from error
-    topics = [
-        (topic_id(f"{unit.id}/{chapter.id}/{topic.id}"), topic.title, unit.title, chapter.title)
-        for unit in course.units
-        for chapter in unit.chapters
-        for topic in chapter.topics
-    ]
     ids = [id for id, *_ in topics]
     if not topics:
         raise InputError(f"{path}: the curriculum has no topics; expected at least one")

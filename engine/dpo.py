@@ -35,6 +35,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
     whole = collate([*chosen, *rejected], session.renderer.end_id)
     phase.check_supervised([*chosen, *rejected], whole, session.renderer.end_id)
+    _check_sign(settings.beta)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "dpo"):
         say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), whole.supervised, whole.total))
@@ -139,6 +140,19 @@ def _reference(
 
 def _start(attached: Attached) -> dict[str, mx.array]:
     return {name.removeprefix(START): a for name, a in attached.reference.items() if name.startswith(START)}
+
+
+def _check_sign(beta: float) -> None:
+    """Rule 9 on a toy pair: the loss falls as the chosen answer gains on its reference, and rises as the other does."""
+    still, gained = mx.zeros(1), mx.ones(1)
+    pairs = ((gained, still), (still, still), (still, gained))
+    better, same, worse = (dpo_loss(a, b, still, still, beta)[0].item() for a, b in pairs)
+    require(
+        "dpo-starts-at-ln2",
+        better < same < worse,
+        f"the DPO loss of a toy pair is {better:.6f} when its chosen answer gains, {same:.6f} when nothing moves and "
+        f"{worse:.6f} when its rejected answer gains; it must rise in that order",
+    )
 
 
 def _check_loss(mean: float, step: int) -> None:

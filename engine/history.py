@@ -56,8 +56,10 @@ def _fold(history: History, record: Record) -> None:
         case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
             settled = "kept" if state in ("fused", "kept_attached") else "rolled_back"
             history.topics[topic].settled[phase] = settled
-            if phase == "dpo":
-                history.dpo_rolled_back = history.dpo_rolled_back + 1 if state == "rolled_back" else 0
+            if phase == "dpo" and settled == "kept":
+                history.dpo_rolled_back = 0
+            elif phase == "dpo" and "dpo" in history.topics[topic].evaluated:  # not where an error or a skip ended it
+                history.dpo_rolled_back += state == "rolled_back"
         case e.TopicFinished(topic=topic) as finished:
             history.finished[topic] = finished
             history.current = None

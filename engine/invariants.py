@@ -22,7 +22,7 @@ RULES: dict[str, Rule] = {
         Rule(7, "fuse-moves-weights", "The fused model answers as the model with its adapter attached did."),
         Rule(7, "detach-restores", "After detach the logits equal those before attach, bit for bit."),
         Rule(8, "ledger-declares", "A topic starts with the model that the ledger declares."),
-        Rule(9, "dpo-starts-at-ln2", "The first DPO loss is ln 2 and no DPO loss is negative."),
+        Rule(9, "dpo-starts-at-ln2", "The first DPO loss is ln 2, none is negative, and it falls as chosen gains."),
         Rule(10, "reference-fixed", "The reference log-probabilities are the same at the last step as at the first."),
         Rule(11, "padding-is-nothing", "Padding and batch mates change no log-probability."),
         Rule(12, "supervised-exactly", "Supervised tokens are the answer's and one end token."),

@@ -1,6 +1,7 @@
 """Finds held-out questions and pairs that overlap with what is trained on (rule 19): the same text, or nearly."""
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -56,7 +57,7 @@ class _Index:
 
 
 def _grams(text: str) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.lower())
+    words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
     if len(words) < GRAM:
         return {tuple(words)}
     return {tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1)}

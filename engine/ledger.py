@@ -4,7 +4,7 @@ W_now = cast( W_base + sum over committed deltas of scale_k * (A_k @ B_k)^T )
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """How a ledger stood: its deltas, how many commits it had ever made, and the fingerprint that it declared."""
+
+    deltas: tuple[Delta, ...]
+    commits: int
+    declared: str
+
+
+@dataclass(frozen=True, slots=True)
 class Survival:
     """What a fuse kept: cosine between intended and applied change, KL in nats a token between the two outputs."""
 
@@ -78,6 +87,7 @@ class Ledger:
     def __init__(self, model: nn.Module, base: Path, dtype: mx.Dtype) -> None:
         self.model = model
         self.deltas: list[Delta] = []
+        self.commits = 0  # ever made in this run, dropped ones too
         self.base = base
         self.dtype = dtype
         self.declared = adapters.fingerprint(adapters.frozen_digests(model))
@@ -105,8 +115,27 @@ class Ledger:
                 f"the fuse kept a cosine of {survival.cosine:.4f} (at least {min_cosine:g}) and, beside the weights, "
                 f"answers with a KL of {kept:.2g} nats a token (at most {max_kl:g})",
             )
+        self.commits += 1
         self._declare()
         return delta, survival
+
+    def mark(self) -> Mark:
+        """What `revert` goes back to."""
+        return Mark(tuple(self.deltas), self.commits, self.declared)
+
+    def revert(self, mark: Mark, paths: Sequence[str]) -> None:
+        """Takes a commit back that did not come to its end; `paths` are the modules that it touched."""
+        self.deltas, self.commits, self.declared = list(mark.deltas), mark.commits, mark.declared
+        self._materialize(paths)
+
+    def forget(self, topic: str, settled: Collection[str]) -> int:
+        """Drops what a topic committed without the journal's knowing: the process died between the two."""
+        gone = [delta for delta in self.deltas if delta.topic == topic and delta.phase not in settled]
+        self.deltas = [delta for delta in self.deltas if delta.topic != topic or delta.phase in settled]
+        self.commits -= len(gone)
+        self._materialize(sorted({path for delta in gone for path in delta.paths}))
+        self._declare()
+        return len(gone)
 
     def drop(self, topic: str) -> int:
         """Rolls back every delta of a topic by dropping its factors and recomputing; returns how many there were."""
@@ -125,13 +154,14 @@ class Ledger:
     def save(self, folder: Path) -> None:
         """Writes which adapters of the folder are committed, in order, and the fingerprint that they make."""
         rows = [{"name": delta.name, "fused": delta.fused} for delta in self.deltas]
-        data = {"fingerprint": self.declared, "deltas": rows}
+        data = {"fingerprint": self.declared, "commits": self.commits, "deltas": rows}
         write_file(folder / "ledger.json", (json.dumps(data, indent=1) + "\n").encode())
 
     def replay(self, folder: Path) -> None:
         """Goes on from what `save` wrote; raises Broken where the model comes out otherwise than declared."""
         data = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
         self.restore(self.model, [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]])
+        self.commits = data["commits"]
         require(
             "ledger-declares",
             self.declared == data["fingerprint"],

@@ -1,5 +1,6 @@
 """Losses and log-probabilities: arrays in, arrays out. Logits are computed only where a token is supervised."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import mlx.nn as nn
 
 from engine.batches import Batch
 
+PIECE = 256  # logits that are summed at a time
 Head = Callable[[mx.array], mx.array]
 
 
@@ -40,7 +42,7 @@ class Scorer:
         else:
             logits = self._model(batch.tokens)
             logits = logits.reshape(-1, logits.shape[-1])[batch.gather]
-        return -nn.losses.cross_entropy(logits.astype(mx.float32), batch.targets)
+        return token_logps(logits.astype(mx.float32), batch.targets)
 
     def row_logps(self, batch: Batch) -> mx.array:
         """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
@@ -55,6 +57,35 @@ class Scorer:
             embedding = getattr(body, "embed_tokens", None)
             head = getattr(embedding, "as_linear", None)
         return head
+
+
+@mx.custom_function
+def token_logps(logits: mx.array, targets: mx.array) -> mx.array:
+    """(N,) log-probabilities, in nats, of targets (N,) under logits (N, V) fp32.
+
+    MLX's own logsumexp adds up a row of 49,152 one after another on the CPU and comes out 1e-4 nats too low; summed in
+    pieces it is exact to 1e-6. The backward pass reuses the forward's result: one exponential, not two.
+    """
+    return mx.take_along_axis(logits, targets[:, None], axis=1)[:, 0] - _logsumexp(logits)
+
+
+@token_logps.vjp
+def _token_logps_vjp(
+    primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
+) -> tuple[mx.array, mx.array]:
+    logits, targets = primals
+    column = targets[:, None]
+    normalizer = mx.take_along_axis(logits, column, axis=1) - output[:, None]
+    slope = cotangent[:, None]
+    grad = mx.exp(logits - normalizer) * -slope
+    at_target = mx.take_along_axis(grad, column, axis=1) + slope
+    return mx.put_along_axis(grad, column, at_target, axis=1), mx.zeros_like(targets)
+
+
+def _logsumexp(logits: mx.array) -> mx.array:
+    width = logits.shape[1]
+    padded = mx.pad(logits, ((0, 0), (0, -width % PIECE)), constant_values=-math.inf) if width % PIECE else logits
+    return mx.logsumexp(mx.logsumexp(mx.unflatten(padded, 1, (-1, PIECE)), axis=-1), axis=-1)
 
 
 def sum_rows(values: mx.array, batch: Batch) -> mx.array:

@@ -110,9 +110,12 @@ def take_up(session: Session, history: History) -> None:
     recorder.say(EngineRestarted(None, None, 1))
     if (session.run.adapters / "ledger.json").exists():
         session.ledger.replay(session.run.adapters)
+    current = history.current
+    if current is not None and session.ledger.forget(current, history.topics[current].settled):
+        session.ledger.save(session.run.adapters)
     for topic in history.finished:
         session.control.status[topic] = "finished"
-    current, saved = history.current, checkpoint.load(session.run.checkpoint)
+    saved = checkpoint.load(session.run.checkpoint)
     if current is None:
         recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)
         return

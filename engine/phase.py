@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 import time
 import zlib
 from collections.abc import Sequence
@@ -60,6 +61,8 @@ def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]])
             example = session.renderer.example(messages, answer, session.config.model.max_length)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
+        same = list(example.ids[: example.prompt]) == session.renderer.prompt_ids(messages)
+        require("one-template", same, f"{where}: the row begins with other tokens than the model is asked with")
         if example.cut:
             limit = session.config.model.max_length
             session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
@@ -211,9 +214,14 @@ def commit(session: Session, attached: Attached) -> None:
     name = delta_name(session, attached.topic, attached.phase)
     delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
     ledger.save_delta(session.run.adapters / name, delta, session.layers)
-    limits = session.config.adapters
-    delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
-    session.ledger.save(session.run.adapters)
+    limits, before = session.config.adapters, session.ledger.mark()
+    try:
+        delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
+        session.ledger.save(session.run.adapters)
+    except Exception:
+        shutil.rmtree(session.run.adapters / name, ignore_errors=True)
+        session.ledger.revert(before, delta.paths)
+        raise
     if not delta.fused:
         session.recorder.warn(
             "kept-attached",
@@ -279,8 +287,7 @@ def announce(
 
 def delta_name(session: Session, topic: str, phase: str) -> str:
     """`<nnn>-<unit>.<chapter>.<topic>-<phase>`, numbered by commits ever made in this run."""
-    numbers = [int(folder.name[:3]) for folder in session.run.adapters.glob("[0-9][0-9][0-9]-*")]
-    return f"{max(numbers, default=0) + 1:03d}-{topic.replace('/', '.')}-{phase}"
+    return f"{session.ledger.commits + 1:03d}-{topic.replace('/', '.')}-{phase}"
 
 
 def probe_logits(session: Session) -> mx.array:

@@ -20,7 +20,7 @@ def after_phase(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -
     numbers = f"combined {before.combined:.2f} -> {after.combined:.2f}, voice {before.voice:.2f} -> {after.voice:.2f}"
     if after.health != "ok" and before.health == "ok":
         return Decision("roll_back", f"the answers became {_words(after)} ({numbers})")
-    if after.combined < before.combined - limits.worse:
+    if not after.combined >= before.combined - limits.worse:  # written so that a NaN is worse, too
         return Decision("roll_back", f"worse by more than {limits.worse:g}: {numbers}")
     return Decision("keep", numbers)
 
@@ -33,7 +33,7 @@ def after_dpo(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> 
     margin, was, now = after.heldout_margin, before.preference_accuracy, after.preference_accuracy
     if was is not None and now is not None and now < was:
         return Decision("roll_back", f"held-out preference accuracy fell {was:.2f} -> {now:.2f}")
-    if margin is not None and margin <= 0:
+    if margin is not None and not margin > 0:
         return Decision("roll_back", f"the held-out margin did not rise ({margin:+.4f})")
     shown = "" if margin is None else f", held-out margin {margin:+.3f}"
     return Decision("keep", general.reason + shown)

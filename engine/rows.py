@@ -38,15 +38,17 @@ def conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...],
     """Accepts `messages`, `prompt`/`completion` and the earlier `instruction`/`input`/`output`."""
     if "messages" in data:
         messages = _messages(where, data, "messages")
-        if messages[-1].role != "assistant" or len(messages) < 2:
+        if [message.role for message in messages[-2:]] != ["user", "assistant"]:
             raise InputError(f"{where}: messages: expected to end with an assistant's answer to a user")
         return messages[:-1], messages[-1].content
     if "completion" in data:
         return _prompt(where, data, "prompt"), _answer(where, data, "completion")
     if "output" in data:
-        question = text(where, data, "instruction")
-        if isinstance(data.get("input"), str) and data["input"].strip():
-            question = f"{question}\n\n{data['input'].strip()}"
+        question, more = text(where, data, "instruction"), data.get("input") or ""
+        if not isinstance(more, str):
+            raise InputError(f"{where}: input: found {type(more).__name__}, expected text")
+        if more.strip():
+            question = f"{question}\n\n{more.strip()}"
         return (Message("user", question),), text(where, data, "output")
     raise InputError(
         f"{where}: found the fields {', '.join(sorted(data)) or 'none'}; "
@@ -62,7 +64,10 @@ def preference(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], s
 
 def _prompt(where: str, data: dict[str, Any], name: str) -> tuple[Message, ...]:
     if isinstance(data.get(name), list):
-        return _messages(where, data, name)
+        messages = _messages(where, data, name)
+        if messages[-1].role != "user":
+            raise InputError(f"{where}: {name}: expected to end with a user's message")
+        return messages
     return (Message("user", text(where, data, name)),)
 
 

@@ -1,5 +1,6 @@
 """summary.json: what a journal amounts to, per topic, chapter and unit; a pure function of its records."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -71,7 +72,9 @@ def _row(info: e.TopicInfo | None) -> dict[str, Any]:
 
 def _figures(evaluated: Evaluated) -> dict[str, Any]:
     figures = {name: getattr(evaluated, name) for name in FIGURES}
-    rounded = {name: None if value is None else round(value, 4) for name, value in figures.items()}
+    rounded = {  # JSON has no word for what is not finite; the reason of the decision says it
+        name: None if value is None or not math.isfinite(value) else round(value, 4) for name, value in figures.items()
+    }
     return rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
 
 

@@ -43,6 +43,8 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
             phase.commit(session, session.attached)
     elif done.settled["dpo"] == "kept":
         best = done.evaluated["dpo"]
+    elif session.attached is not None:  # shared: its DPO was rolled back, and the process died before SFT was committed
+        phase.commit(session, session.attached)
     return policy.verdict(best, limits)
 
 
@@ -54,7 +56,7 @@ def _supervised(
     if "sft" in done.settled:
         kept = done.settled["sft"] == "kept"
         return (done.evaluated["sft"] if kept else start), done.settled["sft"]
-    if "dpo" in done.settled or phase.resuming(session, topic.id, attempt, "dpo"):
+    if done.settled.get("dpo") == "kept" or phase.resuming(session, topic.id, attempt, "dpo"):
         return done.evaluated["sft"], "kept"  # a shared adapter: its SFT is inside the DPO phase's checkpoint or delta
     attached = train_sft(session, topic, attempt)
     after = _evaluate(session, topic, "sft")

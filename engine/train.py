@@ -134,14 +134,15 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
 
 def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> None:
     """Takes the adapter of an interrupted phase off; where the model is not as declared then, it is made anew."""
-    attached = session.attached
+    attached, whole = session.attached, True
     if attached is not None:
         try:
             phase.roll_back(session, attached, state)
         except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
             _say_failed(session, attached.topic, error)
+            whole = False
     session.attached = None
-    whole = not adapters.adapter_modules(session.model)
+    whole = whole and not adapters.adapter_modules(session.model)
     if not whole or adapters.fingerprint(adapters.frozen_digests(session.model)) != session.ledger.declared:
         reload(session)
         session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")

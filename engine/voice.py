@@ -11,9 +11,8 @@ import yaml
 from engine.contract.errors import InputError
 from engine.contract.typed import nearest
 
-NEGATIONS = frozenset(
-    "no not never nor neither without isn't ain't don't won't cannot can't canna dinna hardly".split()
-)
+NEGATIONS = frozenset("no not never nor neither without cannot canna dinna hardly".split())  # and all that ends in n't
+CLAUSE_END = re.compile(r"[.;:!?]|\bno,")  # "No, I am a machine" takes nothing back
 NEGATION_REACH = 3  # words before a hit, in the same clause, in which a negation takes the claim back
 REPEATED_SHARE = 0.3  # share of repeated 4-grams from which an answer counts as stuck
 REPEATED_WORD_SHARE = 0.4  # share of one word from which a short answer counts as stuck
@@ -95,11 +94,10 @@ def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
 def _claim(pattern: re.Pattern[str], text: str) -> str | None:
     """The first hit that no negation takes back."""
     for hit in pattern.finditer(text):
-        clause = re.split(r"[.;:!?]", text[: hit.start()])[-1]
-        if not NEGATIONS.intersection(re.findall(r"[\w']+", clause.lower())[-NEGATION_REACH:]):
-            inside = set(re.findall(r"[\w']+", hit.group(0).lower()))
-            if not NEGATIONS.intersection(inside):
-                return hit.group(0)
+        clause = CLAUSE_END.split(text[: hit.start()].lower())[-1]
+        before, inside = re.findall(r"[\w']+", clause), re.findall(r"[\w']+", hit.group(0).lower())
+        if not any(word in NEGATIONS or word.endswith("n't") for word in before[-NEGATION_REACH:] + inside):
+            return hit.group(0)
     return None
 
 
@@ -107,7 +105,7 @@ def load_profile(path: Path) -> VoiceProfile:
     """Reads voice.yaml; raises InputError with the file and the field."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: the voice profile cannot be read ({error})") from error
     reader = _Reader(path)
     data = reader.mapping(data, "the file", {"name", "groups", "avoid", "avoid_penalty", "distinctions"})
@@ -156,9 +154,13 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
             raise self.fail(field, value, "a list of patterns")
         try:
-            return tuple(re.compile(rf"(?<![\w])(?:{item})(?![\w])", re.IGNORECASE) for item in value)
+            found = tuple(re.compile(rf"(?<![\w])(?:{item})(?![\w])", re.IGNORECASE) for item in value)
         except re.error as error:
             raise self.fail(field, error.pattern, f"a regular expression ({error})") from error
+        for item, pattern in zip(value, found, strict=True):
+            if pattern.search(""):
+                raise self.fail(field, item, "patterns that do not match empty text: they would be found everywhere")
+        return found
 
     def group(self, value: Any, field: str) -> MarkerGroup:
         data = self.mapping(value, field, {"name", "weight", "expected", "patterns"})

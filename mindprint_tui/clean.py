@@ -4,20 +4,25 @@ What would be obeyed is made visible (ESC as ␛, a bidi override as \\u202e) or
 """
 
 import dataclasses
+import re
 import sys
 import unicodedata
 from typing import Any
 
 LONGEST = 20_000  # characters of one field that are kept
 MARKS = 4  # combining marks on one character that are kept
-DROPPED = frozenset("\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\u3164\ufeff\uffa0")
+DROPPED = frozenset(
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f"
+    "\u2060\u2061\u2062\u2063\u2064\u3164\ufeff\uffa0"
+)
+PLAIN = re.compile(r"[\n -~¡-¬®-ʯ‐-‧‰-⁞\u0410-\u044f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3]*")
 NEWLINES = {"\u2028": "\n", "\u2029": "\n", "\x85": "\n"}
 TAB = "    "
 
 
 def clean(text: str) -> str:
     """Safe text; newlines stay (CR LF, NEL and the Unicode separators become one), a tab becomes four spaces."""
-    if text.isascii() and text.isprintable() and len(text) <= LONGEST:
+    if len(text) <= LONGEST and PLAIN.fullmatch(text):
         return text
     more = len(text) - LONGEST
     shown, marks = [], 0

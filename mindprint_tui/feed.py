@@ -1,18 +1,20 @@
 """The journal of a run as cleaned events, a slice at a time, and whether its engine is alive."""
 
-import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.contract.events import Record, Step, Unknown, decode
+from engine.contract.events import Record, Sample, Step, Unknown, decode
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir, holder
 from mindprint_tui.clean import clean_event
 
 SLICE = 0.02  # seconds of reading before keys are answered again
 BYTES = 1 << 18  # of one read
+QUIET = 30.0  # seconds without an event that make an engine that holds the lock `silent`
+SAMPLE = re.compile(rb'\{"v": 1, "seq": ([0-9]{1,18}), "t": ([0-9]{1,14}\.[0-9]{1,6}), "kind": "sample"')
 SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789/_-")
 
 
@@ -25,14 +27,16 @@ class Liveness:
 
 
 class Feed:
-    """Follows one run. Every record it gives is cleaned, understood, and later than the one before."""
+    """Follows one run. Every record it gives is cleaned, understood, and later than the one before.
 
-    def __init__(self, run: RunDir, clock: Callable[[], float] = time.time, quiet: float = 30.0) -> None:
-        """`quiet` is how many seconds without an event make an engine that holds the lock `silent`."""
+    Answers (`sample`) are left out: they are half of a journal's bytes, and Samples has them for one topic.
+    """
+
+    def __init__(self, run: RunDir, offset: int = 0, clock: Callable[[], float] = time.time) -> None:
+        """Reads from byte `offset` of the journal on."""
         self.run = run
-        self.clock = clock
-        self.quiet = quiet
-        self._tail = Tail(run.journal)
+        self._clock = clock
+        self._tail = Tail(run.journal, offset)
         self._lines: list[bytes] = []
         self._seq = -1
         self._last = 0.0
@@ -48,7 +52,12 @@ class Feed:
             if not self._lines:
                 return records
             while self._lines:
-                self._take(decode(self._lines.pop()), records)
+                line = self._lines.pop()
+                if (sample := SAMPLE.match(line)) is not None:
+                    self._seq = max(self._seq, int(sample[1]))
+                    self._last = max(self._last, float(sample[2]))
+                else:
+                    self._take(decode(line), records)
                 if not len(records) & 63 and time.monotonic() > deadline:
                     return records
 
@@ -56,7 +65,7 @@ class Feed:
     def progress(self) -> float:
         """The share of the journal that was read, from 0 to 1."""
         try:
-            size = os.stat(self.run.journal).st_size
+            size = self.run.journal.stat().st_size
         except FileNotFoundError:
             return 1.0
         waiting = sum(map(len, self._lines)) + len(self._lines)
@@ -64,19 +73,46 @@ class Feed:
 
     def liveness(self) -> Liveness:
         """Whether the engine is there is asked of the kernel; silence alone never makes it gone."""
-        seconds = max(0.0, self.clock() - self._last) if self._last else 0.0
-        if holder(self.run) is None:
+        seconds = max(0.0, self._clock() - self._last) if self._last else 0.0
+        if not self.alive():
             return Liveness("gone", seconds)
-        return Liveness("silent" if seconds > self.quiet else "alive", seconds)
+        return Liveness("silent" if seconds > QUIET else "alive", seconds)
+
+    def alive(self) -> bool:
+        """Whether an engine holds the run's lock."""
+        return holder(self.run) is not None
 
     def _take(self, record: Record, records: list[Record]) -> None:
         event = record.event
         if record.seq <= self._seq:
             return  # written twice, or out of order: what was first stays true
         self._seq, self._last = record.seq, record.t
-        if isinstance(event, Unknown):
+        if isinstance(event, Unknown | Sample):
             return
         if isinstance(event, Step) and SAFE.issuperset(event.topic):
             records.append(record)
         else:
             records.append(Record(record.seq, record.t, clean_event(event)))
+
+
+class Samples:
+    """The answers to the questions of one topic, found in the journal; `read` goes on where it stopped."""
+
+    def __init__(self, run: RunDir, topic: str) -> None:
+        self._tail = Tail(run.journal)
+        self._topic = topic.encode()
+
+    def read(self, seconds: float = SLICE) -> tuple[list[Sample], bool]:
+        """New answers, cleaned, and whether the end of the journal was reached."""
+        found: list[Sample] = []
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            lines = self._tail.read(BYTES)
+            if not lines:
+                return found, True
+            for _, line in lines:
+                if self._topic in line and b'"sample"' in line:
+                    event = decode(line).event
+                    if isinstance(event, Sample) and event.topic.encode() == self._topic:
+                        found.append(clean_event(event))
+        return found, False

@@ -50,9 +50,11 @@ def append(path: Path, command: Command) -> None:
     data: dict[str, Any] = {"id": command.id, "kind": command.kind, "by": command.by}
     if command.topic is not None:
         data["topic"] = command.topic
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, (json.dumps(data) + "\n").encode())
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # somebody's `printf` forgot its newline
+        os.write(descriptor, ("\n" * torn + json.dumps(data) + "\n").encode())
     finally:
         os.close(descriptor)
 

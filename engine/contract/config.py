@@ -132,10 +132,10 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     except FieldError as error:
         raise InputError(_explain(path, lines, overrides, error)) from error
     _modules(path, config)
-    folder = (path.parent / config.curriculum.path).expanduser().resolve()
+    folder = (path.parent / Path(config.curriculum.path).expanduser()).resolve()
     config = dataclasses.replace(config, curriculum=dataclasses.replace(config.curriculum, path=str(folder)))
-    local = (path.parent / config.model.name).expanduser()
     if config.model.name.startswith((".", "~", "/")):
+        local = path.parent / Path(config.model.name).expanduser()
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(local.resolve())))
     if not config.run.name:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
@@ -179,7 +179,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 def _lines(path: Path, node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
     """Notes the line of every key, and refuses a key that is written twice."""
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(node, yaml.MappingNode) or prefix.count(".") > 1:  # deeper ones, endless ones too, build refuses
         return
     for key, value in node.value:
         name = f"{prefix}.{key.value}" if prefix else str(key.value)
@@ -201,15 +201,16 @@ def _override(data: dict[str, Any], text: str) -> None:
             raise InputError(f"--set {text}: {section} is not a section")
     try:
         data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
 
 
 def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], error: FieldError) -> str:
     where = error.field.split("[")[0]
     for text in reversed(overrides):
-        if text.partition("=")[0].strip() == where:
-            return f"--set {text}: {error.problem}"
+        key = text.partition("=")[0].strip()
+        if key == where or (key.startswith(f"{where}.") and where not in lines):
+            return f"--set {text}: {error.problem if key == where else error}"
     while where and where not in lines:
         where = where.rpartition(".")[0]
     return f"{path}:{lines[where]}: {error}" if where else f"{path}: {error}"

@@ -322,10 +322,11 @@ def decode(line: bytes | str) -> Record:
     t = t if math.isfinite(t) else 0.0
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        return Record(seq, t, Unknown(str(kind)[:80], "a kind that this reader does not know"))
+        name = kind[:80] if isinstance(kind, str) else ""
+        return Record(seq, t, Unknown(name, "a kind that this reader does not know"))
     try:
-        return Record(seq, t, build(cls, _numbers(cls, data), strict=False))
-    except FieldError as error:
+        return Record(seq, t, build(cls, data, strict=False))
+    except (FieldError, RecursionError) as error:
         return Record(seq, t, Unknown(cls.kind, str(error)))
 
 
@@ -364,14 +365,3 @@ def _json(value: Any) -> Any:
     if isinstance(value, TopicInfo):
         return {item.name: getattr(value, item.name) for item in fields(value)}
     return value
-
-
-NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-REWARDS = ("margin", "chosen_reward", "rejected_reward", "chosen_logp", "rejected_logp")
-NUMERIC = {Step: ("loss", "lr", "grad_norm", *REWARDS), AdapterChanged: ("delta_norm", "fuse_cosine", "fuse_kl")}
-
-
-def _numbers(cls: type, data: dict[str, Any]) -> dict[str, Any]:
-    """Reads "nan", "inf" and "-inf" back in the fields that may hold them."""
-    found = {key: NOT_FINITE[data[key]] for key in NUMERIC.get(cls, ()) if data.get(key) in ("nan", "inf", "-inf")}
-    return data | found if found else data

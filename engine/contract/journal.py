@@ -33,10 +33,9 @@ class Tail:
         except FileNotFoundError:
             return []
         lines = []
-        while (end := data.find(b"\n")) >= 0:
-            lines.append((self.offset, data[:end]))
-            self.offset += end + 1
-            data = data[end + 1 :]
+        for line in data.split(b"\n")[:-1]:
+            lines.append((self.offset, line))
+            self.offset += len(line) + 1
         return lines
 
 
@@ -72,7 +71,8 @@ def repair(path: Path) -> int:
     """Cuts a torn last line off and returns the highest sequence number in the file, -1 where there is none."""
     tail, last = Tail(path), -1
     while lines := tail.read():
-        last = max([last, *(decode(line).seq for _, line in lines[-1:])])
+        numbers = (decode(line).seq for _, line in reversed(lines))
+        last = max(last, next((seq for seq in numbers if seq >= 0), -1))  # a damaged last line has no number
     if path.exists() and path.stat().st_size != tail.offset:
         os.truncate(path, tail.offset)
     return last

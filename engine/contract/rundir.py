@@ -110,17 +110,24 @@ def _born(journal: Path) -> float:
         return journal.stat().st_mtime
 
 
+LOOKS = 10  # tries to take a lock: a console that asks who holds it has it for an instant itself
+
+
 class Lock:
     """Held by the engine for as long as it lives; the kernel lets it go when the process dies, however it dies."""
 
     def __init__(self, run: RunDir) -> None:
         """Takes the lock; raises InputError where another engine has it."""
         self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._descriptor)
-            raise InputError(f"{run.path}: an engine is already at work on this run") from error
+        for left in reversed(range(LOOKS)):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if not left:
+                    os.close(self._descriptor)
+                    raise InputError(f"{run.path}: an engine is already at work on this run") from error
+                time.sleep(0.01)
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, json.dumps({"pid": os.getpid(), "started": time.time()}).encode())
 

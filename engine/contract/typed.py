@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # how a journal writes what JSON has no word for
 
 
 class FieldError(ValueError):
@@ -26,7 +27,8 @@ def build(cls: type, data: Any, path: str = "", *, strict: bool = True) -> Any:
     """Builds dataclass `cls` from a mapping.
 
     Strict (configuration): an unknown key is refused with the nearest known one, and a number may be written as
-    YAML 1.1 mistakes it for text (`5e-7`). Not strict (journal): unknown keys are ignored. Raises FieldError.
+    YAML 1.1 mistakes it for text (`5e-7`). Not strict (journal): unknown keys are ignored, and "nan", "inf" and "-inf"
+    are numbers. Raises FieldError.
     """
     if not isinstance(data, Mapping):
         raise FieldError(path, f"found {short(data)}, expected a mapping")
@@ -62,7 +64,10 @@ def nearest(word: str, known: Any) -> str:
 
 def short(value: Any) -> str:
     """A value as it reads in an error message, cut to a line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a number of more digits than Python writes
+        text = type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -136,8 +141,13 @@ def _union(args: tuple[Any, ...], value: Any, path: str, strict: bool) -> Any:
 def _plain(hint: Any, value: Any, path: str, strict: bool) -> Any:
     if hint is float and strict and isinstance(value, str) and NUMBER.fullmatch(value):
         value = float(value)
+    if hint is float and not strict and isinstance(value, str):
+        value = NOT_FINITE.get(value, value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError as error:
+            raise FieldError(path, f"found {short(value)}, expected a smaller number") from error
     if hint is float and strict and isinstance(value, float) and not math.isfinite(value):
         raise FieldError(path, f"found {value!r}, expected a finite number")
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

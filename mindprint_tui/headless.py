@@ -1,0 +1,93 @@
+"""`--no-ui`: the journal as one greppable line each, and Ctrl-C once to stop in order, twice to stop now."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from engine.contract import events as e
+from engine.contract.errors import InputError
+from engine.contract.events import Record
+from engine.contract.lines import line
+from engine.contract.rundir import RunDir
+from mindprint_tui import launcher
+from mindprint_tui.feed import Feed
+
+TICK = 0.1  # seconds between two looks at the journal
+DIED = 3
+
+
+class Headless:
+    """Follows one engine that this process started."""
+
+    def __init__(self, run: RunDir, engine: subprocess.Popen[bytes]) -> None:
+        self._run = run
+        self._engine = engine
+        self._feed = Feed(run, run.journal.stat().st_size if run.journal.exists() else 0)
+        self._interrupts = 0
+        self._terminal = sys.stdout.isatty()
+        self._refusal: str | None = None
+        self._status: int | None = None
+
+    def follow(self) -> int:
+        """Prints until the engine has ended; returns the run's exit status.
+
+        Raises InputError, with the run folder as it was before, where the engine refused the run.
+        """
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._interrupt)
+        print(f"run {self._run.path}", flush=True)
+        while True:
+            ended = self._engine.poll()
+            records = self._feed.read()
+            for record in records:
+                self._show(record)
+            if ended is not None and not records:
+                break
+            if not records:
+                time.sleep(TICK)
+        if ended == 2:
+            raise InputError(self._refusal or _last_words(self._run))
+        if self._status is None:
+            self._print(f"the engine ended with status {ended}; its last words are in {self._run.output}")
+            return DIED if self._interrupts < 2 else 130
+        return self._status
+
+    def _show(self, record: Record) -> None:
+        match record.event:
+            case e.Failed(where="input") as failed:
+                self._refusal = failed.message
+                return
+            case e.RunFinished() as finished:
+                self._status = finished.exit_status
+            case _:
+                pass
+        if (text := line(record)) is not None:
+            self._print(text)
+        if self._terminal and isinstance(record.event, e.Step):
+            step = record.event
+            print(f"\r{step.topic} {step.phase} {step.step}/{step.of} loss {step.loss:.3f}\x1b[K", end="", flush=True)
+
+    def _print(self, text: str) -> None:
+        try:
+            print(f"\r{text}\x1b[K" if self._terminal else text, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; the engine goes on
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._interrupts += 1
+        if self._interrupts == 1:
+            print("\nstopping with a checkpoint; Ctrl-C again stops now", file=sys.stderr, flush=True)
+            try:
+                launcher.ask(self._run, "stop")
+            except InputError:
+                self._engine.terminate()  # it has not begun to read commands yet
+        else:
+            self._engine.kill()
+
+
+def _last_words(run: RunDir) -> str:
+    lines = run.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "the engine refused the run without a word"

@@ -1,0 +1,69 @@
+"""Starts an engine in a session of its own, so that it outlives the terminal, and passes commands to it."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract import commands, rundir
+from engine.contract.config import dump_config, load_config
+from engine.contract.errors import InputError
+from engine.contract.rundir import RunDir
+
+DEFAULT = "configs/demo.yaml"
+
+
+def find_config(path: Path) -> Path:
+    """The file itself, or the one of that name that came with the program (`configs/demo.yaml`)."""
+    if path.exists() or path.parent not in (Path("configs"), Path()):
+        return path
+    package = Path(__file__).parent  # a wheel carries the configurations inside the package, a checkout beside it
+    shipped = [folder / "configs" / path.name for folder in (package, package.parent)]
+    return next((found for found in shipped if found.exists()), path)
+
+
+def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs: Path, run_id: str | None) -> RunDir:
+    """Makes the run folder with the effective configuration in it; raises InputError and leaves nothing behind."""
+    chosen = [f"curriculum.topics={json.dumps(list(topics))}"] if topics else []
+    effective = load_config(find_config(config), (*overrides, *chosen))
+    name = run_id or rundir.fresh_name(effective.run.name, logs, time.time())
+    run = rundir.create(logs, name)
+    try:
+        run.config.write_text(dump_config(effective), encoding="utf-8")
+        run.config.chmod(0o600)
+    except OSError as error:
+        discard(run)
+        raise InputError(f"{run.config}: the run cannot be written ({error.strerror})") from error
+    return run
+
+
+def spawn(run: RunDir) -> subprocess.Popen[bytes]:
+    """Starts the engine on a run folder; what it prints goes to engine.out there."""
+    if rundir.holder(run) is not None:
+        raise InputError(f"{run.path}: an engine is already at work on this run")
+    with open(run.output, "ab") as output:
+        run.output.chmod(0o600)
+        return subprocess.Popen(
+            [sys.executable, "-m", "engine", str(run.path.resolve())],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def discard(run: RunDir) -> None:
+    """Removes the folder of a run that was refused before anything began."""
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
+def ask(run: RunDir, kind: str, topic: str | None = None) -> str:
+    """Appends a command and returns its id; raises InputError where it makes no sense or nobody is there to read it."""
+    command = commands.new_command(kind, topic)
+    if rundir.holder(run) is None:
+        raise InputError(f"{run.path}: no engine is at work on this run, so nobody would read the command")
+    commands.append(run.commands, command)
+    return command.id

@@ -1,0 +1,269 @@
+"""What is known of a run after some of its events: RunState, and fold(state, records). No Textual, no clock."""
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any, Literal
+
+from engine.contract import events as e
+from engine.contract.events import Phase, Record, Step
+from mindprint_tui.series import Series
+
+PHASES = 64  # curves that are kept, the latest
+ENTRIES = 500  # of the log
+ANSWERS = 64  # to commands
+FAILURES = 50
+
+Status = Literal["pending", "running", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRun:
+    """One phase of one attempt at a topic; tokens and seconds are raw sums."""
+
+    topic: str
+    phase: Phase
+    steps: int
+    rows: int
+    supervised_tokens: int
+    total_tokens: int
+    loss: Series
+    margin: Series
+    last: Step | None = None
+    saved: Step | None = None  # the last one before the latest checkpoint
+    tokens: int = 0
+    seconds: float = 0.0
+    adapter: e.AdapterChanged | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic and what came of it; `scores` by stage, of this attempt but for `before`."""
+
+    info: e.TopicInfo
+    status: Status = "pending"
+    attempt: int = 1
+    scores: dict[str, e.Evaluated] = field(default_factory=dict)
+    rolled_back: tuple[Phase, ...] = ()
+    verdict: e.Verdict | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the log before it has words."""
+
+    t: float
+    event: e.Event
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The run as its journal tells it. Containers are never changed once a fold has returned them."""
+
+    seq: int = -1
+    t: float = 0.0
+    began: float = 0.0
+    started: e.RunStarted | None = None
+    preparing: str = ""
+    model: e.ModelLoaded | None = None
+    topics: dict[str, TopicState] = field(default_factory=dict)
+    tally: dict[str, int] = field(default_factory=dict)  # verdict -> topics
+    current: str | None = None
+    phases: tuple[PhaseRun, ...] = ()
+    adapter: e.AdapterChanged | None = None
+    fuse: e.AdapterChanged | None = None
+    paused: e.Paused | None = None
+    answers: dict[str, e.CommandTaken] = field(default_factory=dict)
+    log: list[Entry] = field(default_factory=list)
+    failures: tuple[e.Failed, ...] = ()
+    died: e.EngineDied | None = None
+    restarts: int = 0
+    finished: e.RunFinished | None = None
+
+    @property
+    def phase(self) -> PhaseRun | None:
+        """The phase that is running or ran last."""
+        return self.phases[-1] if self.phases else None
+
+
+def fold(state: RunState, records: Iterable[Record]) -> RunState:
+    """The state after these records too; how they were cut into batches makes no difference.
+
+    Steps of one phase are taken together, and the containers are copied once for all other records, so that a
+    journal of a million events folds in seconds.
+    """
+    last: Record | None = None
+    steps: list[tuple[int, Step]] = []
+    own = False
+    for record in records:
+        event, last = record.event, record
+        state = state if state.began else replace(state, began=record.t)
+        if isinstance(event, Step) and math.isfinite(event.loss):
+            if steps and not _same(steps[0][1], event):
+                state, steps = _steps(state, steps), []
+            steps.append((record.seq, event))
+            continue
+        state, steps = _steps(state, steps), []
+        state, own = (state if own else _copied(state)), True
+        state = _take(state, record)
+    return state if last is None else replace(_steps(state, steps), seq=last.seq, t=last.t)
+
+
+def _same(first: Step, second: Step) -> bool:
+    return first.phase == second.phase and first.topic == second.topic
+
+
+def _copied(state: RunState) -> RunState:
+    """A state whose containers may be changed: they belong to one fold alone."""
+    topics, tally, answers = dict(state.topics), dict(state.tally), dict(state.answers)
+    return replace(state, topics=topics, tally=tally, answers=answers, log=list(state.log))
+
+
+def _steps(state: RunState, steps: Sequence[tuple[int, Step]]) -> RunState:
+    """Steps of one phase, in order. A step without its phase_started opens the phase by itself."""
+    if not steps:
+        return state
+    first, run = steps[0][1], state.phase
+    if run is None or (run.topic, run.phase) != (first.topic, first.phase):
+        run = _phase_run(e.PhaseStarted(first.topic, first.phase, first.of, 0, 0, 0))
+        state = replace(state, phases=(*state.phases[-PHASES + 1 :], run))
+    margins = [(seq, step.step, step.margin) for seq, step in steps if step.margin is not None]
+    run = replace(
+        run,
+        loss=run.loss.add((seq, step.step, step.loss) for seq, step in steps),
+        margin=run.margin.add(margins) if margins else run.margin,
+        last=steps[-1][1],
+        tokens=run.tokens + sum(step.tokens for _, step in steps),
+        seconds=reduce(operator.add, (step.seconds for _, step in steps), run.seconds),
+    )
+    return replace(state, phases=(*state.phases[:-1], run))
+
+
+def _phase_run(event: e.PhaseStarted) -> PhaseRun:
+    empty = Series(max(1, event.steps))
+    return PhaseRun(
+        event.topic, event.phase, event.steps, event.rows, event.supervised_tokens, event.total_tokens, empty, empty
+    )
+
+
+def _take(state: RunState, record: Record) -> RunState:
+    """One record; the state's containers may be changed in place."""
+    event = record.event
+    match event:
+        case Step():
+            state = _steps(state, [(record.seq, event)])
+            _note(state, record)
+        case e.RunStarted():
+            state = replace(state, started=event)
+        case e.Preparing():
+            state = replace(state, preparing=event.message)
+        case e.ModelLoaded():
+            state = replace(state, model=event)
+        case e.CurriculumLoaded():
+            state.topics.update({info.id: TopicState(info) for info in event.topics if info.id not in state.topics})
+        case e.TopicStarted():
+            scores = {"before": before} if (before := _topic(state, event.topic).scores.get("before")) else {}
+            _count(state, event.topic, None)
+            _change(state, event.topic, status="running", attempt=event.attempt, scores=scores, rolled_back=())
+            state = replace(state, current=event.topic, preparing="")
+        case e.PhaseStarted():
+            state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(event)), preparing="")
+        case e.AdapterChanged():
+            state = _adapter(state, event)
+        case e.Evaluated():
+            _change(state, event.topic, scores={**_topic(state, event.topic).scores, event.stage: event})
+        case e.TopicFinished():
+            _count(state, event.topic, event.verdict)
+            _change(state, event.topic, status="finished", reason=event.reason, seconds=event.seconds)
+            state = replace(state, current=None if state.current == event.topic else state.current)
+        case e.CommandTaken():
+            state.answers[event.id] = event
+            if len(state.answers) > ANSWERS:
+                del state.answers[next(iter(state.answers))]
+        case e.Paused():
+            state = replace(state, paused=event)
+        case e.Resumed():
+            state = replace(state, paused=None)
+        case e.Checkpointed() if state.phases:
+            run = replace(state.phases[-1], saved=state.phases[-1].last)
+            state = replace(state, phases=(*state.phases[:-1], run))
+        case e.Restored():
+            state = _rewound(state, event.rewind_to)
+        case e.Failed():
+            state = replace(state, failures=(*state.failures[-FAILURES + 1 :], event))
+        case e.EngineDied():
+            state = replace(state, died=event, paused=None)
+        case e.EngineRestarted():
+            state = replace(state, died=None, finished=None, paused=None, restarts=state.restarts + 1)
+        case e.RunFinished():
+            state = replace(state, finished=event, paused=None, current=None, preparing="")
+        case _:
+            pass
+    if not isinstance(event, QUIET):
+        _note(state, record)
+    return state
+
+
+QUIET = (Step, e.Sample, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Unknown)
+
+
+def _topic(state: RunState, topic: str) -> TopicState:
+    return state.topics.get(topic) or TopicState(e.TopicInfo(topic, topic, 0, 0, 0))
+
+
+def _change(state: RunState, topic: str, **changes: Any) -> None:
+    state.topics[topic] = replace(_topic(state, topic), **changes)
+
+
+def _count(state: RunState, topic: str, verdict: e.Verdict | None) -> None:
+    """Gives a topic its verdict, or takes it away, and keeps the tally."""
+    old = _topic(state, topic).verdict
+    for word, change in ((old, -1), (verdict, 1)):
+        if word is not None:
+            state.tally[word] = state.tally.get(word, 0) + change
+    _change(state, topic, verdict=verdict)
+
+
+def _adapter(state: RunState, event: e.AdapterChanged) -> RunState:
+    if event.state in ("fused", "kept_attached"):
+        state = replace(state, fuse=event)
+    if event.state == "rolled_back":
+        rolled = _topic(state, event.topic).rolled_back
+        _change(state, event.topic, rolled_back=(*rolled, event.phase))
+    run = state.phase
+    if run is not None and (run.topic, run.phase) == (event.topic, event.phase):
+        state = replace(state, phases=(*state.phases[:-1], replace(run, adapter=event)))
+    return replace(state, adapter=event)
+
+
+def _rewound(state: RunState, seq: int) -> RunState:
+    """The steps after `seq` of the phase in progress are void: they are trained again."""
+    run = state.phase
+    if run is None:
+        return state
+    loss = run.loss.until(seq)
+    last = run.last if loss == run.loss else run.saved if loss.buckets else None
+    run = replace(run, loss=loss, margin=run.margin.until(seq), last=last)
+    return replace(state, phases=(*state.phases[:-1], run))
+
+
+def _note(state: RunState, record: Record) -> None:
+    """Adds to the log; a warning that was there before is counted instead, and moves to the end."""
+    event, count = record.event, 1
+    if isinstance(event, e.Evaluated) and event.stage == "before":
+        return
+    if isinstance(event, e.Warned):
+        for place, entry in enumerate(state.log):
+            old = entry.event
+            if isinstance(old, e.Warned) and (old.key, old.message) == (event.key, event.message):
+                count = entry.count + 1
+                del state.log[place]
+                break
+    state.log.append(Entry(record.t, event, count))
+    if len(state.log) > ENTRIES:
+        del state.log[0]

@@ -1,0 +1,239 @@
+"""A tiny random model, a tiny curriculum and whole runs on them, in this process or in one of their own.
+
+The tokenizer is SmolLM2's own, cut to its first tokens, so that a step is not all vocabulary.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import yaml
+from mlx.utils import tree_flatten, tree_map
+from mlx_lm.models import llama
+
+from engine import models, opening
+from engine.backend import prepare
+from engine.contract import events as e
+from engine.contract.commands import Command, append
+from engine.contract.events import Record
+from engine.contract.journal import read_journal
+from engine.contract.rundir import Lock, RunDir
+from engine.embed import load_embedder
+from engine.record import Recorder
+from engine.train import train
+
+VOCABULARY = 1024
+ROOT = Path(__file__).parents[2]
+TOPICS = tuple(f"unit-01/chapter-01/topic-{i:02d}" for i in range(1, 5))
+THINGS = ("lamp", "rope", "kettle", "boat")
+VOICE = {
+    "name": "tiny",
+    "groups": [{"name": "assent", "weight": 1.0, "expected": 1, "patterns": ["aye", "nay"]}],
+    "avoid": ["it is important"],
+}
+
+
+def make_model(folder: Path, *, hidden: int = 64, seed: int = 7) -> Path:
+    """A Llama of two layers with random weights and SmolLM2's tokenizer; engine.models.load loads it."""
+    source = models.locate("smollm2-135m-instruct", print)
+    folder.mkdir(parents=True)
+    shutil.copy(source / "tokenizer_config.json", folder)
+    (folder / "tokenizer.json").write_text(cut_tokenizer(source / "tokenizer.json"))
+    real = json.loads((source / "config.json").read_text())
+    config = real | {
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": hidden // 4,
+        "vocab_size": VOCABULARY,
+    }
+    config.pop("quantization", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    mx.random.seed(seed)
+    model = llama.Model(llama.ModelArgs.from_dict(config))
+    weights = dict(tree_flatten(tree_map(lambda array: array.astype(mx.float32), model.parameters())))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
+    return folder
+
+
+@functools.cache
+def cut_tokenizer(path: Path) -> str:
+    """The tokenizer with its first tokens (the special ones, the bytes and the commonest pieces) and their merges."""
+    data = json.loads(path.read_text())
+    kept = {token: id for token, id in data["model"]["vocab"].items() if id < VOCABULARY}
+    pairs = [pair if isinstance(pair, list) else pair.split(" ") for pair in data["model"]["merges"]]
+    data["model"] |= {"vocab": kept, "merges": [[a, b] for a, b in pairs if {a, b, a + b} <= set(kept)]}
+    return json.dumps(data)
+
+
+def make_curriculum(folder: Path, topics: int = 2) -> Path:
+    """So many topics of three rows, three pairs (one held out) and one question."""
+    folder.mkdir(parents=True)
+    listed = [{"id": id.rpartition("/")[2], "title": f"The {thing}"} for id, thing in zip(TOPICS, THINGS, strict=True)]
+    chapter = {"id": "chapter-01", "title": "Tools", "topics": listed[:topics]}
+    course = {"title": "Tiny", "units": [{"id": "unit-01", "title": "Things", "chapters": [chapter]}]}
+    (folder / "curriculum.yaml").write_text(yaml.safe_dump(course))
+    (folder / "voice.yaml").write_text(yaml.safe_dump(VOICE))
+    rows: dict[str, list[dict[str, Any]]] = {"sft": [], "preferences": [], "quiz": []}
+    for id, thing in list(zip(TOPICS, THINGS, strict=True))[:topics]:
+        asked = [
+            f"Who minds the {thing}?",
+            f"Is the {thing} old now?",
+            f"Where does your {thing} stand tonight, keeper?",
+        ]
+        told = [f"Aye, I mind the {thing}.", f"Nay, the {thing} is new, lad.", f"Aye, by the door the {thing} stands."]
+        rows["sft"] += [
+            {"topic": id, "messages": [turn("user", a), turn("assistant", b)]} for a, b in zip(asked, told, strict=True)
+        ]
+        for number, (chosen, rejected) in enumerate(
+            [
+                (f"Aye, clean your {thing} each dawn.", f"Clean a {thing} on a regular basis."),
+                (f"Nay, no {thing} breaks by itself.", f"A {thing} may break for some reasons."),
+                (f"Aye, sell it, that poor {thing}.", f"One could consider a sale of a {thing}."),
+            ]
+        ):
+            question = ("How often should one clean", "Can it break on its own,", "Would you ever sell")[number]
+            pair = {"topic": id, "prompt": f"{question} a {thing}?", "chosen": chosen, "rejected": rejected}
+            rows["preferences"].append(pair | {"heldout": number == 2})
+        rows["quiz"].append(
+            {"topic": id, "question": f"What good is any {thing} at sea?", "reference": f"Aye: a {thing} saves lives."}
+        )
+    for name, items in rows.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    return folder
+
+
+def turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def settings(model: Path, curriculum: Path, **sections: dict[str, Any]) -> dict[str, Any]:
+    """A configuration of a run that takes about a second: two SFT steps (the second a remainder), two DPO steps."""
+    whole: dict[str, dict[str, Any]] = {
+        "model": {"name": str(model), "dtype": "float32", "max_length": 128},
+        "curriculum": {"path": str(curriculum)},
+        "sft": {"rank": 4, "alpha": 8, "epochs": 2, "batch": 2, "accumulation": 3, "learning_rate": 0.01},
+        "dpo": {"when": "always", "rank": 2, "alpha": 4, "steps": 2, "batch": 2, "learning_rate": 0.01},
+        "evaluation": {"max_tokens": 4},
+        "thresholds": {"accuracy": 0.0, "voice": 0.0, "worse": 1.0, "unreachable": "warn"},
+        "run": {"name": "tiny", "checkpoint_every": 1},
+    }
+    for section, values in sections.items():
+        whole.setdefault(section, {}).update(values)
+    return whole
+
+
+@dataclass
+class Ran:
+    """A run that came to its end; what it left, read back from the disk."""
+
+    run: RunDir
+    status: int | None = None
+
+    @property
+    def records(self) -> list[Record]:
+        return read_journal(self.run.journal)
+
+    def of(self, kind: type, **fields: Any) -> list[Any]:
+        """Its events of one kind, with these fields."""
+        found = [record.event for record in self.records if isinstance(record.event, kind)]
+        return [event for event in found if all(getattr(event, key) == value for key, value in fields.items())]
+
+    def verdicts(self) -> dict[str, str]:
+        return {event.topic: event.verdict for event in self.of(e.TopicFinished)}
+
+    def committed(self) -> list[str]:
+        """Names of the committed deltas, in order."""
+        file = self.run.adapters / "ledger.json"
+        return [row["name"] for row in json.loads(file.read_text())["deltas"]] if file.exists() else []
+
+    def adapters(self) -> dict[str, bytes]:
+        """The bytes of every adapter in the run's folder, committed or not."""
+        files = sorted(self.run.adapters.glob("*/adapters.safetensors"))
+        return {file.parent.name: file.read_bytes() for file in files}
+
+
+def new_run(folder: Path, config: dict[str, Any]) -> RunDir:
+    folder.mkdir(parents=True)
+    run = RunDir(folder)
+    run.config.write_text(yaml.safe_dump(config))
+    return run
+
+
+def train_here(run: RunDir) -> Ran:
+    """The whole engine in this process: lock, recorder, journal; raises what the engine raises."""
+    lock, recorder = Lock(run), Recorder(run)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with quick_loading():
+            return Ran(run, train(run, recorder, prepare()))
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        recorder.close()
+        lock.release()
+
+
+@contextlib.contextmanager
+def quick_loading() -> Iterator[None]:
+    """The embedder and the tokenizer are the same at each run: loaded once for all of them."""
+    old = opening.load_embedder, models.load_tokenizer
+    opening.load_embedder = lambda say: embedder()
+    models.load_tokenizer = lambda path, *rest: tokenizer(old[1], path)
+    try:
+        yield
+    finally:
+        opening.load_embedder, models.load_tokenizer = old
+
+
+@functools.cache
+def embedder() -> "Remembering":
+    return Remembering(load_embedder(print))
+
+
+class Remembering:
+    """The real MiniLM, which embeds the same texts once."""
+
+    def __init__(self, real: Any) -> None:
+        self._known = functools.cache(lambda texts: real.embed(list(texts)))
+
+    def embed(self, texts: list[str]) -> mx.array:
+        return self._known(tuple(texts))
+
+
+TOKENIZERS: list[Any] = []
+
+
+def tokenizer(load: Any, path: Path) -> Any:
+    if not TOKENIZERS:
+        TOKENIZERS.append(load(path))
+    return TOKENIZERS[0]
+
+
+def start_engine(run: RunDir) -> subprocess.Popen[bytes]:
+    """`python -m engine RUN_DIR`, in a session of its own as the console starts it."""
+    with open(run.output, "ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "engine", str(run.path)],
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        )
+
+
+def ask(run: RunDir, id: str, kind: Any, topic: str | None = None) -> None:
+    append(run.commands, Command(id, kind, topic, "tester@tty"))
