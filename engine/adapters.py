@@ -185,7 +185,7 @@ def fingerprint(digests: dict[str, str]) -> str:
 
 def digest(array: mx.array) -> str:
     """xxh3 of an array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
-    flat = array.reshape(-1)
+    flat = mx.contiguous(array.reshape(-1))
     flat = flat.view(mx.uint16) if array.dtype == mx.bfloat16 else flat
     mx.eval(flat)
     return xxhash.xxh3_128(memoryview(flat)).hexdigest() + f"{array.shape}{array.dtype}"

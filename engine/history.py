@@ -28,6 +28,8 @@ class History:
     dpo_rolled_back: int = 0  # topics in a row
     seconds: float = 0.0
     answered: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)  # topics that a person wants skipped, and that have not come up yet
+    retries: list[str] = field(default_factory=list)  # topics that a person wants trained again, and that wait for it
 
 
 def read_history(records: Iterable[Record]) -> History:
@@ -46,6 +48,7 @@ def _fold(history: History, record: Record) -> None:
             history.current = topic
             history.topics[topic] = TopicHistory(attempt, seq=record.seq)
             history.finished.pop(topic, None)
+            history.retries = [id for id in history.retries if id != topic]
         case e.PhaseStarted(topic=topic):
             history.topics[topic].seq = record.seq
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
@@ -63,7 +66,15 @@ def _fold(history: History, record: Record) -> None:
         case e.TopicFinished(topic=topic) as finished:
             history.finished[topic] = finished
             history.current = None
-        case e.CommandTaken(id=id):
+            history.skipped.discard(topic)
+            history.retries = [id for id in history.retries if id != topic]
+        case e.CommandTaken(id=id, outcome="refused"):
             history.answered.add(id)
+        case e.CommandTaken(id=id, command=command, topic=topic):
+            history.answered.add(id)
+            if command == "skip" and topic is not None:
+                history.skipped.add(topic)
+            elif command == "retry" and topic is not None:
+                history.retries.append(topic)
         case _:
             pass

@@ -100,7 +100,7 @@ class Ledger:
         """
         attached = _log_softmax(self.model, probe)
         adapters.detach(self.model)
-        before = {path: _dense(self._module(path)) for path in delta.paths}
+        before = {path: dense(self._module(path)) for path in delta.paths}
         self.deltas.append(delta)
         self._materialize(delta.paths)
         survival = Survival(self._cosine(delta, before), _kl(attached, _log_softmax(self.model, probe)))
@@ -180,11 +180,11 @@ class Ledger:
         pristine = dict(base.named_modules())
         made = []
         for path in paths:
-            weight = _dense(pristine[path])
+            weight = dense(pristine[path])
             fused = [delta for delta in self.deltas if delta.fused and path in delta.paths]
             if fused:
                 weight = weight + _combined(fused, path)
-            plain = _plain(pristine[path], weight.astype(self.dtype))
+            plain = plain_linear(pristine[path], weight.astype(self.dtype))
             kept = [delta for delta in self.deltas if not delta.fused and path in delta.paths]
             made.append((path, KeptLinear(plain, *_factors(kept, path)) if kept else plain))
             mx.eval(plain.parameters())
@@ -197,7 +197,7 @@ class Ledger:
         """Cosine between the intended and the applied change, over all touched modules together."""
         dot = intended = applied = mx.array(0.0)
         for path, old in before.items():
-            wanted, got = delta.change(path), _dense(self._module(path)) - old
+            wanted, got = delta.change(path), dense(self._module(path)) - old
             dot = dot + (wanted * got).sum()
             intended, applied = intended + wanted.square().sum(), applied + got.square().sum()
             mx.eval(dot, intended, applied)
@@ -264,7 +264,7 @@ def _factors(deltas: Sequence[Delta], path: str) -> tuple[mx.array, mx.array]:
     return a, b
 
 
-def _dense(module: Any) -> mx.array:
+def dense(module: Any) -> mx.array:
     """The module's weight in fp32, dequantized where it is quantized; a kept delta counts as weight."""
     if isinstance(module, nn.QuantizedLinear | QuantizedSwitchLinear):
         weight = mx.dequantize(
@@ -275,7 +275,7 @@ def _dense(module: Any) -> mx.array:
     return weight + (module.kept_a @ module.kept_b).T if isinstance(module, KeptLinear) else weight
 
 
-def _plain(pristine: Any, weight: mx.array) -> Any:
+def plain_linear(pristine: Any, weight: mx.array) -> Any:
     """A plain module with this weight and the pristine one's bias."""
     module: Any = SwitchLinear(1, 1, 1, bias=False) if weight.ndim == 3 else nn.Linear(1, 1, bias=False)
     module.weight = weight

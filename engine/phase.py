@@ -183,8 +183,8 @@ def check_trained(session: Session, attached: Attached, steps: int) -> float:
     done = attached.step - attached.refused
     require(
         "steps-as-planned",
-        attached.step == steps and done >= 1,
-        f"{done} of {steps} planned optimizer steps were applied",
+        attached.step == steps and done >= 1 and int(attached.updater.optimizer.step.item()) == done,
+        f"{done} of {steps} planned steps were counted, {attached.updater.optimizer.step.item()} by the optimizer",
     )
     norm = ledger.delta_norm(adapters.adapter_weights(session.model), attached.spec.scale)
     require("steps-as-planned", norm > MOVED and math.isfinite(norm), f"{done} steps moved the adapter by {norm:g}")

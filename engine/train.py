@@ -34,10 +34,9 @@ def train(folder: RunDir, recorder: Recorder, backend: Backend) -> int:
     config = load_config(folder.config)
     records = read_journal(folder.journal)
     history = read_history(records)
-    if not records:
-        recorder.say(run_started(folder, config))
     curriculum = read_curriculum(config)
     if not records:
+        recorder.say(run_started(folder, config))
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)

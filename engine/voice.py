@@ -79,7 +79,7 @@ def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()
 
 def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
     """Says whether an answer is text at all: "ok", "empty", "special_tokens" or "repeating"."""
-    words = re.findall(r"[\w']+", answer.lower())
+    words = re.findall(r"\w[\w']*", answer.lower())
     if not words:
         return "empty"
     if any(token and token in answer for token in special_tokens):
@@ -154,6 +154,8 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
             raise self.fail(field, value, "a list of patterns")
         try:
+            for item in value:
+                re.compile(item)  # by itself first: "[" or "a)(b" would be whole only inside what stands around it
             found = tuple(re.compile(rf"(?<![\w])(?:{item})(?![\w])", re.IGNORECASE) for item in value)
         except re.error as error:
             raise self.fail(field, error.pattern, f"a regular expression ({error})") from error

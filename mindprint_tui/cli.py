@@ -88,6 +88,15 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
         time.sleep(0.05)
 
 
+@cli.command()
+@click.argument("run")
+@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@LOGS
+def export(run: str, target: Path, logs: Path) -> int:
+    """Write the model that RUN made as a folder that mlx_lm.generate and mlx_lm.server load."""
+    return launcher.export(rundir.find(logs, run_name(run)), target)
+
+
 def main() -> None:
     """The console script; a person's mistake is one sentence on stderr and status 2."""
     try:

@@ -39,6 +39,7 @@ class Feed:
         self._tail = Tail(run.journal, offset)
         self._lines: list[bytes] = []
         self._seq = -1
+        self.drained = True  # whether the last read came to the end of the journal
         self._last = 0.0
 
     def read(self, seconds: float = SLICE) -> list[Record]:
@@ -49,7 +50,8 @@ class Feed:
             if not self._lines:
                 self._lines = [line for _, line in self._tail.read(BYTES)]
                 self._lines.reverse()
-            if not self._lines:
+            self.drained = not self._lines
+            if self.drained:
                 return records
             while self._lines:
                 line = self._lines.pop()

@@ -55,6 +55,12 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
         )
 
 
+def export(run: RunDir, target: Path) -> int:
+    """Has the engine write the run's fused model; what it says goes to this terminal. Returns its exit status."""
+    command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target.resolve())]
+    return subprocess.run(command, check=False).returncode
+
+
 def discard(run: RunDir) -> None:
     """Removes the folder of a run that was refused before anything began."""
     shutil.rmtree(run.path, ignore_errors=True)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from engine.contract.typed import FieldError, build
 
 VERSION = 1
+DIGITS = 18  # of the longest whole number in a journal: all arithmetic of a reader stays within bounds
 Phase = Literal["sft", "dpo"]
 Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
@@ -311,7 +312,7 @@ def decode(line: bytes | str) -> Record:
     if isinstance(line, bytes) and (match := STEP_LINE.fullmatch(line)):
         return _step(match.groups())
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         return Record(-1, 0.0, Unknown("", f"not JSON: {error}"))
     if not isinstance(data, dict):
@@ -330,15 +331,21 @@ def decode(line: bytes | str) -> Record:
         return Record(seq, t, Unknown(cls.kind, str(error)))
 
 
+def _whole(text: str) -> int:
+    if len(text.removeprefix("-")) > DIGITS:
+        raise ValueError(f"a whole number of {len(text)} digits")
+    return int(text)
+
+
 def _step_line() -> re.Pattern[bytes]:
     """What encode() writes for a step, and nothing else: any other spelling is read as JSON, to the same result."""
-    number = rb"(-?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:e[+-]?[0-9]{1,3})?)"
+    number = rb"(-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,300})?(?:e[+-]?[0-9]{1,3})?)"
     whole, topic, phase = rb"(0|[1-9][0-9]{0,17})", rb"([a-z0-9_/-]{1,200})", rb"(sft|dpo)"
     kinds = {str: topic, Phase: phase, int: whole, float: number, float | None: b"(?:null|" + number + b")"}
     hints = typing.get_type_hints(Step)
     quoted = {name: b'"%s"' if hints[name] in (str, Phase) else b"%s" for name in STEP_FIELDS}
     parts = [b'"%s": ' % name.encode() + quoted[name] % kinds[hints[name]] for name in STEP_FIELDS]
-    head = b'"v": 1, "seq": %s, "t": ([0-9]{1,14}\\.[0-9]{1,3}), "kind": "step"' % whole
+    head = b'"v": 1, "seq": %s, "t": ((?:0|[1-9][0-9]{0,13})\\.[0-9]{1,3}), "kind": "step"' % whole
     return re.compile(rb"\{" + b", ".join([head, *parts]) + rb"\}")
 
 

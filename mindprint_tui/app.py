@@ -1,0 +1,201 @@
+"""The console: follows one run's journal, shows it, and passes requests to its engine."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("TEXTUAL_FPS", "20")  # read once, when textual is imported
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+from textual.app import App
+from textual.theme import Theme
+
+from engine.contract import commands
+from engine.contract import events as e
+from engine.contract.errors import InputError
+from engine.contract.rundir import RunDir
+from mindprint_tui.clean import clean
+from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.screens.train import TrainScreen
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.view.focus import Asked, Focus
+
+TICK = 0.2  # seconds between two looks at the journal
+SECOND = 1.0  # between two looks at clock and lock
+REPLAY = (0.03, 0.006, 0.3)  # while there is much to read: seconds of reading, of pause for keys, between two paints
+KEPT = 8  # requests whose answers are shown
+TERMINAL = Theme(
+    name="terminal",
+    primary="ansi_blue",
+    secondary="ansi_cyan",
+    accent="ansi_cyan",
+    warning="ansi_yellow",
+    error="ansi_red",
+    success="ansi_green",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    ansi=True,
+    variables={"frame": "ansi_bright_black"},
+)
+THEMES = ("terminal", "textual-dark", "textual-light")
+
+
+class MindprintApp(App[None]):
+    """`run` is shown as it is; `start` makes a run and its engine in a worker; without either, the runs are listed.
+
+    After `run()`: `error` is the sentence to print on stderr where nothing could be started, `words` what to tell the
+    person who left, `status` the exit status of a run that finished while it was watched.
+    """
+
+    CSS_PATH = "styles/app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    TITLE = "mindprint"
+
+    def __init__(
+        self,
+        run: RunDir | None,
+        logs: Path,
+        start: Callable[[], RunDir] | None = None,
+        note: str | None = None,
+        start_config: Callable[[Path], RunDir] | None = None,
+        clock: Callable[[], float] = time.time,
+        feed: Callable[[RunDir], Feed] = Feed,
+    ) -> None:
+        super().__init__()
+        self.run_dir = run
+        self.logs = logs
+        self.now = clock
+        self.state = RunState()
+        self.live = Liveness("gone", 0.0)
+        self.error: str | None = None
+        self.words: str | None = None
+        self.status: int | None = None
+        self.start_config = start_config
+        self._begin = start
+        self._note = note or ""
+        self._make_feed = feed
+        self._train: TrainScreen | None = None
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"frame": "#666666"}
+
+    def on_mount(self) -> None:
+        self.register_theme(TERMINAL)
+        self.theme = THEMES[0]
+        if self.run_dir is not None:
+            self.attach(self.run_dir)
+        elif self._begin is not None:
+            self.start(self._begin)
+        else:
+            self.show_runs()
+
+    def attach(self, run: RunDir) -> None:
+        """Shows a run from its first event on; whatever was shown before is left as it is."""
+        self.run_dir, self.state = run, RunState()
+        feed = self._make_feed(run)
+        self.live = feed.liveness()
+        look = Focus(opened=self.now(), note=self._note, note_t=self.now(), progress=feed.progress)
+        self._show_train(look)
+        self.run_worker(self._follow(feed), group="follow", exclusive=True)
+
+    def start(self, begin: Callable[[], RunDir]) -> None:
+        """Starts an engine in a worker, and shows its run; a person's mistake is shown as its sentence."""
+        self.error = None
+        self.state = RunState(preparing="starting the engine")
+        self.live = Liveness("alive", 0.0)
+        self._show_train(Focus(opened=self.now(), note=self._note, note_t=self.now()))
+
+        def work() -> None:
+            try:
+                run = begin()
+            except InputError as error:
+                self.call_from_thread(self._refused, str(error))
+            else:
+                self.call_from_thread(self.attach, run)
+
+        self.run_worker(work, thread=True, group="start")
+
+    def ask(self, kind: str, topic: str | None) -> None:
+        """Writes a command; what becomes of it is read from the journal."""
+        if self.run_dir is None or self._train is None:
+            return
+        try:
+            command = commands.new_command(kind, topic if kind in commands.WITH_TOPIC else None)
+            commands.append(self.run_dir.commands, command)
+        except (InputError, OSError) as error:
+            self._train.say(clean(f"{kind} could not be asked: {error}"))
+            return
+        asked = Asked(command.id, kind, command.topic, self.now())
+        self._train.change(asked=(*self._train.look.asked, asked)[-KEPT:], note="")
+
+    def leave(self) -> None:
+        """Ends the console. The engine, if there is one, goes on."""
+        if self.run_dir is not None and self.live.word != "gone" and self.state.finished is None:
+            name = self.run_dir.name
+            self.words = f"The engine goes on. See it again with: mindprint-tui attach {name}"
+        self.exit()
+
+    def show_runs(self) -> None:
+        from mindprint_tui.screens.runs import RunsScreen
+
+        self.push_screen(RunsScreen())
+
+    def next_theme(self) -> None:
+        place = THEMES.index(self.theme) if self.theme in THEMES else -1
+        self.theme = THEMES[(place + 1) % len(THEMES)]
+
+    async def _follow(self, feed: Feed) -> None:
+        """Reads, folds and paints until another run is attached. A long journal is read in slices between keys."""
+        painted = looked = 0.0
+        reading, pause, rest = REPLAY
+        while True:
+            records = feed.read(reading)
+            if records:
+                self.state = fold(self.state, records)
+                self._notice_end(records[-1].event)
+            behind = not feed.drained
+            now = time.monotonic()
+            if now - looked >= SECOND or (records and not behind):
+                self.live, looked = feed.liveness(), now
+            if now - painted >= (rest if behind else SECOND) or (records and not behind):
+                painted = now
+                self._paint(feed.progress if behind else 1.0)
+            await asyncio.sleep(pause if behind else TICK)
+
+    def _paint(self, progress: float) -> None:
+        if self._train is not None:
+            self._train.look = replace(self._train.look, progress=progress)
+            if self.screen is self._train:
+                self._train.paint()
+
+    def _notice_end(self, event: e.Event) -> None:
+        if isinstance(event, e.RunFinished):
+            self.status = event.exit_status
+        elif isinstance(event, e.Failed) and event.where == "input":
+            self.error = event.message
+
+    def _refused(self, sentence: str) -> None:
+        self.error = sentence
+        refusal = e.Failed("input", clean(sentence), "")
+        self.state = replace(self.state, preparing="", failures=(refusal,))
+        self.live = Liveness("gone", 0.0)
+        self._paint(1.0)
+
+    def _show_train(self, look: Focus) -> None:
+        if self._train is not None:
+            self._train.look = look
+            while self.screen is not self._train:
+                self.pop_screen()
+            self._train.paint()
+            return
+        self._train = TrainScreen(look)
+        if isinstance(self.screen, TrainScreen) or len(self.screen_stack) < 2:
+            self.push_screen(self._train)
+        else:
+            self.switch_screen(self._train)

@@ -1,0 +1,64 @@
+"""Every key: one table for bindings, footer, command palette, help page and README."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Screen = Literal["train", "samples", "runs", "help"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`keys` as Textual names them, `shown` as a person does; without a `label` it is not in the footer."""
+
+    keys: str
+    shown: str
+    action: str
+    label: str
+    help: str
+    screens: tuple[Screen, ...] = ("train",)
+
+
+KEYS = (
+    Key("p", "p", "pause", "pause", "Pause at the next optimizer step, with a checkpoint; again: go on"),
+    Key("s", "s", "skip", "skip", "Skip the chosen topic; what its phase has learned is dropped"),
+    Key("e", "e", "reevaluate", "re-evaluate", "Score the chosen topic with the model as it stands"),
+    Key("r", "r", "retry", "retry", "Train the chosen topic again, after the others"),
+    Key("enter", "enter", "samples", "samples", "The chosen topic's answers side by side"),
+    Key("slash", "/", "filter", "filter", "Show only the log lines that hold a text"),
+    Key("f", "f", "follow", "follow", "Follow the running topic again"),
+    Key("l", "l", "log_scale", "log scale", "Loss on a logarithmic scale, and back"),
+    Key("left_square_bracket", "[", "earlier", "", "The loss curve of an earlier phase"),
+    Key("right_square_bracket", "]", "later", "", "The loss curve of a later phase"),
+    Key("1,2,3,4,5", "1-5", "pane", "pane", "Choose a pane: topics, loss, adapter, voice, log"),
+    Key("tab", "tab", "next_pane", "", "The next pane"),
+    Key("up,k", "↑", "move(-1)", "", "One line up in the chosen pane", ("train", "samples", "runs", "help")),
+    Key("down,j", "↓", "move(1)", "", "One line down", ("train", "samples", "runs", "help")),
+    Key("pageup", "PgUp", "page(-1)", "", "One page up", ("train", "samples", "runs", "help")),
+    Key("pagedown", "PgDn", "page(1)", "", "One page down", ("train", "samples", "runs", "help")),
+    Key("home,g", "Home", "end(-1)", "", "To the beginning", ("train", "samples", "runs", "help")),
+    Key("end,G", "End", "end(1)", "", "To the end", ("train", "samples", "runs", "help")),
+    Key("n", "n", "question(1)", "next question", "The next question", ("samples",)),
+    Key("p", "p", "question(-1)", "previous", "The previous question", ("samples",)),
+    Key("y", "y", "copy", "copy", "Copy question and answers to the clipboard", ("samples",)),
+    Key("enter", "enter", "attach", "attach", "Open the chosen run", ("runs",)),
+    Key("c", "c", "configurations", "start a configuration", "Choose a configuration and train it", ("runs",)),
+    Key("R", "R", "runs", "", "All runs"),
+    Key("t", "t", "theme", "", "Colours: the terminal's own, dark, light", ("train", "samples", "runs")),
+    Key("escape", "esc", "back", "back", "Back", ("samples", "runs", "help")),
+    Key("escape", "esc", "back", "", "Put a failure's banner away, or clear the filter"),
+    Key("question_mark", "?", "help", "help", "This page", ("train", "samples", "runs")),
+    Key("q,ctrl+c", "q", "detach", "detach", "Leave the console; the engine goes on", ("train",)),
+    Key("q,ctrl+c", "q", "detach", "quit", "Leave the console; engines go on", ("samples", "runs", "help")),
+    Key("Q", "Q", "stop", "stop", "Stop the run with a checkpoint, after a question"),
+)
+
+
+def keys_of(screen: Screen) -> list[Key]:
+    """The keys of one screen, in the order of the footer."""
+    return [key for key in KEYS if screen in key.screens]
+
+
+def table() -> str:
+    """The keys of the train screen as a Markdown table, for the README."""
+    rows = [f"| `{key.shown}` | {key.help} |" for key in keys_of("train")]
+    return "\n".join(["| key | what it does |", "|---|---|", *rows])

@@ -1,0 +1,97 @@
+"""What the screens share: bindings from the key table, a footer that can be clicked, and one way to be painted."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from mindprint_tui.keys import Screen as ScreenName
+from mindprint_tui.keys import keys_of
+from mindprint_tui.view.foot import Hit, footer
+from mindprint_tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from mindprint_tui.app import MindprintApp
+
+
+def bindings(name: ScreenName) -> list[BindingType]:
+    """Textual bindings for the keys of a screen; `1,2,3` becomes one binding a key."""
+    found: list[BindingType] = []
+    for key in keys_of(name):
+        for code in key.keys.split(","):
+            action = f"pane({code})" if key.action == "pane" else key.action
+            found.append(Binding(code, action, key.help, show=False))
+    return found
+
+
+class BaseScreen(Screen[None]):
+    """A screen that paints itself from the app's state when it is told to."""
+
+    NAME: ClassVar[ScreenName]
+    AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hits: list[Hit] = []
+
+    @property
+    def console(self) -> "MindprintApp":
+        return cast("MindprintApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Lines("head")
+        yield Lines("body")
+        yield Lines("foot")
+
+    def on_mount(self) -> None:
+        self.paint()
+
+    def on_screen_resume(self) -> None:
+        self.paint()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.paint)
+
+    def paint(self) -> None:
+        """Shows what is true now."""
+        raise NotImplementedError
+
+    def paint_footer(self, words: dict[str, str], off: set[str]) -> None:
+        foot = self.query_one("#foot", Lines)
+        shown, self._hits = footer(keys_of(self.NAME), words, off, self.size.width)
+        foot.show([shown])
+
+    @on(Lines.Clicked, "#foot")
+    async def click_footer(self, event: Lines.Clicked) -> None:
+        for first, last, action in self._hits:
+            if first <= event.x < last and action != "pane":
+                await self.run_action(action)
+
+    @on(Lines.Scrolled)
+    def wheel(self, event: Lines.Scrolled) -> None:
+        self.action_move(event.down)
+
+    def action_move(self, down: int) -> None:
+        """One line, or so many, down; screens that scroll know how."""
+
+    def action_page(self, direction: int) -> None:
+        self.action_move(direction * max(1, self.size.height - 8))
+
+    def action_end(self, direction: int) -> None:
+        self.action_move(direction * 10**6)
+
+    def action_back(self) -> None:
+        self.app.pop_screen()
+
+    def action_detach(self) -> None:
+        self.console.leave()
+
+    def action_theme(self) -> None:
+        self.console.next_theme()
+
+    def action_help(self) -> None:
+        from mindprint_tui.screens.help import HelpScreen
+
+        self.app.push_screen(HelpScreen())

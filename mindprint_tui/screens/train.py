@@ -1,0 +1,250 @@
+"""The train screen: five panes on one run, and the keys that steer it."""
+
+from dataclasses import replace
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container
+
+from mindprint_tui.screens.base import BaseScreen, bindings
+from mindprint_tui.state import TopicState
+from mindprint_tui.view import focus as f
+from mindprint_tui.view.adapter import adapter_lines
+from mindprint_tui.view.foot import why_not
+from mindprint_tui.view.head import banner, header, notice, second
+from mindprint_tui.view.log import log_lines
+from mindprint_tui.view.loss import loss_lines, loss_title
+from mindprint_tui.view.outline import outline
+from mindprint_tui.view.text import Line
+from mindprint_tui.view.topics import topic_lines, window
+from mindprint_tui.view.voice import voice_lines, voice_title
+from mindprint_tui.widgets.lines import Lines
+from mindprint_tui.widgets.pane import Pane
+
+WIDE, TALL = 100, 30  # cells at which the panes stand side by side
+GREYED = ("pause", "skip", "reevaluate", "retry", "samples", "follow", "log_scale", "stop")
+PANES = ("topics", "loss", "adapter", "voice", "log")
+
+
+class TrainScreen(BaseScreen):
+    """Follows the app's run. What a person looks at is in `look`; everything else comes from the journal."""
+
+    NAME = "train"
+    BINDINGS = bindings("train")
+
+    def __init__(self, look: f.Focus) -> None:
+        super().__init__()
+        self.look = look
+        self._topics: dict[str, TopicState] = {}
+        self._outline = outline({})
+
+    def compose(self) -> ComposeResult:
+        yield Lines("head")
+        yield Lines("second")
+        yield Lines("banner")
+        with Container(id="columns"):
+            with Container(id="left"):
+                yield Pane("topics", f.TOPICS)
+                yield Pane("voice", f.VOICE)
+            with Container(id="right"):
+                yield Pane("loss", f.LOSS)
+                yield Pane("adapter", f.ADAPTER)
+                yield Pane("log", f.LOG)
+        yield Lines("notice")
+        yield Lines("foot")
+
+    def paint(self) -> None:
+        """Shows state, focus and time; a pane redraws only the cells that differ."""
+        if not self.is_mounted or not self.size:
+            return
+        state, live, look, now = self.console.state, self.console.live, self.look, self.console.now()
+        cells = self.size.width
+        if state.topics is not self._topics:
+            self._topics, self._outline = state.topics, outline(state.topics)
+        self._arrange(banner(state, live, look, now, cells))
+        self._lines("head").show([header(state, live, look, self._outline, now, cells)])
+        self._lines("second").show([second(state, look, self._outline, cells)])
+        self._paint_topics()
+        pane = self._pane("voice")
+        lines = voice_lines(state, look, self._outline, pane.size.width)
+        self._scroll(pane, lines, voice_title(state, look))
+        pane = self._pane("loss")
+        pane.show(loss_lines(state, look, pane.size.width, pane.size.height))
+        pane.frame(loss_title(state, look))
+        pane = self._pane("adapter")
+        self._scroll(pane, adapter_lines(state, pane.size.width), "Adapter")
+        pane = self._pane("log")
+        pane.show(log_lines(state, look, pane.size.width, pane.size.height))
+        pane.frame("Log", f"↓ {look.scroll} lines below" if look.pane == f.LOG and look.scroll else "")
+        self._lines("notice").show([notice(state, live, look, now, cells)])
+        self._paint_keys()
+
+    def _paint_topics(self) -> None:
+        state, look, pane = self.console.state, self.look, self._pane("topics")
+        chosen = f.selected(state, look)
+        pane.show(topic_lines(state, self._outline, chosen, pane.size.width, pane.size.height))
+        place = self._outline.numbers.get(chosen or "", 0)
+        counts = f"{place} of {len(state.topics)} · {self._outline.finished} done" if state.topics else ""
+        pane.frame("Topics" if look.topic is None else "Topics · not following", counts)
+
+    def _paint_keys(self) -> None:
+        state, live = self.console.state, self.console.live
+        off = {action for action in GREYED if why_not(action, state, live, self.look)}
+        words = {"pause": "resume"} if state.paused is not None else {}
+        self.paint_footer(words, off)
+
+    def _scroll(self, pane: Pane, lines: list[Line], title: str) -> None:
+        chosen = pane.number == self.look.pane
+        first = pane.scroll_lines(lines, self.look.scroll if chosen else 0, title)
+        if chosen and first != self.look.scroll:
+            self.look = replace(self.look, scroll=first)
+
+    def _arrange(self, loud: list[Line]) -> None:
+        """Panes side by side where there is room, else the topics and the chosen pane; a banner where there is need."""
+        narrow = self.size.width < WIDE or self.size.height < TALL
+        pane = self.look.pane
+        wanted = {"-narrow"} if narrow else set()
+        wanted.add(f"-{PANES[pane - 1]}")
+        wanted.add("-left" if pane in (f.TOPICS, f.VOICE) else "-right")
+        for name in ("-narrow", "-left", "-right", *(f"-{name}" for name in PANES)):
+            self.set_class(name in wanted, name)
+        for number, name in enumerate(PANES, 1):
+            self._pane(name).set_class(number == pane, "-active")
+        broken = any(failed.rule for failed in self.console.state.failures)
+        self._pane("adapter").set_class(broken, "-broken")
+        shout = self._lines("banner")
+        shout.display = bool(loud)
+        shout.styles.height = max(1, len(loud))
+        shout.show(loud)
+
+    def _lines(self, id: str) -> Lines:
+        return self.query_one(f"#{id}", Lines)
+
+    def _pane(self, id: str) -> Pane:
+        return self.query_one(f"#{id}", Pane)
+
+    def change(self, **changes: object) -> None:
+        """Looks elsewhere, and shows it at once."""
+        self.look = replace(self.look, **changes)  # type: ignore[arg-type]
+        self.paint()
+
+    def say(self, text: str) -> None:
+        """A word to the person, for a few seconds."""
+        self.change(note=text, note_t=self.console.now())
+
+    def on_key(self, event: events.Key) -> None:
+        """While a question is open or the filter is typed, keys are text."""
+        look = self.look
+        if not look.asking and not look.typing:
+            return
+        event.stop()
+        event.prevent_default()
+        if look.asking:
+            self.change(asking=False)
+            if event.key == "y":
+                self.console.ask("stop", None)
+        elif event.key in ("enter", "escape"):
+            self.change(typing=False, filter=look.filter if event.key == "enter" else "")
+        elif event.key == "backspace":
+            self.change(filter=look.filter[:-1])
+        elif event.character is not None and event.is_printable:
+            self.change(filter=look.filter + event.character)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (self.look.asking or self.look.typing)
+
+    def _may(self, action: str) -> bool:
+        reason = why_not(action, self.console.state, self.console.live, self.look)
+        if reason:
+            self.say(f"{action.replace('reevaluate', 're-evaluate').replace('_', ' ')}: {reason}")
+        return not reason
+
+    def _ask(self, action: str, kind: str) -> None:
+        if self._may(action):
+            self.console.ask(kind, None if action == "pause" else f.selected(self.console.state, self.look))
+
+    def action_pause(self) -> None:
+        self._ask("pause", "resume" if self.console.state.paused is not None else "pause")
+
+    def action_skip(self) -> None:
+        self._ask("skip", "skip")
+
+    def action_reevaluate(self) -> None:
+        self._ask("reevaluate", "reevaluate")
+
+    def action_retry(self) -> None:
+        self._ask("retry", "retry")
+
+    def action_stop(self) -> None:
+        if self._may("stop"):
+            self.change(asking=True)
+
+    def action_follow(self) -> None:
+        if self._may("follow"):
+            self.change(topic=None)
+
+    def action_samples(self) -> None:
+        topic = f.selected(self.console.state, self.look)
+        if self._may("samples") and topic is not None:
+            from mindprint_tui.screens.samples import SamplesScreen
+
+            self.app.push_screen(SamplesScreen(topic))
+
+    def action_filter(self) -> None:
+        self.change(typing=True, pane=f.LOG, scroll=0)
+
+    def action_log_scale(self) -> None:
+        if self._may("log_scale"):
+            self.change(log_scale=not self.look.log_scale)
+
+    def action_earlier(self) -> None:
+        if self._may("earlier"):
+            self.change(back=min(self.look.back + 1, len(self.console.state.phases) - 1))
+
+    def action_later(self) -> None:
+        if self._may("later"):
+            self.change(back=max(0, self.look.back - 1))
+
+    def action_pane(self, number: int) -> None:
+        self.change(pane=number, scroll=0)
+
+    def action_next_pane(self) -> None:
+        self.change(pane=self.look.pane % len(PANES) + 1, scroll=0)
+
+    def action_runs(self) -> None:
+        self.console.show_runs()
+
+    def action_back(self) -> None:
+        self.change(seen=len(self.console.state.failures), filter="")
+
+    def action_move(self, down: int) -> None:
+        if self.look.pane == f.TOPICS:
+            self._move_cursor(down)
+        elif self.look.pane == f.LOG:
+            self.change(scroll=min(max(0, self.look.scroll - down), self._log_length()))
+        else:
+            self.change(scroll=max(0, self.look.scroll + down))
+
+    def _log_length(self) -> int:
+        pane = self._pane("log")
+        everything = replace(self.look, scroll=10**6)
+        lines = log_lines(self.console.state, everything, pane.size.width, 10**6)
+        return max(0, len(lines) - pane.size.height)
+
+    def _move_cursor(self, down: int) -> None:
+        topics = [row.id for row in self._outline.rows if row.kind == "topic"]
+        if topics:
+            place = self._outline.numbers.get(f.selected(self.console.state, self.look) or "", 1) - 1
+            self.change(topic=topics[min(max(0, place + down), len(topics) - 1)])
+
+    @on(Lines.Clicked)
+    def choose(self, event: Lines.Clicked) -> None:
+        if not isinstance(event.lines, Pane):
+            return
+        self.change(pane=event.lines.number, scroll=0 if event.lines.number != self.look.pane else self.look.scroll)
+        if event.lines.number == f.TOPICS:
+            rows = self._outline.rows
+            cursor = self._outline.places.get(f.selected(self.console.state, self.look) or "", 0)
+            place = window(len(rows), event.lines.size.height, cursor) + event.y
+            if place < len(rows) and rows[place].kind == "topic":
+                self.change(topic=rows[place].id)

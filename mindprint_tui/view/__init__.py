@@ -1,0 +1,1 @@
+"""RunState -> lines of styled words: one file a pane; no Textual, and the time is an argument."""

@@ -1,0 +1,176 @@
+"""The header, the banner of what must not be overlooked, and the line that says what became of a request."""
+
+from engine.contract import events as e
+from mindprint_tui.clean import one_line
+from mindprint_tui.feed import Liveness
+from mindprint_tui.state import RunState
+from mindprint_tui.view.focus import Asked, Focus, running, selected, waiting
+from mindprint_tui.view.outline import Outline
+from mindprint_tui.view.text import Line, Span, about, beside, clock, crop, fit, join, line, number, shorten, wrap
+
+STARTING = 30.0  # seconds that an engine may take until it says something
+SPACE: Span = (" ", "")
+SHOWN = 12.0  # seconds that an answer stays on the screen
+DOING = {
+    "pause": "pausing…",
+    "resume": "resuming…",
+    "stop": "stopping…",
+    "skip": "skipping…",
+    "reevaluate": "re-evaluation asked…",
+    "retry": "retry asked…",
+}
+
+
+def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span:
+    """The state of the run in a word or two."""
+    if state.finished is not None:
+        return ("stopped by a person", "warn") if state.finished.exit_status == 130 else ("finished", "bold")
+    if live.word == "gone":
+        if state.seq < 0 and now - focus.opened < STARTING:
+            return "starting…", "accent"
+        return ("engine gone", "bad")
+    for asked in waiting(state, focus):
+        if asked.kind in ("stop", "pause", "resume"):
+            return DOING[asked.kind], "warn"
+    if state.paused is not None:
+        return f"‖ paused by {state.paused.by}", "warn"
+    return ("preparing", "accent") if state.preparing else ("running", "ok")
+
+
+def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, cells: int) -> Line:
+    """One line: what runs, how far it is, and how the engine is."""
+    end = now if live.word != "gone" and state.finished is None else state.t
+    parts: list[Line] = [line((" mindprint", "title")), line((state.started.run if state.started else "", "bold"))]
+    if cells >= 100 and state.model is not None:
+        parts.append(line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}"))
+    if state.topics:
+        parts.append(line(f"topic {_place(state, outline)}/{len(state.topics)}"))
+    parts.append(line(condition(state, live, focus, now)))
+    if state.began:
+        parts.append(line(clock(end - state.began)))
+    left = remaining(state, outline)
+    if left is not None and live.word != "gone" and state.finished is None and state.paused is None:
+        parts.append(line(f"about {about(left)} left"))
+    return beside(join(parts), _engine(live, state), cells)
+
+
+def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
+    """The header's second line where there is no room for panes side by side: the numbers that matter."""
+    run, topic = state.phase, selected(state, focus)
+    parts: list[Line] = []
+    if run is not None and run.last is not None:
+        rolled = f"{run.phase.upper()} {run.last.step}/{run.steps}"
+        parts += [line(f" {rolled}"), line(f"loss {number(run.last.loss, 3)}")]
+    elif state.preparing:
+        return crop(line(" ", (state.preparing, "accent")), cells)
+    if topic is not None:
+        voices = outline.voices.get(topic, "")
+        parts.append(line(f"voice {voices}" if voices else ""))
+        parts.append(line((state.topics[topic].info.title, "dim")))
+    return crop(join(parts), cells)
+
+
+def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> list[Line]:
+    """Lines that are the loudest on the screen: a broken rule, a failure, an engine that is not there."""
+    lines: list[Line] = []
+    for failed in state.failures[focus.seen :][-2:]:
+        word = f" ✗ RULE BROKEN: {failed.rule} " if failed.rule else " ✗ FAILED "
+        where = "the run ended" if failed.topic is None else failed.where
+        text = one_line(failed.message)
+        rows = wrap(f"{word}· {where} · {text}", cells - 2, "   ")
+        lines += [line((fit(row, cells), "breach")) for row in rows[: 3 if failed.rule else 2]]
+    gone = live.word == "gone" and state.finished is None and not any(f.topic is None for f in state.failures)
+    if gone and not (state.seq < 0 and now - focus.opened < STARTING):
+        name = state.started.run if state.started else "RUN"
+        text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name} "
+        lines.append(line((fit(text, cells), "breach")))
+    elif state.died is not None:
+        how = f"signal {state.died.signal}" if state.died.signal else f"status {state.died.status}"
+        text = f" ! The engine died ({how}); it is being started again from its checkpoint "
+        lines.append(line((fit(text, cells), "breach")))
+    return lines[:6]
+
+
+def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> Line:
+    """What was asked and what became of it, or where the console stands."""
+    if focus.asking:
+        question = line(
+            (" Stop the run? It saves a checkpoint first. ", "breach"), ("  y stops it, n does not", "bold")
+        )
+        return crop(question, cells)
+    if focus.typing:
+        return crop(
+            line((" filter the log: ", "accent"), focus.filter, ("▏", "accent"), ("  enter keeps, esc clears", "dim")),
+            cells,
+        )
+    if focus.progress < 1.0:
+        return crop(line((f" reading the journal: {focus.progress:.0%}", "accent")), cells)
+    parts: list[Line] = []
+    for asked in focus.asked[-3:]:
+        answer = state.answers.get(asked.id)
+        if answer is None:
+            gone = " the engine is gone and will not answer" if live.word == "gone" else ""
+            parts.append(line((f"{DOING[asked.kind]}{_of(state, asked)}{gone}", "warn")))
+        elif now - asked.t < SHOWN or asked is focus.asked[-1]:
+            parts.append(_answered(state, asked, answer))
+    if focus.note and now - focus.note_t < SHOWN:
+        parts.append(line((focus.note, "accent")))
+    if not parts:
+        return _standing(state, focus, cells)
+    return crop((SPACE, *join(parts)), cells)
+
+
+def remaining(state: RunState, outline: Outline) -> float | None:
+    """Seconds that the topics to come will take, from the mean of those that were trained; None before the first."""
+    if not outline.trained or state.topics is None:
+        return None
+    mean = outline.trained_seconds / outline.trained
+    return mean * (len(state.topics) - outline.finished)
+
+
+def _answered(state: RunState, asked: Asked, answer: e.CommandTaken) -> Line:
+    if answer.outcome == "refused":
+        return line((f"✗ {asked.kind}{_of(state, asked)} refused: {answer.reason}", "bad"))
+    return line((f"✓ {asked.kind}{_of(state, asked)}: {answer.reason}", "ok"))
+
+
+def _of(state: RunState, asked: Asked) -> str:
+    topic = state.topics.get(asked.topic or "")
+    return f" “{topic.info.title}”" if topic else ""
+
+
+def _standing(state: RunState, focus: Focus, cells: int) -> Line:
+    if state.preparing:
+        return crop(line((f" {state.preparing}…", "accent")), cells)
+    if focus.filter:
+        return crop(line((f" log filtered by “{focus.filter}”", "dim"), ("  / changes it, esc clears", "dim")), cells)
+    if focus.topic is not None and focus.topic != running(state) and focus.topic in state.topics:
+        title = state.topics[focus.topic].info.title
+        return crop(line((f" looking at “{title}”; f follows the running topic again", "dim")), cells)
+    return ()
+
+
+def _engine(live: Liveness, state: RunState) -> Line:
+    if state.finished is not None:
+        return line(
+            (f"{state.finished.passed}/{state.finished.of} passed ", "ok" if not state.finished.exit_status else "warn")
+        )
+    if live.word == "gone":
+        return line(("engine ✗ ", "bad"))
+    if live.word == "silent" or live.seconds >= 5:
+        role = "warn" if live.word == "silent" else ""
+        return line((f"engine ✓ silent for {about(live.seconds)} ", role))
+    return line(("engine ✓ ", "ok"))
+
+
+def _place(state: RunState, outline: Outline) -> int:
+    topic = running(state)
+    return outline.numbers.get(topic, 0) if topic else 0
+
+
+def _short_model(name: str) -> str:
+    return shorten(name.rstrip("/").rpartition("/")[2], 28)
+
+
+def _dtype(name: str) -> str:
+    return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(name, name)

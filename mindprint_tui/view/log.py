@@ -1,0 +1,103 @@
+"""The log pane: what happened and why, in words, the newest last."""
+
+import math
+import time
+
+from engine.contract import events as e
+from mindprint_tui.state import Entry, RunState
+from mindprint_tui.view.focus import Focus
+from mindprint_tui.view.text import Line, about, line, number, small, wrap
+
+DECISIONS = {"run_dpo": "DPO runs", "skip_dpo": "no DPO", "roll_back": "rolled back", "keep": "kept", "retry": "again"}
+
+
+def words(state: RunState, event: e.Event) -> tuple[str, str] | None:
+    """An event as a sentence and its role; None for what is not worth a line."""
+    match event:
+        case e.RunStarted():
+            return f"run {event.run} started, seed {event.seed}", ""
+        case e.Preparing():
+            return event.message, "dim"
+        case e.ModelLoaded():
+            return f"{event.model}: {event.parameters:,} parameters, {event.dtype} on {event.device}", "dim"
+        case e.TopicStarted():
+            return f"▶ {_title(state, event.topic)}" + (
+                f", attempt {event.attempt}" if event.attempt > 1 else ""
+            ), "bold"
+        case e.Step():
+            return f"{event.phase.upper()} step {event.step}: the loss is {event.loss}; the step was not applied", "bad"
+        case e.AdapterChanged(state="rolled_back"):
+            return f"{event.phase.upper()} of {_title(state, event.topic)} taken back; the model is as it was", "warn"
+        case e.AdapterChanged(state="fused"):
+            fused = f"{event.phase.upper()} fused: cosine {number(event.fuse_cosine, 4)}, KL {small(event.fuse_kl)}"
+            return fused, "dim"
+        case e.AdapterChanged(state="kept_attached"):
+            return f"{event.phase.upper()} kept attached: fused it would be lost to rounding", "warn"
+        case e.Evaluated():
+            health = "" if event.health == "ok" else f", answers are {event.health.replace('_', ' ')}"
+            scores = f"voice {number(event.voice)}, accuracy {number(event.accuracy)}"
+            return f"{event.stage}: {scores}{health}", "" if event.health == "ok" else "bad"
+        case e.Decided():
+            role = {"roll_back": "warn", "retry": "warn"}.get(event.decision, "")
+            return (
+                f"{_title(state, event.topic)}: {DECISIONS.get(event.decision, event.decision)}: {event.reason}",
+                role,
+            )
+        case e.TopicFinished():
+            role = {"passed": "ok", "skipped": "dim", "below_threshold": "warn"}.get(event.verdict, "bad")
+            return f"{_title(state, event.topic)}: {event.verdict.replace('_', ' ')}: {event.reason}", role
+        case e.CommandTaken():
+            role = "accent" if event.outcome == "done" else "warn"
+            return f"{event.command or 'command'} {event.outcome}: {event.reason}", role
+        case e.Paused():
+            return f"paused by {event.by}", "warn"
+        case e.Resumed():
+            return f"resumed by {event.by}", "accent"
+        case e.Restored():
+            return f"restored: {event.why}", "warn"
+        case e.Warned():
+            return f"warning: {event.message}", "warn"
+        case e.Failed():
+            rule = f"rule broken: {event.rule}: " if event.rule else "failed: "
+            return f"{rule}{event.message}", "bad"
+        case e.EngineDied():
+            how = f"signal {event.signal}" if event.signal else f"status {event.status}"
+            return f"the engine died ({how})", "bad"
+        case e.EngineRestarted():
+            return f"the engine started again (attempt {event.attempt})", "warn"
+        case e.RunFinished():
+            end = f"run finished: {event.passed} of {event.of} passed in {about(event.seconds)}"
+            return end, "ok" if event.exit_status == 0 else "warn"
+        case _:
+            return None
+
+
+def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[Line]:
+    """The newest lines that fit, `focus.scroll` lines further up where the log is the chosen pane."""
+    wanted = height + (focus.scroll if focus.pane == 5 else 0)
+    lines: list[Line] = []
+    for entry in reversed(state.log):
+        found = _entry(state, entry, focus.filter, cells)
+        lines = found + lines
+        if len(lines) >= wanted:
+            break
+    if not lines and focus.filter:
+        return [line((f"Nothing in the log holds “{focus.filter}”.", "dim"))]
+    up = min(wanted - height, max(0, len(lines) - height))
+    return lines[max(0, len(lines) - height - up) : len(lines) - up]
+
+
+def _entry(state: RunState, entry: Entry, wanted: str, cells: int) -> list[Line]:
+    found = words(state, entry.event)
+    if found is None or (wanted and wanted.lower() not in found[0].lower()):
+        return []
+    text, role = found
+    count = f"×{entry.count} " if entry.count > 1 else ""
+    stamp = time.strftime("%H:%M", time.localtime(entry.t)) if math.isfinite(entry.t) else "--:--"
+    rows = wrap(count + text.replace("\n", " ⏎ "), max(10, cells - 6), "  ")[:6]
+    return [line((f"{stamp if not place else '':<6}", "dim"), (row, role)) for place, row in enumerate(rows)]
+
+
+def _title(state: RunState, topic: str) -> str:
+    found = state.topics.get(topic)
+    return found.info.title if found else topic

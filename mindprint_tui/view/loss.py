@@ -1,0 +1,88 @@
+"""The loss pane: one phase's numbers, its curve, and what became of the phase before it."""
+
+from mindprint_tui.state import PhaseRun, RunState
+from mindprint_tui.view.chart import LABEL, chart
+from mindprint_tui.view.focus import Focus
+from mindprint_tui.view.text import Line, beside, crop, join, line, number, small
+
+
+def shown(state: RunState, focus: Focus) -> PhaseRun | None:
+    """The phase that the pane shows: the latest, or so many before it."""
+    if not state.phases:
+        return None
+    return state.phases[max(0, len(state.phases) - 1 - focus.back)]
+
+
+def loss_title(state: RunState, focus: Focus) -> str:
+    run = shown(state, focus)
+    if run is None:
+        return "Loss"
+    back = f" · {focus.back} earlier" if focus.back else ""
+    return f"Loss · {run.phase.upper()} {run.topic}{back}{' · log' if focus.log_scale else ''}"
+
+
+def loss_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[Line]:
+    """Numbers, chart, axis; the rest only where there is room."""
+    run = shown(state, focus)
+    if run is None:
+        return [line(("The curve begins with the first optimizer step.", "dim"))]
+    top = [_numbers(run, cells)]
+    if run.phase == "dpo":
+        top.append(_preferences(run, cells))
+    tail = [_before(state, focus, cells)] if height >= 9 else []
+    tail = [text for text in tail if text]
+    rows = height - len(top) - len(tail) - 1
+    if rows < 2:
+        return top[:height]
+    return [*top, *chart(run.loss, cells, rows, focus.log_scale), _axis(run, cells), *tail]
+
+
+def _numbers(run: PhaseRun, cells: int) -> Line:
+    last = run.last
+    if last is None:
+        share = f" · {run.supervised_tokens:,} of {run.total_tokens:,} tokens supervised" if run.total_tokens else ""
+        return crop(line((run.phase.upper(), "bold"), f" {run.steps} steps on {run.rows} rows{share}"), cells)
+    rate = f"{run.tokens / run.seconds:.0f} tok/s" if run.seconds > 0 else ""
+    bad = line((f"× {run.loss.bad} not finite", "bad")) if run.loss.bad else ()
+    parts = [
+        line((run.phase.upper(), "bold"), f" {number(last.loss, 3)}"),
+        bad,
+        line(f"step {last.step}/{run.steps}"),
+        line(rate),
+        line(f"lr {small(last.lr)}"),
+        line(f"‖g‖ {small(last.grad_norm)}"),
+        line(f"{last.peak_bytes / 1e9:.1f} GB") if cells >= 62 else (),
+    ]
+    return crop(join(parts, ("  ", "")), cells)
+
+
+def _preferences(run: PhaseRun, cells: int) -> Line:
+    last = run.last
+    if last is None or last.margin is None:
+        return ()
+    share = f"{last.preference_accuracy:.0%}" if last.preference_accuracy is not None else "–"
+    rewards = f"chosen {number(last.chosen_reward, 3)}  rejected {number(last.rejected_reward, 3)}"
+    return crop(line(f"margin {last.margin:+.3f}  preferred {share}", ("  " + rewards, "dim")), cells)
+
+
+def _axis(run: PhaseRun, cells: int) -> Line:
+    label = f" {run.steps} steps"
+    room = max(0, cells - LABEL - 1 - len(label))
+    return line((" " * LABEL + "└" + "─" * room + label, "dim"))
+
+
+def _before(state: RunState, focus: Focus, cells: int) -> Line:
+    """The phase before the one that is shown, in a line."""
+    place = len(state.phases) - 2 - focus.back
+    if place < 0:
+        return ()
+    run = state.phases[place]
+    points = sorted(run.loss.buckets.items())
+    if not points:
+        return ()
+    first, last = points[0][1].last, points[-1][1].last
+    words = f"before: {run.phase.upper()} {run.topic.rpartition('/')[2]}  loss {number(first, 3)} → {number(last, 3)}"
+    margin = run.last.margin if run.last else None
+    if margin is not None:
+        words += f"  margin {margin:+.2f}"
+    return beside(line((words, "dim")), line(("[ ] phases", "dim")), cells)

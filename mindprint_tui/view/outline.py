@@ -1,0 +1,108 @@
+"""The topics as rows: units and chapters with what their topics add up to, and the order of it all."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from mindprint_tui.state import TopicState
+from mindprint_tui.view.text import number
+
+STAGES = ("before", "sft", "dpo")
+
+
+class Row(NamedTuple):
+    """A unit, a chapter or a topic; sums are over the topics below it."""
+
+    kind: Literal["unit", "chapter", "topic"]
+    id: str
+    title: str
+    topics: int
+    finished: int
+    passed: int
+    voice: float | None  # mean over the topics that were trained
+
+
+@dataclass(slots=True)
+class Sum:
+    """What a unit or chapter adds up to while its topics are counted."""
+
+    place: int
+    title: str
+    topics: int = 0
+    finished: int = 0
+    passed: int = 0
+    scored: int = 0
+    voice: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """`places` is topic -> row, `numbers` topic -> its number from 1, `trend` the voices of trained topics in order."""
+
+    rows: list[Row]
+    places: dict[str, int]
+    numbers: dict[str, int]
+    voices: dict[str, str]
+    trend: list[float]
+    finished: int
+    trained: int
+    trained_seconds: float
+
+
+def kept_voice(topic: TopicState) -> float | None:
+    """The voice of what was kept of a topic; None where no phase of it was scored."""
+    for stage in ("dpo", "sft"):
+        if stage in topic.scores and stage not in topic.rolled_back:
+            return topic.scores[stage].voice
+    return None
+
+
+def voices(topic: TopicState) -> str:
+    """Voice before → SFT → DPO; ⟲ marks a phase that was rolled back."""
+    parts = []
+    for stage in STAGES:
+        score = topic.scores.get(stage)
+        if score is not None:
+            parts.append(("⟲" if stage in topic.rolled_back else "") + number(score.voice))
+    return "→".join(parts)
+
+
+def outline(topics: dict[str, TopicState]) -> Outline:
+    """One pass over all topics; made anew only when a topic changed."""
+    rows: list[Row | None] = []
+    sums: dict[str, Sum] = {}
+    places: dict[str, int] = {}
+    trend: list[float] = []
+    trained, seconds, finished = 0, 0.0, 0
+    last = ("", "")
+    for id, topic in topics.items():
+        unit, _, rest = id.partition("/")
+        chapter = f"{unit}/{rest.partition('/')[0]}"
+        if unit != last[0] and unit not in sums:
+            sums[unit] = Sum(len(rows), topic.info.unit_title or unit)
+            rows.append(None)
+        if chapter != last[1] and chapter not in sums:
+            sums[chapter] = Sum(len(rows), topic.info.chapter_title or chapter)
+            rows.append(None)
+        last = (unit, chapter)
+        voice, over = kept_voice(topic), topic.status == "finished"
+        for part in (sums[unit], sums[chapter]):
+            part.topics += 1
+            part.finished += over
+            part.passed += topic.verdict == "passed"
+            if voice is not None:
+                part.scored += 1
+                part.voice += voice
+        if voice is not None:
+            trend.append(voice)
+        finished += over
+        if over and topic.verdict not in ("skipped", "error"):
+            trained, seconds = trained + 1, seconds + topic.seconds
+        places[id] = len(rows)
+        rows.append(Row("topic", id, topic.info.title, 1, over, topic.verdict == "passed", voice))
+    for id, part in sums.items():
+        mean = part.voice / part.scored if part.scored else None
+        kind: Literal["unit", "chapter"] = "chapter" if "/" in id else "unit"
+        rows[part.place] = Row(kind, id, part.title, part.topics, part.finished, part.passed, mean)
+    numbers = {id: place for place, id in enumerate(topics, 1)}
+    shown = {id: text for id, topic in topics.items() if topic.status != "pending" and (text := voices(topic))}
+    return Outline([row for row in rows if row], places, numbers, shown, trend, finished, trained, seconds)

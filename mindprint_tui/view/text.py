@@ -1,0 +1,151 @@
+"""Lines of styled words that fit a width, and numbers as a person reads them."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+from mindprint_tui.clean import one_line
+
+Span = tuple[str, str]  # text, and its role: "" plain, dim, bold, ok, warn, bad, accent, title, breach, cursor
+Line = tuple[Span, ...]
+NONE = "–"
+
+
+def line(*parts: str | Span) -> Line:
+    """A line from plain texts and (text, role) pairs."""
+    return tuple((part, "") if isinstance(part, str) else part for part in parts if part and part[0])
+
+
+def width(spans: Line) -> int:
+    """Cells that a line takes."""
+    return sum(cell_len(text) for text, _ in spans)
+
+
+def fit(text: str, cells: int) -> str:
+    """Exactly so many cells: padded, or cut with an ellipsis."""
+    text = one_line(text)
+    if cell_len(text) <= cells:
+        return set_cell_size(text, cells)
+    return set_cell_size(text, cells - 1) + "…" if cells > 0 else ""
+
+
+def shorten(text: str, cells: int) -> str:
+    """At most so many cells."""
+    text = one_line(text)
+    return text if cell_len(text) <= cells else fit(text, cells).rstrip()
+
+
+def crop(spans: Line, cells: int) -> Line:
+    """At most so many cells of a line; what is cut ends in an ellipsis."""
+    if width(spans) <= cells:
+        return spans
+    kept: list[Span] = []
+    room = cells - 1
+    for text, role in spans:
+        size = cell_len(text)
+        if size > room:
+            return (*kept, (set_cell_size(text, room) + "…", role)) if cells > 0 else ()
+        kept.append((text, role))
+        room -= size
+    return tuple(kept)
+
+
+def beside(left: Line, right: Line, cells: int) -> Line:
+    """Left and right ends of one line; the left gives way."""
+    room = cells - width(right)
+    if room < 4:
+        return crop(right, cells)
+    left = crop(left, room - 1)
+    return (*left, (" " * (room - width(left)), ""), *right)
+
+
+def wrap(text: str, cells: int, indent: str = "") -> list[str]:
+    """Lines of at most so many cells, cut between words where there are any; all but the first are indented."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        current = "" if not lines else indent
+        for word in paragraph.split(" "):
+            glue = " " if current.strip() else ""
+            if cell_len(current) + len(glue) + cell_len(word) <= cells:
+                current += glue + word
+                continue
+            if current.strip():
+                lines.append(current)
+                current = indent
+            while cell_len(current) + cell_len(word) > cells:
+                room = max(1, cells - cell_len(current))
+                piece = _take(word, room)
+                lines.append(current + piece)
+                word, current = word[len(piece) :], indent
+            current += word
+        lines.append(current)
+    return lines
+
+
+def _take(word: str, room: int) -> str:
+    size = 0
+    for place, char in enumerate(word):
+        size += cell_len(char)
+        if size > room:
+            return word[: max(1, place)]
+    return word
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A score, – where there is none; what is not finite says so."""
+    if value is None:
+        return NONE
+    return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
+
+
+def small(value: float | None) -> str:
+    """Three digits of anything from 1e-9 to 1e9."""
+    if value is None:
+        return NONE
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes, seconds."""
+    whole = max(0, int(seconds))
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def about(seconds: float) -> str:
+    """A length of time in its largest unit, rounded: 40 s, 24 min, 5.1 h, 3 days."""
+    if seconds < 60:
+        return f"{max(0, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{round(seconds / 86400)} days"
+
+
+def bar(done: int, of: int, cells: int) -> str:
+    """A bar of whole cells."""
+    full = min(cells, cells * done // of) if of > 0 else 0
+    return "█" * full + "░" * (cells - full)
+
+
+def sparkline(values: Sequence[float], cells: int) -> str:
+    """The mean of each stretch as one of eight heights between 0 and 1."""
+    if not values or cells < 1:
+        return ""
+    count = min(len(values), cells)
+    stretches = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
+    means = [sum(part) / len(part) for part in stretches]
+    return "".join("▁▂▃▄▅▆▇█"[min(7, max(0, int(value * 8)))] for value in means)
+
+
+def join(parts: Iterable[Line], glue: Span = (" · ", "dim")) -> Line:
+    """Lines one behind the other, with glue between those that are not empty."""
+    joined: list[Span] = []
+    for part in parts:
+        if part:
+            joined += [glue, *part] if joined else part
+    return tuple(joined)

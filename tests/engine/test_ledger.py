@@ -1,0 +1,270 @@
+"""The model is its base and its deltas: what is fused, kept, dropped and replayed is exact, and loads elsewhere."""
+
+import json
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+import tiny
+from mlx.utils import tree_flatten
+from mlx_lm.tuner.utils import load_adapters
+from mlx_lm.utils import save_config
+
+from engine import adapters, ledger, models
+from engine.adapters import AdapterSpec
+from engine.invariants import Broken
+from engine.ledger import Delta, KeptLinear, Ledger
+
+SPEC = AdapterSpec(4, 2.0, ("q_proj", "o_proj", "down_proj"), 0)
+PROBE = mx.array([[1, 200, 300, 400, 5, 60, 70]])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tiny.make_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def opened(folder: Path, dtype: str = "float32") -> Ledger:
+    return Ledger(models.load(folder, dtype).model, folder, getattr(mx, dtype))
+
+
+def logits(book: Ledger) -> mx.array:
+    found = book.model(PROBE).astype(mx.float32)
+    mx.eval(found)
+    return found
+
+
+def trained(book: Ledger, name: str, size: float = 0.05, spec: AdapterSpec = SPEC, seed: int = 0) -> Delta:
+    """Attaches an adapter and moves it, as training would have; `name` is topic-phase."""
+    adapters.attach(book.model, spec, seed)
+    key = mx.random.key(seed + 1)
+    weights = dict(adapters.adapter_weights(book.model))
+    for path in sorted(weights):
+        if path.endswith("lora_b"):
+            key, own = mx.random.split(key)
+            weights[path] = size * mx.random.normal(weights[path].shape, key=own)
+    adapters.load_weights(book.model, weights)
+    book.model.eval()
+    return Delta(name, name.rpartition("-")[0], name.rpartition("-")[2], spec, weights)
+
+
+def fuse(book: Ledger, delta: Delta, cosine: float = 0.99, kl: float = 1e-3) -> tuple[Delta, ledger.Survival]:
+    return book.fuse(delta, PROBE, cosine, kl)
+
+
+def bits(book: Ledger) -> dict[str, bytes]:
+    arrays = tree_flatten(book.model.parameters())
+    return {name: np.array(array.astype(mx.float32)).tobytes() for name, array in arrays}
+
+
+def test_the_fused_model_answers_as_the_attached_one_did(folder):
+    book = opened(folder)
+    before = logits(book)
+    delta = trained(book, "a-sft")
+    attached = logits(book)
+    committed, survival = fuse(book, delta)
+    assert committed.fused and survival.cosine > 0.99999 and survival.kl < 1e-6
+    assert mx.abs(logits(book) - attached).max().item() < 1e-4
+    assert mx.abs(attached - before).max().item() > 0.01  # and there was something to fuse
+    assert adapters.adapter_modules(book.model) == {}
+    assert book.declared == adapters.fingerprint(adapters.frozen_digests(book.model))
+
+
+def test_a_dropped_topic_was_never_there_bit_for_bit(folder):
+    with_it, without = opened(folder), opened(folder)
+    pristine = bits(with_it)
+    for book, names in ((with_it, ("a-sft", "b-sft", "b-dpo", "c-sft")), (without, ("a-sft", "c-sft"))):
+        for name in names:
+            fuse(book, trained(book, name, seed=sum(name.encode())))
+    assert with_it.declared != without.declared
+    assert with_it.drop("b") == 2 and with_it.drop("b") == 0
+    assert bits(with_it) == bits(without) and with_it.declared == without.declared
+    assert mx.array_equal(logits(with_it), logits(without)).item()
+    assert [delta.name for delta in with_it.deltas] == ["a-sft", "c-sft"] and with_it.commits == 4
+    with_it.drop("a")
+    with_it.drop("c")
+    assert bits(with_it) == pristine
+
+
+def test_a_reverted_commit_was_never_there(folder):
+    book = opened(folder)
+    fuse(book, trained(book, "a-sft"))
+    mark, before = book.mark(), bits(book)
+    delta, _ = fuse(book, trained(book, "b-sft", seed=3))
+    assert bits(book) != before and book.commits == 2
+    book.revert(mark, delta.paths)
+    assert bits(book) == before and book.mark() == mark
+    assert book.declared == adapters.fingerprint(adapters.frozen_digests(book.model))
+
+
+def test_what_the_journal_does_not_know_of_is_forgotten(folder):
+    book, expected = opened(folder), opened(folder)
+    for each in (book, expected):
+        fuse(each, trained(each, "a-sft"))
+    fuse(book, trained(book, "a-dpo", seed=4))
+    assert book.forget("a", {"sft", "dpo"}) == 0 == book.forget("b", set())
+    assert book.forget("a", {"sft"}) == 1
+    assert bits(book) == bits(expected) and book.declared == expected.declared and book.commits == 1
+
+
+def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
+    book = opened(folder)
+    for seed, name in enumerate(("a-sft", "a-dpo", "b-sft")):
+        delta = trained(book, name, seed=seed)
+        ledger.save_delta(tmp_path / name, delta, 2)
+        fuse(book, delta)
+    book.drop("b")
+    book.save(tmp_path)
+    again = opened(folder)
+    again.replay(tmp_path)
+    assert again.declared == book.declared and bits(again) == bits(book)
+    assert [delta.name for delta in again.deltas] == ["a-sft", "a-dpo"] and again.commits == 3
+    weights = again.deltas[0].weights
+    assert all(mx.array_equal(array, book.deltas[0].weights[name]).item() for name, array in weights.items())
+    assert again.deltas[0].spec == AdapterSpec(4, 2.0, SPEC.modules, 2)
+
+
+def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_path):
+    book = opened(folder)
+    delta = trained(book, "a-sft")
+    ledger.save_delta(tmp_path / "a-sft", delta, 2)
+    fuse(book, delta)
+    book.save(tmp_path)
+    other = Delta(delta.name, "a", "sft", SPEC, {name: 1.001 * array for name, array in delta.weights.items()})
+    ledger.save_delta(tmp_path / "a-sft", other, 2)
+    with pytest.raises(Broken, match=f"it declares {book.declared}") as caught:
+        opened(folder).replay(tmp_path)
+    assert caught.value.rule.name == "ledger-declares"
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [("float32", 2**-24), ("bfloat16", 2**-9)])
+def test_56_deltas_round_once_and_not_56_times(folder, dtype, rounding):
+    book = opened(folder, dtype)
+    base = {path: np.array(module.weight, np.float64) for path, module in linears(opened(folder)).items()}
+    deltas = []
+    for number in range(56):
+        spec = AdapterSpec(2, 1.0 + 0.01 * number, ("v_proj", "up_proj"), 0)
+        deltas.append(random_delta(book, f"t{number}-sft", spec, number))
+    book.restore(book.model, deltas)
+    assert len(deltas[0].paths) == 4
+    for path in deltas[0].paths:
+        exact = base[path].copy()
+        for delta in deltas:
+            a, b = (np.array(delta.weights[f"{path}.{leaf}"], np.float64) for leaf in ("lora_a", "lora_b"))
+            exact += delta.spec.scale * (a @ b).T
+        now = np.array(linears(book)[path].weight.astype(mx.float32), np.float64)
+        one_by_one = fused_one_by_one(base[path], deltas, path, dtype)
+        error, naive = np.abs(now - exact), np.abs(one_by_one - exact)
+        slack = 4e-6 * np.abs(exact).max()  # of the sums in float32
+        assert np.all(error <= rounding * np.abs(exact) * 1.01 + slack)
+        assert dtype == "float32" or np.sqrt((naive**2).mean()) > 3 * np.sqrt((error**2).mean())
+
+
+def linears(book: Ledger) -> dict[str, nn.Linear]:
+    return {path: module for path, module in book.model.named_modules() if isinstance(module, nn.Linear)}
+
+
+def random_delta(book: Ledger, name: str, spec: AdapterSpec, seed: int) -> Delta:
+    draw, weights = np.random.default_rng(seed), {}
+    for path, module in adapters.requested_modules(book.model, spec).items():
+        outer, inner = module.weight.shape
+        weights[f"{path}.lora_a"] = mx.array(draw.normal(0, inner**-0.5, (inner, spec.rank)).astype(np.float32))
+        weights[f"{path}.lora_b"] = mx.array(draw.normal(0, 0.01, (spec.rank, outer)).astype(np.float32))
+    return Delta(name, name, "sft", spec, weights)
+
+
+def fused_one_by_one(base: np.ndarray, deltas: list[Delta], path: str, dtype: str) -> np.ndarray:
+    """What fusing each adapter into the rounded result of the last gives."""
+    weight = mx.array(base.astype(np.float32)).astype(getattr(mx, dtype))
+    for delta in deltas:
+        weight = (weight.astype(mx.float32) + delta.change(path)).astype(weight.dtype)
+    return np.array(weight.astype(mx.float32), np.float64)
+
+
+def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(folder):
+    book = opened(folder, "bfloat16")
+    before = bits(book)
+    delta = trained(book, "a-dpo", size=2e-5)
+    attached = logits(book)
+    committed, survival = fuse(book, delta)
+    assert survival.cosine < 0.9 and not committed.fused
+    kept = [module for module in book.model.modules() if isinstance(module, KeptLinear)]
+    assert len(kept) == 6 and adapters.adapter_modules(book.model) == {}
+    now = logits(book)
+    difference = nn.log_softmax(attached, -1) - nn.log_softmax(now, -1)
+    assert abs((mx.softmax(attached, -1) * difference).sum(-1).mean().item()) < 1e-4
+    assert bits(book) != before  # its factors are parameters of the model, and so part of its fingerprint
+    next_one, survival = fuse(book, trained(book, "b-sft", size=0.2, seed=8))
+    assert next_one.fused and survival.cosine > 0.99
+    assert book.drop("a") == 1 and not [m for m in book.model.modules() if isinstance(m, KeptLinear)]
+
+
+def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
+    book = opened(folder, "bfloat16")
+    delta = trained(book, "a-dpo", size=2e-5)
+    ledger.save_delta(tmp_path / "a-dpo", delta, 2)
+    fuse(book, delta)
+    book.save(tmp_path)
+    assert json.loads((tmp_path / "ledger.json").read_text())["deltas"] == [{"name": "a-dpo", "fused": False}]
+    again = opened(folder, "bfloat16")
+    again.replay(tmp_path)
+    assert bits(again) == bits(book) and mx.array_equal(logits(again), logits(book)).item()
+
+
+def test_the_fuse_of_a_quantized_model_is_not_quantized_again(folder, tmp_path):
+    source = models.load(folder, "float32")
+    nn.quantize(source.model, group_size=64, bits=4, class_predicate=lambda path, module: isinstance(module, nn.Linear))
+    quantized = tmp_path / "quantized"
+    quantized.mkdir()
+    for file in folder.glob("tokenizer*.json"):
+        (quantized / file.name).write_bytes(file.read_bytes())
+    paths = {path for path, module in source.model.named_modules() if isinstance(module, nn.QuantizedLinear)}
+    settings = {path: {"group_size": 64, "bits": 4} for path in paths} | {"group_size": 64, "bits": 4}
+    save_config(source.config | {"quantization": settings}, quantized / "config.json")
+    mx.save_safetensors(str(quantized / "model.safetensors"), dict(tree_flatten(source.model.parameters())))
+
+    book = opened(quantized)
+    assert isinstance(book.model.layers[0].self_attn.q_proj, nn.QuantizedLinear)
+    delta = trained(book, "a-sft", size=0.002)
+    attached = logits(book)
+    committed, survival = fuse(book, delta)
+    assert committed.fused and survival.cosine >= 0.999 and survival.kl < 1e-5
+    assert mx.abs(logits(book) - attached).max().item() < 1e-3
+    assert type(book.model.layers[0].self_attn.q_proj) is nn.Linear
+    assert isinstance(book.model.layers[0].self_attn.k_proj, nn.QuantizedLinear)
+    before = book.declared
+    book.drop("a")
+    assert book.declared != before
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_saved_delta_is_an_adapter_that_mlx_lm_loads(folder, tmp_path, layers):
+    book = opened(folder)
+    delta = trained(book, "a-sft", spec=AdapterSpec(3, 5.0, ("q_proj", "up_proj"), layers))
+    attached = logits(book)
+    ledger.save_delta(tmp_path / "a-sft", delta, 2)
+    theirs = models.load(folder, "float32").model
+    load_adapters(theirs, str(tmp_path / "a-sft"))
+    theirs.eval()
+    assert set(adapters.adapter_modules(theirs)) == set(delta.paths)
+    assert mx.abs(theirs(PROBE).astype(mx.float32) - attached).max().item() < 1e-5
+
+
+def test_the_norm_of_a_change_is_that_of_its_product(folder):
+    book = opened(folder)
+    delta = trained(book, "a-sft")
+    whole = np.concatenate([np.array(delta.change(path), np.float64).ravel() for path in delta.paths])
+    assert ledger.delta_norm(delta.weights, SPEC.scale) == pytest.approx(np.linalg.norm(whole), rel=1e-5)
+    zero = {name: mx.zeros_like(array) if name.endswith("_b") else array for name, array in delta.weights.items()}
+    assert ledger.delta_norm(zero, SPEC.scale) == 0.0
+
+
+def test_a_fuse_that_moves_nothing_is_broken(folder, monkeypatch):
+    book = opened(folder)
+    delta = trained(book, "a-sft")
+    monkeypatch.setattr(Ledger, "_materialize", lambda self, paths: None)
+    with pytest.raises(Broken, match=r"cosine of 0\.0000") as caught:
+        fuse(book, delta)
+    assert caught.value.rule.name == "fuse-moves-weights"

@@ -1,0 +1,357 @@
+"""Decisions with their reasons, gates that can be reached, and what a journal amounts to."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.contract import events as e
+from engine.contract.config import DpoConfig, ThresholdsConfig
+from engine.contract.events import Evaluated, Record
+from engine.curriculum import Curriculum, Pair, Question, Topic
+from engine.history import read_history
+from engine.policy import Decision, after_dpo, after_phase, gate, retry, verdict
+from engine.reach import unreachable
+from engine.summary import summarize
+from engine.voice import load_profile
+
+ONE, TWO, THREE = "unit-01/chapter-01/topic-01", "unit-01/chapter-01/topic-02", "unit-02/chapter-01/topic-01"
+LIMITS = ThresholdsConfig()
+
+
+def scored(accuracy: float = 0.8, voice: float = 0.8, topic: str = ONE, stage: Any = "sft", **more: Any) -> Evaluated:
+    plain = dict(components={}, preference_accuracy=None, health="ok", seconds=1.0)
+    return Evaluated(topic, stage, accuracy, voice, (accuracy + voice) / 2, **(plain | more))
+
+
+# --- keep or roll back
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "decision", "reason"),
+    [
+        (scored(0.5, 0.1), scored(0.6, 0.7), "keep", "combined 0.30 -> 0.65, voice 0.10 -> 0.70"),
+        (scored(0.5, 0.5), scored(0.5, 0.5), "keep", "combined 0.50 -> 0.50"),
+        (scored(0.5, 0.5), scored(0.5, 0.31), "keep", "voice 0.50 -> 0.31"),
+        (scored(0.5, 0.5), scored(0.5, 0.29), "roll_back", "worse by more than 0.1: combined 0.50 -> 0.40"),
+        (scored(0.5, 0.5), scored(0.9, 0.9, health="repeating"), "roll_back", "became repetitive"),
+        (scored(0.5, 0.5), scored(0.9, 0.9, health="empty"), "roll_back", "became empty"),
+        (scored(0.5, 0.5), scored(0.9, 0.9, health="special_tokens"), "roll_back", "became full of special tokens"),
+        (scored(0.5, 0.0, health="empty"), scored(0.6, 0.0, health="empty"), "keep", "combined"),
+        (scored(0.5, 0.5), scored(math.nan, 0.5), "roll_back", "nan"),
+    ],
+)
+def test_a_phase_that_harms_is_rolled_back(before: Evaluated, after: Evaluated, decision: str, reason: str) -> None:
+    for decide in (after_phase, after_dpo):
+        found = decide(before, after, LIMITS)
+        assert found.decision == decision
+        assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "margin", "decision", "reason"),
+    [
+        (0.5, 1.0, 0.02, "keep", "held-out margin +0.020"),
+        (0.5, 0.5, 0.02, "keep", "held-out margin +0.020"),
+        (None, None, None, "keep", "combined"),
+        (1.0, 0.5, 0.5, "roll_back", "preference accuracy fell 1.00 -> 0.50"),
+        (0.5, 0.5, 0.0, "roll_back", "did not rise (+0.0000)"),
+        (0.5, 1.0, -0.01, "roll_back", "did not rise (-0.0100)"),
+        (0.5, 0.5, math.nan, "roll_back", "did not rise (+nan)"),
+    ],
+)
+def test_dpo_must_raise_the_heldout_margin(
+    was: float | None, now: float | None, margin: float | None, decision: str, reason: str
+) -> None:
+    before = scored(0.5, 0.5, preference_accuracy=was)
+    after = scored(0.6, 0.6, preference_accuracy=now, heldout_margin=margin)
+    found = after_dpo(before, after, LIMITS)
+    assert found.decision == decision
+    assert reason in found.reason
+
+
+# --- the gate
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "voice", "decision", "reason"),
+    [
+        (0.70, 0.74, "run_dpo", "accuracy 0.70 >= 0.7 and voice 0.74 < 0.75"),
+        (0.69, 0.10, "skip_dpo", "accuracy 0.69 < 0.7"),
+        (0.90, 0.75, "skip_dpo", "voice 0.75 >= 0.75"),
+        (1.00, 0.00, "run_dpo", "accuracy 1.00"),
+    ],
+)
+def test_the_gate_of_the_earlier_system(accuracy: float, voice: float, decision: str, reason: str) -> None:
+    found = gate(scored(accuracy, voice), DpoConfig(), LIMITS, "fuse_between", 0)
+    assert found.decision == decision
+    assert reason in found.reason
+
+
+def test_what_the_configuration_says_goes_before_the_gate() -> None:
+    poor, good = scored(0.0, 0.0), scored(0.9, 0.1)
+    assert gate(poor, DpoConfig(when="always"), LIMITS, "shared", 0) == Decision("run_dpo", "dpo.when is always")
+    assert gate(good, DpoConfig(when="never"), LIMITS, "shared", 0).reason == "dpo.when is never"
+    found = gate(good, DpoConfig(when="always"), LIMITS, "sft_only", 0)
+    assert (found.decision, found.reason) == ("skip_dpo", "adapters.strategy is sft_only")
+
+
+@pytest.mark.parametrize(("limit", "rolled_back", "runs"), [(3, 2, True), (3, 3, False), (3, 4, False), (0, 99, True)])
+def test_dpo_is_given_up_after_so_many_roll_backs_in_a_row(limit: int, rolled_back: int, runs: bool) -> None:
+    found = gate(scored(0.9, 0.1), DpoConfig(give_up_after=limit), LIMITS, "fuse_between", rolled_back)
+    assert (found.decision == "run_dpo") is runs
+    if not runs:
+        assert f"rolled back in {rolled_back} topics in a row" in found.reason
+
+
+# --- verdict and retry
+
+
+@pytest.mark.parametrize(
+    ("final", "word", "reason"),
+    [
+        (scored(0.70, 0.70), "passed", "accuracy 0.70, voice 0.70; needed 0.7 and 0.7"),
+        (scored(0.60, 0.90), "below_threshold", "accuracy 0.60 < 0.7"),
+        (scored(0.60, 0.50), "below_threshold", "accuracy 0.60 < 0.7 and voice 0.50 < 0.7"),
+        (scored(0.90, 0.90, health="repeating"), "collapsed", "the answers are repetitive (accuracy 0.90, voice 0.90)"),
+        (scored(0.00, 0.00, health="empty"), "collapsed", "the answers are empty"),
+    ],
+)
+def test_the_verdict_has_its_numbers(final: Evaluated, word: str, reason: str) -> None:
+    found, why = verdict(final, LIMITS)
+    assert found == word
+    assert reason in why
+
+
+def test_retries_are_counted_from_the_first_attempt() -> None:
+    assert retry("below_threshold", 1, 0) is None
+    first, second = retry("below_threshold", 1, 2), retry("error", 2, 2)
+    assert first == Decision("retry", "below_threshold at attempt 1; 2 more allowed")
+    assert second == Decision("retry", "error at attempt 2; 1 more allowed")
+    assert retry("collapsed", 3, 2) is None
+    assert retry("passed", 1, 9) is None and retry("skipped", 1, 9) is None
+
+
+# --- reach
+
+
+@pytest.fixture
+def reach(tmp_path: Path) -> Any:
+    path = tmp_path / "voice.yaml"
+    path.write_text("groups: [{name: a, expected: 2, patterns: [aye, ye]}]", encoding="utf-8")
+    profile = load_profile(path)
+
+    def build(references: list[str], rejected: list[str], heldout: list[str] | None = None) -> Curriculum:
+        def pair(text: str) -> Pair:
+            return Pair((), "chosen", text, None, "p:1")
+
+        questions = tuple(Question("q", text, (), "q:1") for text in references)
+        pairs, held = tuple(map(pair, rejected)), tuple(map(pair, heldout or []))
+        topic = Topic(ONE, "t", "u", "c", (), pairs, held, questions)
+        return Curriculum((topic,), profile, (), 0, 0, 0)
+
+    return build
+
+
+BARE, FULL = "Keep the lamp lit.", "Aye, keep the lamp lit, will ye."
+
+
+def test_gates_that_can_be_reached_are_not_spoken_of(reach: Any) -> None:
+    assert unreachable(reach([FULL, FULL], [BARE]), LIMITS) == []
+    assert unreachable(reach([FULL, BARE], [BARE]), ThresholdsConfig(voice=0.5)) == [], "the mean of the answers counts"
+    assert unreachable(reach([FULL], []), LIMITS) == []
+
+
+def test_references_that_fail_their_own_gate_are_named(reach: Any) -> None:
+    (found,) = unreachable(reach([BARE, FULL], [BARE]), LIMITS)
+    assert found.startswith(ONE) and "score voice 0.50, below thresholds.voice = 0.7" in found
+
+
+def test_rejected_answers_that_pass_are_named(reach: Any) -> None:
+    (found,) = unreachable(reach([FULL], [FULL], [BARE]), ThresholdsConfig(voice=0.5))
+    assert "rejected answers score voice 0.50, which passes thresholds.voice = 0.5" in found
+    assert len(unreachable(reach([BARE], [FULL]), LIMITS)) == 2
+
+
+# --- history and summary
+
+
+def journal(*events: e.Event, start: float = 100.0) -> list[Record]:
+    return [Record(seq, start + seq, event) for seq, event in enumerate(events)]
+
+
+INFOS = tuple(e.TopicInfo(id, f"title of {id}", 8, 6, 3) for id in (ONE, TWO, THREE))
+OPENING = (
+    e.RunStarted("night", "quick", 7, 1, {"mlx": "1"}),
+    e.CurriculumLoaded(INFOS, ()),
+    *(scored(0.5, 0.0, id, "before") for id in (ONE, TWO, THREE)),
+)
+
+
+def adapter(topic: str, phase: Any, state: Any) -> e.AdapterChanged:
+    return e.AdapterChanged(topic, phase, state, 8, 2.0, 3, 10, 10, 100, "b", "m", 1)
+
+
+def phase(topic: str, name: Any, end: str, *after: e.Event) -> tuple[e.Event, ...]:
+    began = e.PhaseStarted(topic, name, 6, 8, 100, 200)
+    return (began, adapter(topic, name, "attached"), *after, adapter(topic, name, end))
+
+
+NIGHT = (
+    *OPENING,
+    e.TopicStarted(ONE, 1, 3),
+    *phase(ONE, "sft", "fused", scored(0.7, 0.6, ONE, "sft", preference_accuracy=0.5)),
+    e.Decided(ONE, "run_dpo", "because"),
+    *phase(ONE, "dpo", "fused", scored(0.8, 0.9, ONE, "dpo", preference_accuracy=1.0, heldout_margin=0.25)),
+    e.TopicFinished(ONE, "passed", "well", 60.04),
+    e.TopicStarted(TWO, 2, 3),
+    scored(0.5, 0.2, TWO, "start"),
+    *phase(TWO, "sft", "kept_attached", scored(0.6, 0.6, TWO, "sft", preference_accuracy=1.0)),
+    *phase(TWO, "dpo", "rolled_back", scored(0.1, 0.1, TWO, "dpo", preference_accuracy=0.5, heldout_margin=-0.05)),
+    e.TopicFinished(TWO, "below_threshold", "accuracy 0.60 < 0.7", 70.0),
+)
+
+
+def test_a_summary_tells_each_stage_from_what_was_not_run() -> None:
+    found = summarize(journal(*NIGHT), 1, "fp", 123.456)
+    head = ("run", "config", "seed", "exit_status", "fingerprint", "seconds", "passed", "of")
+    assert {key: found[key] for key in head} == dict(
+        run="night", config="quick", seed=7, exit_status=1, fingerprint="fp", seconds=123.5, passed=1, of=3
+    )
+    one, two, three = found["topics"]
+    assert (one["verdict"], one["seconds"], one["attempts"]) == ("passed", 60.0, 1)
+    assert (one["before"]["voice"], one["after_sft"]["voice"], one["after_dpo"]["voice"]) == (0.0, 0.6, 0.9)
+    assert one["start"] is None and one["final"] == one["after_dpo"]
+    assert one["decisions"] == [{"decision": "run_dpo", "reason": "because"}]
+    assert (two["sft"], two["dpo"], two["final"]) == ("kept_attached", "rolled_back", two["after_sft"])
+    assert two["title"] == f"title of {TWO}"
+    assert (three["verdict"], three["reason"], three["after_sft"], three["final"]) == ("not_run", None, None, None)
+    assert three["before"]["accuracy"] == 0.5
+    assert found["dpo"] == {
+        "ran": 2,
+        "kept": 1,
+        "rolled_back": 1,
+        "mean_heldout_margin": 0.1,
+        "lowered_preference_accuracy": [],
+    }
+    assert found["mean"]["passed"] == 1 and found["mean"]["before"]["accuracy"] == 0.5
+    assert found["mean"]["final"]["accuracy"] == pytest.approx(0.7)
+    assert {key: value["topics"] for key, value in found["units"].items()} == {"unit-01": 2, "unit-02": 1}
+    assert found["units"]["unit-02"]["final"] == dict.fromkeys(("accuracy", "voice", "combined"))
+    assert list(found["chapters"]) == ["unit-01/chapter-01", "unit-02/chapter-01"]
+
+
+def test_a_summary_is_json_even_of_numbers_that_are_not_finite() -> None:
+    events = (*OPENING, e.TopicStarted(ONE, 1, 3), scored(0.5, 0.5, ONE, "dpo", heldout_margin=math.nan))
+    found = summarize(journal(*events), 1, "fp", 1.0)
+    assert found["topics"][0]["after_dpo"]["heldout_margin"] is None
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_what_was_rolled_back_or_skipped_ends_where_it_began() -> None:
+    events = (
+        *OPENING,
+        e.TopicStarted(ONE, 1, 3),
+        *phase(ONE, "sft", "rolled_back", scored(0.1, 0.1, ONE, "sft")),
+        e.TopicFinished(ONE, "below_threshold", "poor", 1.0),
+        e.TopicStarted(TWO, 2, 3),
+        scored(0.55, 0.05, TWO, "start"),
+        *phase(TWO, "sft", "detached"),
+        e.TopicFinished(TWO, "skipped", "skipped by ann", 1.0),
+    )
+    one, two, _ = summarize(journal(*events), 1, "fp", 1.0)["topics"]
+    assert one["final"] == one["before"]
+    assert two["final"] == two["start"] and two["final"]["accuracy"] == 0.55
+
+
+def test_a_second_attempt_replaces_the_first_and_keeps_what_was_before() -> None:
+    events = (
+        *NIGHT,
+        e.TopicStarted(TWO, 2, 3, attempt=2),
+        *phase(TWO, "sft", "fused", scored(0.9, 0.9, TWO, "sft")),
+        e.TopicFinished(TWO, "passed", "now", 5.0),
+    )
+    two = summarize(journal(*events), 1, "fp", 1.0)["topics"][1]
+    assert (two["verdict"], two["attempts"], two["dpo"], two["after_dpo"]) == ("passed", 2, None, None)
+    assert (two["final"]["accuracy"], two["before"]["accuracy"]) == (0.9, 0.5)
+    history = read_history(journal(*events))
+    assert (history.topics[TWO].attempt, history.topics[TWO].settled) == (2, {"sft": "kept"})
+    assert history.finished[TWO].verdict == "passed"
+
+
+def test_an_unknown_line_changes_no_summary_and_no_history() -> None:
+    noise = e.Unknown("dreamed", "of sheep")
+    mixed = journal(*(item for event in NIGHT for item in (event, noise)))
+    assert summarize(mixed, 1, "fp", 1.0) == summarize(journal(*NIGHT), 1, "fp", 1.0)
+    assert read_history(mixed).finished == read_history(journal(*NIGHT)).finished
+
+
+def test_history_of_nothing() -> None:
+    found = read_history([])
+    assert (found.current, found.before, found.finished, found.seconds) == (None, {}, {}, 0.0)
+
+
+def test_history_knows_what_is_settled_at_each_moment() -> None:
+    records = journal(*NIGHT)
+    seen = [read_history(records[: n + 1]) for n in range(len(records))]
+    at = {type(r.event).__name__ + getattr(r.event, "topic", "")[-2:]: n for n, r in enumerate(records)}
+    assert seen[4].current is None and set(seen[4].before) == {ONE, TWO, THREE}
+    assert seen[5].current == ONE and seen[5].topics[ONE].settled == {}
+    fused = next(n for n, r in enumerate(records) if getattr(r.event, "state", "") == "fused")
+    assert seen[fused - 1].topics[ONE].settled == {}, "attached is not settled"
+    assert seen[fused].topics[ONE].settled == {"sft": "kept"}
+    assert seen[fused].topics[ONE].evaluated["sft"].voice == 0.6
+    last_phase = max(n for n, r in enumerate(records) if isinstance(r.event, e.PhaseStarted))
+    assert seen[-1].topics[TWO].seq == last_phase
+    assert seen[at["TopicFinished02"]].current is None
+    assert {id: f.verdict for id, f in seen[-1].finished.items()} == {ONE: "passed", TWO: "below_threshold"}
+    assert seen[-1].topics[TWO].settled == {"sft": "kept", "dpo": "rolled_back"}
+    assert seen[-1].seconds == len(records) - 1
+
+
+def test_a_reevaluation_changes_no_stage() -> None:
+    events = (
+        *OPENING,
+        e.TopicStarted(ONE, 1, 3),
+        scored(0.9, 0.9, ONE, "reevaluated"),
+        scored(0.9, 0.9, TWO, "reevaluated"),
+    )
+    assert read_history(journal(*events)).topics[ONE].evaluated == {}
+    assert read_history(journal(*events)).before[TWO].accuracy == 0.5
+
+
+def test_roll_backs_of_dpo_are_counted_in_a_row_as_the_run_counts_them() -> None:
+    def run(*ends: str) -> int:
+        events: list[e.Event] = []
+        for end in ends:
+            state, _, how = end.partition(" ")
+            after = () if how == "unscored" else (scored(stage="dpo"),)
+            events += [
+                e.TopicStarted(ONE, 1, 3),
+                *phase(ONE, "dpo", state, *after),
+                e.TopicFinished(ONE, "error", "", 1.0),
+            ]
+        return read_history(journal(*events)).dpo_rolled_back
+
+    assert run("rolled_back", "rolled_back") == 2
+    assert run("rolled_back", "fused", "rolled_back") == 1
+    assert run("rolled_back", "kept_attached") == 0
+    assert run("rolled_back", "detached", "rolled_back") == 2, "a person's skip says nothing about DPO"
+    assert run("rolled_back", "detached unscored") == 1
+    assert run("rolled_back unscored") == 0, "an error is not the policy's roll-back"
+
+
+def taken(kind: str, outcome: Any = "done", topic: str | None = None) -> e.CommandTaken:
+    return e.CommandTaken(f"id-{kind}-{topic}-{outcome}", kind, outcome, "", topic)
+
+
+def test_what_people_asked_for_outlives_the_process() -> None:
+    asked = (taken("skip", topic=THREE), taken("skip", "refused", ONE), taken("retry", topic=ONE), taken("stop"))
+    found = read_history(journal(*NIGHT, *asked))
+    assert (found.skipped, found.retries) == ({THREE}, [ONE])
+    assert found.answered == {command.id for command in asked}
+    later = (e.TopicStarted(ONE, 1, 3, 2), e.TopicFinished(THREE, "skipped", "by ann", 0.0))
+    found = read_history(journal(*NIGHT, *asked, *later))
+    assert (found.skipped, found.retries, found.current) == (set(), [], None)

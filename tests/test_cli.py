@@ -1,0 +1,126 @@
+"""A person's mistakes at the command line: one sentence, status 2, and nothing begun."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = Path(sys.executable).with_name("mindprint-tui")
+KEEPER = ROOT / "configs" / "curricula" / "keeper"
+
+
+def refuse(tmp_path: Path, *arguments: str) -> str:
+    """Runs the program, expects a refusal, and returns its sentence."""
+    command = [PROGRAM, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr + done.stdout
+    logs = tmp_path / "logs"
+    assert not logs.exists() or list(logs.iterdir()) == []
+    return done.stderr.strip()
+
+
+def config(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("curriculum:\n  path: x\nsft:\n  rnk: 4\n", "mine.yaml:4: sft.rnk: unknown key; did you mean 'rank'?"),
+        (
+            "curriculum:\n  path: x\nsft:\n  rank: four\n",
+            "mine.yaml:4: sft.rank: found 'four', expected a whole number",
+        ),
+        ("curriculum:\n  path: x\nthresholds:\n  voice: 999\n", "mine.yaml:4: thresholds.voice: found 999.0"),
+        ("curriculum:\n  path: x\n  path: y\n", "mine.yaml:3: curriculum.path is written twice"),
+        ("curriculum: [\n", "not valid YAML"),
+        ("sft:\n  rank: 4\n", "curriculum: is missing"),
+        ("curriculum:\n  path: nowhere\n", "no such curriculum file"),
+    ],
+)
+def test_configuration(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in refuse(tmp_path, "--no-ui", config(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nowhere.yaml"], "no such configuration file"),
+        (["configs/quick.yaml", "--set", "dpo.rnk=4"], "did you mean 'rank'?"),
+        (["configs/quick.yaml", "--topic", "unit-01/chapter-01/topic-77"], "no topic 'unit-01/chapter-01/topic-77'"),
+        (["configs/quick.yaml", "--topic", "../../etc/passwd"], "is not of the form"),
+        (["configs/quick.yaml", "--run-id", "../up"], "run name '../up'"),
+        (["configs/quick.yaml", "--set", "model.name=/no/such/model"], "'/no/such/model'"),
+        (["configs/quick.yaml", "--set", "sft.modules=[nope]"], "has no module 'nope'; it has"),
+        (["configs/quick.yaml", "--set", "curriculum.path=/nowhere"], "no such curriculum file"),
+    ],
+)
+def test_arguments(tmp_path: Path, arguments: list[str], expected: str) -> None:
+    assert expected in refuse(tmp_path, "--no-ui", *arguments)
+
+
+def curriculum(tmp_path: Path, name: str, text: str) -> str:
+    """The keeper's curriculum with one file replaced, and a configuration that names it."""
+    folder = tmp_path / "data"
+    shutil.copytree(KEEPER, folder)
+    (folder / name).write_text(text, encoding="utf-8")
+    return config(tmp_path, "curriculum:\n  path: data\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("sft.jsonl", '{"topic": "unit-01/chapter-01/topic-01"\n', "sft.jsonl:1: not a JSON object"),
+        ("sft.jsonl", '\n{"topic": "a", "messages": 3}\n', "sft.jsonl:2: messages: found int, expected a list"),
+        ("sft.jsonl", "", "sft.jsonl: topic unit-01/chapter-01/topic-01 has no rows to train on"),
+        ("preferences.jsonl", "", "topic unit-01/chapter-01/topic-01 has no pair to train on"),
+        ("quiz.jsonl", "", "topic unit-01/chapter-01/topic-01 has no held-out question"),
+        ("curriculum.yaml", "units: []\n", "the curriculum has no topics"),
+        ("voice.yaml", "groups: []\n", "groups is empty"),
+    ],
+)
+def test_data(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    assert expected in refuse(tmp_path, "--no-ui", curriculum(tmp_path, name, text))
+
+
+def test_a_question_that_is_trained_on_is_refused(tmp_path: Path) -> None:
+    row = json.loads((KEEPER / "sft.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    question, answer = (turn["content"] for turn in row["messages"])
+    leak = {"topic": row["topic"], "question": question, "reference": answer, "concepts": []}
+    quiz = (KEEPER / "quiz.jsonl").read_text(encoding="utf-8") + json.dumps(leak) + "\n"
+    sentence = refuse(tmp_path, "--no-ui", curriculum(tmp_path, "quiz.jsonl", quiz))
+    assert "quiz.jsonl:85: held out, but" in sentence
+    assert "is trained on at" in sentence
+
+
+def test_a_gate_that_the_references_fail_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(KEEPER, folder)
+    rows = [json.loads(line) for line in (folder / "quiz.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows[0]["reference"] = "A plain sentence, in nobody's voice at all."
+    (folder / "quiz.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    sentence = refuse(tmp_path, "--no-ui", config(tmp_path, "curriculum:\n  path: data\nthresholds:\n  voice: 0.9\n"))
+    assert "the references themselves score voice 0.67" in sentence
+
+
+def test_a_model_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    (model / "model.safetensors").write_bytes(b"not safetensors")
+    sentence = refuse(tmp_path, "--no-ui", "configs/quick.yaml", "--set", f"model.name={model}")
+    assert str(model) in sentence
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/dev/full").exists(), reason="needs a place that cannot be written")
+def test_logs_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "logs-file").write_text("in the way")
+    assert "cannot be made" in refuse(tmp_path, "--no-ui", "configs/quick.yaml", "--logs", "logs-file/logs")
