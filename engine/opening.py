@@ -14,7 +14,16 @@ from engine.backend import Backend
 from engine.chat import Message, Renderer
 from engine.contract.config import RunConfig
 from engine.contract.errors import InputError
-from engine.contract.events import CurriculumLoaded, EngineRestarted, ModelLoaded, Preparing, Restored, RunStarted
+from engine.contract.events import (
+    AdapterChanged,
+    CurriculumLoaded,
+    EngineRestarted,
+    ModelLoaded,
+    Preparing,
+    Restored,
+    RunStarted,
+)
+from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from engine.control import Control
 from engine.curriculum import Curriculum, load_curriculum
@@ -125,7 +134,14 @@ def take_up(session: Session, history: History) -> None:
         why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
         recorder.say(Restored(saved.seq, why), durable=True)
     else:
-        recorder.say(Restored(done.seq, f"{current} goes on from its last boundary"), durable=True)
+        boundary = max(done.seq, _last_settled(session.run))  # the steps of a phase that is settled stay good
+        recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
+
+
+def _last_settled(run: RunDir) -> int:
+    """Where the journal last says that a phase was committed or rolled back."""
+    adapter = [record for record in read_journal(run.journal) if isinstance(record.event, AdapterChanged)]
+    return max((record.seq for record in adapter if record.event.state != "attached"), default=-1)
 
 
 def reload(session: Session) -> None:

@@ -11,7 +11,7 @@ os.environ.setdefault("TEXTUAL_FPS", "20")  # read once, when textual is importe
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 from textual.app import App
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from engine.contract import commands
 from engine.contract import events as e
@@ -41,7 +41,7 @@ TERMINAL = Theme(
     panel="ansi_default",
     boost="ansi_default",
     ansi=True,
-    variables={"frame": "ansi_bright_black"},
+    variables={**BUILTIN_THEMES["ansi-dark"].variables, "frame": "ansi_bright_black"},
 )
 THEMES = ("terminal", "textual-dark", "textual-light")
 

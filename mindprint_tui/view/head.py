@@ -94,10 +94,8 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
 def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> Line:
     """What was asked and what became of it, or where the console stands."""
     if focus.asking:
-        question = line(
-            (" Stop the run? It saves a checkpoint first. ", "breach"), ("  y stops it, n does not", "bold")
-        )
-        return crop(question, cells)
+        question = (" Stop the run? It saves a checkpoint first. ", "breach")
+        return crop(line(question, ("  y stops it, n does not", "bold")), cells)
     if focus.typing:
         return crop(
             line((" filter the log: ", "accent"), focus.filter, ("▏", "accent"), ("  enter keeps, esc clears", "dim")),

@@ -62,6 +62,7 @@ def beside(left: Line, right: Line, cells: int) -> Line:
 
 def wrap(text: str, cells: int, indent: str = "") -> list[str]:
     """Lines of at most so many cells, cut between words where there are any; all but the first are indented."""
+    cells = max(cells, cell_len(indent) + 4)  # a pane may have no width yet
     lines: list[str] = []
     for paragraph in text.split("\n"):
         current = "" if not lines else indent

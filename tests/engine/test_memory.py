@@ -1,0 +1,67 @@
+"""Peak array memory of one optimizer step of each phase on the real model, on the shapes that peers are measured on."""
+
+import random
+
+import mlx.core as mx
+import pytest
+
+from engine import adapters, models
+from engine.adapters import AdapterSpec
+from engine.batches import Batch, collate
+from engine.chat import Example, Message, Renderer
+from engine.contract.config import DpoConfig, SftConfig
+from engine.losses import Scorer, dpo_loss, sft_loss
+from engine.updates import Updater, accumulate
+
+LIMIT = 1.6e9  # bytes
+WORDS = "sea light keeper storm rope harbour wind night lamp oil brass tide rock gull ship sailor reef bell fog".split()
+
+
+@pytest.fixture(scope="module")
+def loaded() -> models.Loaded:
+    return models.load(models.locate("smollm2-135m-instruct", print), "float32")
+
+
+def rows(renderer: Renderer, count: int) -> list[Example]:
+    """Rows of about 126 tokens, about 81 of them supervised."""
+    rng = random.Random(0)
+
+    def words(n: int) -> str:
+        return " ".join(rng.choice(WORDS) for _ in range(n))
+
+    return [renderer.example([Message("user", words(12))], words(76), 512) for _ in range(count)]
+
+
+def step_peak(loaded: models.Loaded, spec: AdapterSpec, batch: Batch, kind: str) -> int:
+    renderer = Renderer(loaded.tokenizer)
+    scorer = Scorer(loaded.model, mx.array([renderer.prompt_ids([Message("user", "A probe.")])]))
+    adapters.attach(loaded.model, spec, 0)
+    settings = SftConfig() if kind == "sft" else DpoConfig()
+    updater = Updater(settings, 2)
+    mx.reset_peak_memory()
+
+    def sft(part: Batch) -> tuple[mx.array, ...]:
+        return (sft_loss(scorer.logps(part)),)
+
+    def dpo(part: Batch) -> tuple[mx.array, ...]:
+        sums = scorer.row_logps(part)
+        half = part.size // 2
+        losses, *_ = dpo_loss(sums[:half], sums[half:], sums[:half] * 0 - 300.0, sums[half:] * 0 - 300.0, 0.1)
+        return (losses.sum(),)
+
+    gradients, (loss,) = accumulate(loaded.model, sft if kind == "sft" else dpo, [(batch,)], batch.supervised)
+    assert updater.apply(loaded.model, gradients, loss, 0).applied
+    adapters.detach(loaded.model)
+    return int(mx.get_peak_memory())
+
+
+@pytest.mark.parametrize(
+    ("kind", "rank", "modules", "count"),
+    [("sft", 8, ("q_proj", "v_proj", "o_proj"), 4), ("dpo", 1, ("o_proj", "v_proj", "up_proj", "down_proj"), 4)],
+)
+def test_peak_array_memory(loaded: models.Loaded, kind: str, rank: int, modules: tuple[str, ...], count: int) -> None:
+    batch = collate(rows(Renderer(loaded.tokenizer), count), 2)
+    assert 118 * count <= batch.total <= 136 * count
+    peak = step_peak(loaded, AdapterSpec(rank, 2.0, modules, 0), batch, kind)
+    print(f"{kind}: {peak / 1e9:.2f} GB at the peak")
+    assert peak <= LIMIT
