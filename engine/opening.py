@@ -124,6 +124,10 @@ def take_up(session: Session, history: History) -> None:
         session.ledger.save(session.run.adapters)
     for topic in history.finished:
         session.control.status[topic] = "finished"
+    for topic in history.retries:
+        session.control.status[topic] = "pending"
+        session.control.retries.append(topic)
+    session.control.skipped |= dict.fromkeys(history.skipped, "a person, before the restart")
     saved = checkpoint.load(session.run.checkpoint)
     if current is None:
         recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)

@@ -18,7 +18,7 @@ def unreachable(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
                 f"{limits.voice:g}: no answer could be asked to do better"
             )
         rejected = _voice(curriculum, [pair.rejected for pair in (*topic.pairs, *topic.heldout)])
-        if topic.pairs and rejected >= limits.voice:
+        if topic.pairs and rejected >= limits.voice > 0:
             found.append(
                 f"{topic.id}: the rejected answers score voice {rejected:.2f}, which passes thresholds.voice = "
                 f"{limits.voice:g}: the score cannot tell the voice from its opposite"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("TEXTUAL_FPS", "20")  # read once, when textual is imported
+os.environ.setdefault("TEXTUAL_FPS", "250")  # read when textual is imported; the longest wait from key to paint
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 from textual.app import App

@@ -103,9 +103,8 @@ class TrainScreen(BaseScreen):
         """Panes side by side where there is room, else the topics and the chosen pane; a banner where there is need."""
         narrow = self.size.width < WIDE or self.size.height < TALL
         pane = self.look.pane
-        wanted = {"-narrow"} if narrow else set()
-        wanted.add(f"-{PANES[pane - 1]}")
-        wanted.add("-left" if pane in (f.TOPICS, f.VOICE) else "-right")
+        side = "-left" if pane in (f.TOPICS, f.VOICE) else "-right"
+        wanted = {"-narrow", f"-{PANES[pane - 1]}", side} if narrow else set()
         for name in ("-narrow", "-left", "-right", *(f"-{name}" for name in PANES)):
             self.set_class(name in wanted, name)
         for number, name in enumerate(PANES, 1):

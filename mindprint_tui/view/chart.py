@@ -6,7 +6,7 @@ from mindprint_tui.series import Series
 from mindprint_tui.view.text import Line, Span, small
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-LABEL = 6  # cells of a y label
+LABEL = 5  # cells of a y label
 
 
 def chart(series: Series, cells: int, rows: int, log: bool) -> list[Line]:

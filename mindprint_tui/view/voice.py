@@ -9,7 +9,8 @@ from mindprint_tui.view.text import NONE, Line, Span, crop, fit, line, number, s
 
 STAGES = (("before", "before"), ("start", "start"), ("sft", "SFT"), ("dpo", "DPO"), ("reevaluated", "again"))
 HEALTH = {"repeating": "repeats", "special_tokens": "specials"}
-COLUMN = 9
+COLUMN = 8
+NEEDS = 13  # cells of what stands behind the columns
 
 
 def voice_title(state: RunState, focus: Focus) -> str:
@@ -28,7 +29,7 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
     stages = [(key, name) for key, name in STAGES if key in topic.scores]
     if not stages:
         return [*lines, line(("This topic has no scores yet.", "dim"))]
-    label = max(10, min(18, cells - COLUMN * len(stages) - 2))
+    label = max(10, min(18, cells - COLUMN * len(stages) - NEEDS))
     lines.append((("".ljust(label), ""), *((f"{_head(topic, key, name):>{COLUMN}}", "bold") for key, name in stages)))
     scores = [topic.scores[key] for key, _ in stages]
     lines.append(_values("accuracy", [s.accuracy for s in scores], label, limits.get("accuracy")))

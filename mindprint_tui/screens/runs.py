@@ -1,0 +1,138 @@
+"""The runs screen: what is in logs/, newest first; attach to one, or start a configuration."""
+
+import asyncio
+from importlib.resources import files
+from pathlib import Path
+
+from textual import on
+
+from engine.contract.rundir import RunDir, list_runs
+from mindprint_tui.clean import clean
+from mindprint_tui.feed import Feed
+from mindprint_tui.screens.base import BaseScreen, bindings
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.view.runs import RunRow, run_line, runs_head
+from mindprint_tui.view.text import Line, line
+from mindprint_tui.view.topics import window
+from mindprint_tui.widgets.lines import Lines
+
+AGAIN = 2.0  # seconds between two looks at logs/
+PAUSE = 0.005
+
+
+class RunsScreen(BaseScreen):
+    """Rows fill in as their journals are read, and are kept up to date."""
+
+    NAME = "runs"
+    BINDINGS = bindings("runs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: dict[str, RunRow] = {}
+        self._runs: list[RunDir] = []
+        self._configs: list[Path] | None = None  # not None while one is being chosen
+        self._cursor = 0
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.run_worker(self._watch())
+
+    async def _watch(self) -> None:
+        feeds: dict[str, Feed] = {}
+        states: dict[str, RunState] = {}
+        while True:
+            self._runs = list_runs(self.console.logs)
+            self.paint()
+            for run in self._runs:
+                feed = feeds.setdefault(run.name, Feed(run))
+                state = states.get(run.name, RunState())
+                while records := feed.read():
+                    state = fold(state, records)
+                    await asyncio.sleep(PAUSE)
+                states[run.name] = state
+                self._rows[run.name] = RunRow(run.name, state, feed.liveness())
+                self.paint()
+            await asyncio.sleep(AGAIN)
+
+    def paint(self) -> None:
+        cells, now = self.size.width, self.console.now()
+        body = self.query_one("#body", Lines)
+        if self._configs is not None:
+            head, rows = line((" Which configuration shall be trained?", "title")), self._config_rows()
+        elif self._runs:
+            head = line((" mindprint", "title"), (" · runs in ", "dim"), clean(str(self.console.logs)))
+            rows = [
+                run_line(self._rows.get(run.name, RunRow(run.name)), now, cells, place == self._cursor)
+                for place, run in enumerate(self._runs)
+            ]
+        else:
+            head, rows = line((" mindprint", "title")), self._empty()
+        self._cursor = max(0, min(self._cursor, len(rows) - 1))
+        room = max(1, body.size.height - 1)
+        first = window(len(rows), room, self._cursor)
+        top = runs_head(cells) if self._runs and self._configs is None else ()
+        self.query_one("#head", Lines).show([head])
+        body.show([top, *rows[first : first + room]])
+        off = set() if self._runs or self._configs else {"attach"}
+        off |= set() if self.console.start_config else {"configurations"}
+        self.paint_footer({"attach": "train it"} if self._configs is not None else {}, off)
+
+    def _empty(self) -> list[Line]:
+        return [
+            line(f"  There are no runs in {clean(str(self.console.logs))} yet."),
+            (),
+            line("  c chooses a configuration and trains it; so does, in the shell:  mindprint-tui CONFIG"),
+        ]
+
+    def _config_rows(self) -> list[Line]:
+        found = self._configs or []
+        if not found:
+            return [line("  There is no configuration in configs/.")]
+        names = [clean(path.name) for path in found]
+        here = self._cursor
+        return [
+            line(("▸ ", "accent"), (name, "cursor")) if i == here else line("  ", name) for i, name in enumerate(names)
+        ]
+
+    def action_move(self, down: int) -> None:
+        count = len(self._configs if self._configs is not None else self._runs)
+        self._cursor = max(0, min(self._cursor + down, count - 1))
+        self.paint()
+
+    def action_attach(self) -> None:
+        if self._configs is not None:
+            start = self.console.start_config
+            if self._configs and start is not None:
+                path = self._configs[self._cursor]
+                self.console.start(lambda: start(path))
+        elif self._runs:
+            self.console.attach(self._runs[self._cursor])
+
+    def action_configurations(self) -> None:
+        if self.console.start_config is not None:
+            self._configs, self._cursor = _configurations(), 0
+            self.paint()
+
+    def action_back(self) -> None:
+        if self._configs is not None:
+            self._configs, self._cursor = None, 0
+            self.paint()
+        elif self.console.run_dir is not None:
+            self.app.pop_screen()
+
+    @on(Lines.Clicked, "#body")
+    def choose(self, event: Lines.Clicked) -> None:
+        count = len(self._configs if self._configs is not None else self._runs)
+        place = window(count, max(1, event.lines.size.height - 1), self._cursor) + event.y - 1
+        if 0 <= place < count:
+            self._cursor = place
+            self.paint()
+
+
+def _configurations() -> list[Path]:
+    """The configurations in configs/ here, or those that came with the program."""
+    here = sorted(Path("configs").glob("*.yaml"))
+    if here:
+        return here
+    shipped = Path(str(files("mindprint_tui"))) / "configs"
+    return sorted(shipped.glob("*.yaml"))

@@ -1,0 +1,83 @@
+"""The samples screen: what the model said to each question of one topic, before and after each phase."""
+
+import asyncio
+
+from engine.contract.events import Sample
+from mindprint_tui.feed import Samples
+from mindprint_tui.screens.base import BaseScreen, bindings
+from mindprint_tui.view.samples import plain, questions, sample_lines
+from mindprint_tui.view.text import Line, beside, line
+from mindprint_tui.widgets.lines import Lines
+
+PAUSE = (0.005, 0.5)  # seconds between two slices of the journal, and between two looks at its end
+
+
+class SamplesScreen(BaseScreen):
+    """Reads the topic's answers from the journal, and goes on reading while it is open."""
+
+    NAME = "samples"
+    BINDINGS = bindings("samples")
+
+    def __init__(self, topic: str) -> None:
+        super().__init__()
+        self.topic = topic
+        self._samples: list[Sample] = []
+        self._whole = False
+        self._place = 0
+        self._first = 0
+        self._note = ""
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.run_worker(self._read())
+
+    async def _read(self) -> None:
+        run = self.console.run_dir
+        if run is None:
+            return
+        source = Samples(run, self.topic)
+        while True:
+            found, whole = source.read()
+            self._samples += found
+            if found or whole != self._whole:
+                self._whole = self._whole or whole
+                self.paint()
+            await asyncio.sleep(PAUSE[whole])
+
+    def paint(self) -> None:
+        topic = self.console.state.topics.get(self.topic)
+        body = self.query_one("#body", Lines)
+        found = questions(self._samples)
+        self._place = max(0, min(self._place, len(found) - 1))
+        title = topic.info.title if topic else self.topic
+        count = f"question {self._place + 1} of {len(found)} " if found else ""
+        head = line((" answers", "title"), (" · ", "dim"), (title, "bold"))
+        self.query_one("#head", Lines).show([beside(head, line((self._note or count, "dim")), self.size.width)])
+        lines: list[Line]
+        if found:
+            lines = sample_lines(found[self._place], self.size.width - 2, topic.rolled_back if topic else ())
+        else:
+            text = "No answers yet." if self._whole else "Reading the journal for answers…"
+            lines = [line((text, "dim"))]
+        height = max(1, body.size.height)
+        self._first = max(0, min(self._first, len(lines) - height))
+        shown = lines[self._first : self._first + height]
+        if len(lines) > self._first + height:
+            shown[-1] = line((f"↓ {len(lines) - self._first - height + 1} more lines", "dim"))
+        body.show([line(" ", *text) for text in shown])
+        self.paint_footer({}, set() if len(found) > 1 else {"question(1)", "question(-1)"})
+
+    def action_question(self, step: int) -> None:
+        self._place, self._first, self._note = self._place + step, 0, ""
+        self.paint()
+
+    def action_move(self, down: int) -> None:
+        self._first += down
+        self.paint()
+
+    def action_copy(self) -> None:
+        found = questions(self._samples)
+        if found:
+            self.app.copy_to_clipboard(plain(found[self._place]))
+            self._note = "copied "
+            self.paint()

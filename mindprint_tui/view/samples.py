@@ -1,0 +1,101 @@
+"""The answers to one question, stage by stage, beside one another or, where it is narrow, one above the other."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.contract.events import Sample
+from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
+
+STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
+COLUMN = 28  # cells that an answer needs beside others
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its latest answer of each stage."""
+
+    text: str
+    reference: str
+    answers: dict[str, Sample]
+
+
+def questions(samples: Iterable[Sample]) -> list[Question]:
+    """In the order in which they were first asked; a later answer of the same stage takes the place of the earlier."""
+    found: dict[str, Question] = {}
+    for sample in samples:
+        known = found.setdefault(sample.question, Question(sample.question, sample.reference, {}))
+        known.answers[sample.stage] = sample
+    return list(found.values())
+
+
+def plain(question: Question) -> str:
+    """Question and answers as text, for the clipboard."""
+    parts = [f"Question: {question.text}", f"Reference: {question.reference}"]
+    parts += [f"{STAGES[key]}: {sample.answer}" for key, sample in _answers(question)]
+    return "\n\n".join(parts)
+
+
+def sample_lines(question: Question, cells: int, rolled_back: tuple[str, ...]) -> list[Line]:
+    """The question, then reference and answers."""
+    lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
+    answers = _answers(question)
+    columns = len(answers) + 1
+    side = (cells - 3 * (columns - 1)) // columns
+    if side < COLUMN:
+        lines += [(), line(("reference", "title")), *(line(text) for text in wrap(question.reference, cells))]
+        for key, sample in answers:
+            lines += [(), *_answer(key, sample, cells, key in rolled_back)]
+        return [crop(text, cells) for text in lines]
+    blocks = [[line(("reference", "title")), (), *(line(text) for text in wrap(question.reference, side))]]
+    blocks += [_answer(key, sample, side, key in rolled_back) for key, sample in answers]
+    return [*lines, (), *_beside(blocks, side)]
+
+
+def _answers(question: Question) -> list[tuple[str, Sample]]:
+    return [(key, question.answers[key]) for key in STAGES if key in question.answers]
+
+
+def _answer(key: str, sample: Sample, cells: int, rolled_back: bool) -> list[Line]:
+    name = STAGES[key] + (" ⟲ rolled back" if rolled_back else "")
+    stop = ("cut at the limit", "warn") if sample.stop == "length" else ("ended by itself", "dim")
+    lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
+    body = sample.answer if sample.answer.strip() else "(empty)"
+    marks = _pattern(sample)
+    lines += [_marked(text, marks, sample) for text in wrap(body, cells)]
+    lines.append(())
+    if sample.health != "ok":
+        lines.append(line((f"✗ {sample.health.replace('_', ' ')}", "bad")))
+    for names, sign, role in ((sample.markers, "✓ ", "ok"), (sample.violations, "✗ ", "bad")):
+        lines += [line((text, role)) for text in wrap(sign + ", ".join(names), cells, "  ")] if names else []
+    scores = "  ".join(f"{name} {number(value)}" for name, value in sample.scores.items())
+    return lines + [line((text, "dim")) for text in wrap(scores, cells)]
+
+
+def _pattern(sample: Sample) -> re.Pattern[str] | None:
+    words = sorted({*sample.markers, *sample.violations}, key=len, reverse=True)
+    found = [re.escape(word) for word in words if word.strip() and word.lower() in sample.answer.lower()]
+    return re.compile("(" + "|".join(found) + ")", re.IGNORECASE) if found else None
+
+
+def _marked(text: str, marks: re.Pattern[str] | None, sample: Sample) -> Line:
+    """A line of an answer with its markers underlined and its violations in the colour of a failure."""
+    if marks is None:
+        return line(text)
+    bad = {word.lower() for word in sample.violations}
+    parts: list[Span] = []
+    for place, part in enumerate(marks.split(text)):
+        parts.append((part, "" if place % 2 == 0 else "bad" if part.lower() in bad else "mark"))
+    return line(*parts)
+
+
+def _beside(blocks: list[list[Line]], side: int) -> list[Line]:
+    rows: list[Line] = []
+    for y in range(max(map(len, blocks))):
+        spans: list[Span] = []
+        for place, block in enumerate(blocks):
+            part = crop(block[y], side) if y < len(block) else ()
+            pad = fit("", side - width(part))
+            spans += [(" │ ", "dim"), *part, (pad, "")] if place else [*part, (pad, "")]
+        rows.append(tuple(spans))
+    return rows
