@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 os.environ.setdefault("TEXTUAL_FPS", "250")  # read when textual is imported; the longest wait from key to paint
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -23,9 +24,13 @@ from mindprint_tui.screens.train import TrainScreen
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Asked, Focus
 
+if TYPE_CHECKING:
+    from textual.command import Provider
+
 TICK = 0.2  # seconds between two looks at the journal
+REST = 0.45  # between two paints of what the journal says; a key is painted at once
 SECOND = 1.0  # between two looks at clock and lock
-REPLAY = (0.03, 0.006, 0.3)  # while there is much to read: seconds of reading, of pause for keys, between two paints
+REPLAY = (0.03, 0.006)  # while there is much to read: seconds of reading, and of pause for keys
 KEPT = 8  # requests whose answers are shown
 TERMINAL = Theme(
     name="terminal",
@@ -46,6 +51,12 @@ TERMINAL = Theme(
 THEMES = ("terminal", "textual-dark", "textual-light")
 
 
+def _palette() -> "type[Provider]":
+    from mindprint_tui.screens.palette import KeyCommands
+
+    return KeyCommands
+
+
 class MindprintApp(App[None]):
     """`run` is shown as it is; `start` makes a run and its engine in a worker; without either, the runs are listed.
 
@@ -54,7 +65,7 @@ class MindprintApp(App[None]):
     """
 
     CSS_PATH = "styles/app.tcss"
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar["set[type[Provider] | Callable[[], type[Provider]]]"] = {_palette}
     TITLE = "mindprint"
 
     def __init__(
@@ -153,18 +164,19 @@ class MindprintApp(App[None]):
     async def _follow(self, feed: Feed) -> None:
         """Reads, folds and paints until another run is attached. A long journal is read in slices between keys."""
         painted = looked = 0.0
-        reading, pause, rest = REPLAY
+        reading, pause = REPLAY
+        news = True
         while True:
             records = feed.read(reading)
             if records:
+                news = True
                 self.state = fold(self.state, records)
                 self._notice_end(records[-1].event)
-            behind = not feed.drained
-            now = time.monotonic()
+            behind, now = not feed.drained, time.monotonic()
             if now - looked >= SECOND or (records and not behind):
                 self.live, looked = feed.liveness(), now
-            if now - painted >= (rest if behind else SECOND) or (records and not behind):
-                painted = now
+            if now - painted >= (REST if news else SECOND):
+                painted, news = now, False
                 self._paint(feed.progress if behind else 1.0)
             await asyncio.sleep(pause if behind else TICK)
 

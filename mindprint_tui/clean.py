@@ -3,7 +3,6 @@
 What would be obeyed is made visible (ESC as ␛, a bidi override as \\u202e) or, where it is only invisible, dropped.
 """
 
-import dataclasses
 import re
 import sys
 import unicodedata
@@ -16,6 +15,7 @@ DROPPED = frozenset(
     "\u2060\u2061\u2062\u2063\u2064\u3164\ufeff\uffa0"
 )
 PLAIN = re.compile(r"[\n -~¡-¬®-ʯ‐-‧‰-⁞\u0410-\u044f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3]*")
+NUMBERS = frozenset({int, float, bool, type(None)})
 NEWLINES = {"\u2028": "\n", "\u2029": "\n", "\x85": "\n"}
 TAB = "    "
 
@@ -44,16 +44,16 @@ def one_line(text: str) -> str:
 
 def clean_event(value: Any) -> Any:
     """The same event, or plain value, with every string in it cleaned, mapping keys too."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind in NUMBERS:
+        return value
+    if kind is str:
         return sys.intern(value) if (safe := clean(value)) is value and len(value) < 80 else safe
-    if isinstance(value, tuple | list):
-        return tuple(clean_event(item) for item in value)
-    if isinstance(value, dict):
+    if kind is tuple or kind is list:
+        return tuple([clean_event(item) for item in value])
+    if kind is dict:
         return {clean_event(key): clean_event(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        old = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-        return type(value)(**{name: clean_event(item) for name, item in old.items()})
-    return value
+    return kind(*[clean_event(getattr(value, name)) for name in value.__slots__])  # an event, or a part of one
 
 
 def _safe(char: str) -> str:

@@ -19,7 +19,7 @@ from engine.models import locate
 
 TOPIC = "unit-01/chapter-01/topic-01"
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
-SHORT = ["sft.epochs=3", "sft.learning_rate=8e-3", "dpo.steps=3", "dpo.when=always", "evaluation.max_tokens=40"]
+SHORT = ["sft.epochs=3", "sft.learning_rate=1e-3", "dpo.steps=3", "dpo.when=always", "evaluation.max_tokens=40"]
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ class BaseScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._hits: list[Hit] = []
+        self._due = False
 
     @property
     def console(self) -> "MindprintApp":
@@ -51,8 +52,16 @@ class BaseScreen(Screen[None]):
     def on_screen_resume(self) -> None:
         self.paint()
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.paint)
+    @on(Lines.Resized)
+    def paint_again(self) -> None:
+        """Once for all widgets that a new layout has resized."""
+        if not self._due:
+            self._due = True
+            self.call_after_refresh(self._paint_due)
+
+    def _paint_due(self) -> None:
+        self._due = False
+        self.paint()
 
     def paint(self) -> None:
         """Shows what is true now."""

@@ -11,11 +11,11 @@ from mindprint_tui.state import TopicState
 from mindprint_tui.view import focus as f
 from mindprint_tui.view.adapter import adapter_lines
 from mindprint_tui.view.foot import why_not
-from mindprint_tui.view.head import banner, header, notice, second
+from mindprint_tui.view.head import banner, header, notice, second, timing
 from mindprint_tui.view.log import log_lines
 from mindprint_tui.view.loss import loss_lines, loss_title
 from mindprint_tui.view.outline import outline
-from mindprint_tui.view.text import Line
+from mindprint_tui.view.text import Line, width
 from mindprint_tui.view.topics import topic_lines, window
 from mindprint_tui.view.voice import voice_lines, voice_title
 from mindprint_tui.widgets.lines import Lines
@@ -39,7 +39,9 @@ class TrainScreen(BaseScreen):
         self._outline = outline({})
 
     def compose(self) -> ComposeResult:
-        yield Lines("head")
+        with Container(id="top"):
+            yield Lines("head")
+            yield Lines("clock")
         yield Lines("second")
         yield Lines("banner")
         with Container(id="columns"):
@@ -62,7 +64,12 @@ class TrainScreen(BaseScreen):
         if state.topics is not self._topics:
             self._topics, self._outline = state.topics, outline(state.topics)
         self._arrange(banner(state, live, look, now, cells))
-        self._lines("head").show([header(state, live, look, self._outline, now, cells)])
+        clock = timing(state, live, self._outline, now, cells >= WIDE)
+        room = width(clock)
+        if self._lines("clock").size.width != room:
+            self._lines("clock").styles.width = room
+        self._lines("clock").show([clock])
+        self._lines("head").show([header(state, live, look, self._outline, now, cells - room - 1)])
         self._lines("second").show([second(state, look, self._outline, cells)])
         self._paint_topics()
         pane = self._pane("voice")

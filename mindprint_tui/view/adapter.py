@@ -44,7 +44,7 @@ def adapter_lines(state: RunState, cells: int) -> list[Line]:
         )
     )
     lines.append(_base(event))
-    lines.append(_change(state, event))
+    lines.append(_change(event))
     lines.append(_fuse(state))
     lines.append(line(f"model {event.model_fingerprint[:16]}", (f"  ledger {_deltas(event.ledger_depth)}", "")))
     return [crop(text, cells) for text in lines]
@@ -67,11 +67,9 @@ def _base(event: AdapterChanged) -> Line:
     return line(name, "unchanged " if event.base_unchanged else "CHANGED ", TICK if event.base_unchanged else CROSS)
 
 
-def _change(state: RunState, event: AdapterChanged) -> Line:
-    run = state.phase
-    steps = run.last.step if run and run.last and (run.topic, run.phase) == (event.topic, event.phase) else 0
-    norm = f"‖Δ‖ {small(event.delta_norm)}" if event.delta_norm is not None else "‖Δ‖ at the end of the phase"
-    return line(norm, (f"  after {steps} steps" if steps else "", "dim"))
+def _change(event: AdapterChanged) -> Line:
+    norm = small(event.delta_norm) if event.delta_norm is not None else "is known at the end of the phase"
+    return line(f"change ‖Δ‖ {norm}")
 
 
 def _fuse(state: RunState) -> Line:

@@ -6,7 +6,7 @@ from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState
 from mindprint_tui.view.focus import Asked, Focus, running, selected, waiting
 from mindprint_tui.view.outline import Outline
-from mindprint_tui.view.text import Line, Span, about, beside, clock, crop, fit, join, line, number, shorten, wrap
+from mindprint_tui.view.text import Line, Span, about, clock, crop, fit, join, line, number, shorten, wrap
 
 STARTING = 30.0  # seconds that an engine may take until it says something
 SPACE: Span = (" ", "")
@@ -38,20 +38,24 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span
 
 
 def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, cells: int) -> Line:
-    """One line: what runs, how far it is, and how the engine is."""
-    end = now if live.word != "gone" and state.finished is None else state.t
+    """What runs, how far it is, and in what state."""
     parts: list[Line] = [line((" mindprint", "title")), line((state.started.run if state.started else "", "bold"))]
-    if cells >= 100 and state.model is not None:
+    if cells >= 64 and state.model is not None:
         parts.append(line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}"))
     if state.topics:
         parts.append(line(f"topic {_place(state, outline)}/{len(state.topics)}"))
     parts.append(line(condition(state, live, focus, now)))
-    if state.began:
-        parts.append(line(clock(end - state.began)))
+    return crop(join(parts), cells)
+
+
+def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: bool) -> Line:
+    """The right end of the header: all that moves with the clock, so that the rest is not drawn again each second."""
+    over = live.word == "gone" or state.finished is not None
     left = remaining(state, outline)
-    if left is not None and live.word != "gone" and state.finished is None and state.paused is None:
+    parts: list[Line] = [line(clock((state.t if over else now) - state.began))] if state.began else []
+    if wide and left is not None and not over and state.paused is None:
         parts.append(line(f"about {about(left)} left"))
-    return beside(join(parts), _engine(live, state), cells)
+    return join([*parts, _engine(live, state)])
 
 
 def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:

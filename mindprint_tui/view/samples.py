@@ -8,7 +8,7 @@ from engine.contract.events import Sample
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
 
 STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
-COLUMN = 28  # cells that an answer needs beside others
+COLUMN = 24  # cells that an answer needs beside others
 
 
 @dataclass(frozen=True, slots=True)

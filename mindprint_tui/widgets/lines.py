@@ -40,6 +40,9 @@ class Lines(Widget):
             super().__init__()
             self.lines, self.down = lines, down
 
+    class Resized(Message):
+        """There is more or less room than there was."""
+
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self._lines: list[Line] = []
@@ -57,15 +60,18 @@ class Lines(Widget):
 
     def render_line(self, y: int) -> Strip:
         """One line, with the widget's background behind it."""
-        base = self.rich_style
+        base = self._style("")
         if y >= len(self._lines):
             return Strip.blank(self.size.width, base)
         segments = [Segment(text, self._style(role)) for text, role in self._lines[y]]
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        return Strip(segments).simplify().adjust_cell_length(self.size.width, base)
 
     def notify_style_update(self) -> None:
         self._styles.clear()
         super().notify_style_update()
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
@@ -82,8 +88,17 @@ class Lines(Widget):
 
     def _style(self, role: str) -> Style:
         if role not in self._styles:
-            self._styles[role] = self.get_component_rich_style(f"lines--{role}") if role else self.rich_style
+            self._styles[role] = _lean(self.get_component_rich_style(f"lines--{role}") if role else self.rich_style)
         return self._styles[role]
+
+
+def _lean(style: Style) -> Style:
+    """Without the words for the terminal's own colours: they are what it shows anyway, and plain text costs nothing."""
+    plain = Style(
+        color=None if style.color is None or style.color.is_default else style.color,
+        bgcolor=None if style.bgcolor is None or style.bgcolor.is_default else style.bgcolor,
+    )
+    return plain + Style(bold=style.bold, dim=style.dim, reverse=style.reverse, underline=style.underline)
 
 
 def _changed(before: Line, after: Line) -> tuple[int, int]:

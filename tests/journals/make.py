@@ -73,7 +73,9 @@ class Story:
             2.0,
         )
 
-    def adapter(self, number: int, phase: Phase, state: str, same: bool | None = None, norm: float | None = None) -> None:
+    def adapter(
+        self, number: int, phase: Phase, state: str, same: bool | None = None, norm: float | None = None
+    ) -> None:
         rank, names = (8, ("q_proj", "v_proj", "o_proj")) if phase == "sft" else (1, ("o_proj", "v_proj"))
         trainable = TRAINABLE if state == "attached" else 0
         kept = state in ("fused", "kept_attached")
@@ -232,7 +234,9 @@ def hostile() -> list[Record]:
     story.say(e.TopicStarted(topic_id(0), 1, 3))
     story.phase(0, "sft", 12)
     scores = {"accuracy": 0.5, HOSTILE: 0.1}
-    sample = e.Sample(topic_id(0), "sft", HOSTILE, HOSTILE, HOSTILE + "\n" + HOSTILE, 9, "length", (HOSTILE,), (), scores)
+    sample = e.Sample(
+        topic_id(0), "sft", HOSTILE, HOSTILE, HOSTILE + "\n" + HOSTILE, 9, "length", (HOSTILE,), (), scores
+    )
     story.say(sample)
     story.say(e.Evaluated(topic_id(0), "sft", 0.5, 0.3, 0.4, {HOSTILE: 0.5, "[red]b": 0.1}, None, "ok", 1.0))
     story.decide(0, "keep", HOSTILE)

@@ -1,0 +1,80 @@
+"""The feed: slices, torn lines, repeated and unknown events, answers on demand, and whether the engine is there."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.contract.events import Paused, Record, Resumed, Sample, encode
+from engine.contract.rundir import Lock, RunDir
+from mindprint_tui import feed as feeds
+from mindprint_tui.feed import Feed, Samples
+
+Story = Callable[[str], RunDir]
+
+
+def test_everything_but_answers_is_read_in_order(story: Story) -> None:
+    feed = Feed(story("happy"))
+    seqs = []
+    while records := feed.read():
+        seqs += [record.seq for record in records]
+        assert not any(isinstance(record.event, Sample) for record in records)
+    assert seqs == sorted(set(seqs))
+    assert feed.drained
+    assert feed.progress == 1.0
+
+
+def test_a_torn_line_is_waited_for(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    line = encode(Record(0, 1.0, Paused("me")))
+    run.journal.write_bytes(line[:20])
+    feed = Feed(run)
+    assert feed.read() == []
+    run.journal.write_bytes(line)
+    assert feed.read() == [Record(0, 1.0, Paused("me"))]
+
+
+def test_repeated_unknown_and_damaged_lines_are_left_out(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    lines = [
+        encode(Record(3, 1.0, Paused("\x1b"))),
+        encode(Record(3, 1.0, Paused("again"))),
+        b'{"v": 9, "seq": 4, "t": 2.0, "kind": "danced"}\n',
+        b"\xff\xfe not a line\n",
+        encode(Record(2, 1.0, Paused("late"))),
+        encode(Record(5, 3.0, Resumed("me"))),
+    ]
+    run.journal.write_bytes(b"".join(lines))
+    assert [record.event for record in Feed(run).read()] == [Paused("␛"), Resumed("me")]
+
+
+def test_a_slice_ends_in_time(story: Story) -> None:
+    feed = Feed(story("long-20000"))
+    began = time.monotonic()
+    assert feed.read(0.01)
+    assert time.monotonic() - began < 0.5
+    assert not feed.drained
+    assert 0 < feed.progress < 1
+
+
+def test_the_lock_says_whether_the_engine_is_there_and_silence_does_not(tmp_path: Path) -> None:
+    now = 100.0
+    run = RunDir(tmp_path)
+    run.journal.write_bytes(encode(Record(0, 90.0, Paused("me"))))
+    feed = Feed(run, clock=lambda: now)
+    feed.read()
+    assert feed.liveness() == feeds.Liveness("gone", 10.0)
+    lock = Lock(run)
+    assert feed.liveness() == feeds.Liveness("alive", 10.0)
+    now += 1000
+    assert feed.liveness() == feeds.Liveness("silent", 1010.0)
+    lock.release()
+    assert feed.liveness().word == "gone"
+
+
+@pytest.mark.parametrize(("topic", "count"), [("unit-01/chapter-01/topic-01", 6), ("unit-09/chapter-01/topic-01", 0)])
+def test_answers_of_one_topic(story: Story, topic: str, count: int) -> None:
+    found, whole = Samples(story("rolled-back"), topic).read(1.0)
+    assert (len(found), whole) == (count, True)
+    assert {sample.topic for sample in found} <= {topic}

@@ -1,0 +1,298 @@
+"""Every key, on a golden journal with a clock that stands still."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import NOW, Open
+from textual.pilot import Pilot
+
+from engine.contract.commands import Command, parse
+from engine.contract.errors import InputError
+from engine.contract.events import CommandTaken, Event, Paused, Record, RunFinished, encode
+from engine.contract.rundir import RunDir
+from mindprint_tui.app import THEMES, MindprintApp
+from mindprint_tui.keys import KEYS, keys_of, table
+from mindprint_tui.screens.help import HelpScreen
+from mindprint_tui.screens.runs import RunsScreen
+from mindprint_tui.screens.samples import SamplesScreen
+from mindprint_tui.screens.train import TrainScreen
+from mindprint_tui.widgets.lines import Lines
+
+RUNNING, DONE = "unit-01/chapter-02/topic-01", "unit-01/chapter-01/topic-01"
+Story = Callable[[str], RunDir]
+
+
+def shown(app: MindprintApp, id: str) -> str:
+    """The text of one widget."""
+    widget = app.screen.query_one(f"#{id}", Lines)
+    return "\n".join(widget.render_line(y).text for y in range(widget.size.height))
+
+
+def asked(app: MindprintApp) -> list[Command]:
+    """What stands in commands.jsonl."""
+    assert app.run_dir is not None
+    path = app.run_dir.commands
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    found = [parse(line, 0) for line in lines]
+    return [command for command in found if isinstance(command, Command)]
+
+
+def tell(app: MindprintApp, *events: Event) -> None:
+    """The engine says something."""
+    assert app.run_dir is not None
+    with open(app.run_dir.journal, "ab") as file:
+        for number, event in enumerate(events, app.state.seq + 1):
+            file.write(encode(Record(number, NOW, event)))
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Waits for what the next ticks bring."""
+    for _ in range(60):
+        if true():
+            return
+        await pilot.pause(0.05)
+    assert true()
+
+
+@pytest.fixture
+async def pilot(console: Open):  # type: ignore[no-untyped-def]
+    app = console("happy")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(
+            pilot,
+            lambda: app.state.current == RUNNING and "Topics" in str(app.screen.query_one("#topics").border_title),
+        )
+        yield pilot
+
+
+async def test_a_pause_is_shown_as_asked_until_the_journal_says_paused(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("p")
+    command = asked(app)[0]
+    assert command.kind == "pause"
+    assert "pausing…" in shown(app, "head") and "pausing…" in shown(app, "notice")
+    tell(app, CommandTaken(command.id, "pause", "done", "paused; resume goes on"), Paused("me@pts/1"))
+    await until(pilot, lambda: "paused by me@pts/1" in shown(app, "head"))
+    assert "pausing" not in shown(app, "head")
+    assert "resume" in shown(app, "foot")
+    await pilot.press("p")
+    assert [command.kind for command in asked(app)] == ["pause", "resume"]
+
+
+async def test_a_refusal_shows_its_reason(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("s")
+    command = asked(app)[0]
+    assert (command.kind, command.topic) == ("skip", RUNNING)
+    tell(app, CommandTaken(command.id, "skip", "refused", "it is finished already"))
+    await until(pilot, lambda: "refused: it is finished already" in shown(app, "notice"))
+
+
+async def test_asking_twice_asks_once(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("e", "e")
+    assert [(command.kind, command.topic) for command in asked(app)] == [("reevaluate", RUNNING)]
+    assert "not answered yet" in shown(app, "notice")
+
+
+async def test_keys_that_make_no_sense_say_why(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("r")
+    assert asked(app) == []
+    assert "only a finished topic" in shown(app, "notice")
+    await pilot.press("home", "r")
+    assert [(command.kind, command.topic) for command in asked(app)] == [("retry", DONE)]
+    await pilot.press("s")
+    assert "finished already" in shown(app, "notice")
+
+
+async def test_cursor_and_follow(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("end")
+    assert "Oil and stores" in str(app.screen.query_one("#voice").border_title)
+    assert "f follows" in shown(app, "notice")
+    await pilot.press("up", "up")
+    assert "The night watch" in str(app.screen.query_one("#voice").border_title)
+    await pilot.press("down", "k", "j", "pageup")
+    assert "Trimming" in str(app.screen.query_one("#voice").border_title)
+    await pilot.press("f")
+    assert "The night watch" in str(app.screen.query_one("#voice").border_title)
+    await pilot.press("f")
+    assert "following already" in shown(app, "notice")
+
+
+async def test_panes(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    for key, name in zip("12345", ("topics", "loss", "adapter", "voice", "log"), strict=True):
+        await pilot.press(key)
+        assert [pane.id for pane in app.screen.query(".-active")] == [name]
+    await pilot.press("tab")
+    assert [pane.id for pane in app.screen.query(".-active")] == ["topics"]
+
+
+async def test_loss_curve(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    pane = app.screen.query_one("#loss")
+    await pilot.press("l")
+    assert "log" in str(pane.border_title)
+    await pilot.press("l", "left_square_bracket")
+    assert "SFT" in str(pane.border_title) and "1 earlier" in str(pane.border_title)
+    await pilot.press("right_square_bracket", "right_square_bracket")
+    assert "DPO" in str(pane.border_title)
+
+
+async def test_filter(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("slash", *"cut at")
+    assert "an answer was cut" in shown(app, "log") and "passed" not in shown(app, "log")
+    await pilot.press("backspace", "enter")
+    assert "filtered by “cut a”" in shown(app, "notice")
+    await pilot.press("slash", *"zzz", "enter")
+    assert "Nothing in the log" in shown(app, "log")
+    await pilot.press("escape")
+    assert "fused" in shown(app, "log")
+
+
+async def test_log_scrolls(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("5", "home")
+    assert "run happy started" in shown(app, "log")
+    await pilot.press("end")
+    assert "×3 warning" in shown(app, "log")
+
+
+async def test_stop_asks_first(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("Q")
+    assert "Stop the run?" in shown(app, "notice")
+    await pilot.press("p")
+    assert asked(app) == [] and "Stop the run?" not in shown(app, "notice")
+    await pilot.press("Q", "y")
+    assert [command.kind for command in asked(app)] == ["stop"]
+    assert "stopping…" in shown(app, "head")
+    tell(app, CommandTaken(asked(app)[0].id, "stop", "done", "stopping"), RunFinished(3, 6, 130, "f", 9.0))
+    await until(pilot, lambda: "stopped by a person" in shown(app, "head"))
+    assert app.status == 130
+    await pilot.press("p")
+    assert "the run is over" in shown(app, "notice")
+
+
+async def test_detach_says_that_the_engine_goes_on(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("q")
+    assert app.words == "The engine goes on. See it again with: mindprint-tui attach happy"
+    assert asked(app) == []
+
+
+async def test_samples(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("home", "enter")
+    assert isinstance(app.screen, SamplesScreen)
+    await until(pilot, lambda: "question 1 of 2" in shown(app, "head"))
+    assert "What is done at dusk?" in shown(app, "body")
+    await pilot.press("n")
+    assert "Who trims the lamp?" in shown(app, "body")
+    await pilot.press("p", "down", "up", "y")
+    assert "What is done at dusk?" in app.clipboard
+    await pilot.press("escape")
+    assert isinstance(app.screen, TrainScreen)
+    await pilot.press("end", "enter")
+    assert isinstance(app.screen, SamplesScreen)
+
+
+async def test_help_and_theme(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("question_mark")
+    assert isinstance(app.screen, HelpScreen)
+    assert "Pause at the next optimizer step" in shown(app, "body")
+    await pilot.press("pagedown", "pagedown")
+    assert "command palette" in shown(app, "body")
+    await pilot.press("escape")
+    for name in (*THEMES[1:], THEMES[0]):
+        await pilot.press("t")
+        assert app.theme == name
+
+
+async def test_runs(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("R")
+    assert isinstance(app.screen, RunsScreen)
+    await until(pilot, lambda: "2/6 passed" in shown(app, "body"))
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.state.current == RUNNING)
+
+
+async def test_command_palette_has_the_keys(pilot: Pilot[None]) -> None:
+    from mindprint_tui.screens.palette import KeyCommands
+
+    commands = [str(hit.display) async for hit in KeyCommands(pilot.app.screen).discover()]
+    assert {key.help for key in keys_of("train") if "(" not in key.action and key.action != "pane"} <= set(commands)
+
+
+async def test_an_empty_folder_explains_itself_and_starts_a_configuration(
+    tmp_path: Path, story: Callable[[str], RunDir]
+) -> None:
+    started: list[Path] = []
+
+    def start(path: Path) -> RunDir:
+        started.append(path)
+        if path.name == "bad.yaml":
+            raise InputError("bad.yaml:3: sft.rnak: unknown key; did you mean 'rank'?")
+        return story("finished")
+
+    app = MindprintApp(None, tmp_path / "empty", start_config=start)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "bad.yaml").touch()
+    (tmp_path / "configs" / "good.yaml").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, lambda: "There are no runs" in shown(app, "body"))
+            await pilot.press("c", "enter")
+            await until(pilot, lambda: app.error is not None)
+            await until(pilot, lambda: "did you mean 'rank'" in shown(app, "banner"))
+            await pilot.press("R", "c", "down", "enter")
+            await until(pilot, lambda: app.state.finished is not None)
+            assert app.error is None
+    assert [path.name for path in started] == ["bad.yaml", "good.yaml"]
+
+
+async def test_an_engine_that_is_gone_is_told_and_takes_no_commands(console: Open) -> None:
+    app = console("happy", alive=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "The engine is gone" in shown(app, "banner"))
+        await pilot.press("p")
+        assert asked(app) == []
+        assert "the engine is gone" in shown(app, "notice")
+
+
+async def test_a_resize_while_running(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.resize_terminal(60, 20)
+    await pilot.pause(0.1)
+    assert "DPO 14/24" in shown(app, "second")
+    await pilot.press("2")
+    await until(pilot, lambda: "steps" in shown(app, "loss"))
+    await pilot.resize_terminal(200, 60)
+    await until(pilot, lambda: "happy" in shown(app, "head") and app.screen.query_one("#log").size.height > 10)
+
+
+def test_one_table() -> None:
+    assert all(f"| `{key.shown}` |" in table() for key in keys_of("train"))
+    codes = [(code, screen) for key in KEYS for code in key.keys.split(",") for screen in key.screens]
+    assert len(codes) == len(set(codes))
