@@ -18,6 +18,7 @@ def export(run: RunDir, target: Path) -> str:
 
     Deltas that were kept beside the weights are put into them, in float32.
     """
+    backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
     import mlx.core as mx
     from mlx.utils import tree_unflatten
     from mlx_lm.utils import save_model
@@ -30,7 +31,7 @@ def export(run: RunDir, target: Path) -> str:
         raise InputError(f"{target}: exists already; name a folder that does not")
     if not (run.adapters / "ledger.json").exists():
         raise InputError(f"{run.path}: nothing has been committed in this run, so there is nothing to export")
-    backend, config = prepare(), load_config(run.config)
+    config = load_config(run.config)
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     path = models.locate(config.model.name, print)
     loaded = models.load(path, dtype)

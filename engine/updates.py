@@ -45,6 +45,8 @@ class Updater:
             gradients = tree_map(lambda array: array * (self._settings.clip / norm), gradients)
         self.optimizer.learning_rate = lr
         self.optimizer.update(model, gradients)
+        # Row by row in memory, as a checkpoint would bring them back: BLAS rounds otherwise for a transposed layout.
+        model.update(tree_map(mx.contiguous, model.trainable_parameters()))
         mx.eval(model.trainable_parameters(), self.optimizer.state)
         return Update(lr, norm, applied=True)
 

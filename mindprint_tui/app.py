@@ -167,11 +167,11 @@ class MindprintApp(App[None]):
         reading, pause = REPLAY
         news = True
         while True:
-            records = feed.read(reading)
+            records = feed.skim(reading)
             if records:
                 news = True
                 self.state = fold(self.state, records)
-                self._notice_end(records[-1].event)
+                self._notice_end()
             behind, now = not feed.drained, time.monotonic()
             if now - looked >= SECOND or (records and not behind):
                 self.live, looked = feed.liveness(), now
@@ -186,11 +186,11 @@ class MindprintApp(App[None]):
             if self.screen is self._train:
                 self._train.paint()
 
-    def _notice_end(self, event: e.Event) -> None:
-        if isinstance(event, e.RunFinished):
-            self.status = event.exit_status
-        elif isinstance(event, e.Failed) and event.where == "input":
-            self.error = event.message
+    def _notice_end(self) -> None:
+        """What the shell is told when the console closes."""
+        self.status = self.state.finished.exit_status if self.state.finished else None
+        refused = [failed.message for failed in self.state.failures if failed.where == "input"]
+        self.error = refused[-1] if refused else None
 
     def _refused(self, sentence: str) -> None:
         self.error = sentence

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,12 +10,12 @@ from engine.contract.events import Record, Sample, Step, Unknown, decode
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir, holder
 from mindprint_tui.clean import clean_event
+from mindprint_tui.stretch import HEAD, Point, Stretch
 
 SLICE = 0.02  # seconds of reading before keys are answered again
 BYTES = 1 << 18  # of one read
 QUIET = 30.0  # seconds without an event that make an engine that holds the lock `silent`
 SAMPLE = re.compile(rb'\{"v": 1, "seq": ([0-9]{1,18}), "t": ([0-9]{1,14}\.[0-9]{1,6}), "kind": "sample"')
-SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789/_-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +45,50 @@ class Feed:
     def read(self, seconds: float = SLICE) -> list[Record]:
         """New records: for about so many seconds, or until there are no more."""
         records: list[Record] = []
-        deadline = time.monotonic() + seconds
+        for line in self._until(time.monotonic() + seconds):
+            self._take(line, records)
+        return records
+
+    def skim(self, seconds: float = SLICE) -> list[Record | Stretch]:
+        """As read, but finite steps of one phase in a row come as one Stretch, which is several times faster."""
+        records: list[Record | Stretch] = []
+        points: list[Point] = []
+        phase: tuple[bytes, bytes] | None = None
+        last = b""
+        for line in self._until(time.monotonic() + seconds):
+            found = HEAD.match(line)
+            if found is None:
+                _stretch(points, last, records)
+                points = []
+                self._take(line, records)
+                continue
+            number, topic, name, step, loss = found.groups()
+            seq = int(number)
+            if seq <= self._seq:
+                continue
+            if points and (topic, name) != phase:
+                _stretch(points, last, records)
+                points = []
+            self._seq, phase, last = seq, (topic, name), line
+            points.append((seq, int(step), float(loss)))
+        _stretch(points, last, records)
+        if records:
+            self._last = max(self._last, records[-1].t)
+        return records
+
+    def _until(self, deadline: float) -> Iterator[bytes]:
+        """Lines that were not read yet; `drained` when they came to the end of the journal."""
         while True:
             if not self._lines:
                 self._lines = [line for _, line in self._tail.read(BYTES)]
                 self._lines.reverse()
             self.drained = not self._lines
             if self.drained:
-                return records
-            while self._lines:
-                line = self._lines.pop()
-                if (sample := SAMPLE.match(line)) is not None:
-                    self._seq = max(self._seq, int(sample[1]))
-                    self._last = max(self._last, float(sample[2]))
-                else:
-                    self._take(decode(line), records)
-                if not len(records) & 63 and time.monotonic() > deadline:
-                    return records
+                return
+            for count in range(1, len(self._lines) + 1):
+                yield self._lines.pop()
+                if not count & 63 and time.monotonic() > deadline:
+                    return
 
     @property
     def progress(self) -> float:
@@ -84,17 +111,23 @@ class Feed:
         """Whether an engine holds the run's lock."""
         return holder(self.run) is not None
 
-    def _take(self, record: Record, records: list[Record]) -> None:
-        event = record.event
+    def _take(self, line: bytes, records: list[Record] | list[Record | Stretch]) -> None:
+        if b'"sample"' in line[30:80] and (sample := SAMPLE.match(line)) is not None:
+            self._seq = max(self._seq, int(sample[1]))
+            self._last = max(self._last, float(sample[2]))
+            return
+        record = decode(line)
         if record.seq <= self._seq:
             return  # written twice, or out of order: what was first stays true
         self._seq, self._last = record.seq, record.t
-        if isinstance(event, Unknown | Sample):
-            return
-        if isinstance(event, Step) and SAFE.issuperset(event.topic):
-            records.append(record)
-        else:
-            records.append(Record(record.seq, record.t, clean_event(event)))
+        if not isinstance(record.event, Unknown | Sample):
+            records.append(Record(record.seq, record.t, clean_event(record.event)))
+
+
+def _stretch(points: list[Point], last: bytes, records: list[Record | Stretch]) -> None:
+    """A damaged last line takes its stretch with it: it is not a step, and a journal has no others."""
+    if points and isinstance((record := decode(last)).event, Step):
+        records.append(Stretch(points, record.event, record.t))
 
 
 class Samples:

@@ -28,8 +28,9 @@ class Series:
     def add(self, points: Iterable[tuple[int, int, float]]) -> "Series":
         """With points (seq, step, value); a value that is not finite is counted and never drawn."""
         buckets = dict(self.buckets)
+        each = self.of <= BUCKETS
         for seq, step, value in points:
-            place = self.place(step)
+            place = step - 1 if each and 0 < step <= self.of else self.place(step)
             seen = buckets.get(place)
             buckets[place] = _point(seq, value) if seen is None else _merge(seen, value)
         return Series(self.of, buckets)

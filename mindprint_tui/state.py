@@ -1,15 +1,14 @@
 """What is known of a run after some of its events: RunState, and fold(state, records). No Textual, no clock."""
 
 import math
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any, Literal
 
 from engine.contract import events as e
 from engine.contract.events import Phase, Record, Step
 from mindprint_tui.series import Series
+from mindprint_tui.stretch import Point, Stretch
 
 PHASES = 64  # curves that are kept, the latest
 ENTRIES = 500  # of the log
@@ -21,7 +20,7 @@ Status = Literal["pending", "running", "finished"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseRun:
-    """One phase of one attempt at a topic; tokens and seconds are raw sums."""
+    """One phase of one attempt at a topic."""
 
     topic: str
     phase: Phase
@@ -30,11 +29,8 @@ class PhaseRun:
     supervised_tokens: int
     total_tokens: int
     loss: Series
-    margin: Series
     last: Step | None = None
     saved: Step | None = None  # the last one before the latest checkpoint
-    tokens: int = 0
-    seconds: float = 0.0
     adapter: e.AdapterChanged | None = None
 
 
@@ -91,31 +87,21 @@ class RunState:
         return self.phases[-1] if self.phases else None
 
 
-def fold(state: RunState, records: Iterable[Record]) -> RunState:
-    """The state after these records too; how they were cut into batches makes no difference.
+def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
+    """The state after these records too; how they were cut into batches, or steps into stretches, is all the same.
 
-    Steps of one phase are taken together, and the containers are copied once for all other records, so that a
-    journal of a million events folds in seconds.
+    The containers are copied once a batch, and only where something but steps happened.
     """
-    last: Record | None = None
-    steps: list[tuple[int, Step]] = []
+    last: Record | Stretch | None = None
     own = False
-    for record in records:
-        event, last = record.event, record
-        state = state if state.began else replace(state, began=record.t)
-        if isinstance(event, Step) and math.isfinite(event.loss):
-            if steps and not _same(steps[0][1], event):
-                state, steps = _steps(state, steps), []
-            steps.append((record.seq, event))
+    for last in records:
+        state = state if state.began else replace(state, began=last.t)
+        if isinstance(last, Stretch):
+            state = _steps(state, last.last, last.points)
             continue
-        state, steps = _steps(state, steps), []
         state, own = (state if own else _copied(state)), True
-        state = _take(state, record)
-    return state if last is None else replace(_steps(state, steps), seq=last.seq, t=last.t)
-
-
-def _same(first: Step, second: Step) -> bool:
-    return first.phase == second.phase and first.topic == second.topic
+        state = _take(state, last)
+    return state if last is None else replace(state, seq=last.seq, t=last.t)
 
 
 def _copied(state: RunState) -> RunState:
@@ -124,31 +110,19 @@ def _copied(state: RunState) -> RunState:
     return replace(state, topics=topics, tally=tally, answers=answers, log=list(state.log))
 
 
-def _steps(state: RunState, steps: Sequence[tuple[int, Step]]) -> RunState:
+def _steps(state: RunState, last: Step, points: list[Point]) -> RunState:
     """Steps of one phase, in order. A step without its phase_started opens the phase by itself."""
-    if not steps:
-        return state
-    first, run = steps[0][1], state.phase
-    if run is None or (run.topic, run.phase) != (first.topic, first.phase):
-        run = _phase_run(e.PhaseStarted(first.topic, first.phase, first.of, 0, 0, 0))
+    run = state.phase
+    if run is None or (run.topic, run.phase) != (last.topic, last.phase):
+        run = _phase_run(e.PhaseStarted(last.topic, last.phase, last.of, 0, 0, 0))
         state = replace(state, phases=(*state.phases[-PHASES + 1 :], run))
-    margins = [(seq, step.step, step.margin) for seq, step in steps if step.margin is not None]
-    run = replace(
-        run,
-        loss=run.loss.add((seq, step.step, step.loss) for seq, step in steps),
-        margin=run.margin.add(margins) if margins else run.margin,
-        last=steps[-1][1],
-        tokens=run.tokens + sum(step.tokens for _, step in steps),
-        seconds=reduce(operator.add, (step.seconds for _, step in steps), run.seconds),
-    )
+    run = replace(run, loss=run.loss.add(points), last=last)
     return replace(state, phases=(*state.phases[:-1], run))
 
 
 def _phase_run(event: e.PhaseStarted) -> PhaseRun:
-    empty = Series(max(1, event.steps))
-    return PhaseRun(
-        event.topic, event.phase, event.steps, event.rows, event.supervised_tokens, event.total_tokens, empty, empty
-    )
+    supervised, total = event.supervised_tokens, event.total_tokens
+    return PhaseRun(event.topic, event.phase, event.steps, event.rows, supervised, total, Series(max(1, event.steps)))
 
 
 def _take(state: RunState, record: Record) -> RunState:
@@ -156,8 +130,9 @@ def _take(state: RunState, record: Record) -> RunState:
     event = record.event
     match event:
         case Step():
-            state = _steps(state, [(record.seq, event)])
-            _note(state, record)
+            state = _steps(state, event, [(record.seq, event.step, event.loss)])
+            if not math.isfinite(event.loss):
+                _note(state, record)
         case e.RunStarted():
             state = replace(state, started=event)
         case e.Preparing():
@@ -248,7 +223,7 @@ def _rewound(state: RunState, seq: int) -> RunState:
         return state
     loss = run.loss.until(seq)
     last = run.last if loss == run.loss else run.saved if loss.buckets else None
-    run = replace(run, loss=loss, margin=run.margin.until(seq), last=last)
+    run = replace(run, loss=loss, last=last)
     return replace(state, phases=(*state.phases[:-1], run))
 
 

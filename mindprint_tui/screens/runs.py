@@ -46,7 +46,7 @@ class RunsScreen(BaseScreen):
             for run in self._runs:
                 feed = feeds.setdefault(run.name, Feed(run))
                 state = states.get(run.name, RunState())
-                while records := feed.read():
+                while records := feed.skim():
                     state = fold(state, records)
                     await asyncio.sleep(PAUSE)
                 states[run.name] = state

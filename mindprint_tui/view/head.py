@@ -33,18 +33,19 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span
         if asked.kind in ("stop", "pause", "resume"):
             return DOING[asked.kind], "warn"
     if state.paused is not None:
-        return f"‖ paused by {state.paused.by}", "warn"
+        return f"‖ paused by {shorten(state.paused.by, 24)}", "warn"
     return ("preparing", "accent") if state.preparing else ("running", "ok")
 
 
 def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, cells: int) -> Line:
     """What runs, how far it is, and in what state."""
-    parts: list[Line] = [line((" mindprint", "title")), line((state.started.run if state.started else "", "bold"))]
+    name = line((f"{state.started.run}" if state.started else "…", "bold"))
+    parts: list[Line] = [line((" mindprint", "title")), name] if cells >= 64 else [(SPACE, *name)]
     if cells >= 64 and state.model is not None:
         parts.append(line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}"))
+    parts.append(line(condition(state, live, focus, now)))
     if state.topics:
         parts.append(line(f"topic {_place(state, outline)}/{len(state.topics)}"))
-    parts.append(line(condition(state, live, focus, now)))
     return crop(join(parts), cells)
 
 

@@ -42,7 +42,7 @@ def _numbers(run: PhaseRun, cells: int) -> Line:
     if last is None:
         share = f" · {run.supervised_tokens:,} of {run.total_tokens:,} tokens supervised" if run.total_tokens else ""
         return crop(line((run.phase.upper(), "bold"), f" {run.steps} steps on {run.rows} rows{share}"), cells)
-    rate = f"{run.tokens / run.seconds:.0f} tok/s" if run.seconds > 0 else ""
+    rate = f"{last.tokens / last.seconds:.0f} tok/s" if last.seconds > 0 else ""
     bad = line((f"× {run.loss.bad} not finite", "bad")) if run.loss.bad else ()
     parts = [
         line((run.phase.upper(), "bold"), f" {number(last.loss, 3)}"),

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 
 from engine.contract.rundir import RunDir
 from mindprint_tui.app import MindprintApp
+from mindprint_tui.screens.train import TrainScreen
 
 SMALL, USUAL, WIDE, TINY = (80, 24), (120, 40), (200, 60), (60, 20)
 Picture = Callable[..., bool]
@@ -20,6 +21,9 @@ def press(*keys: str) -> Callable[[Pilot[None]], Any]:
     async def before(pilot: Pilot[None]) -> None:
         app = pilot.app
         assert isinstance(app, MindprintApp)
+        screen = app.screen
+        while isinstance(screen, TrainScreen) and (app.state.seq < 0 or screen.look.progress < 1.0):
+            await pilot.pause(0.05)
         await pilot.pause(0.7)
         for key in keys:
             await pilot.press(key)
