@@ -1,6 +1,7 @@
 """The console: follows one run's journal, shows it, and passes requests to its engine."""
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -79,6 +80,7 @@ class MindprintApp(App[None]):
         feed: Callable[[RunDir], Feed] = Feed,
     ) -> None:
         super().__init__()
+        gc.set_threshold(50_000, 20, 20)  # a journal makes objects by the million, and next to none in circles
         self.run_dir = run
         self.logs = logs
         self.now = clock

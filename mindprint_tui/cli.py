@@ -1,7 +1,9 @@
 """`mindprint-tui`: arguments only."""
 
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -10,6 +12,7 @@ from engine.contract import commands, rundir
 from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.names import run_name
+from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
 from mindprint_tui.feed import Feed
 from mindprint_tui.headless import DIED, Headless
@@ -36,7 +39,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path), default=Path(launcher.DEFAULT))
+@click.argument("config", type=click.Path(path_type=Path), required=False)
 @click.option("--no-ui", is_flag=True, help="Plain lines on stdout. Ctrl-C once: checkpoint and stop; twice: stop now.")
 @click.option("--topic", "topics", multiple=True, metavar="ID", help="Train only this topic; repeatable.")
 @click.option(
@@ -46,7 +49,7 @@ def cli() -> None:
 @click.option("--run-id", metavar="NAME", help="Name the run.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that stopped or died.")
 def run(
-    config: Path,
+    config: Path | None,
     no_ui: bool,
     topics: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -54,16 +57,84 @@ def run(
     run_id: str | None,
     resume: str | None,
 ) -> int:
-    """Train CONFIG (configs/demo.yaml by default). The console is yet to come: this runs as with --no-ui."""
-    if resume is not None:
-        folder = rundir.find(logs, resume)
-        return Headless(folder, launcher.spawn(folder)).follow()
-    folder = launcher.prepare(config, topics, overrides, logs, run_id)
+    """Train CONFIG (configs/demo.yaml by default) and open the console on it."""
+    terminal = sys.stdout.isatty() and sys.stdin.isatty()
+    if not terminal and not no_ui:
+        click.echo("there is no terminal here: running as with --no-ui", err=True)
+    if terminal and not no_ui and config is None and resume is None and launcher.alive(logs):
+        return console(None, logs)
+
+    def begin() -> RunDir:
+        if resume is not None:
+            return rundir.find(logs, resume)
+        return launcher.prepare(config or Path(launcher.DEFAULT), topics, overrides, logs, run_id)
+
+    if terminal and not no_ui:
+        return console(None, logs, begin)
+    folder = begin()
     try:
         return Headless(folder, launcher.spawn(folder)).follow()
     except InputError:
-        launcher.discard(folder)
+        if resume is None:
+            launcher.discard(folder)
         raise
+
+
+def console(folder: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None = None) -> int:
+    """Opens the console on a run, on one that `begin` makes, or on the list of runs; returns the exit status."""
+    from mindprint_tui.app import MindprintApp
+
+    begun: list[RunDir] = []
+
+    def start(make: Callable[[], RunDir]) -> RunDir:
+        begun.append(make())
+        launcher.spawn(begun[-1])
+        return begun[-1]
+
+    def start_config(config: Path) -> RunDir:
+        return start(lambda: launcher.prepare(config, (), (), logs, None))
+
+    app = MindprintApp(
+        run=folder, logs=logs, start=None if begin is None else lambda: start(begin), start_config=start_config
+    )
+    app.run()
+    for made in begun:
+        launcher.discard_refused(made)
+    if app.words:
+        click.echo(app.words)
+    if app.error:
+        raise InputError(app.error)
+    return app.status or 0
+
+
+@cli.command()
+@click.argument("run", required=False)
+@LOGS
+def attach(run: str | None, logs: Path) -> int:
+    """Open a console on RUN, alive or finished; the newest by default."""
+    return console(rundir.find(logs, run), logs)
+
+
+@cli.command()
+@LOGS
+def runs(logs: Path) -> None:
+    """List the runs, newest first."""
+    from mindprint_tui.state import RunState, fold
+    from mindprint_tui.view.runs import RunRow, run_line, runs_head
+
+    found = rundir.list_runs(logs)
+    if not found:
+        click.echo(f"no runs in {logs} yet; start one with: mindprint-tui CONFIG")
+        return
+    width = max(100, shutil.get_terminal_size().columns)
+    lines = [runs_head(width)]
+    for item in found:
+        feed, state = Feed(item), fold(RunState(), [])
+        while records := feed.skim():
+            state = fold(state, records)
+        lines.append(run_line(RunRow(item.name, state, feed.liveness()), time.time(), width, False))
+    for spans in lines:
+        click.echo("".join(text for text, _ in spans).rstrip())
 
 
 @cli.command()

@@ -44,9 +44,9 @@ class Headless:
             records = self._feed.read()
             for record in records:
                 self._show(record)
-            if ended is not None and not records:
+            if ended is not None and not records and self._feed.drained:
                 break
-            if not records:
+            if not records and self._feed.drained:
                 time.sleep(TICK)
         if ended == 2:
             raise InputError(self._refusal or _last_words(self._run))

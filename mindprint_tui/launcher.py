@@ -11,6 +11,8 @@ from pathlib import Path
 from engine.contract import commands, rundir
 from engine.contract.config import dump_config, load_config
 from engine.contract.errors import InputError
+from engine.contract.events import Failed
+from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 
 DEFAULT = "configs/demo.yaml"
@@ -64,6 +66,19 @@ def export(run: RunDir, target: Path) -> int:
 def discard(run: RunDir) -> None:
     """Removes the folder of a run that was refused before anything began."""
     shutil.rmtree(run.path, ignore_errors=True)
+
+
+def discard_refused(run: RunDir) -> None:
+    """Removes the folder of a run that its engine refused: nothing was begun, so nothing is left."""
+    if rundir.holder(run) is None and run.journal.exists():
+        events = [record.event for record in read_journal(run.journal)]
+        if any(isinstance(event, Failed) and event.where == "input" for event in events):
+            discard(run)
+
+
+def alive(logs: Path) -> bool:
+    """Whether an engine is at work on any run in logs."""
+    return any(rundir.holder(run) is not None for run in rundir.list_runs(logs))
 
 
 def ask(run: RunDir, kind: str, topic: str | None = None) -> str:

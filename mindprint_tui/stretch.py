@@ -1,4 +1,4 @@
-"""Steps of one phase in a row, of which only the curve and the last one matter: what a long journal is mostly made of."""
+"""Steps of one phase in a row, of which only the curve and the last one matter: most of a long journal."""
 
 import re
 from dataclasses import dataclass

@@ -10,6 +10,7 @@ from engine.contract.events import Paused, Record, Resumed, Sample, encode
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import feed as feeds
 from mindprint_tui.feed import Feed, Samples
+from mindprint_tui.state import RunState, fold
 
 Story = Callable[[str], RunDir]
 
@@ -78,3 +79,16 @@ def test_answers_of_one_topic(story: Story, topic: str, count: int) -> None:
     found, whole = Samples(story("rolled-back"), topic).read(1.0)
     assert (len(found), whole) == (count, True)
     assert {sample.topic for sample in found} <= {topic}
+
+
+@pytest.mark.parametrize("name", ["happy", "not-a-number", "restarted", "hostile", "long-3000"])
+def test_skimming_leads_to_the_same_state(story: Story, name: str) -> None:
+    run = story(name)
+    slow, fast = RunState(), RunState()
+    skimmed, whole = Feed(run, clock=lambda: 2e9), Feed(run, clock=lambda: 2e9)
+    while records := whole.read():
+        slow = fold(slow, records)
+    while stretches := skimmed.skim(0.001):
+        fast = fold(fast, stretches)
+    assert repr(fast) == repr(slow)
+    assert skimmed.liveness() == whole.liveness()

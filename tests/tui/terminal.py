@@ -1,0 +1,81 @@
+"""A program in a pseudo-terminal: type, wait for a text, and keep every byte that it sent."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import termios
+import time
+from collections.abc import Sequence
+
+import pyte
+
+
+class Terminal:
+    """Ends its program when it is left."""
+
+    def __init__(self, command: Sequence[str], size: tuple[int, int] = (120, 40), cwd: str | None = None) -> None:
+        self.raw = bytearray()
+        self.screen = pyte.Screen(*size)
+        self._stream = pyte.ByteStream(self.screen)
+        self.status: int | None = None
+        self.pid, self._terminal = pty.fork()
+        if self.pid == 0:
+            if cwd:
+                os.chdir(cwd)
+            os.environ.update(TERM="xterm-256color", COLUMNS=str(size[0]), LINES=str(size[1]))
+            os.environ.pop("NO_COLOR", None)
+            os.execvp(command[0], list(command))
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.status is None:
+            os.kill(self.pid, 15)
+            self.ended(5)
+        os.close(self._terminal)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.screen.display)
+
+    def type(self, keys: str) -> None:
+        os.write(self._terminal, keys.encode())
+
+    def wait(self, wanted: str, seconds: float = 20) -> None:
+        """Raises AssertionError, with the screen, where the text does not come."""
+        deadline = time.monotonic() + seconds
+        while wanted not in self.text:
+            assert time.monotonic() < deadline, f"{wanted!r} did not come:\n{self.text}"
+            self._read(0.05)
+
+    def settle(self, seconds: float) -> None:
+        """Reads on for so many seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._read(0.05)
+
+    def ended(self, seconds: float) -> int:
+        """The exit status of the program, which has so many seconds to end."""
+        deadline = time.monotonic() + seconds
+        while self.status is None:
+            self._read(0.05)
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                self.status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > deadline:
+                os.kill(self.pid, 9)
+        return self.status
+
+    def _read(self, seconds: float) -> None:
+        if select.select([self._terminal], [], [], seconds)[0]:
+            try:
+                data = os.read(self._terminal, 1 << 16)
+            except OSError:
+                time.sleep(seconds)  # the program has closed its side
+                return
+            self.raw += data
+            self._stream.feed(data)
