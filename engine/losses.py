@@ -1,15 +1,16 @@
 """Losses and log-probabilities: arrays in, arrays out. Logits are computed only where a token is supervised."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from engine import fastmath
 from engine.batches import Batch
 
 PIECE = 256  # logits that are summed at a time
+ROWS = 32  # rows of logits that are worked on at a time, for the memory's sake
 Head = Callable[[mx.array], mx.array]
 
 
@@ -77,15 +78,22 @@ def _token_logps_vjp(
     column = targets[:, None]
     normalizer = mx.take_along_axis(logits, column, axis=1) - output[:, None]
     slope = cotangent[:, None]
-    grad = mx.exp(logits - normalizer) * -slope
+    grad = fastmath.exp(logits - normalizer) * -slope
     at_target = mx.take_along_axis(grad, column, axis=1) + slope
     return mx.put_along_axis(grad, column, at_target, axis=1), mx.zeros_like(targets)
 
 
 def _logsumexp(logits: mx.array) -> mx.array:
+    parts = [logits[start : start + ROWS] for start in range(0, logits.shape[0], ROWS)]
+    return mx.concatenate([_logsumexp_rows(part) for part in parts])
+
+
+def _logsumexp_rows(logits: mx.array) -> mx.array:
     width = logits.shape[1]
-    padded = mx.pad(logits, ((0, 0), (0, -width % PIECE)), constant_values=-math.inf) if width % PIECE else logits
-    return mx.logsumexp(mx.logsumexp(mx.unflatten(padded, 1, (-1, PIECE)), axis=-1), axis=-1)
+    largest = logits.max(axis=1, keepdims=True)
+    powers = fastmath.exp(logits - largest)
+    powers = mx.pad(powers, ((0, 0), (0, -width % PIECE))) if width % PIECE else powers
+    return mx.log(mx.unflatten(powers, 1, (-1, PIECE)).sum(axis=-1).sum(axis=-1)) + largest[:, 0]
 
 
 def sum_rows(values: mx.array, batch: Batch) -> mx.array:

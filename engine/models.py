@@ -12,7 +12,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_model, load_tokenizer
 
-from engine import gguf
+from engine import fastmath, gguf
 from engine.contract.errors import InputError
 from engine.fetch import Say, Wheel, fetched
 
@@ -117,6 +117,7 @@ def load(path: Path, dtype: str) -> Loaded:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise InputError(f"The model in {path} cannot be loaded: {reason}.") from error
     model.eval()
+    fastmath.quicken(model)
     return Loaded(model=model, tokenizer=tokenizer, path=path, config=config, name=name_of(path))
 
 

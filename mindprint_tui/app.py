@@ -79,7 +79,8 @@ class MindprintApp(App[None]):
         clock: Callable[[], float] = time.time,
         feed: Callable[[RunDir], Feed] = Feed,
     ) -> None:
-        super().__init__()
+        # Textual chooses its NO_COLOR filter before a theme is set: the one for a terminal's own colours is meant
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         gc.set_threshold(50_000, 20, 20)  # a journal makes objects by the million, and next to none in circles
         self.run_dir = run
         self.logs = logs

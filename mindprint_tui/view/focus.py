@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from mindprint_tui.state import RunState
 
 TOPICS, LOSS, ADAPTER, VOICE, LOG = 1, 2, 3, 4, 5
-TITLES = {TOPICS: "Topics", LOSS: "Loss", ADAPTER: "Adapter", VOICE: "Voice", LOG: "Log"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span
     """The state of the run in a word or two."""
     if state.finished is not None:
         return ("stopped by a person", "warn") if state.finished.exit_status == 130 else ("finished", "bold")
+    if live.word == "gone" and any(failed.topic is None for failed in state.failures):
+        return "✗ failed", "bad"
     if live.word == "gone":
         if state.seq < 0 and now - focus.opened < STARTING:
             return "starting…", "accent"
@@ -44,8 +46,8 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
     if cells >= 64 and state.model is not None:
         parts.append(line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}"))
     parts.append(line(condition(state, live, focus, now)))
-    if state.topics:
-        parts.append(line(f"topic {_place(state, outline)}/{len(state.topics)}"))
+    if place := _place(state, outline):
+        parts.append(line(f"topic {place}/{len(state.topics)}"))
     return crop(join(parts), cells)
 
 
@@ -87,8 +89,8 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
     gone = live.word == "gone" and state.finished is None and not any(f.topic is None for f in state.failures)
     if gone and not (state.seq < 0 and now - focus.opened < STARTING):
         name = state.started.run if state.started else "RUN"
-        text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name} "
-        lines.append(line((fit(text, cells), "breach")))
+        text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name}"
+        lines += [line((fit(row, cells), "breach")) for row in wrap(text, cells - 2, "   ")]
     elif state.died is not None:
         how = f"signal {state.died.signal}" if state.died.signal else f"status {state.died.status}"
         text = f" ! The engine died ({how}); it is being started again from its checkpoint "
@@ -125,16 +127,17 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
 
 def remaining(state: RunState, outline: Outline) -> float | None:
     """Seconds that the topics to come will take, from the mean of those that were trained; None before the first."""
-    if not outline.trained or state.topics is None:
+    if not outline.trained:
         return None
     mean = outline.trained_seconds / outline.trained
     return mean * (len(state.topics) - outline.finished)
 
 
 def _answered(state: RunState, asked: Asked, answer: e.CommandTaken) -> Line:
+    kind = asked.kind.replace("reevaluate", "re-evaluate")
     if answer.outcome == "refused":
-        return line((f"✗ {asked.kind}{_of(state, asked)} refused: {answer.reason}", "bad"))
-    return line((f"✓ {asked.kind}{_of(state, asked)}: {answer.reason}", "ok"))
+        return line((f"✗ {kind}{_of(state, asked)} refused: {answer.reason}", "bad"))
+    return line((f"✓ {kind}{_of(state, asked)}: {answer.reason}", "ok"))
 
 
 def _of(state: RunState, asked: Asked) -> str:

@@ -20,7 +20,7 @@ FORBIDDEN = {
     "clipboard": rb"\x1b\]52",
     "title": rb"\x1b\][012];",
     "c1": rb"(?<![\x80-\xff])[\x80-\x9f]",
-    "bidi": "[\u202a-\u202e\u2066-\u2069]".encode(),
+    "bidi": rb"\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]",
 }
 Story = Callable[[str], RunDir]
 
