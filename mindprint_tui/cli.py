@@ -19,6 +19,8 @@ from mindprint_tui.headless import DIED, Headless
 
 LOGS = click.option("--logs", type=click.Path(path_type=Path), default=Path("logs"), help="Where runs are kept.")
 
+JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object on stdout.")
+
 
 class RunByDefault(click.Group):
     """`mindprint-tui CONFIG` means `mindprint-tui run CONFIG`."""
@@ -157,6 +159,23 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
             click.echo("the engine ended before it answered", err=True)
             return DIED
         time.sleep(0.05)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@JSON
+@LOGS
+def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
+    """Show runs side by side: per topic and phase voice, accuracy, preference accuracy, margin, verdict, time."""
+    from mindprint_tui import compare as facts
+    from mindprint_tui.view.compare import table
+
+    found = facts.compare([facts.read_run(rundir.find(logs, run_name(name))) for name in runs])
+    if as_json:
+        click.echo(facts.dump(found))
+        return
+    for text in table(found, max(80, shutil.get_terminal_size((120, 24)).columns)):
+        click.echo(text)
 
 
 @cli.command()

@@ -1,0 +1,141 @@
+"""The table of several runs side by side: what differs, topics and stages, and what they add up to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mindprint_tui.view.text import NONE, about, fit, number, shorten, wrap
+
+Column = tuple[str, str, int, int]
+Columns = Sequence[Column]
+
+LABEL = 9  # cells of a row's name
+KEY = 26  # cells of a setting's name
+GAP = "  "
+LEAST = 15  # cells of a run, below which fewer runs stand beside one another
+MARKS = {"fused": "✓", "kept_attached": "✓", "rolled_back": "⟲", "detached": "✗", None: " "}
+COLUMNS: Columns = (  # name, figure, cells, and how early it gives way where there is no room
+    ("voice", "voice", 5, 0),
+    ("acc", "accuracy", 5, 1),
+    ("pref", "preference_accuracy", 5, 4),
+    ("margin", "heldout_margin", 7, 2),
+    ("time", "seconds", 7, 3),
+)
+LEGEND = "✓ kept  ⟲ rolled back  ✗ detached  ! answers not healthy  – not run or not asked  n topics of a mean"
+
+
+def table(data: dict[str, Any], cells: int) -> list[str]:
+    """Lines of at most `cells`; where the runs do not fit side by side, they follow in groups."""
+    count = len(data["runs"])
+    beside = max(1, min(count, (cells - LABEL) // (LEAST + len(GAP))))
+    lines: list[str] = []
+    for text in data["warnings"]:
+        lines += wrap(f"! {text}", cells, "  ")
+    for start in range(0, count, beside):
+        group = range(start, min(start + beside, count))
+        lines += _group(data, group, cells, (cells - LABEL) // len(group) - len(GAP))
+    return [line.rstrip() for line in lines]
+
+
+def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) -> list[str]:
+    columns = _columns(room)
+    lines = ["", *_differences(data, group, cells), _row("", [data["runs"][i]["run"] for i in group], room)]
+    lines.append(_row("", [_condition(data["runs"][i]) for i in group], room))
+    lines.append(_row("", ["  " + "".join(f"{name:>{size}}" for name, _, size, _ in columns)] * len(group), room))
+    for topic in data["topics"]:
+        lines += ["", shorten(f"{topic['topic']}  {topic['title']}", cells)]
+        lines += _stages([topic["runs"][i] for i in group], columns, room)
+        lines.append(_row("verdict", [_verdict(topic["runs"][i]) for i in group], room))
+    units = data["units"].items() if len(data["units"]) > 1 else ()
+    for name, sums in (*units, ("all", data["all"])):
+        lines += ["", shorten(f"{name}: means over {sums['common']} of {sums['topics']} topics", cells)]
+        lines += _sums([sums["runs"][i] for i in group], columns, room)
+    return [*lines, "", *wrap(LEGEND, cells)]
+
+
+def _columns(room: int) -> Columns:
+    """The columns that fit, in their order."""
+    kept: list[Column] = []
+    for column in sorted(COLUMNS, key=lambda column: column[3]):
+        if 2 + sum(size for _, _, size, _ in (*kept, column)) <= room:
+            kept.append(column)
+    return [column for column in COLUMNS if column in kept]
+
+
+def _row(label: str, blocks: Sequence[str], room: int, left: int = LABEL) -> str:
+    return fit(label, left) + "".join(GAP + fit(block, room) for block in blocks)
+
+
+def _differences(data: dict[str, Any], group: Sequence[int], cells: int) -> list[str]:
+    if not data["differences"]:
+        return ["the settings do not differ", ""] if len(data["runs"]) > 1 else []
+    room = (cells - KEY) // len(group) - len(GAP)
+    lines = [_row("what differs", [data["runs"][i]["run"] for i in group], room, KEY)]
+    for key, values in data["differences"].items():
+        lines.append(_row(key, [_value(values[i]) for i in group], room, KEY))
+    return [*lines, ""]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "all"
+    return NONE if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _condition(run: dict[str, Any]) -> str:
+    took = f" in {about(run['seconds'])}" if run["seconds"] is not None else ""
+    return f"{run['condition']}{took}, {run['passed']}/{run['of']} passed"
+
+
+def _stages(found: Sequence[dict[str, Any] | None], columns: Columns, room: int) -> list[str]:
+    lines = []
+    for stage in ("before", "start", "sft", "dpo"):
+        blocks = [cell[stage] if cell else None for cell in found]
+        if any(blocks):
+            lines.append(_row(stage, [_figures(block, columns) for block in blocks], room))
+    return lines
+
+
+def _figures(block: dict[str, Any] | None, columns: Columns) -> str:
+    if block is None:
+        return f"  {NONE:>{columns[0][2]}}"
+    sick = "!" if block.get("health") not in (None, "ok") else " "
+    shown = MARKS[block.get("settled")] + sick
+    for name, figure, size, _ in columns:
+        value = block.get(figure)
+        if name == "time":
+            text = f"n={block['topics']}" if "topics" in block else NONE if value is None else f"{value:.0f} s"
+        elif name == "margin":
+            text = NONE if value is None else f"{value:+.3f}"
+        else:
+            text = number(value)
+        shown += f"{text:>{size}}"
+    return shown
+
+
+def _verdict(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return "not in this run"
+    if cell["verdict"] is None:
+        return "not run" if cell["status"] == "pending" else "begun, no verdict"
+    word = cell["verdict"].replace("_", " ")
+    if cell["verdict"] == "error":
+        return f"error: {cell['reason']}"
+    return f"{word}, {about(cell['seconds'])}"
+
+
+def _sums(found: Sequence[dict[str, Any]], columns: Columns, room: int) -> list[str]:
+    lines = []
+    for stage in ("before", "start", "sft", "dpo", "final"):
+        if any(run[stage]["topics"] for run in found):
+            blocks = [run[stage] if run[stage]["topics"] else None for run in found]
+            lines.append(_row(stage, [_figures(block, columns) for block in blocks], room))
+    lines.append(_row("time", [NONE if run["seconds"] is None else about(run["seconds"]) for run in found], room))
+    lines.append(_row("passed", [_counts(run) for run in found], room))
+    lines.append(_row("dpo kept", [f"{run['dpo_kept']} of {run['dpo_ran']} that ran" for run in found], room))
+    return lines
+
+
+def _counts(run: dict[str, Any]) -> str:
+    text = f"{run['passed']} of {run['of']}"
+    text += f", {run['errors']} errors" if run["errors"] else ""
+    return text + (f", {run['not_run']} not run" if run["not_run"] else "")
