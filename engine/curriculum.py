@@ -77,7 +77,12 @@ class Curriculum:
     warnings: tuple[str, ...]
     rows_read: int
     rows_used: int
-    rows_reported: int
+    orphans: int  # rows of topics that the course does not list
+    duplicates: int
+
+    @property
+    def rows_reported(self) -> int:
+        return self.orphans + self.duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +146,17 @@ def load_curriculum(folder: Path, only: Sequence[str], needs_pairs: bool, heldou
         _require_rows(folder, topic, needs_pairs)
         warnings += _length_warnings(topic)
         topics.append(topic)
-    read = reader.read
+    used = reader.read - len(reader.reported)
     profile = load_profile(folder / "voice.yaml")
-    return Curriculum(tuple(topics), profile, tuple(warnings), read, read - len(reader.reported), len(reader.reported))
+    return Curriculum(
+        tuple(topics),
+        profile,
+        tuple(warnings),
+        reader.read,
+        used,
+        reader.orphans,
+        len(reader.reported) - reader.orphans,
+    )
 
 
 def _read_course(path: Path) -> list[tuple[str, str, str, str]]:
@@ -178,6 +191,7 @@ class _FileReader:
     def __init__(self, rows: dict[str, _Rows]) -> None:
         self.rows = rows
         self.read = 0
+        self.orphans = 0
         self.reported: list[str] = []
         self._seen: dict[tuple[Any, ...], str] = {}
 
@@ -209,6 +223,7 @@ class _FileReader:
         if not isinstance(topic, str) or not topic:
             raise InputError(f"{where}: topic: found {topic!r}, expected a topic id")
         if topic not in self.rows:
+            self.orphans += 1
             self.reported.append(f"{where}: not used: the curriculum has no topic {topic!r}")
         elif first := self._seen.get((kind, topic, *key)):
             self.reported.append(f"{where}: not used: the same as {first}")
@@ -240,13 +255,17 @@ def _require_rows(folder: Path, topic: Topic, needs_pairs: bool) -> None:
         )
 
 
+def length_ratio(topic: Topic) -> float | None:
+    """Characters of the rejected answers that are trained on over those of the chosen ones; None without a pair."""
+    if not topic.pairs:
+        return None
+    return sum(len(pair.rejected) for pair in topic.pairs) / sum(len(pair.chosen) for pair in topic.pairs)
+
+
 def _length_warnings(topic: Topic) -> list[str]:
     """Rule 22: where rejected answers are much shorter or longer, DPO teaches length."""
-    pairs = topic.pairs
-    if not pairs:
-        return []
-    ratio = sum(len(pair.rejected) for pair in pairs) / sum(len(pair.chosen) for pair in pairs)
-    if 0.8 <= ratio <= 1.25:
+    ratio = length_ratio(topic)
+    if ratio is None or 0.8 <= ratio <= 1.25:
         return []
     return [
         f"{topic.id}: rejected answers are {ratio:.2f} x as long as chosen ones; outside 0.8-1.25 DPO teaches length"

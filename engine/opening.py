@@ -28,8 +28,9 @@ from engine.contract.rundir import RunDir
 from engine.control import Control
 from engine.curriculum import Curriculum, load_curriculum
 from engine.embed import load_embedder
+from engine.forecast import may_prefer
 from engine.history import History
-from engine.leaks import require_no_leaks
+from engine.leaks import find_leaks
 from engine.ledger import Ledger
 from engine.losses import Scorer
 from engine.reach import unreachable
@@ -49,15 +50,28 @@ def run_started(folder: RunDir, config: RunConfig) -> RunStarted:
 
 
 def read_curriculum(config: RunConfig) -> Curriculum:
-    """The audited curriculum; raises InputError for what cannot be trained on, leaks and unreachable gates included."""
-    needs_pairs = config.adapters.strategy != "sft_only" and config.dpo.when != "never"
-    settings = config.curriculum
-    curriculum = load_curriculum(Path(settings.path), settings.topics, needs_pairs, settings.heldout_share)
-    require_no_leaks(curriculum.topics)
-    closed = unreachable(curriculum, config.thresholds)
-    if closed and config.thresholds.unreachable == "error":
-        raise InputError(f"{closed[0]}; lower it, or set thresholds.unreachable: warn if it is meant")
+    """The curriculum of a run; raises InputError for what cannot be trained on, leaks and closed gates included."""
+    curriculum = load(config)
+    if problems := pointless(curriculum, config):
+        more = f" ({len(problems) - 1} more: mindprint-tui check lists them)" if len(problems) > 1 else ""
+        raise InputError(problems[0] + more)
     return curriculum
+
+
+def load(config: RunConfig) -> Curriculum:
+    """The curriculum with every row used or reported; raises InputError for rows that cannot be read or are missing."""
+    needs_pairs = may_prefer(config)
+    settings = config.curriculum
+    return load_curriculum(Path(settings.path), settings.topics, needs_pairs, settings.heldout_share)
+
+
+def pointless(curriculum: Curriculum, config: RunConfig) -> list[str]:
+    """What makes a run pointless before it begins, a sentence each: leaks, and gates that nothing can pass."""
+    found = list(find_leaks(curriculum.topics))
+    if config.thresholds.unreachable == "error":
+        advice = "lower it, or set thresholds.unreachable: warn if it is meant"
+        found += [f"{sentence}; {advice}" for sentence in unreachable(curriculum, config.thresholds)]
+    return found
 
 
 def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, config: RunConfig) -> None:

@@ -68,6 +68,31 @@ class CurriculumLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """The rows of the run once the model's own renderer has turned them into tokens; tokens are of the SFT rows."""
+
+    kind: ClassVar[str] = "audited"
+    rows_read: int
+    rows_used: int
+    orphans: int
+    duplicates: int
+    supervised_tokens: int
+    total_tokens: int
+    longest: int  # tokens, of any row
+    cut: int  # rows that do not fit model.max_length
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """How long the run will take in all, pauses left out: `seconds` if DPO runs wherever it may, `least` if never."""
+
+    kind: ClassVar[str] = "predicted"
+    seconds: float
+    least: float
+    basis: str  # what was measured for it
+
+
+@dataclass(frozen=True, slots=True)
 class TopicStarted:
     kind: ClassVar[str] = "topic_started"
     topic: str
@@ -271,6 +296,9 @@ class RunFinished:
     exit_status: int
     fingerprint: str
     seconds: float
+    predicted_seconds: float | None = None  # at the start of the run; None where nothing was predicted
+    paused_seconds: float = 0.0
+    process_bytes: int | None = None  # the most memory that the engine's process had, of its last start
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +311,8 @@ class Unknown:
 
 
 Event = (
-    RunStarted | Preparing | ModelLoaded | CurriculumLoaded | TopicStarted | PhaseStarted | AdapterChanged | Step
+    RunStarted | Preparing | ModelLoaded | CurriculumLoaded | Audited | Predicted | TopicStarted | PhaseStarted
+    | AdapterChanged | Step
     | Sample | Evaluated | Decided | TopicFinished | CommandTaken | Paused | Resumed | Checkpointed | Restored | Warned
     | Failed | EngineDied | EngineRestarted | RunFinished | Unknown
 )  # fmt: skip

@@ -33,6 +33,14 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             )
         case e.CurriculumLoaded():
             return "INFO", f"curriculum topics={len(event.topics)} warnings={len(event.warnings)}"
+        case e.Audited():
+            return "INFO", (
+                f"audit rows={event.rows_used}/{event.rows_read} orphans={event.orphans} duplicates={event.duplicates} "
+                f"supervised={event.supervised_tokens}/{event.total_tokens} tokens longest={event.longest} "
+                f"cut={event.cut}"
+            )
+        case e.Predicted():
+            return "INFO", f"predicted seconds={event.seconds:.0f} least={event.least:.0f} from {event.basis}"
         case e.TopicStarted():
             again = f" attempt={event.attempt}" if event.attempt > 1 else ""
             return "INFO", f"topic {event.index}/{event.of} {event.topic}{again} model={event.model_fingerprint}"
@@ -79,10 +87,16 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             level = "INFO" if event.exit_status == 0 else "WARNING"
             return level, (
                 f"run finished passed={event.passed}/{event.of} exit={event.exit_status} "
-                f"seconds={event.seconds:.0f} fingerprint={event.fingerprint}"
+                f"seconds={event.seconds:.0f}{_predicted(event)} fingerprint={event.fingerprint}"
             )
         case _:
             return None
+
+
+def _predicted(event: e.RunFinished) -> str:
+    """What the prediction at the start was, beside the real seconds; a pause was in nobody's prediction."""
+    text = "" if event.predicted_seconds is None else f" predicted={event.predicted_seconds:.0f}"
+    return text + (f" paused={event.paused_seconds:.0f}" if event.paused_seconds else "")
 
 
 def _adapter(event: e.AdapterChanged) -> str:

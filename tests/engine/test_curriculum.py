@@ -11,7 +11,7 @@ import pytest
 from engine.chat import Message
 from engine.contract.errors import InputError
 from engine.curriculum import Curriculum, load_curriculum
-from engine.leaks import require_no_leaks
+from engine.leaks import find_leaks
 
 ONE, TWO = "unit-01/chapter-01/topic-01", "unit-01/chapter-01/topic-02"
 COURSE = """
@@ -233,6 +233,7 @@ def test_orphans_and_duplicates_are_reported_and_the_sums_agree(course: Course) 
     found = course.load()
     assert found.rows_read == 18 + 2 + 11 + 2
     assert found.rows_reported == len(found.warnings) == 15
+    assert (found.orphans, found.duplicates) == (12, 3)
     assert held(found) == found.rows_used == found.rows_read - found.rows_reported
     folder = course.folder
     assert (
@@ -389,33 +390,29 @@ def test_a_leak_is_refused_by_name(course: Course, variant: str, where: str, tra
         ]
     source = f"{course.folder}/" + ("sft.jsonl:2" if trained in ("question", "answer") else "preferences.jsonl:1")
     held = f"{course.folder}/" + ("preferences.jsonl:9" if where.startswith("heldout") else "quiz.jsonl:5")
-    with pytest.raises(InputError) as caught:
-        require_no_leaks(course.load().topics)
-    message = str(caught.value)
+    message = next(find_leaks(course.load().topics))
     assert message.startswith(f"{held}: held out") and f"is trained on at {source};" in message
 
 
 def test_another_spelling_of_the_same_letters_is_a_leak(course: Course) -> None:
     course.sft[0]["messages"][0]["content"] = "Comment e\u0301teint-on la me\u0300che apre\u0300s le lever du jour?"
     course.quiz[0]["question"] = "Comment \u00e9teint-on la m\u00e8che apr\u00e8s le lever du jour?"
-    with pytest.raises(InputError, match="held out"):
-        require_no_leaks(course.load().topics)
+    assert "held out" in next(find_leaks(course.load().topics))
 
 
 def test_related_rows_are_no_leak(course: Course) -> None:
     course.sft[0]["messages"][0]["content"] = "How do I trim the wick of an oil lamp properly?"
     course.quiz[0]["question"] = "How often should the wick of a lamp be trimmed?"
-    require_no_leaks(course.load().topics)
+    assert not list(find_leaks(course.load().topics))
 
 
 def test_a_rejected_answer_is_no_leak_of_the_training_kind(course: Course) -> None:
     course.pairs[0] = pair(ONE, 0, rejected=LONG, heldout=False)
-    require_no_leaks(course.load().topics)
+    assert not list(find_leaks(course.load().topics))
 
 
 def test_only_topics_that_are_trained_can_leak(course: Course) -> None:
     course.sft[0]["messages"][1]["content"] = LONG
     course.quiz[2]["reference"] = LONG
-    with pytest.raises(InputError, match="held out"):
-        require_no_leaks(course.load().topics)
-    require_no_leaks(course.load(only=[TWO]).topics)
+    assert "held out" in next(find_leaks(course.load().topics))
+    assert not list(find_leaks(course.load(only=[TWO]).topics))

@@ -150,7 +150,7 @@ def reach(tmp_path: Path) -> Any:
         questions = tuple(Question("q", text, (), "q:1") for text in references)
         pairs, held = tuple(map(pair, rejected)), tuple(map(pair, heldout or []))
         topic = Topic(ONE, "t", "u", "c", (), pairs, held, questions)
-        return Curriculum((topic,), profile, (), 0, 0, 0)
+        return Curriculum((topic,), profile, (), 0, 0, 0, 0)
 
     return build
 

@@ -1,0 +1,105 @@
+"""How long a run will take: its work counted in tokens, and what a token takes here; pure functions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from engine.contract import events as e
+from engine.contract.config import RunConfig
+from engine.contract.events import Record
+
+BACKWARD = 3.0  # a training step takes about this many forward passes over its tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a topic asks for: tokens trained on by SFT and by DPO, tokens of the DPO reference, tokens of the held-out
+    pairs, and the decoding steps of one evaluation when answers are as long as their references."""
+
+    sft: int
+    dpo: int
+    reference: int
+    held: int
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Seconds: of a trained token in SFT and in DPO, of a token in a forward pass, of a decoding step, and of what is
+    done around the steps of a phase (attach, checks, checkpoint, fuse)."""
+
+    sft: float
+    dpo: float
+    forward: float
+    decode: float
+    phase: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Seconds if DPO runs wherever it may, and at least, if no gate lets it run."""
+
+    seconds: float
+    least: float
+
+    def __add__(self, other: "Span") -> "Span":
+        return Span(self.seconds + other.seconds, self.least + other.least)
+
+
+def of_topics(works: Sequence[Work], rates: Rates, config: RunConfig, begun: bool) -> Span:
+    """Seconds of these topics one after the other; `begun` says whether a topic was trained before the first."""
+    total = Span(0.0, 0.0)
+    for number, work in enumerate(works):
+        total += _topic(work, rates, config, begun or number > 0)
+    return total
+
+
+def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
+    evaluation = work.answers * rates.decode + work.held * rates.forward
+    sft = work.sft * rates.sft + rates.phase + evaluation * (2 if start else 1)
+    dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
+    if not may_prefer(config):
+        return Span(sft, sft)
+    return Span(sft + dpo, sft + dpo if config.dpo.when == "always" else sft)
+
+
+def may_prefer(config: RunConfig) -> bool:
+    """Whether this configuration ever runs DPO."""
+    return config.adapters.strategy != "sft_only" and config.dpo.when != "never"
+
+
+def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> Rates:
+    """Rates from what a journal says that steps and evaluations took; `guess` where it has none of a kind yet."""
+    steps: dict[str, list[e.Step]] = {"sft": [], "dpo": []}
+    evaluated: list[e.Evaluated] = []
+    for record in records:
+        match record.event:
+            case e.Step() as step:
+                steps[step.phase].append(step)
+            case e.Evaluated(stage="start" | "sft" | "dpo") as found if found.topic in works:
+                evaluated.append(found)
+            case _:
+                pass
+    sft, dpo = (_per_token(steps[phase]) for phase in ("sft", "dpo"))
+    planned = sum(works[found.topic].answers for found in evaluated)
+    held = sum(works[found.topic].held for found in evaluated)
+    decode = (sum(found.seconds for found in evaluated) - held * guess.forward) / planned if planned else guess.decode
+    sft = guess.sft if sft is None else sft
+    return Rates(sft, sft if dpo is None else dpo, guess.forward, max(0.0, decode), guess.phase)
+
+
+def _per_token(steps: Sequence[e.Step]) -> float | None:
+    tokens = sum(step.tokens for step in steps)
+    return sum(step.seconds for step in steps) / tokens if tokens else None
+
+
+def paused(records: Iterable[Record]) -> float:
+    """Seconds that a run stood still because a person had paused it."""
+    total, since, last = 0.0, None, 0.0
+    for record in records:
+        if isinstance(record.event, e.Paused):
+            since = record.t
+        elif since is not None and isinstance(record.event, e.Resumed | e.EngineRestarted):
+            over = record.t if isinstance(record.event, e.Resumed) else last  # a restart ends it, and the time between
+            total, since = total + over - since, None
+        last = record.t
+    return total if since is None else total + last - since
