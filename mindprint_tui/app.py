@@ -87,6 +87,7 @@ class MindprintApp(App[None]):
         self.now = clock
         self.state = RunState()
         self.live = Liveness("gone", 0.0)
+        self.drained = False  # whether all of the journal is in `state`
         self.error: str | None = None
         self.words: str | None = None
         self.status: int | None = None
@@ -175,15 +176,17 @@ class MindprintApp(App[None]):
                 news = True
                 self.state = fold(self.state, records)
                 self._notice_end()
+            self.drained = feed.drained
             behind, now = not feed.drained, time.monotonic()
             if now - looked >= SECOND or (records and not behind):
                 self.live, looked = feed.liveness(), now
             if now - painted >= (REST if news else SECOND):
                 painted, news = now, False
-                self._paint(feed.progress if behind else 1.0)
+                self.paint(feed.progress if behind else 1.0)
             await asyncio.sleep(pause if behind else TICK)
 
-    def _paint(self, progress: float) -> None:
+    def paint(self, progress: float) -> None:
+        """Paints the train screen, if it is open; `progress` is the share of the journal that was read."""
         if self._train is not None:
             self._train.look = replace(self._train.look, progress=progress)
             if self.screen is self._train:
@@ -200,7 +203,7 @@ class MindprintApp(App[None]):
         refusal = e.Failed("input", clean(sentence), "")
         self.state = replace(self.state, preparing="", failures=(refusal,))
         self.live = Liveness("gone", 0.0)
-        self._paint(1.0)
+        self.paint(1.0)
 
     def _show_train(self, look: Focus) -> None:
         if self._train is not None:

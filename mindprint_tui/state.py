@@ -29,6 +29,7 @@ class PhaseRun:
     supervised_tokens: int
     total_tokens: int
     loss: Series
+    first: float | None = None  # the loss of step 1
     last: Step | None = None
     saved: Step | None = None  # the last one before the latest checkpoint
     adapter: e.AdapterChanged | None = None
@@ -116,7 +117,8 @@ def _steps(state: RunState, last: Step, points: list[Point]) -> RunState:
     if run is None or (run.topic, run.phase) != (last.topic, last.phase):
         run = _phase_run(e.PhaseStarted(last.topic, last.phase, last.of, 0, 0, 0))
         state = replace(state, phases=(*state.phases[-PHASES + 1 :], run))
-    run = replace(run, loss=run.loss.add(points), last=last)
+    first = next((loss for _, step, loss in reversed(points) if step == 1), run.first)
+    run = replace(run, loss=run.loss.add(points), first=first, last=last)
     return replace(state, phases=(*state.phases[:-1], run))
 
 

@@ -32,6 +32,7 @@ class RunsScreen(BaseScreen):
         self._runs: list[RunDir] = []
         self._configs: list[Path] | None = None  # not None while one is being chosen
         self._cursor = 0
+        self.whole = False  # whether every journal was read
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -52,6 +53,7 @@ class RunsScreen(BaseScreen):
                 states[run.name] = state
                 self._rows[run.name] = RunRow(run.name, state, feed.liveness())
                 self.paint()
+            self.whole = True
             await asyncio.sleep(AGAIN)
 
     def paint(self) -> None:

@@ -22,7 +22,7 @@ class SamplesScreen(BaseScreen):
         super().__init__()
         self.topic = topic
         self._samples: list[Sample] = []
-        self._whole = False
+        self.whole = False
         self._place = 0
         self._first = 0
         self._note = ""
@@ -39,8 +39,8 @@ class SamplesScreen(BaseScreen):
         while True:
             found, whole = source.read()
             self._samples += found
-            if found or whole != self._whole:
-                self._whole = self._whole or whole
+            if found or whole != self.whole:
+                self.whole = self.whole or whole
                 self.paint()
             await asyncio.sleep(PAUSE[whole])
 
@@ -57,7 +57,7 @@ class SamplesScreen(BaseScreen):
         if found:
             lines = sample_lines(found[self._place], self.size.width - 2, topic.rolled_back if topic else ())
         else:
-            text = "No answers yet." if self._whole else "Reading the journal for answers…"
+            text = "No answers yet." if self.whole else "Reading the journal for answers…"
             lines = [line((text, "dim"))]
         height = max(1, body.size.height)
         self._first = max(0, min(self._first, len(lines) - height))

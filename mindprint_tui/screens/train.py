@@ -21,7 +21,7 @@ from mindprint_tui.view.voice import voice_lines, voice_title
 from mindprint_tui.widgets.lines import Lines
 from mindprint_tui.widgets.pane import Pane
 
-WIDE, TALL = 100, 30  # cells at which the panes stand side by side
+WIDE, TALL = 100, 34  # cells at which the panes stand side by side
 GREYED = ("pause", "skip", "reevaluate", "retry", "samples", "follow", "log_scale", "stop")
 PANES = ("topics", "loss", "adapter", "voice", "log")
 
@@ -81,8 +81,10 @@ class TrainScreen(BaseScreen):
         pane = self._pane("adapter")
         self._scroll(pane, adapter_lines(state, pane.size.width), "Adapter")
         pane = self._pane("log")
-        pane.show(log_lines(state, look, pane.size.width, pane.size.height))
-        pane.frame("Log", f"↓ {look.scroll} lines below" if look.pane == f.LOG and look.scroll else "")
+        lines, older = log_lines(state, look, pane.size.width, pane.size.height)
+        pane.show(lines)
+        up, down = "↑ older" if older else "", f"↓ {look.scroll} below" if look.scroll else ""
+        pane.frame("Log", f"{up} {down}".strip() if look.pane == f.LOG else "")
         self._lines("notice").show([notice(state, live, look, now, cells)])
         self._paint_keys()
 
@@ -234,7 +236,7 @@ class TrainScreen(BaseScreen):
     def _log_length(self) -> int:
         pane = self._pane("log")
         everything = replace(self.look, scroll=10**6)
-        lines = log_lines(self.console.state, everything, pane.size.width, 10**6)
+        lines, _ = log_lines(self.console.state, everything, pane.size.width, 10**6)
         return max(0, len(lines) - pane.size.height)
 
     def _move_cursor(self, down: int) -> None:

@@ -1,20 +1,16 @@
 """The adapter pane: what must hold, each as a tick with its number; what does not is shouted."""
 
+import math
 from typing import Any
 
 from engine.contract.events import AdapterChanged
 from mindprint_tui.clean import one_line
-from mindprint_tui.state import RunState
-from mindprint_tui.view.text import Line, crop, fit, line, number, small, wrap
+from mindprint_tui.state import PhaseRun, RunState
+from mindprint_tui.view.text import Line, Span, crop, fit, line, number, small, width, wrap
 
-STATES = {
-    "attached": "attached",
-    "fused": "fused into the model",
-    "kept_attached": "kept attached: the change is below the model's resolution",
-    "detached": "detached",
-    "rolled_back": "rolled back",
-}
+STATES = {"fused": "fused", "kept_attached": "kept attached", "rolled_back": "rolled back"}
 TICK, CROSS = ("✓", "ok"), ("✗ BROKEN", "breach")
+LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it
 
 
 def adapter_lines(state: RunState, cells: int) -> list[Line]:
@@ -23,31 +19,11 @@ def adapter_lines(state: RunState, cells: int) -> list[Line]:
     lines = _breaches(state, cells)
     if event is None:
         return [*lines, line(("No adapter yet: each phase attaches one.", "dim"))]
-    names = " ".join(name.removesuffix("_proj") for name in event.module_names)
-    where = f" · {names} × {event.layers} layers" if event.layers else f" · {event.modules} modules"
-    role = {"attached": "accent", "rolled_back": "warn", "kept_attached": "warn"}.get(event.state, "bold")
-    lines.append(
-        line(
-            (STATES.get(event.state, event.state), role),
-            f" · {event.phase.upper()} r={event.rank} scale {event.scale:g}{where}",
-        )
-    )
-    same = event.trainable == event.expected_trainable
-    share = f"  {event.trainable / event.total:.2%} of {event.total:,}" if event.total and event.trainable else ""
-    none = " (nothing is left to train)" if not event.trainable and same else ""
-    sign = "=" if same else "≠"
-    lines.append(
-        line(
-            f"trainable {event.trainable:,} {sign} expected {event.expected_trainable:,} ",
-            TICK if same else CROSS,
-            (share + none, "dim"),
-        )
-    )
-    lines.append(_base(event))
-    lines.append(_change(event))
-    lines.append(_fuse(state))
-    lines.append(line(f"model {event.model_fingerprint[:16]}", (f"  ledger {_deltas(event.ledger_depth)}", "")))
-    return [crop(text, cells) for text in lines]
+    run = state.phase
+    run = run if run is not None and (run.topic, run.phase) == (event.topic, event.phase) else None
+    lines += [_what(event, cells), _trainable(event, cells), _modules(event), _frozen(event), _moved(event, run)]
+    lines += [_start(run), _fuse(state), _ledger(state, event)]
+    return [crop(text, cells) for text in lines if text]
 
 
 def _breaches(state: RunState, cells: int) -> list[Line]:
@@ -55,21 +31,72 @@ def _breaches(state: RunState, cells: int) -> list[Line]:
     broken = [failed for failed in state.failures if failed.rule]
     if not broken:
         return []
-    words = wrap(f"✗ {broken[-1].rule}: {one_line(broken[-1].message)}", cells, "  ")[:3]
-    more = [line((f"{len(broken)} rules were broken in this run", "bad"))] if len(broken) > 1 else []
-    return [line((fit(word, cells), "breach")) for word in words] + more
+    words = wrap(f"✗ {broken[-1].rule}: {one_line(broken[-1].message)}", cells, "  ")[:2]
+    return [line((fit(word, cells), "breach")) for word in words]
 
 
-def _base(event: AdapterChanged) -> Line:
-    name = f"base {event.base_fingerprint[:16]} "
+def _what(event: AdapterChanged, cells: int) -> Line:
+    role = {"attached": "accent", "rolled_back": "warn", "kept_attached": "warn"}.get(event.state, "bold")
+    names = " ".join(name.removesuffix("_proj") for name in event.module_names)
+    head = line((STATES.get(event.state, event.state), role), f" · {event.phase.upper()} r={event.rank}")
+    head = (*head, (f" scale {event.scale:g}", ""))
+    full = (*head, *line(f" · {names} × {event.layers} layers" if names and event.layers else ""))
+    return full if width(full) <= cells else (*head, *line(f" · {names}"))
+
+
+def _trainable(event: AdapterChanged, cells: int) -> Line:
+    if event.trainable != event.expected_trainable:
+        return line(f"trainable {event.trainable:,} ≠ expected {event.expected_trainable:,} ", CROSS)
+    if not event.trainable:
+        return line("trainable 0 = expected ", TICK, ("  nothing is left to train", "dim"))
+    head = line(f"trainable {event.trainable:,} = expected ", TICK)
+    share = f"  {event.trainable / event.total:.2%}" if event.total else ""
+    whole = (*head, *line((f"{share} of {event.total:,}" if share else "", "dim")))
+    return whole if width(whole) <= cells else (*head, *line((share, "dim")))
+
+
+def _modules(event: AdapterChanged) -> Line:
+    """Every requested projection in every requested layer, and nothing else."""
+    if not event.module_names or not event.layers:
+        return line(f"modules {event.modules}")
+    wanted = len(event.module_names) * event.layers
+    sign, verdict = ("=", TICK) if event.modules == wanted else ("≠", CROSS)
+    return line(f"modules {event.modules} {sign} {len(event.module_names)} × {event.layers} layers ", verdict)
+
+
+def _frozen(event: AdapterChanged) -> Line:
+    name = f"frozen weights {event.base_fingerprint[:16]} "
     if event.base_unchanged is None:
-        return line(name, ("looked at when the phase ends", "dim"))
+        return line(name, ("looked at as it ends", "dim"))
     return line(name, "unchanged " if event.base_unchanged else "CHANGED ", TICK if event.base_unchanged else CROSS)
 
 
-def _change(event: AdapterChanged) -> Line:
-    norm = small(event.delta_norm) if event.delta_norm is not None else "is known at the end of the phase"
-    return line(f"change ‖Δ‖ {norm}")
+def _moved(event: AdapterChanged, run: PhaseRun | None) -> Line:
+    """Steps done are steps planned, and they moved something: judged once the phase is kept."""
+    kept = event.state in ("fused", "kept_attached")
+    parts: list[str | Span] = []
+    if run is not None:
+        done = run.last.step if run.last else 0
+        parts.append(f"steps {done}/{run.steps} ")
+        parts += [TICK if done == run.steps and done else CROSS, "  "] if kept else [" "]
+    if event.delta_norm is None:
+        return line(*parts, ("change ‖Δ‖ is known as it ends" if event.state == "attached" else "", "dim"))
+    parts.append(f"change ‖Δ‖ {small(event.delta_norm)} ")
+    parts += [TICK if event.delta_norm > 0 else CROSS] if kept else []
+    return line(*parts)
+
+
+def _start(run: PhaseRun | None) -> Line:
+    """What the phase learns from, and for DPO that it began at ln 2: chosen and rejected equally likely."""
+    if run is None:
+        return ()
+    if run.phase == "dpo" and run.first is not None:
+        good = abs(run.first - math.log(2)) <= LN2_WITHIN
+        return line(f"first DPO loss {run.first:.4f} {'=' if good else '≠'} ln 2 ", TICK if good else CROSS)
+    if not run.total_tokens:
+        return ()
+    share = f"  {run.supervised_tokens / run.total_tokens:.0%}"
+    return line(f"supervised {run.supervised_tokens:,} of {run.total_tokens:,} tokens", (share, "dim"))
 
 
 def _fuse(state: RunState) -> Line:
@@ -83,11 +110,14 @@ def _fuse(state: RunState) -> Line:
     return line(f"last fuse  cosine {number(event.fuse_cosine, 4)}  KL {small(event.fuse_kl)} ", verdict)
 
 
+def _ledger(state: RunState, event: AdapterChanged) -> Line:
+    count = sum(1 for failed in state.failures if failed.rule)
+    rules = line("rules broken 0 ", TICK) if not count else line((f"✗ rules broken {count}", "breach"))
+    deltas = "1 delta" if event.ledger_depth == 1 else f"{event.ledger_depth} deltas"
+    return (*rules, *line(f"  model {event.model_fingerprint[:16]}  {deltas}"))
+
+
 def settings(state: RunState, section: str) -> dict[str, Any]:
     """A section of the effective configuration; empty where the journal does not hold it."""
     found = state.started.settings.get(section) if state.started else None
     return found if isinstance(found, dict) else {}
-
-
-def _deltas(count: int) -> str:
-    return "1 delta" if count == 1 else f"{count} deltas"

@@ -6,11 +6,12 @@ from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState
 from mindprint_tui.view.focus import Asked, Focus, running, selected, waiting
 from mindprint_tui.view.outline import Outline
-from mindprint_tui.view.text import Line, Span, about, clock, crop, fit, join, line, number, shorten, wrap
+from mindprint_tui.view.text import Line, Span, about, clock, crop, fit, join, line, number, shorten, width, wrap
 
 STARTING = 30.0  # seconds that an engine may take until it says something
 SPACE: Span = (" ", "")
 SHOWN = 12.0  # seconds that an answer stays on the screen
+ENDS: dict[int, Span] = {130: ("stopped by a person", "warn"), 3: ("✗ the engine died", "bad")}  # by exit status
 DOING = {
     "pause": "pausing…",
     "resume": "resuming…",
@@ -24,7 +25,7 @@ DOING = {
 def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span:
     """The state of the run in a word or two."""
     if state.finished is not None:
-        return ("stopped by a person", "warn") if state.finished.exit_status == 130 else ("finished", "bold")
+        return ENDS.get(state.finished.exit_status, ("finished", "bold"))
     if live.word == "gone" and any(failed.topic is None for failed in state.failures):
         return "✗ failed", "bad"
     if live.word == "gone":
@@ -40,15 +41,20 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span
 
 
 def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, cells: int) -> Line:
-    """What runs, how far it is, and in what state."""
-    name = line((f"{state.started.run}" if state.started else "…", "bold"))
-    parts: list[Line] = [line((" mindprint", "title")), name] if cells >= 64 else [(SPACE, *name)]
-    if cells >= 64 and state.model is not None:
-        parts.append(line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}"))
-    parts.append(line(condition(state, live, focus, now)))
-    if place := _place(state, outline):
-        parts.append(line(f"topic {place}/{len(state.topics)}"))
-    return crop(join(parts), cells)
+    """What runs, how far it is, and in what state; where it is narrow, what matters less is left out."""
+    name = line((state.started.run if state.started else "…", "bold"))
+    what = [line(condition(state, live, focus, now))]
+    if (place := _place(state, outline)) and state.finished is None:
+        what.append(line(f"topic {place}/{len(state.topics)}"))
+    if state.restarts and state.finished is None:
+        what.append(line((f"restarted ×{state.restarts}", "warn")))
+    title = line(("mindprint", "title"))
+    model = line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}") if state.model else ()
+    for parts in ([title, name, model, *what], [title, name, *what], [name, *what]):
+        if width(shown := (SPACE, *join(parts))) <= cells:
+            return shown
+    room = max(8, cells - width(join([(), *what])) - 4)
+    return crop((SPACE, *join([line((shorten(name[0][0], room), "bold")), *what])), cells)
 
 
 def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: bool) -> Line:
@@ -63,14 +69,14 @@ def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: 
 
 def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
     """The header's second line where there is no room for panes side by side: the numbers that matter."""
-    run, topic = state.phase, selected(state, focus)
+    run, topic = state.phase, running(state) or selected(state, focus)
     parts: list[Line] = []
     if run is not None and run.last is not None:
         rolled = f"{run.phase.upper()} {run.last.step}/{run.steps}"
         parts += [line(f" {rolled}"), line(f"loss {number(run.last.loss, 3)}")]
     elif state.preparing:
         return crop(line(" ", (state.preparing, "accent")), cells)
-    if topic is not None:
+    if topic in state.topics:
         voices = outline.voices.get(topic, "")
         parts.append(line(f"voice {voices}" if voices else ""))
         parts.append(line((state.topics[topic].info.title, "dim")))
@@ -92,8 +98,10 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
         text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name}"
         lines += [line((fit(row, cells), "breach")) for row in wrap(text, cells - 2, "   ")]
     elif state.died is not None:
-        how = f"signal {state.died.signal}" if state.died.signal else f"status {state.died.status}"
-        text = f" ! The engine died ({how}); it is being started again from its checkpoint "
+        how = state.died.signal or f"status {state.died.status}"
+        text = (
+            f" ! The engine died ({how}); it is being started again from its checkpoint, attempt {state.died.attempt}"
+        )
         lines.append(line((fit(text, cells), "breach")))
     return lines[:6]
 
@@ -146,6 +154,11 @@ def _of(state: RunState, asked: Asked) -> str:
 
 
 def _standing(state: RunState, focus: Focus, cells: int) -> Line:
+    if state.finished is not None and focus.topic is None:
+        end = state.finished
+        result = f" {end.passed} of {end.of} topics passed in {about(end.seconds)}"
+        keys = "  enter shows answers, R other runs, q leaves"
+        return crop(line((result, "ok" if not end.exit_status else "warn"), (keys, "dim")), cells)
     if state.preparing:
         return crop(line((f" {state.preparing}…", "accent")), cells)
     if focus.filter:

@@ -4,15 +4,21 @@ import math
 import time
 
 from engine.contract import events as e
+from mindprint_tui.clean import one_line
 from mindprint_tui.state import Entry, RunState
-from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.text import Line, about, line, number, small, wrap
+from mindprint_tui.view.focus import LOG, Focus
+from mindprint_tui.view.text import Line, about, fit, line, number, small, wrap
 
+LONGEST = 6  # lines of one entry
+
+STAGES = {"start": "at the start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "scored again"}
+SIGNS = (("->", "→"), (">=", "≥"), ("<=", "≤"))  # as the engine writes them for grep, and as a person reads them
 DECISIONS = {"run_dpo": "DPO runs", "skip_dpo": "no DPO", "roll_back": "rolled back", "keep": "kept", "retry": "again"}
 
 
-def words(state: RunState, event: e.Event) -> tuple[str, str] | None:
-    """An event as a sentence and its role; None for what is not worth a line."""
+def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | None:
+    """An event, so many times, as a sentence and its role; None for what is not worth a line."""
+    times = f" ×{count}" if count > 1 else ""
     match event:
         case e.RunStarted():
             return f"run {event.run} started, seed {event.seed}", ""
@@ -36,16 +42,14 @@ def words(state: RunState, event: e.Event) -> tuple[str, str] | None:
         case e.Evaluated():
             health = "" if event.health == "ok" else f", answers are {event.health.replace('_', ' ')}"
             scores = f"voice {number(event.voice)}, accuracy {number(event.accuracy)}"
-            return f"{event.stage}: {scores}{health}", "" if event.health == "ok" else "bad"
+            return f"{STAGES[event.stage]}: {scores}{health}", "" if event.health == "ok" else "bad"
         case e.Decided():
             role = {"roll_back": "warn", "retry": "warn"}.get(event.decision, "")
-            return (
-                f"{_title(state, event.topic)}: {DECISIONS.get(event.decision, event.decision)}: {event.reason}",
-                role,
-            )
+            what = DECISIONS.get(event.decision, event.decision)
+            return f"{_title(state, event.topic)}: {what}: {_typeset(event.reason)}", role
         case e.TopicFinished():
             role = {"passed": "ok", "skipped": "dim", "below_threshold": "warn"}.get(event.verdict, "bad")
-            return f"{_title(state, event.topic)}: {event.verdict.replace('_', ' ')}: {event.reason}", role
+            return f"{_title(state, event.topic)}: {event.verdict.replace('_', ' ')}: {_typeset(event.reason)}", role
         case e.CommandTaken():
             role = "accent" if event.outcome == "done" else "warn"
             return f"{event.command or 'command'} {event.outcome}: {event.reason}", role
@@ -56,13 +60,12 @@ def words(state: RunState, event: e.Event) -> tuple[str, str] | None:
         case e.Restored():
             return f"restored: {event.why}", "warn"
         case e.Warned():
-            return f"warning: {event.message}", "warn"
+            return f"warning{times}: {event.message}", "warn"
         case e.Failed():
             rule = f"rule broken: {event.rule}: " if event.rule else "failed: "
             return f"{rule}{event.message}", "bad"
         case e.EngineDied():
-            how = f"signal {event.signal}" if event.signal else f"status {event.status}"
-            return f"the engine died ({how})", "bad"
+            return f"the engine died ({event.signal or f'status {event.status}'})", "bad"
         case e.EngineRestarted():
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():
@@ -72,30 +75,38 @@ def words(state: RunState, event: e.Event) -> tuple[str, str] | None:
             return None
 
 
-def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[Line]:
-    """The newest lines that fit, `focus.scroll` lines further up where the log is the chosen pane."""
-    wanted = height + (focus.scroll if focus.pane == 5 else 0)
+def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> tuple[list[Line], bool]:
+    """The newest lines that fit, `focus.scroll` further up where the log is chosen; whether there are older ones."""
+    wanted = height + (focus.scroll if focus.pane == LOG else 0)
     lines: list[Line] = []
     for entry in reversed(state.log):
-        found = _entry(state, entry, focus.filter, cells)
-        lines = found + lines
-        if len(lines) >= wanted:
+        lines = _entry(state, entry, focus.filter, cells) + lines
+        if len(lines) > wanted:
             break
     if not lines and focus.filter:
-        return [line((f"Nothing in the log holds “{focus.filter}”.", "dim"))]
+        return [line((f"Nothing in the log holds “{focus.filter}”.", "dim"))], False
     up = min(wanted - height, max(0, len(lines) - height))
-    return lines[max(0, len(lines) - height - up) : len(lines) - up]
+    first = max(0, len(lines) - height - up)
+    return lines[first : len(lines) - up], first > 0
 
 
 def _entry(state: RunState, entry: Entry, wanted: str, cells: int) -> list[Line]:
-    found = words(state, entry.event)
+    found = words(state, entry.event, entry.count)
     if found is None or (wanted and wanted.lower() not in found[0].lower()):
         return []
     text, role = found
-    count = f"×{entry.count} " if entry.count > 1 else ""
     stamp = time.strftime("%H:%M", time.localtime(entry.t)) if math.isfinite(entry.t) else "--:--"
-    rows = wrap(count + text.replace("\n", " ⏎ "), max(10, cells - 6), "  ")[:6]
+    room = max(10, cells - len(stamp) - 1)
+    rows = wrap(one_line(text), room, "  ")
+    if len(rows) > LONGEST:
+        rows = [*rows[: LONGEST - 1], fit(rows[LONGEST - 1] + "…", room)]
     return [line((f"{stamp if not place else '':<6}", "dim"), (row, role)) for place, row in enumerate(rows)]
+
+
+def _typeset(reason: str) -> str:
+    for written, read in SIGNS:
+        reason = reason.replace(written, read)
+    return reason
 
 
 def _title(state: RunState, topic: str) -> str:

@@ -61,8 +61,8 @@ def _preferences(run: PhaseRun, cells: int) -> Line:
     if last is None or last.margin is None:
         return ()
     share = f"{last.preference_accuracy:.0%}" if last.preference_accuracy is not None else "–"
-    rewards = f"chosen {number(last.chosen_reward, 3)}  rejected {number(last.rejected_reward, 3)}"
-    return crop(line(f"margin {last.margin:+.3f}  preferred {share}", ("  " + rewards, "dim")), cells)
+    rewards = f"  chosen {number(last.chosen_reward)}  rejected {number(last.rejected_reward)}"
+    return crop(line(f"margin {last.margin:+.2f}  preferred {share}", (rewards, "dim")), cells)
 
 
 def _axis(run: PhaseRun, cells: int) -> Line:
@@ -81,7 +81,7 @@ def _before(state: RunState, focus: Focus, cells: int) -> Line:
     if not points:
         return ()
     first, last = points[0][1].last, points[-1][1].last
-    words = f"before: {run.phase.upper()} {run.topic.rpartition('/')[2]}  loss {number(first, 3)} → {number(last, 3)}"
+    words = f"{run.phase.upper()} before: loss {number(first, 3)} → {number(last, 3)}"
     margin = run.last.margin if run.last else None
     if margin is not None:
         words += f"  margin {margin:+.2f}"

@@ -57,13 +57,14 @@ def kept_voice(topic: TopicState) -> float | None:
 
 
 def voices(topic: TopicState) -> str:
-    """Voice before → SFT → DPO; ⟲ marks a phase that was rolled back."""
-    parts = []
+    """Voice before → SFT → DPO; ⟲ leads to what was rolled back."""
+    text = ""
     for stage in STAGES:
         score = topic.scores.get(stage)
         if score is not None:
-            parts.append(("⟲" if stage in topic.rolled_back else "") + number(score.voice))
-    return "→".join(parts)
+            glue = "⟲" if stage in topic.rolled_back else "→" if text else ""
+            text += glue + number(score.voice)
+    return text
 
 
 def outline(topics: dict[str, TopicState]) -> Outline:

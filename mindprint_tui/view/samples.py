@@ -8,7 +8,8 @@ from engine.contract.events import Sample
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
 
 STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
-COLUMN = 24  # cells that an answer needs beside others
+MAIN = ("before", "sft", "dpo")
+COLUMN, GAP = 24, 3  # cells that an answer needs beside others, and between two
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,22 @@ def plain(question: Question) -> str:
 
 
 def sample_lines(question: Question, cells: int, rolled_back: tuple[str, ...]) -> list[Line]:
-    """The question, then reference and answers."""
+    """The question, then reference and answers: as many beside one another as there is room for."""
     lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
-    answers = _answers(question)
-    columns = len(answers) + 1
-    side = (cells - 3 * (columns - 1)) // columns
-    if side < COLUMN:
+    answers = sorted(_answers(question), key=lambda pair: pair[0] not in MAIN)  # those first that are compared most
+    across = (cells + GAP) // (COLUMN + GAP)
+    if across < min(3, len(answers) + 1):
         lines += [(), line(("reference", "title")), *(line(text) for text in wrap(question.reference, cells))]
         for key, sample in answers:
             lines += [(), *_answer(key, sample, cells, key in rolled_back)]
         return [crop(text, cells) for text in lines]
+    across = min(across, len(answers) + 1)
+    side = (cells + GAP) // across - GAP
     blocks = [[line(("reference", "title")), (), *(line(text) for text in wrap(question.reference, side))]]
     blocks += [_answer(key, sample, side, key in rolled_back) for key, sample in answers]
-    return [*lines, (), *_beside(blocks, side)]
+    for first in range(0, len(blocks), across):
+        lines += [(), *_beside(blocks[first : first + across], side)]
+    return lines
 
 
 def _answers(question: Question) -> list[tuple[str, Sample]]:

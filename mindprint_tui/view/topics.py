@@ -14,7 +14,7 @@ SIGNS: dict[str, Span] = {
     "error": ("!", "bad"),
     "rolled_back": ("⟲", "warn"),
 }
-WORDS = {"below_threshold": "below", "collapsed": "collapse"}
+WORDS = {"below_threshold": "below"}
 WORD = 9  # cells of a verdict
 
 
@@ -72,8 +72,8 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
     for stage in STAGES:
         score = topic.scores.get(stage)
         back = stage in topic.rolled_back
-        text = f"{'⟲' if back else ''}{number(score.voice) if score else NONE}"
-        values += [("→", "dim")] if values else []
+        values += [("⟲", "warn") if back else ("→", "dim")] if values else []
+        text = number(score.voice) if score else NONE
         values.append((f"{text:>4}", "warn" if back else "" if score else "dim"))
     word = WORDS.get(topic.verdict or "", topic.verdict or "")
     return (*values, (f" {word:<{WORD}}", SIGNS.get(topic.verdict or "", ("", ""))[1])) if wide else tuple(values)

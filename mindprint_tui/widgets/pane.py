@@ -30,6 +30,6 @@ class Pane(Lines):
         below = len(lines) - first - height
         self.show(lines[first : first + height])
         more = [f"↑ {first}"] if first else []
-        more += [f"↓ {below} more lines"] if below > 0 else []
+        more += [f"↓ {below} more"] if below > 0 else []
         self.frame(title, " ".join(more))
         return first
