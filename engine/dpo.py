@@ -51,7 +51,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
 
     def loss(batch: Batch, picked: mx.array) -> tuple[mx.array, ...]:
-        sums = session.scorer.row_logps(batch)
+        sums = session.scorer.row_logps(batch, learning=True)
         a, b = sums[: batch.size // 2], sums[batch.size // 2 :]
         losses, a_reward, b_reward = dpo_loss(a, b, reference_chosen[picked], reference_rejected[picked], settings.beta)
         right = (a_reward > b_reward).astype(mx.float32)

@@ -10,7 +10,8 @@ from engine import fastmath
 from engine.batches import Batch
 
 PIECE = 256  # logits that are summed at a time
-ROWS = 32  # rows of logits that are worked on at a time, for the memory's sake
+ROWS = 32  # rows of logits whose exponentials are summed at a time, for the memory's sake
+POSITIONS = 64  # supervised positions whose logits exist at a time while a phase trains
 Head = Callable[[mx.array], mx.array]
 
 
@@ -35,19 +36,23 @@ class Scorer:
         """Whether the head runs on supervised positions alone."""
         return self._head is not None
 
-    def logps(self, batch: Batch) -> mx.array:
-        """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens."""
-        if self._head is not None:
-            hidden = self._model.model(batch.tokens)
-            logits = self._head(hidden.reshape(-1, hidden.shape[-1])[batch.gather])
-        else:
-            logits = self._model(batch.tokens)
-            logits = logits.reshape(-1, logits.shape[-1])[batch.gather]
-        return token_logps(logits.astype(mx.float32), batch.targets)
+    def logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
+        """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens.
 
-    def row_logps(self, batch: Batch) -> mx.array:
+        With `learning` they are to be differentiated, and the logits of few positions are in memory at a time.
+        """
+        if self._head is None:
+            logits = self._model(batch.tokens)
+            return token_logps(logits.reshape(-1, logits.shape[-1])[batch.gather].astype(mx.float32), batch.targets)
+        hidden = self._model.model(batch.tokens)
+        hidden = hidden.reshape(-1, hidden.shape[-1])[batch.gather]
+        if learning:
+            return head_logps(self._head, hidden, batch.targets)
+        return token_logps(self._head(hidden).astype(mx.float32), batch.targets)
+
+    def row_logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
         """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
-        return sum_rows(self.logps(batch), batch)
+        return sum_rows(self.logps(batch, learning=learning), batch)
 
     def _find_head(self) -> Head | None:
         body = getattr(self._model, "model", None)
@@ -58,6 +63,45 @@ class Scorer:
             embedding = getattr(body, "embed_tokens", None)
             head = getattr(embedding, "as_linear", None)
         return head
+
+
+def head_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """(N,) log-probabilities, in nats, of targets (N,) after a frozen head on hidden (N, D).
+
+    A position's log-probability depends on its own hidden state alone, so the forward pass takes the gradient along
+    while the logits are there, and the backward pass scales it: the logits are made once and never kept.
+    """
+
+    @mx.custom_function
+    def both(hidden: mx.array) -> tuple[mx.array, mx.array]:
+        logps, slopes = [], []
+        for start in range(0, hidden.shape[0], POSITIONS):
+            piece = hidden[start : start + POSITIONS]
+            if slopes:
+                (piece,) = mx.depends([piece], [slopes[-1]])  # the logits before these are gone by then
+            found, slope = _with_slope(head, piece, targets[start : start + POSITIONS])
+            logps.append(found)
+            slopes.append(slope)
+        return mx.concatenate(logps), mx.concatenate(slopes)
+
+    @both.vjp
+    def _backward(
+        _hidden: mx.array, cotangents: tuple[mx.array, mx.array], outputs: tuple[mx.array, mx.array]
+    ) -> mx.array:
+        return (cotangents[0][:, None] * outputs[1]).astype(outputs[1].dtype)
+
+    return both(hidden)[0]
+
+
+def _with_slope(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
+    """(n,) log-probabilities and their (n, D) gradients, each by its own position's hidden state."""
+
+    def total(hidden: mx.array) -> tuple[mx.array, mx.array]:
+        logps = token_logps(head(hidden).astype(mx.float32), targets)
+        return logps.sum(), logps
+
+    (_, logps), slope = mx.value_and_grad(total)(hidden)
+    return logps, slope
 
 
 @mx.custom_function

@@ -31,7 +31,7 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
 
     def loss(batch: Batch) -> tuple[mx.array]:
-        return (sft_loss(session.scorer.logps(batch)),)
+        return (sft_loss(session.scorer.logps(batch, learning=True)),)
 
     while attached.step < plan.steps:
         try:

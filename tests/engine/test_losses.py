@@ -10,7 +10,7 @@ import pytest
 import tiny
 from mlx.utils import tree_flatten
 
-from engine import adapters, models
+from engine import adapters, losses, models
 from engine.adapters import AdapterSpec
 from engine.batches import collate
 from engine.chat import Example, Message, Renderer
@@ -202,6 +202,25 @@ def test_token_logps_and_their_gradient_are_those_of_log_softmax(width):
     theirs, their_slope = mx.value_and_grad(plain)(logits)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     assert mx.abs(our_slope - their_slope).max().item() < 1e-5
+
+
+@pytest.mark.parametrize("positions", [1, 3, 64])
+def test_logits_made_piece_by_piece_give_the_same_numbers_and_gradients(small, monkeypatch, positions):
+    monkeypatch.setattr(losses, "POSITIONS", positions)
+    scorer, batch = Scorer(small.model, PROBE), collate(examples_of(small), 2)
+    weights = mx.random.normal((batch.supervised,), key=mx.random.key(5))
+    adapters.attach(small.model, AdapterSpec(4, 2.0, ("q_proj", "down_proj"), 0), seed=1)
+
+    def measure(learning):
+        return nn.value_and_grad(small.model, lambda: (scorer.logps(batch, learning=learning) * weights).sum())()
+
+    (plain, slopes), (pieced, pieced_slopes) = measure(False), measure(True)
+    adapters.detach(small.model)
+    assert pieced.item() == pytest.approx(plain.item(), rel=1e-5)
+    flat, other = dict(tree_flatten(slopes)), dict(tree_flatten(pieced_slopes))
+    assert flat.keys() == other.keys()
+    assert max(mx.abs(array).max().item() for array in flat.values()) > 0.01
+    assert all(mx.allclose(flat[name], other[name], rtol=1e-4, atol=1e-5).item() for name in flat)
 
 
 def test_rows_are_summed_and_the_sft_loss_is_a_sum(small):

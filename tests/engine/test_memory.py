@@ -41,10 +41,10 @@ def step_peak(loaded: models.Loaded, spec: AdapterSpec, batch: Batch, kind: str)
     mx.reset_peak_memory()
 
     def sft(part: Batch) -> tuple[mx.array, ...]:
-        return (sft_loss(scorer.logps(part)),)
+        return (sft_loss(scorer.logps(part, learning=True)),)
 
     def dpo(part: Batch) -> tuple[mx.array, ...]:
-        sums = scorer.row_logps(part)
+        sums = scorer.row_logps(part, learning=True)
         half = part.size // 2
         losses, *_ = dpo_loss(sums[:half], sums[half:], sums[:half] * 0 - 300.0, sums[half:] * 0 - 300.0, 0.1)
         return (losses.sum(),)
