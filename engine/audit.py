@@ -88,7 +88,7 @@ def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: Run
             sft=config.sft.epochs * _tokens(rows),
             dpo=_dpo_tokens(config, len(topic.pairs), _tokens(trained)),
             reference=_tokens(trained) + _tokens(held),
-            held=_tokens(held),
+            read=_tokens(held) + sum(example.prompt for _, example in asked),
             answers=_decode_steps(config, [example.answer_tokens + 1 for _, example in asked]),
         ),
     )

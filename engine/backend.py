@@ -1,6 +1,7 @@
 """Chooses the device and its number type, and gives MLX a fast BLAS; to be called before mlx is imported anywhere."""
 
 import ctypes
+import resource
 import sys
 import tempfile
 import time
@@ -62,6 +63,12 @@ def prepare() -> Backend:
         gflops=gflops,
         warning=f"Matrix products run at {gflops:.0f} GFLOP/s, which is slow: {reason}." if slow else None,
     )
+
+
+def process_bytes() -> int:
+    """The most memory that this process had at once so far, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def find_blas() -> Path | None:

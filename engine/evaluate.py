@@ -57,9 +57,13 @@ def evaluate(
     return found
 
 
-def generate(session: Session, prompts: Sequence[Sequence[int]]) -> list[Answer]:
-    """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens."""
+def generate(session: Session, prompts: Sequence[Sequence[int]], limit: int | None = None) -> list[Answer]:
+    """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens.
+
+    `limit` is the longest answer in tokens; evaluation.max_tokens where it is left out.
+    """
     settings = session.config.evaluation
+    limit = limit or settings.max_tokens
     generator = BatchGenerator(
         session.model,
         stop_tokens=[[token] for token in session.renderer.end_ids],
@@ -67,7 +71,7 @@ def generate(session: Session, prompts: Sequence[Sequence[int]]) -> list[Answer]
         prefill_batch_size=min(8, settings.batch),
     )
     try:
-        numbers = generator.insert([list(prompt) for prompt in prompts], [settings.max_tokens] * len(prompts))
+        numbers = generator.insert([list(prompt) for prompt in prompts], [limit] * len(prompts))
         tokens: dict[int, list[int]] = {number: [] for number in numbers}
         stops: dict[int, Literal["eos", "length"]] = {}
         while responses := generator.next_generated():

@@ -12,13 +12,13 @@ BACKWARD = 3.0  # a training step takes about this many forward passes over its 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a topic asks for: tokens trained on by SFT and by DPO, tokens of the DPO reference, tokens of the held-out
-    pairs, and the decoding steps of one evaluation when answers are as long as their references."""
+    """What a topic asks for: tokens trained on by SFT and by DPO, tokens of the DPO reference, tokens that one
+    evaluation reads (prompts, held-out pairs), and its decoding steps when answers are as long as their references."""
 
     sft: int
     dpo: int
     reference: int
-    held: int
+    read: int
     answers: int
 
 
@@ -54,7 +54,7 @@ def of_topics(works: Sequence[Work], rates: Rates, config: RunConfig, begun: boo
 
 
 def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
-    evaluation = work.answers * rates.decode + work.held * rates.forward
+    evaluation = work.answers * rates.decode + work.read * rates.forward
     sft = work.sft * rates.sft + rates.phase + evaluation * (2 if start else 1)
     dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
     if not may_prefer(config):
@@ -81,8 +81,8 @@ def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> 
                 pass
     sft, dpo = (_per_token(steps[phase]) for phase in ("sft", "dpo"))
     planned = sum(works[found.topic].answers for found in evaluated)
-    held = sum(works[found.topic].held for found in evaluated)
-    decode = (sum(found.seconds for found in evaluated) - held * guess.forward) / planned if planned else guess.decode
+    read = sum(works[found.topic].read for found in evaluated)
+    decode = (sum(found.seconds for found in evaluated) - read * guess.forward) / planned if planned else guess.decode
     sft = guess.sft if sft is None else sft
     return Rates(sft, sft if dpo is None else dpo, guess.forward, max(0.0, decode), guess.phase)
 

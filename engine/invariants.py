@@ -1,5 +1,6 @@
 """The rules that the engine holds itself to while it runs, each named by its number in the list of old failures."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 
@@ -42,7 +43,18 @@ class Broken(Exception):
         self.rule = RULES[rule]
 
 
+class Checks:
+    """What this process has looked at: how often each rule was found to hold."""
+
+    def __init__(self) -> None:
+        self.held: Counter[str] = Counter()
+
+
+CHECKS = Checks()
+
+
 def require(rule: str, holds: bool, message: str) -> None:
     """Raises Broken, with what was found and what was expected, where a rule does not hold."""
     if not holds:
         raise Broken(rule, message)
+    CHECKS.held[rule] += 1

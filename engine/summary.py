@@ -7,12 +7,15 @@ from typing import Any
 
 from engine.contract import events as e
 from engine.contract.events import Evaluated, Record
+from engine.forecast import paused
 
 STAGES = {"before": "before", "start": "start", "sft": "after_sft", "dpo": "after_dpo", "reevaluated": "reevaluated"}
 FIGURES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin")
 
 
-def summarize(records: Sequence[Record], exit_status: int, fingerprint: str, seconds: float) -> dict[str, Any]:
+def summarize(
+    records: Sequence[Record], exit_status: int, fingerprint: str, seconds: float, process_bytes: int | None = None
+) -> dict[str, Any]:
     """The summary; a stage that was not run is null, a topic without a verdict is `not_run`.
 
     `final` of a topic is the evaluation of what was kept of it: after DPO, after SFT, at its start or before.
@@ -30,6 +33,7 @@ def summarize(records: Sequence[Record], exit_status: int, fingerprint: str, sec
         "exit_status": exit_status,
         "fingerprint": fingerprint,
         "seconds": round(seconds, 1),
+        "prediction": _prediction(records, seconds, process_bytes),
         "passed": sum(row["verdict"] == "passed" for row in rows),
         "of": len(rows),
         "dpo": _dpo(rows),
@@ -37,6 +41,24 @@ def summarize(records: Sequence[Record], exit_status: int, fingerprint: str, sec
         "units": _rolled_up(rows, 1),
         "chapters": _rolled_up(rows, 2),
         "topics": rows,
+    }
+
+
+def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | None) -> dict[str, Any]:
+    """What was predicted beside what it took; `ratio` is predicted over real seconds, pauses left out of both."""
+    said = [record.event for record in records if isinstance(record.event, e.Predicted)]
+    still = paused(records)
+    real = seconds - still
+    at_start, refined = (said[place] if len(said) > place else None for place in (0, 1))
+    return {
+        "at_start": round(at_start.seconds, 1) if at_start else None,
+        "at_start_least": round(at_start.least, 1) if at_start else None,
+        "after_first_topic": round(refined.seconds, 1) if refined else None,
+        "real": round(real, 1),
+        "paused": round(still, 1),
+        "ratio": round(at_start.seconds / real, 3) if at_start and real > 0 else None,
+        "peak_bytes": max((r.event.peak_bytes for r in records if isinstance(r.event, e.Step)), default=None),
+        "process_bytes": process_bytes,
     }
 
 

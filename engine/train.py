@@ -6,7 +6,7 @@ import traceback
 from typing import Literal
 
 from engine import adapters, evaluate, phase, policy
-from engine.backend import Backend
+from engine.backend import Backend, process_bytes
 from engine.contract.config import load_config
 from engine.contract.events import Decided, Failed, Preparing, RunFinished, Stage, Verdict
 from engine.contract.journal import read_journal
@@ -17,6 +17,7 @@ from engine.files import write_file
 from engine.history import History, TopicHistory, read_history
 from engine.invariants import Broken
 from engine.opening import open_session, read_curriculum, reload, run_started, take_up, warn_early
+from engine.outlook import Outlook
 from engine.record import Recorder
 from engine.session import Session
 from engine.summary import summarize
@@ -40,12 +41,14 @@ def train(folder: RunDir, recorder: Recorder, backend: Backend) -> int:
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
+    outlook = Outlook(session, started - history.seconds)
     if records:
         take_up(session, history)
     stopped = False
     try:
         _score_base(session, history)
-        _train_all(session, history)
+        outlook.at_start()
+        _train_all(session, history, outlook)
     except Stop as stop:
         stopped = True
         recorder.warn("stopped", f"{stop}; --resume {folder.name} goes on from here")
@@ -60,10 +63,14 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     good = len(verdicts) == len(session.curriculum.topics) and set(verdicts) <= {"passed", "skipped"}
     status = STOPPED if stopped else 0 if good else 1
     fingerprint = session.ledger.declared
-    data = summarize(records, status, fingerprint, seconds)
+    data = summarize(records, status, fingerprint, seconds, process_bytes())
     write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
-    total = len(session.curriculum.topics)
-    session.recorder.say(RunFinished(verdicts.count("passed"), total, status, fingerprint, seconds), durable=True)
+    total, took = len(session.curriculum.topics), data["prediction"]
+    event = RunFinished(
+        verdicts.count("passed"), total, status, fingerprint, seconds,
+        predicted_seconds=took["at_start"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
+    )  # fmt: skip
+    session.recorder.say(event, durable=True)
     return status
 
 
@@ -75,7 +82,7 @@ def _score_base(session: Session, history: History) -> None:
         history.before |= evaluate.evaluate(session, missing, "before")
 
 
-def _train_all(session: Session, history: History) -> None:
+def _train_all(session: Session, history: History, outlook: Outlook) -> None:
     """Every topic in the order of the course, then those that a person wants trained again."""
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.topics}
@@ -86,6 +93,7 @@ def _train_all(session: Session, history: History) -> None:
             return
         if waiting:
             _train(session, history, topics[waiting[0]])
+            outlook.after_topic()
         else:
             again = control.retries.pop(0)
             _forget(session, again)

@@ -1,5 +1,6 @@
 """`mindprint-tui`: arguments only."""
 
+import json
 import shutil
 import sys
 import time
@@ -19,6 +20,10 @@ from mindprint_tui.headless import DIED, Headless
 
 LOGS = click.option("--logs", type=click.Path(path_type=Path), default=Path("logs"), help="Where runs are kept.")
 
+TOPICS = click.option("--topic", "topics", multiple=True, metavar="ID", help="Train only this topic; repeatable.")
+OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a configuration value; repeatable."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object on stdout.")
 
 
@@ -43,10 +48,8 @@ def cli() -> None:
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path), required=False)
 @click.option("--no-ui", is_flag=True, help="Plain lines on stdout. Ctrl-C once: checkpoint and stop; twice: stop now.")
-@click.option("--topic", "topics", multiple=True, metavar="ID", help="Train only this topic; repeatable.")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a configuration value; repeatable."
-)
+@TOPICS
+@OVERRIDES
 @LOGS
 @click.option("--run-id", metavar="NAME", help="Name the run.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that stopped or died.")
@@ -159,6 +162,24 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
             click.echo("the engine ended before it answered", err=True)
             return DIED
         time.sleep(0.05)
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@TOPICS
+@OVERRIDES
+@JSON
+def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> int:
+    """Examine CONFIG and train nothing: data, gates, a self-test, predicted time and memory. Status 2: pointless."""
+    from mindprint_tui.view.check import lines
+
+    report = launcher.check(config, topics, overrides)
+    if as_json:
+        click.echo(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        for text in lines(report, max(80, shutil.get_terminal_size().columns)):
+            click.echo(text)
+    return 2 if report["problems"] else 0
 
 
 @cli.command()

@@ -2,20 +2,25 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.contract import commands, rundir
-from engine.contract.config import dump_config, load_config
+from engine.contract.config import RunConfig, dump_config, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Failed
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from mindprint_tui.clean import clean_event
 
 DEFAULT = "configs/demo.yaml"
+STOPPED = 130
 
 
 def find_config(path: Path) -> Path:
@@ -29,12 +34,11 @@ def find_config(path: Path) -> Path:
 
 def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs: Path, run_id: str | None) -> RunDir:
     """Makes the run folder with the effective configuration in it; raises InputError and leaves nothing behind."""
-    chosen = [f"curriculum.topics={json.dumps(list(topics))}"] if topics else []
-    effective = load_config(find_config(config), (*overrides, *chosen))
-    name = run_id or rundir.fresh_name(effective.run.name, logs, time.time())
+    settings = effective(config, topics, overrides)
+    name = run_id or rundir.fresh_name(settings.run.name, logs, time.time())
     run = rundir.create(logs, name)
     try:
-        run.config.write_text(dump_config(effective), encoding="utf-8")
+        run.config.write_text(dump_config(settings), encoding="utf-8")
         run.config.chmod(0o600)
     except OSError as error:
         discard(run)
@@ -61,6 +65,33 @@ def export(run: RunDir, target: Path) -> int:
     """Has the engine write the run's fused model; what it says goes to this terminal. Returns its exit status."""
     command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target.resolve())]
     return subprocess.run(command, check=False).returncode
+
+
+def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
+    """Has the engine examine a configuration in a throw-away folder; returns its report, `problems` in it.
+
+    Raises InputError for a configuration that cannot be read, and where the engine died without a report.
+    """
+    with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch:
+        run = RunDir(Path(scratch))
+        run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
+        command = [sys.executable, "-m", "engine.check", scratch]
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    if done.returncode == STOPPED:
+        raise KeyboardInterrupt
+    try:
+        report: dict[str, Any] = clean_event(json.loads(done.stdout))
+    except ValueError as error:
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
+        hint = "; a run would most likely not fit the memory either" if done.returncode == -signal.SIGKILL else ""
+        raise InputError(f"{config}: the preflight died ({how}) before it had a report{hint}") from error
+    return report
+
+
+def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> RunConfig:
+    """The configuration with what the command line adds to it."""
+    chosen = [f"curriculum.topics={json.dumps(list(topics))}"] if topics else []
+    return load_config(find_config(config), (*overrides, *chosen))
 
 
 def discard(run: RunDir) -> None:

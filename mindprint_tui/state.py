@@ -186,7 +186,7 @@ def _take(state: RunState, record: Record) -> RunState:
     return state
 
 
-QUIET = (Step, e.Sample, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Unknown)
+QUIET = (Step, e.Sample, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown)
 
 
 def _topic(state: RunState, topic: str) -> TopicState:

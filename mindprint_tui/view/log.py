@@ -26,6 +26,9 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             return event.message, "dim"
         case e.ModelLoaded():
             return f"{event.model}: {event.parameters:,} parameters, {event.dtype} on {event.device}", "dim"
+        case e.Predicted():
+            least = f", at least {about(event.least)}" if event.least < event.seconds else ""
+            return f"about {about(event.seconds)} in all{least}, from {event.basis}", "dim"
         case e.TopicStarted():
             return f"▶ {_title(state, event.topic)}" + (
                 f", attempt {event.attempt}" if event.attempt > 1 else ""
@@ -70,6 +73,8 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():
             end = f"run finished: {event.passed} of {event.of} passed in {about(event.seconds)}"
+            if event.predicted_seconds is not None:
+                end += f"; {about(event.predicted_seconds)} were predicted"
             return end, "ok" if event.exit_status == 0 else "warn"
         case _:
             return None

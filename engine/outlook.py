@@ -1,0 +1,100 @@
+"""The cheap part of the preflight, at the head of every run: the rows audited, the run's seconds predicted."""
+
+import time
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from engine import adapters
+from engine.audit import audit, summed
+from engine.batches import collate
+from engine.chat import Message
+from engine.contract import events as e
+from engine.contract.events import Predicted
+from engine.contract.journal import read_journal
+from engine.curriculum import Question, SftRow
+from engine.evaluate import generate
+from engine.forecast import BACKWARD, Rates, of_topics, paused, refined
+from engine.session import Session
+
+FEW = 4  # tokens of each answer
+LOOKS = 6  # times that a phase fingerprints the frozen weights, about, and what it does besides takes no longer
+
+
+class Outlook:
+    """Predicts a run's seconds twice: when the base model is scored, and better when the first topic is done."""
+
+    def __init__(self, session: Session, began: float) -> None:
+        """Audits the rows and journals what they amount to, once a run.
+
+        `began` is the monotonic time at which the run began, time between two processes left out. Raises InputError
+        where a row cannot be rendered.
+        """
+        self._session = session
+        self._began = began
+        topics = audit(session.curriculum, session.renderer, session.config)
+        self._works = {topic.topic: topic.work for topic in topics}
+        self._said = 0
+        records = read_journal(session.run.journal)
+        if not any(isinstance(record.event, e.Audited) for record in records):
+            found = summed(session.curriculum, topics)
+            session.recorder.say(found)
+            if found.cut:
+                where = ", ".join([place for topic in topics for place in topic.cut][:3])
+                limit = session.config.model.max_length
+                session.recorder.warn(
+                    "audit", f"{found.cut} rows do not fit model.max_length = {limit}, among them {where}"
+                )
+        self._said = sum(isinstance(record.event, Predicted) for record in records)
+
+    def at_start(self) -> None:
+        """When the base has been scored: from one forward pass and from how long its answers took."""
+        if self._said == 0:
+            self._say(guess(self._session), "one forward pass and a few tokens of answers")
+
+    def after_topic(self) -> None:
+        """When the first topic is done: from its own steps and evaluations."""
+        if self._said == 1:
+            records = read_journal(self._session.run.journal)
+            rates = refined(self._works, guess(self._session), records)
+            self._say(rates, "the steps and evaluations of the first topic")
+
+    def _say(self, rates: Rates, basis: str) -> None:
+        self._said += 1
+        status = self._session.control.status
+        left = [work for topic, work in self._works.items() if status[topic] == "pending"]
+        if left:
+            begun = bool(self._session.ledger.deltas)
+            span = of_topics(left, rates, self._session.config, begun)
+            passed = time.monotonic() - self._began - paused(read_journal(self._session.run.journal))
+            self._session.recorder.say(Predicted(passed + span.seconds, passed + span.least, basis))
+
+
+def guess(session: Session) -> Rates:
+    """Rates before anything is trained: a step is taken to cost BACKWARD forward passes."""
+    topic = session.curriculum.topics[0]
+    forward = forward_rate(session, topic.sft)
+    decode = decode_rate(session, topic.questions, forward, FEW)
+    started = time.perf_counter()
+    adapters.frozen_digests(session.model)
+    phase = LOOKS * (time.perf_counter() - started)
+    return Rates(BACKWARD * forward, BACKWARD * forward, forward, decode, phase)
+
+
+def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
+    """Seconds a token of one forward pass over the first batch of these rows."""
+    limit = session.config.model.max_length
+    examples = [session.renderer.example(row.messages, row.answer, limit) for row in rows[: session.config.sft.batch]]
+    batch = collate(examples, session.renderer.end_id)
+    started = time.perf_counter()
+    mx.eval(session.scorer.logps(batch))
+    return (time.perf_counter() - started) / batch.total
+
+
+def decode_rate(session: Session, questions: Sequence[Question], forward: float, tokens: int) -> float:
+    """Seconds of a decoding step when these questions are answered together, timed over a few tokens of each."""
+    prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in questions]
+    started = time.perf_counter()
+    answers = generate(session, prompts, tokens)
+    seconds = time.perf_counter() - started - forward * sum(map(len, prompts))
+    return max(0.0, seconds) / max(answer.tokens + (answer.stop == "eos") for answer in answers)

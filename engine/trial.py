@@ -1,0 +1,112 @@
+"""The self-test of a preflight: two steps of each phase on the heaviest rows, through the phases that a run uses."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from engine import phase
+from engine.chat import Message
+from engine.contract.events import Phase, Step
+from engine.contract.journal import read_journal
+from engine.curriculum import Pair, Topic
+from engine.dpo import train_dpo
+from engine.evaluate import PAIR_BATCH
+from engine.forecast import Rates, may_prefer
+from engine.outlook import decode_rate, forward_rate
+from engine.session import Session
+from engine.sft import train_sft
+
+STEPS = 2  # the first proves, the second is timed: on a GPU the first one compiles
+TOKENS = 32  # of an answer
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTrial:
+    """A phase that held every rule: seconds and tokens of its last step, losses of both, MLX's peak in bytes."""
+
+    phase: Phase
+    steps: int
+    seconds: float
+    tokens: int
+    losses: tuple[float, ...]
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The phases, what things take here, and the most memory that MLX held at once."""
+
+    phases: tuple[PhaseTrial, ...]
+    rates: Rates
+    peak_bytes: int
+
+
+def run_trial(session: Session) -> Trial:
+    """Trains and takes back; raises Broken where a rule does not hold. The session is of no use afterwards."""
+    config, topic = session.config, heaviest(session)
+    session.config = dataclasses.replace(
+        config,
+        sft=dataclasses.replace(config.sft, epochs=STEPS),
+        dpo=dataclasses.replace(config.dpo, steps=STEPS),
+        run=dataclasses.replace(config.run, checkpoint_every=1),
+    )
+    forward = forward_rate(session, topic.sft)
+    peaks = [mx.get_peak_memory()]
+    started = time.perf_counter()
+    attached = train_sft(session, topic, 1)
+    around = time.perf_counter() - started
+    decode = decode_rate(session, topic.questions, forward, TOKENS)
+    started = time.perf_counter()
+    if config.adapters.strategy != "shared":
+        phase.commit(session, attached)
+    around += time.perf_counter() - started
+    peaks.append(mx.get_peak_memory())
+    if may_prefer(config):
+        attached = train_dpo(session, topic, 1, session.attached)
+        phase.roll_back(session, attached, "rolled_back")
+        peaks.append(mx.get_peak_memory())
+    records = read_journal(session.run.journal)
+    steps = [record.event for record in records if isinstance(record.event, Step)]
+    phases = tuple(_phase(name, found) for name in ("sft", "dpo") if (found := [s for s in steps if s.phase == name]))
+    sft, dpo = phases[0], phases[-1]
+    rates = Rates(
+        sft=sft.seconds / sft.tokens,
+        dpo=dpo.seconds / dpo.tokens,
+        forward=forward,
+        decode=decode,
+        phase=max(0.0, around - sum(step.seconds for step in steps if step.phase == "sft")),
+    )
+    return Trial(phases, rates, max(*peaks, *(found.peak_bytes for found in phases)))
+
+
+def _phase(name: Any, steps: list[Step]) -> PhaseTrial:
+    last = steps[-1]
+    losses, peak = tuple(step.loss for step in steps), max(step.peak_bytes for step in steps)
+    return PhaseTrial(name, len(steps), last.seconds, last.tokens, losses, peak)
+
+
+def heaviest(session: Session) -> Topic:
+    """A topic of the longest rows of all topics, one optimizer step of each kind, so that no run needs more memory."""
+    topics, config = session.curriculum.topics, session.config
+
+    def length(messages: tuple[Message, ...], answer: str) -> int:
+        return len(session.renderer.example(messages, answer, config.model.max_length).ids)
+
+    def weight(pair: Pair) -> int:
+        return max(length(pair.messages, pair.chosen), length(pair.messages, pair.rejected))
+
+    rows = sorted((row for topic in topics for row in topic.sft), key=lambda row: -length(row.messages, row.answer))
+    pairs, held = (
+        sorted((pair for topic in topics for pair in found(topic)), key=weight, reverse=True)
+        for found in (lambda topic: topic.pairs, lambda topic: topic.heldout)
+    )
+    return dataclasses.replace(
+        topics[0],
+        sft=tuple(rows[: config.sft.batch * config.sft.accumulation]),
+        pairs=tuple(pairs[: config.dpo.batch * config.dpo.accumulation]),
+        heldout=tuple(held[:PAIR_BATCH]),
+        questions=max((topic.questions for topic in topics), key=len),
+    )

@@ -1,0 +1,137 @@
+"""The preflight's report as lines: the data, the gates, the self-test, what a run would take, and the verdict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mindprint_tui.view.text import NONE, about, fit, number, shorten, wrap
+
+SHOWN = 60  # topics, and 20 sentences of a kind
+SENTENCES = 20
+HEAD = "  rows  pairs quiz  sup  cut long ratio   ref  rej base  acc"
+TABLE = len(HEAD)
+
+
+def lines(report: dict[str, Any], cells: int) -> list[str]:
+    """At most `cells` wide; sections that the preflight did not come to are left out and said so."""
+    found = [*_model(report, cells), *_data(report, cells), *_topics(report, cells), *_gates(report, cells)]
+    found += [*_selftest(report), *_prediction(report, cells)]
+    for sign, kind in (("!", "warnings"), ("✗", "problems")):
+        told = report[kind]
+        for sentence in told[:SENTENCES]:
+            found += wrap(f"{sign} {sentence}", cells, "  ")
+        if len(told) > SENTENCES:
+            found.append(f"{sign} and {len(told) - SENTENCES} more; --json has them all")
+    count = len(report["problems"])
+    if count:
+        found.append(
+            f"✗ a run would be pointless: {count} {'thing stands' if count == 1 else 'things stand'} in its way"
+        )
+    else:
+        found.append("✓ nothing stands in the way of a run")
+    return [line.rstrip() for line in found]
+
+
+def _model(report: dict[str, Any], cells: int) -> list[str]:
+    model = report["model"]
+    if model is None:
+        return []
+    name = model["name"].rstrip("/").rpartition("/")[2]
+    text = f"{name}, {model['parameters']:,} parameters, {model['dtype']} on {model['device']}"
+    return [shorten(f"{'model':<10}{text}, base {model['fingerprint']}", cells)]
+
+
+def _data(report: dict[str, Any], cells: int) -> list[str]:
+    data = report["data"]
+    if data is None:
+        return []
+    lines = [f"{'data':<10}{data['rows_used']} of {data['rows_read']} rows used"]
+    if "total_tokens" not in data:
+        return lines
+    share = data["supervised_tokens"] / data["total_tokens"]
+    lines[0] += f", {data['orphans']} orphans, {data['duplicates']} duplicates, no leaks"
+    lines.append(
+        f"{'':<10}supervised {share:.0%} of {data['total_tokens']:,} SFT tokens; longest row {data['longest']} of "
+        f"{data['max_length']} tokens, {data['cut']} cut"
+    )
+    return [shorten(line, cells) for line in lines]
+
+
+def _topics(report: dict[str, Any], cells: int) -> list[str]:
+    topics = report["topics"]
+    if topics is None:
+        return []
+    room = max(12, cells - TABLE)
+    lines = ["", fit("topic", room) + HEAD]
+    for topic in topics[:SHOWN]:
+        lines.append(fit(topic["title"], room) + _row(topic))
+    if len(topics) > SHOWN:
+        lines.append(f"… and {len(topics) - SHOWN} more topics; --json has them all")
+    return [*lines, ""]
+
+
+def _row(topic: dict[str, Any]) -> str:
+    base, voice = topic["base"] or {}, topic["voice"]
+    pairs = f"{topic['pairs']}+{topic['heldout']}"
+    share = f"{topic['supervised'] / topic['total']:.0%}"
+    sick = "!" if base.get("health", "ok") != "ok" else " "
+    scores = [voice["references"], voice["rejected"], base.get("voice")]
+    return (
+        f"{topic['sft_rows']:>6}{pairs:>7}{topic['questions']:>5}{share:>5}{len(topic['cut']):>5}{topic['longest']:>5}"
+        f"{number(topic['length_ratio']):>6} {''.join(f'{number(score):>5}' for score in scores)}"
+        f"{number(base.get('accuracy')):>5}{sick}"
+    )
+
+
+def _gates(report: dict[str, Any], cells: int) -> list[str]:
+    gates = report["gates"]
+    if gates is None:
+        return []
+    text = f"voice ≥ {gates['voice']:g} and accuracy ≥ {gates['accuracy']:g} to pass; {_dpo(gates)}"
+    lines = wrap(f"{'gates':<10}{text}", cells, " " * 10)
+    for name in ("references", "rejected", "base"):
+        if scores := _scores(report["topics"], name):
+            mean, low, high = sum(scores) / len(scores), min(scores), max(scores)
+            spread = f" ({low:.2f} to {high:.2f})" if high - low >= 0.005 else ""
+            lines.append(f"{'':<10}{name:<11} voice {mean:.2f}{spread}")
+    return lines
+
+
+def _scores(topics: Sequence[dict[str, Any]] | None, name: str) -> list[float]:
+    """The voice of one kind of text in each topic that has some."""
+    found = [(topic["base"] or {}).get("voice") if name == "base" else topic["voice"][name] for topic in topics or ()]
+    return [score for score in found if score is not None]
+
+
+def _dpo(gates: dict[str, Any]) -> str:
+    if gates["strategy"] == "sft_only" or gates["when"] == "never":
+        return "no DPO"
+    if gates["when"] == "always":
+        return f"DPO always ({gates['strategy']})"
+    return f"DPO where voice < {gates['dpo_trigger']:g} ({gates['strategy']})"
+
+
+def _selftest(report: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for phase in report["selftest"] or ():
+        losses = " → ".join(f"{loss:.4f}" for loss in phase["losses"])
+        rate = phase["tokens"] / phase["seconds"]
+        lines.append(
+            f"{'self-test' if not lines else '':<10}{phase['phase'].upper()} {phase['steps']} steps, loss {losses}; "
+            f"{phase['seconds']:.2f} s a step, {rate:.0f} tokens a second"
+        )
+    if lines:
+        lines.append(f"{'':<10}{len(report['rules'])} rules held, looked at {sum(report['rules'].values())} times")
+    return lines
+
+
+def _prediction(report: dict[str, Any], cells: int) -> list[str]:
+    found = report["prediction"]
+    if found is None:
+        return [f"{'predicted':<10}{NONE} not measured"]
+    span = about(found["seconds"])
+    if found["least"] < found["seconds"]:
+        span = f"{about(found['least'])} without DPO, {span} with it in every topic"
+    first = f"{span}; {about(found['loading'])} of it to load, {about(found['base'])} to score the base model"
+    sizes = [f"{found[name] / 1e9:.1f} GB" for name in ("peak_bytes", "process_bytes", "machine_bytes")]
+    second = f"{sizes[0]} at most in MLX, {sizes[1]} in the process, of the machine's {sizes[2]}"
+    return [*wrap(f"{'predicted':<10}{first}", cells, " " * 10), *wrap(f"{'memory':<10}{second}", cells, " " * 10)]

@@ -1,0 +1,226 @@
+"""The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine import dpo, losses
+from engine.check import check
+from engine.contract import events as e
+from engine.contract.config import RunConfig, load_config
+from engine.contract.events import Record
+from engine.forecast import Rates, Work, of_topics, paused, refined
+from mindprint_tui.view.check import lines
+from mindprint_tui.view.text import cell_len
+from tests.engine import tiny
+
+PROGRAM = Path(sys.executable).with_name("mindprint-tui")
+ONE, TWO = tiny.TOPICS[:2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tiny")
+    return tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "course")
+
+
+@pytest.fixture
+def examined(tmp_path: Path, made: tuple[Path, Path]) -> Iterator[Any]:
+    """check() in this process, on the tiny curriculum or a changed copy of it."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def run(course: Path = made[1], **sections: dict[str, Any]) -> dict[str, Any]:
+        with tiny.quick_loading():
+            return check(tiny.new_run(tmp_path / "scratch", tiny.settings(made[0], course, **sections)))
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def changed(made: tuple[Path, Path], folder: Path, name: str, *rows: dict[str, Any]) -> Path:
+    """A copy of the tiny curriculum with rows added to one of its files."""
+    course = tiny.make_curriculum(folder)
+    with open(course / f"{name}.jsonl", "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    return course
+
+
+def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
+    report = examined()
+    assert report["problems"] == []
+    assert report["data"] | {"longest": 0} == {
+        "rows_read": 14, "rows_used": 14, "orphans": 0, "duplicates": 0, "supervised_tokens": 83, "total_tokens": 456,
+        "longest": 0, "cut": 0, "max_length": 128,
+    }  # fmt: skip
+    first = report["topics"][0]
+    assert (first["sft_rows"], first["pairs"], first["heldout"], first["questions"]) == (3, 2, 1, 1)
+    assert first["voice"] == {"references": 1.0, "chosen": 1.0, "rejected": 0.0}
+    assert first["base"]["voice"] == 0.0
+    assert 0 < first["base"]["accuracy"] < 1
+    assert [phase["phase"] for phase in report["selftest"]] == ["sft", "dpo"]
+    assert report["selftest"][1]["losses"][0] == pytest.approx(0.6931, abs=1e-3)
+    for rule in ("trainable-set", "frozen-unchanged", "dpo-starts-at-ln2", "reference-fixed", "detach-restores"):
+        assert report["rules"][rule] > 0
+    found = report["prediction"]
+    assert found["seconds"] == found["least"] > found["loading"] + found["base"]
+    assert found["process_bytes"] > found["peak_bytes"] > 1e6
+    shown = lines(report, 80)
+    assert max(map(cell_len, shown)) <= 80
+    assert any(line.startswith("The lamp") and line.endswith("0.31") for line in shown)
+    assert shown[-1] == "✓ nothing stands in the way of a run"
+
+
+@pytest.mark.parametrize(("strategy", "phases"), [("shared", ["sft", "dpo"]), ("sft_only", ["sft"])])
+def test_each_strategy_is_tried_as_it_would_run(examined: Any, strategy: str, phases: list[str]) -> None:
+    report = examined(adapters={"strategy": strategy})
+    assert report["problems"] == []
+    assert [phase["phase"] for phase in report["selftest"]] == phases
+
+
+def test_a_rule_that_breaks_in_the_self_test_is_a_problem(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flipped(a: Any, b: Any, c: Any, d: Any, beta: float) -> Any:
+        return losses.dpo_loss(b, a, d, c, beta)
+
+    monkeypatch.setattr(dpo, "dpo_loss", flipped)
+    report = examined()
+    assert "the self-test broke the rule dpo-starts-at-ln2" in report["problems"][0]
+    assert report["prediction"] is None
+    assert "predicted – not measured" in lines(report, 80)
+
+
+def test_leaks_are_all_named_and_nothing_is_loaded(examined: Any, made: tuple[Path, Path], tmp_path: Path) -> None:
+    leaks = [
+        {"topic": ONE, "question": "Who minds the lamp?", "reference": "Aye, every one of us does."},
+        {"topic": TWO, "question": "What is a rope for?", "reference": "Nay, the rope is new, lad."},
+    ]
+    course = changed(made, tmp_path / "course", "quiz", *leaks)
+    report = examined(course)
+    assert [sentence.partition(": ")[0].rpartition("/")[2] for sentence in report["problems"]] == [
+        "quiz.jsonl:3",
+        "quiz.jsonl:4",
+    ]
+    assert report["model"] is None and report["selftest"] is None
+    assert "2 things stand in its way" in lines(report, 80)[-1]
+
+
+def test_a_closed_gate_is_a_problem_unless_it_is_meant(examined: Any) -> None:
+    report = examined(thresholds={"voice": 0.0, "dpo_trigger": 0.0, "unreachable": "error"}, dpo={"when": "gated"})
+    assert report["problems"] == []
+    assert any("DPO never runs" in warning for warning in report["warnings"])
+    assert report["prediction"]["least"] < report["prediction"]["seconds"]
+
+
+def test_orphans_duplicates_and_cut_rows_are_counted(examined: Any, made: tuple[Path, Path], tmp_path: Path) -> None:
+    row = {"topic": ONE, "prompt": "Is it a long tale?", "completion": "Aye, " + "and then it went on " * 30}
+    course = changed(made, tmp_path / "course", "sft", row, row, row | {"topic": "unit-09/chapter-01/topic-01"})
+    report = examined(course)
+    data = report["data"]
+    assert (data["orphans"], data["duplicates"], data["cut"], data["longest"]) == (1, 1, 1, 128)
+    assert report["topics"][0]["cut"] == (f"{course}/sft.jsonl:7",)
+    assert len(report["warnings"]) >= 2
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(examined: Any, made: tuple[Path, Path], tmp_path: Path) -> None:
+    row = {"topic": ONE, "prompt": "and then? " * 200, "completion": "Aye."}
+    report = examined(changed(made, tmp_path / "course", "sft", row))
+    assert "sft.jsonl:7: the prompt has" in report["problems"][0]
+
+
+def test_the_command_says_so_and_leaves_nothing(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leak = {"topic": ONE, "question": "Who minds the lamp?", "reference": "Aye, every one of us does."}
+    course = changed(made, tmp_path / "course", "quiz", leak)
+    config, scratch = tmp_path / "mine.yaml", tmp_path / "scratch"
+    config.write_text(yaml.safe_dump(tiny.settings(made[0], course)))
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    before = sorted(tmp_path.rglob("*"))
+    for arguments in ([], ["--json"]):
+        command = [PROGRAM, "check", "mine.yaml", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert "held out, but" in done.stdout
+    assert json.loads(done.stdout)["problems"][0].endswith("change one of the two")
+    assert sorted(tmp_path.rglob("*")) == before
+    wrong = subprocess.run([PROGRAM, "check", "nowhere.yaml"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "no such configuration file" in wrong.stderr
+
+
+def test_every_run_is_audited_and_predicted(made: tuple[Path, Path], tmp_path: Path) -> None:
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*made)))
+    (audited,) = ran.of(e.Audited)
+    assert (audited.rows_used, audited.supervised_tokens, audited.cut) == (14, 83, 0)
+    first, second = ran.of(e.Predicted)
+    kinds = [record.event.kind for record in ran.records]
+    assert kinds.index("audited") < kinds.index("predicted") < kinds.index("topic_started")
+    assert kinds.index("topic_finished") < len(kinds) - 1 - kinds[::-1].index("predicted")
+    assert 0 < first.least == first.seconds
+    (finished,) = ran.of(e.RunFinished)
+    told = json.loads(ran.run.summary.read_text())["prediction"]
+    assert finished.predicted_seconds == told["at_start"] == round(first.seconds, 1)
+    assert told["after_first_topic"] == round(second.seconds, 1)
+    assert told["real"] == round(finished.seconds, 1)
+    assert told["ratio"] == pytest.approx(first.seconds / finished.seconds, abs=2e-3)
+    assert told["process_bytes"] > told["peak_bytes"] > 1e6
+    assert f" predicted={finished.predicted_seconds:.0f} " in ran.run.log.read_text().splitlines()[-1]
+
+
+# --- the arithmetic
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    path = tmp_path / "c.yaml"
+    path.write_text("curriculum: {path: x}\n")
+    return load_config(path)
+
+
+WORK = Work(sft=1000, dpo=400, reference=200, read=100, answers=50)
+RATES = Rates(sft=0.01, dpo=0.02, forward=0.003, decode=0.1, phase=1.0)
+EVALUATION = 50 * 0.1 + 100 * 0.003
+
+
+def test_a_topic_adds_up(config: RunConfig) -> None:
+    span = of_topics([WORK], RATES, config, begun=False)
+    sft = 1000 * 0.01 + 1.0 + EVALUATION
+    assert span.least == pytest.approx(sft)
+    assert span.seconds == pytest.approx(sft + 200 * 0.003 + 400 * 0.02 + 1.0 + EVALUATION)
+    two = of_topics([WORK, WORK], RATES, config, begun=False)
+    assert two.seconds == pytest.approx(2 * span.seconds + EVALUATION)  # the second is scored as it starts, too
+
+
+def record(seq: int, t: float, event: e.Event) -> Record:
+    return Record(seq, t, event)
+
+
+def test_rates_are_refined_by_what_was_measured() -> None:
+    step = e.Step(ONE, "sft", 1, 2, 2.0, 1e-3, 1.0, 500, 200, 4.0, 1)
+    scored = e.Evaluated(ONE, "sft", 0.5, 0.5, 0.5, {}, None, "ok", 10.3)
+    before = e.Evaluated(ONE, "before", 0.5, 0.5, 0.5, {}, None, "ok", 99.0)
+    found = refined({ONE: WORK}, RATES, [record(i, i, event) for i, event in enumerate([before, step, scored])])
+    assert found == Rates(sft=0.008, dpo=0.008, forward=0.003, decode=pytest.approx(0.2), phase=1.0)
+    assert refined({ONE: WORK}, RATES, []) == Rates(0.01, 0.01, 0.003, 0.1, 1.0)
+
+
+def test_a_pause_is_in_nobodys_prediction() -> None:
+    events: list[tuple[float, e.Event]] = [
+        (0, e.Preparing("a")),
+        (5, e.Paused("b")),
+        (9, e.Resumed("b")),
+        (20, e.Paused("b")),
+        (26, e.Preparing("still there")),
+        (90, e.EngineRestarted(None, None, 1)),
+        (95, e.Paused("b")),
+        (97, e.Preparing("the journal ends here")),
+    ]
+    assert paused(record(i, t, event) for i, (t, event) in enumerate(events)) == 4 + 6 + 2
