@@ -1,9 +1,10 @@
 # make run: environment, model, and the quick configuration. make test: environment and every test.
+# make interop: exports compared with PyTorch, in an environment of its own; RUN=logs/NAME takes a run that is there.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run demo test check screenshots clean
+.PHONY: run demo test check screenshots interop clean
 
 run: $(READY)
 	$(VENV)/bin/mindprint-tui configs/quick.yaml
@@ -29,5 +30,15 @@ $(READY): pyproject.toml constraints.txt
 screenshots: $(READY)
 	$(VENV)/bin/python docs/screenshots.py
 
+INTEROP := .venv-interop
+
+interop: $(READY) $(INTEROP)/.ready
+	$(VENV)/bin/python tests/interop/run.py $(INTEROP)/bin/python $(RUN)
+
+$(INTEROP)/.ready: tests/interop/requirements.txt
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/interop/requirements.txt
+	@touch $(INTEROP)/.ready
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(INTEROP) build dist *.egg-info

@@ -1,67 +1,78 @@
-"""`python -m engine.export RUN_DIR FOLDER`: the model as a run left it, fused, as a folder that mlx-lm loads."""
+"""`python -m engine.export RUN_DIR FOLDER`: what a run made, as a folder that other tools load."""
 
-import shutil
+import argparse
 import sys
 from pathlib import Path
 
 from engine.backend import prepare
-from engine.contract.config import load_config
 from engine.contract.errors import InputError
+from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 
-BESIDES = ("config.json", "tokenizer*", "special_tokens_map.json", "chat_template*", "generation_config.json")
-VOCABULARIES = ("vocab.*", "merges.txt")
+FORMATS = ("mlx", "adapter", "peft")
 
 
-def export(run: RunDir, target: Path) -> str:
-    """Writes base and committed deltas as one model; returns its fingerprint. Raises InputError.
+def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[str]:
+    """Writes base and committed deltas as one model, or the deltas as one adapter; returns what to say of it.
 
-    Deltas that were kept beside the weights are put into them, in float32.
+    `rank` above 0 cuts an adapter to the nearest one of that rank. Raises InputError with nothing written.
     """
-    backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
-    import mlx.core as mx
-    from mlx.utils import tree_unflatten
-    from mlx_lm.utils import save_model
-
-    from engine import models
-    from engine.files import write_folder
-    from engine.ledger import KeptLinear, Ledger, dense, plain_linear
-
     if target.exists():
         raise InputError(f"{target}: exists already; name a folder that does not")
-    if not (run.adapters / "ledger.json").exists():
-        raise InputError(f"{run.path}: nothing has been committed in this run, so there is nothing to export")
-    config = load_config(run.config)
-    dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
-    path = models.locate(config.model.name, print)
-    loaded = models.load(path, dtype)
-    ledger = Ledger(loaded.model, path, getattr(mx, dtype))
-    ledger.replay(run.adapters)
-    kept = [(name, module) for name, module in ledger.model.named_modules() if isinstance(module, KeptLinear)]
-    ledger.model.update_modules(tree_unflatten([(name, plain_linear(m, dense(m))) for name, m in kept]))
+    if rank and form == "mlx":
+        raise InputError("--rank is for --format adapter and peft; a fused model has no rank")
+    backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
+    from engine import lowrank, portable, portable_adapters
+    from engine.card import card
+    from engine.files import write_folder
+    from engine.stages import open_stage
+
+    opened = open_stage(run, None, backend, print)
+    ledger, loss, note = opened.ledger, None, None
+    factors = {} if form == "mlx" else lowrank.combined(ledger.deltas)
+    if form == "peft":
+        portable_adapters.refuse_for_peft(ledger, factors)
+    if rank:
+        factors, loss = lowrank.truncated(factors, rank)
+    base = portable_adapters.base_name(ledger.base)
 
     def fill(folder: Path) -> None:
-        save_model(folder, ledger.model)
-        for pattern in (*BESIDES, *VOCABULARIES):
-            for file in path.glob(pattern):
-                shutil.copy(file, folder / file.name)
+        nonlocal note
+        if form == "mlx":
+            note = portable.write_model(folder, ledger)
+        elif form == "adapter":
+            portable_adapters.write_adapter(folder, ledger, factors)
+        else:
+            portable_adapters.write_peft(folder, ledger, factors)
+        text = card(read_journal(run.journal), form, base, ledger.declared, loss, note)
+        (folder / "README.md").write_text(text, encoding="utf-8")
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_folder(target, fill)
-    return ledger.declared
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_folder(target, fill)
+    except OSError as error:
+        raise InputError(f"{target}: the folder cannot be written ({error.strerror or error})") from error
+    said = [f"{target}: model {ledger.declared}"]
+    if factors:
+        ranks = sorted({each.rank for each in factors.values()})
+        said[0] = f"{target}: {len(ledger.deltas)} deltas as one adapter, rank {', '.join(map(str, ranks))}"
+    return [*said, *(str(part) for part in (loss, note) if part)]
 
 
 def main() -> int:
     """Exit status 0, or 2 with a sentence."""
-    if len(sys.argv) != 3:
-        print("usage: python -m engine.export RUN_DIR FOLDER", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m engine.export")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--format", choices=FORMATS, default="mlx")
+    parser.add_argument("--rank", type=int, default=0)
+    given = parser.parse_args()
     try:
-        fingerprint = export(RunDir(Path(sys.argv[1])), Path(sys.argv[2]))
+        lines = export(RunDir(given.run), given.target, given.format, given.rank)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{sys.argv[2]}: model {fingerprint}")
+    print("\n".join(lines))
     return 0
 
 

@@ -202,10 +202,12 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
 @cli.command()
 @click.argument("run")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@click.option("--format", "form", type=click.Choice(["mlx", "adapter", "peft"]), default="mlx", show_default=True)
+@click.option("--rank", type=click.IntRange(1), help="Cut an adapter to this rank; what it loses is printed.")
 @LOGS
-def export(run: str, target: Path, logs: Path) -> int:
-    """Write the model that RUN made as a folder that mlx_lm.generate and mlx_lm.server load."""
-    return launcher.export(rundir.find(logs, run_name(run)), target)
+def export(run: str, target: Path, form: str, rank: int | None, logs: Path) -> int:
+    """Write what RUN made as a folder: a fused model (mlx; transformers reads it too), or one adapter."""
+    return launcher.export(rundir.find(logs, run_name(run)), target, form, rank)
 
 
 def main() -> None:

@@ -61,9 +61,10 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
         )
 
 
-def export(run: RunDir, target: Path) -> int:
-    """Has the engine write the run's fused model; what it says goes to this terminal. Returns its exit status."""
+def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
+    """Has the engine write what the run made; what it says goes to this terminal. Returns its exit status."""
     command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target.resolve())]
+    command += ["--format", form, *([] if rank is None else ["--rank", str(rank)])]
     return subprocess.run(command, check=False).returncode
 
 

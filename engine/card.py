@@ -1,0 +1,113 @@
+"""The model card of an export: what was trained on what, with which settings, how it scored, and how to load it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.contract import events as e
+from engine.contract.events import Record
+from engine.lowrank import Loss
+from engine.summary import summarize
+
+ROWS = 200  # topics that the table shows
+STAGES = (("before", "before"), ("start", "start"), ("after_sft", "SFT"), ("after_dpo", "DPO"))
+KINDS = {
+    "mlx": "the base model with every committed change fused into its weights",
+    "adapter": "one mlx-lm adapter that holds every committed change",
+    "peft": "one PEFT adapter that holds every committed change",
+}
+LOADING = {
+    "mlx": "mlx_lm.generate --model FOLDER --prompt 'A question.'",
+    "adapter": "mlx_lm.generate --model BASE --adapter-path FOLDER --prompt 'A question.'",
+    "peft": "from peft import AutoPeftModelForCausalLM\nmodel = AutoPeftModelForCausalLM.from_pretrained('FOLDER')",
+}
+LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft"}
+
+
+def card(records: Sequence[Record], form: str, base: str, fingerprint: str, loss: Loss | None, note: str | None) -> str:
+    """README.md as text; `note` is a sentence about what the folder cannot do."""
+    events = [record.event for record in records]
+    started = next(event for event in events if isinstance(event, e.RunStarted))
+    loaded = next((event for event in events if isinstance(event, e.ModelLoaded)), None)
+    seconds = records[-1].t - records[0].t
+    summary = summarize(records, 0, fingerprint, seconds)
+    infos = [info for event in events if isinstance(event, e.CurriculumLoaded) for info in event.topics]
+    name = Path(base).name if "/" not in base or base.startswith("/") else base
+    head: dict[str, Any] = {"library_name": LIBRARY[form], "pipeline_tag": "text-generation"}
+    head |= {"base_model": base} if name == base and "/" in base else {}
+    head |= {"tags": ["mindprint", "lora", "sft", "dpo"]}
+    parts = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"# {plain(started.run)}",
+        f"A voice taught to {plain(name)} topic by topic with mindprint-tui: {KINDS[form]}."
+        + (f" {note[0].upper()}{note[1:]}." if note else ""),
+        f"```\n{LOADING[form]}\n```",
+        "## Scores",
+        _scores(summary),
+        "## Data",
+        f"{len(infos)} topics of {plain(started.config)}: {sum(info.sft_rows for info in infos)} rows of supervised "
+        f"fine-tuning, {sum(info.pairs for info in infos)} preference pairs, "
+        f"{sum(info.questions for info in infos)} held-out questions that were never trained on.",
+        "## What was committed",
+        _committed(events, fingerprint, loaded, loss),
+        "## Settings",
+        f"```yaml\n{yaml.safe_dump(_shared(started.settings), sort_keys=False)}```",
+        "## Versions",
+        "\n".join(f"- {plain(name)} {plain(version)}" for name, version in started.versions.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: data and names come from elsewhere."""
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", line)
+
+
+def _scores(summary: dict[str, Any]) -> str:
+    rows = summary["topics"]
+    lines = [
+        f"{summary['passed']} of {summary['of']} topics passed. Voice and accuracy are means over held-out questions, "
+        "from 0 to 1; a dash is a stage that was not run.",
+        "",
+        "| topic | verdict | " + " | ".join(f"voice {word} | accuracy {word}" for _, word in STAGES) + " |",
+        "|---|---|" + "--:|" * (2 * len(STAGES)),
+    ]
+    for row in rows[:ROWS]:
+        figures = [_number(row[stage], name) for stage, _ in STAGES for name in ("voice", "accuracy")]
+        lines.append(f"| {plain(row['title'])} ({row['topic']}) | {row['verdict']} | {' | '.join(figures)} |")
+    if len(rows) > ROWS:
+        lines.append(f"\nThe first {ROWS} of {len(rows)} topics; summary.json of the run has all of them.")
+    return "\n".join(lines)
+
+
+def _number(stage: dict[str, Any] | None, name: str) -> str:
+    return f"{stage[name]:.2f}" if stage and stage[name] is not None else "–"
+
+
+def _committed(events: Sequence[e.Event], fingerprint: str, loaded: e.ModelLoaded | None, loss: Loss | None) -> str:
+    kept = [event for event in events if isinstance(event, e.AdapterChanged) and event.state in _KEPT]
+    lines = [f"- {len(kept)} phases were committed; model fingerprint {fingerprint}"]
+    if kept:
+        cosines = [event.fuse_cosine for event in kept if event.fuse_cosine is not None]
+        lines.append(f"- lowest cosine between an intended and an applied change: {min(cosines, default=1.0):.6f}")
+    if loaded is not None:
+        lines.append(f"- {loaded.parameters:,} parameters, {loaded.dtype}; base fingerprint {loaded.fingerprint}")
+    if loss is not None:
+        lines.append(f"- cut to a smaller rank: {loss}")
+    return "\n".join(lines)
+
+
+_KEPT = ("fused", "kept_attached")
+
+
+def _shared(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings as strangers may read them: of a path, only its last part."""
+    return {
+        section: {key: Path(value).name if isinstance(value, str) and value.startswith("/") else value for key, value in
+                  values.items()} if isinstance(values, dict) else values
+        for section, values in settings.items()
+    }  # fmt: skip

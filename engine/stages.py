@@ -1,0 +1,60 @@
+"""The model as a run had it at a committed stage: the base, or the base and the first deltas of its ledger."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from engine import models
+from engine.backend import Backend
+from engine.contract.config import RunConfig, load_config
+from engine.contract.errors import InputError
+from engine.contract.rundir import RunDir
+from engine.ledger import Ledger, load_delta
+from engine.models import Loaded
+
+BEFORE = "before"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run's model at a stage; `ledger.deltas` are the ones in it."""
+
+    config: RunConfig
+    loaded: Loaded
+    ledger: Ledger
+
+
+def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[str], None]) -> Opened:
+    """Loads base and deltas: of the whole run (None), none of them (`before`), or up to a topic's last one.
+
+    Raises InputError where nothing has been committed, or nothing of that topic.
+    """
+    config = load_config(run.config)
+    rows = committed(run)
+    if stage is None and not rows:
+        raise InputError(f"{run.path}: nothing has been committed in this run; the base model is all there is")
+    deltas = [] if stage == BEFORE else [load_delta(run.adapters / row["name"], fused=row["fused"]) for row in rows]
+    if stage not in (None, BEFORE):
+        places = [place for place, delta in enumerate(deltas) if delta.topic == stage]
+        if not places:
+            known = ", ".join(dict.fromkeys(delta.topic for delta in deltas)) or "none"
+            raise InputError(f"{run.path}: nothing of {stage} has been committed; topics that have: {known}")
+        deltas = deltas[: places[-1] + 1]
+    dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
+    path = models.locate(config.model.name, say)
+    loaded = models.load(path, dtype)
+    ledger = Ledger(loaded.model, path, getattr(mx, dtype))
+    if deltas and len(deltas) == len(rows):
+        ledger.replay(run.adapters)  # checks that the model comes out as it was declared
+    elif deltas:
+        ledger.restore(loaded.model, deltas)
+    return Opened(config, loaded, ledger)
+
+
+def committed(run: RunDir) -> list[dict[str, object]]:
+    """The rows of the run's ledger, in order: `name` of the adapter's folder, and whether it was `fused`."""
+    file = run.adapters / "ledger.json"
+    rows: list[dict[str, object]] = json.loads(file.read_text(encoding="utf-8"))["deltas"] if file.exists() else []
+    return rows

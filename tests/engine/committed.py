@@ -1,0 +1,55 @@
+"""A run folder with committed deltas that nobody trained: random factors, a ledger, and the journal's first events."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlx.core as mx
+from tiny import TOPICS, new_run, settings
+
+from engine import adapters, models
+from engine.adapters import AdapterSpec
+from engine.contract import events as e
+from engine.contract.config import load_config
+from engine.contract.journal import JournalWriter
+from engine.contract.rundir import RunDir
+from engine.ledger import Delta, Ledger, save_delta
+from engine.opening import run_started
+
+STRENGTH = 0.05  # of the random factors: enough to change every logit, too little to drown the base
+
+
+def commit_random(folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype: str = "float32") -> RunDir:
+    """A run on the model in the folder `model` whose topics committed one random delta for each spec."""
+    whole = settings(model, folder / "nowhere")
+    whole["model"]["dtype"] = dtype
+    run = new_run(folder, whole)
+    journal = JournalWriter(run.journal)
+    config = load_config(run.config)
+    journal.append(run_started(run, config))
+    infos = tuple(e.TopicInfo(topic, f"Topic {topic[-2:]}", 3, 2, 1) for topic in TOPICS[: len(specs)])
+    journal.append(e.CurriculumLoaded(infos, ()))
+    journal.close()
+    loaded = models.load(model, dtype)
+    ledger = Ledger(loaded.model, model, getattr(mx, dtype))
+    ledger.restore(loaded.model, [random_delta(loaded.model, spec, number) for number, spec in enumerate(specs)])
+    run.adapters.mkdir()
+    for delta in ledger.deltas:
+        save_delta(run.adapters / delta.name, delta, len(loaded.model.layers))
+    ledger.save(run.adapters)
+    return run
+
+
+def random_delta(model: object, spec: AdapterSpec, number: int) -> Delta:
+    """A delta with random factors on the modules that the spec names."""
+    keys = iter(mx.random.split(mx.random.key(number), 1000))
+    weights: dict[str, mx.array] = {}
+    for path, module in adapters.requested_modules(model, spec).items():
+        *experts, out, inside = adapters.linear_shape(module)
+        shapes = {
+            "lora_a": (*experts, spec.rank, inside) if experts else (inside, spec.rank),
+            "lora_b": (*experts, out, spec.rank) if experts else (spec.rank, out),
+        }
+        for leaf, shape in shapes.items():
+            weights[f"{path}.{leaf}"] = STRENGTH * mx.random.normal(shape, key=next(keys))
+    mx.eval(weights)
+    return Delta(f"{number + 1:03d}-{TOPICS[number].replace('/', '.')}-sft", TOPICS[number], "sft", spec, weights)
