@@ -48,11 +48,14 @@ def main(python: str, run: Path | None) -> int:
     bad = 0
     for row in sorted(rows, key=lambda row: (str(row["case"]), str(row["where"]))):
         refused = "refused" in row
-        good = row["case"] in NO_PEFT if refused else row["difference"] <= LIMIT and row.get("same_answer", True)
+        good = (
+            row["case"] in NO_PEFT if refused else row.get("difference", 0.0) <= LIMIT and row.get("same_answer", True)
+        )
         bad += not good
-        told = row["refused"] if refused else f"{row['difference']:.1e}"
-        told += "" if "same_answer" not in row else f", the same greedy answer: {row['same_answer']}"
-        print(f"{row['case']:<12} {row['where']:<20} {told}{'' if good else '   DOES NOT HOLD'}")
+        told = [f"{row['difference']:.1e}"] if "difference" in row else []
+        told += [f"the same greedy answer: {row['same_answer']}"] if "same_answer" in row else []
+        told += [f"refused: {row['refused']}"] if refused else []
+        print(f"{row['case']:<12} {row['where']:<20} {', '.join(told)}{'' if good else '   DOES NOT HOLD'}")
     compared = {(row["case"], row["where"]) for row in rows}
     everywhere = ("mlx-lm, fused", "mlx-lm, one adapter", "transformers", "PEFT")
     missing = sorted({(case, where) for case in cases for where in everywhere} - compared)
