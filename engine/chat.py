@@ -52,13 +52,28 @@ class Renderer:
         return self._encode(self._text(messages, answering=True))
 
     def example(self, messages: Sequence[Message], answer: str, max_length: int) -> Example:
-        """Renders a training row; raises InputError where the prompt alone fills max_length tokens."""
+        """Renders a training row; raises InputError where the prompt alone fills max_length tokens.
+
+        Without messages the answer is plain text and stands alone: nothing comes before its first token, which is what
+        the rest is predicted from, and all others are supervised, as mlx-lm does it.
+        """
+        if not messages:
+            return self._plain(answer.strip(), max_length)
         prompt, completion = self.prompt_ids(messages), self._encode(answer.strip())
         if len(prompt) + 2 > max_length:
             raise InputError(f"the prompt has {len(prompt)} tokens; model.max_length is {max_length}")
         ids = [*prompt, *completion, self.end_id][:max_length]
         cut = len(prompt) + len(completion) + 1 > max_length
         return Example(tuple(ids), len(prompt), len(completion), cut)
+
+    def _plain(self, text: str, max_length: int) -> Example:
+        ids: list[int] = list(self._tokenizer.encode(text))
+        if ids[-1] in self.end_ids:
+            ids.pop()
+        if len(ids) < 2:
+            raise InputError(f"the text {text!r} is too short to learn from")
+        whole = [*ids, self.end_id]
+        return Example(tuple(whole[:max_length]), 1, len(ids) - 1, len(whole) > max_length)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens shown; surrounding space is dropped."""

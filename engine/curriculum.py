@@ -1,51 +1,27 @@
-"""Units, chapters and topics from YAML and JSONL, every row used or reported by file and line."""
+"""Units, chapters and topics with their rows, every row used or reported by its place."""
 
-import dataclasses
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from engine.chat import Message
+from engine.contract.config import CurriculumConfig, SourceConfig
 from engine.contract.errors import InputError
 from engine.contract.events import TopicInfo
 from engine.contract.names import topic_id
-from engine.contract.typed import FieldError, build, nearest
-from engine.rows import conversation, preference, read_jsonl, text
+from engine.contract.typed import nearest
+from engine.course import Place, name_course, read_course
+from engine.holdout import TopicRows, hold_out
+from engine.rows import Pair, Question, SftRow, pair_row, question_row, sft_row
+from engine.sources import read_file, read_source
 from engine.voice import VoiceProfile, load_profile
 
-
-@dataclass(frozen=True, slots=True)
-class SftRow:
-    """A conversation and the answer that is trained on; `where` is file:line."""
-
-    messages: tuple[Message, ...]
-    answer: str
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A conversation with a chosen and a rejected answer."""
-
-    messages: tuple[Message, ...]
-    chosen: str
-    rejected: str
-    heldout: bool | None
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A held-out question with its reference answer and the concepts that an answer should name."""
-
-    question: str
-    reference: str
-    concepts: tuple[str, ...]
-    where: str
+FILES = {  # of a curriculum's folder, the first that is there; *_data.jsonl are the earlier system's
+    "sft": ("sft.jsonl", "sft.parquet", "sft_data.jsonl"),
+    "preferences": ("preferences.jsonl", "preferences.parquet", "preference_data.jsonl"),
+    "quiz": ("quiz.jsonl", "quiz.parquet"),
+}
+LISTS = {"sft": "sft", "preferences": "pairs", "quiz": "questions"}  # where the rows of a topic go
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +53,7 @@ class Curriculum:
     warnings: tuple[str, ...]
     rows_read: int
     rows_used: int
-    orphans: int  # rows of topics that the course does not list
+    orphans: int  # rows of topics that the course does not have
     duplicates: int
 
     @property
@@ -86,173 +62,134 @@ class Curriculum:
 
 
 @dataclass(frozen=True, slots=True)
-class _TopicSpec:
-    id: str
-    title: str
+class _Found:
+    """A row and the topic that it names, if any; `key` is what makes it the same as another one."""
+
+    role: str
+    topic: str | None
+    row: SftRow | Pair | Question
+    key: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _ChapterSpec:
-    id: str
-    title: str
-    topics: tuple[_TopicSpec, ...]
+def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum:
+    """Reads a curriculum; raises InputError with place and field for anything that cannot be trained on.
 
-
-@dataclass(frozen=True, slots=True)
-class _UnitSpec:
-    id: str
-    title: str
-    chapters: tuple[_ChapterSpec, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    units: tuple[_UnitSpec, ...]
-    title: str = ""
-
-
-@dataclass
-class _Rows:
-    """Rows of one topic while the files are read."""
-
-    sft: list[SftRow] = field(default_factory=list)
-    pairs: list[Pair] = field(default_factory=list)
-    questions: list[Question] = field(default_factory=list)
-
-
-def load_curriculum(folder: Path, only: Sequence[str], needs_pairs: bool, heldout_share: float) -> Curriculum:
-    """Reads a curriculum folder; raises InputError with file, line and field for anything that cannot be trained on.
-
-    `only` names the topics to keep (all where it is empty). With `needs_pairs`, a kept topic without a pair to train
-    on is an error. Rows of topics that the course does not list are reported, not dropped in silence.
+    With `needs_pairs`, a kept topic without a pair to train on is an error. Rows of topics that the course does not
+    have are reported, not dropped in silence.
     """
-    course = _read_course(folder / "curriculum.yaml")
-    rows = {id: _Rows() for id, *_ in course}
-    for wanted in only:
-        if topic_id(wanted) not in rows:
-            raise InputError(f"{folder}: no topic {wanted!r}{nearest(wanted, rows)}")
-    reader = _FileReader(rows)
-    for name, add in (("sft", reader.sft), ("preferences", reader.pair), ("quiz", reader.question)):
-        for where, data in read_jsonl(folder / f"{name}.jsonl"):
-            add(where, data)
-    warnings = list(reader.reported)
+    folder, warnings = Path(settings.path), []
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such curriculum folder")
+    listed = read_course(folder / "curriculum.yaml") if (folder / "curriculum.yaml").exists() else None
+    optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
+    sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FILES}
+    found = {role: list(_read(role, source)) for role, source in sources.items()}
+    names = listed or name_course((item.topic for item in found["sft"] if item.topic), _called(sources["sft"]))
+    if listed is None:
+        warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {len(names)} topics")
+    places = {place.id: place for place in names.values()}
+    for wanted in settings.topics:
+        if topic_id(wanted) not in places:
+            raise InputError(f"{folder}: no topic {wanted!r}{nearest(wanted, places)}")
+    rows, orphans, duplicates = _sort([item for items in found.values() for item in items], names)
+    kept = {id: rows[id] for id in places if not settings.topics or id in settings.topics}
+    warnings = [*orphans, *duplicates, *warnings, *hold_out(kept, settings.heldout_share, settings.quiz_share)]
     topics = []
-    for id, title, unit_title, chapter_title in course:
-        if only and id not in only:
-            continue
-        pairs, heldout = _hold_out(rows[id].pairs, heldout_share)
-        found = (tuple(rows[id].sft), tuple(pairs), tuple(heldout), tuple(rows[id].questions))
-        topic = Topic(id, title, unit_title, chapter_title, *found)
-        _require_rows(folder, topic, needs_pairs)
-        warnings += _length_warnings(topic)
+    for id, mine in kept.items():
+        place, lists = places[id], (mine.sft, mine.pairs, mine.heldout, mine.questions)
+        topic = Topic(id, place.title, place.unit_title, place.chapter_title, *map(tuple, lists))
+        _require_rows({role: _called(source) for role, source in sources.items()}, topic, needs_pairs)
+        warnings += [*_length_warnings(topic), *_plain_text_warnings(topic)]
         topics.append(topic)
-    used = reader.read - len(reader.reported)
     profile = load_profile(folder / "voice.yaml")
-    return Curriculum(
-        tuple(topics),
-        profile,
-        tuple(warnings),
-        reader.read,
-        used,
-        reader.orphans,
-        len(reader.reported) - reader.orphans,
-    )
+    read = sum(map(len, found.values()))
+    used = sum(len(items) for mine in rows.values() for items in (mine.sft, mine.pairs, mine.heldout, mine.questions))
+    return Curriculum(tuple(topics), profile, tuple(warnings), read, used, len(orphans), len(duplicates))
 
 
-def _read_course(path: Path) -> list[tuple[str, str, str, str]]:
-    """(id, title, unit title, chapter title) of every topic."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such curriculum file") from error
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: the curriculum cannot be read ({error})") from error
-    try:
-        course: _Course = build(_Course, data)
-        topics = [
-            (topic_id(f"{unit.id}/{chapter.id}/{topic.id}"), topic.title, unit.title, chapter.title)
-            for unit in course.units
-            for chapter in unit.chapters
-            for topic in chapter.topics
-        ]
-    except (FieldError, InputError) as error:
-        raise InputError(f"{path}: {error}") from error
-    ids = [id for id, *_ in topics]
-    if not topics:
-        raise InputError(f"{path}: the curriculum has no topics; expected at least one")
-    if twice := [id for id in ids if ids.count(id) > 1] if len(set(ids)) < len(ids) else []:
-        raise InputError(f"{path}: topic {twice[0]} is listed twice")
-    return topics
-
-
-class _FileReader:
-    """Sorts rows into topics; a row that is used by no topic is reported."""
-
-    def __init__(self, rows: dict[str, _Rows]) -> None:
-        self.rows = rows
-        self.read = 0
-        self.orphans = 0
-        self.reported: list[str] = []
-        self._seen: dict[tuple[Any, ...], str] = {}
-
-    def sft(self, where: str, data: dict[str, Any]) -> None:
-        messages, answer = conversation(where, data)
-        self._add(where, data, "sft", SftRow(messages, answer, where), (messages, answer))
-
-    def pair(self, where: str, data: dict[str, Any]) -> None:
-        heldout = data.get("heldout")
-        if heldout is not None and not isinstance(heldout, bool):
-            raise InputError(f"{where}: heldout: found {heldout!r}, expected true or false")
-        prompt, chosen, rejected = preference(where, data)
-        if chosen == rejected:
-            raise InputError(f"{where}: rejected: the same text as chosen")
-        self._add(where, data, "pairs", Pair(prompt, chosen, rejected, heldout, where), (prompt, chosen, rejected))
-
-    def question(self, where: str, data: dict[str, Any]) -> None:
-        concepts = data.get("concepts", [])
-        if not isinstance(concepts, list) or not all(isinstance(item, str) and item.strip() for item in concepts):
-            raise InputError(f"{where}: concepts: found {concepts!r}, expected a list of words")
-        question, reference = text(where, data, "question"), text(where, data, "reference")
-        self._add(
-            where, data, "questions", Question(question, reference, tuple(concepts), where), (question, reference)
+def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: list[str]) -> SourceConfig | Path | None:
+    """What the configuration names for a role, or else the first file of the folder; the others are warned of."""
+    named = {"sft": settings.sft, "preferences": settings.preferences, "quiz": settings.quiz}[role]
+    if named:
+        return SourceConfig(named) if isinstance(named, str) else named
+    folder = Path(settings.path)
+    there = [folder / name for name in FILES[role] if (folder / name).is_file()]
+    warnings += [f"{path}: not read, since {there[0].name} is there too" for path in there[1:]]
+    if not there and not optional:
+        hint = " (or set curriculum.quiz_share, to hold out some of the training rows)" if role == "quiz" else ""
+        raise InputError(
+            f"{folder / FILES[role][0]}: no such file; a curriculum has sft.jsonl, preferences.jsonl and quiz.jsonl, "
+            f"or its configuration names where they are{hint}"
         )
+    return there[0] if there else None
 
-    def _add(self, where: str, data: dict[str, Any], kind: str, row: Any, key: tuple[Any, ...]) -> None:
-        self.read += 1
-        topic = data.get("topic", data.get("source"))
-        if not isinstance(topic, str) or not topic:
-            raise InputError(f"{where}: topic: found {topic!r}, expected a topic id")
-        if topic not in self.rows:
-            self.orphans += 1
-            self.reported.append(f"{where}: not used: the curriculum has no topic {topic!r}")
-        elif first := self._seen.get((kind, topic, *key)):
-            self.reported.append(f"{where}: not used: the same as {first}")
+
+def _called(source: SourceConfig | Path | None) -> str:
+    return source.path if isinstance(source, SourceConfig) else str(source or "")
+
+
+def _read(role: str, source: SourceConfig | Path | None) -> Iterator[_Found]:
+    if source is None:
+        return
+    for where, data in read_file(source) if isinstance(source, Path) else read_source(source):
+        row: SftRow | Pair | Question
+        key: tuple[Any, ...]
+        if role == "sft":
+            row = sft_row(where, data)
+            key = (row.messages, row.answer)
+        elif role == "preferences":
+            row = pair_row(where, data)
+            key = (row.messages, row.chosen, row.rejected)
         else:
-            self._seen[(kind, topic, *key)] = where
-            getattr(self.rows[topic], kind).append(row)
+            row = question_row(where, data)
+            key = (row.question, row.reference)
+        topic = data.get("topic", data.get("source"))
+        if topic is not None and not (isinstance(topic, str) and topic.strip()):
+            raise InputError(f"{where}: topic: found {topic!r}, expected a topic id")
+        yield _Found(role, topic, row, key)
 
 
-def _hold_out(pairs: list[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
-    """Splits pairs as the rows say; where none says so, the stated share by hash of the prompt, one at least of two."""
-    if any(pair.heldout is not None for pair in pairs) or len(pairs) < 2 or share == 0:
-        return [pair for pair in pairs if not pair.heldout], [pair for pair in pairs if pair.heldout]
-    count = max(1, min(len(pairs) - 1, round(share * len(pairs))))
-    by_hash = sorted(pairs, key=lambda pair: hashlib.sha256(repr((pair.messages, pair.chosen)).encode()).digest())
-    held = [dataclasses.replace(pair, heldout=True) for pair in by_hash[:count]]
-    chosen = {pair.where for pair in held}
-    return [pair for pair in pairs if pair.where not in chosen], held
+def _sort(found: Sequence[_Found], names: Mapping[str, Place]) -> tuple[dict[str, TopicRows], list[str], list[str]]:
+    """The rows by topic id, and a sentence for each that belongs to no topic, and for each that is there already.
+
+    In a course of one topic a row need not name it; where the rows name no topic at all, they all belong to one.
+    """
+    rows = {place.id: TopicRows() for place in names.values()}
+    orphans, duplicates, seen = [], [], {}
+    alone = next(iter(names.values())) if len(names) == 1 else None
+    for item in found:
+        where, place = item.row.where, alone if item.topic is None or "" in names else names.get(item.topic)
+        if place is None and item.topic is None:
+            raise InputError(f"{where}: topic: found None, expected a topic id")
+        if place is None:
+            orphans.append(f"{where}: not used: the curriculum has no topic {item.topic!r}")
+        elif first := seen.get((item.role, place.id, *item.key)):
+            duplicates.append(f"{where}: not used: the same as {first}")
+        else:
+            seen[(item.role, place.id, *item.key)] = where
+            getattr(rows[place.id], LISTS[item.role]).append(item.row)
+    return rows, orphans, duplicates
 
 
-def _require_rows(folder: Path, topic: Topic, needs_pairs: bool) -> None:
+def _require_rows(sources: Mapping[str, str], topic: Topic, needs_pairs: bool) -> None:
     if not topic.sft:
-        raise InputError(f"{folder / 'sft.jsonl'}: topic {topic.id} has no rows to train on")
+        raise InputError(f"{sources['sft']}: topic {topic.id} has no rows to train on")
     if not topic.questions:
-        raise InputError(f"{folder / 'quiz.jsonl'}: topic {topic.id} has no held-out question")
+        raise InputError(f"{sources['quiz']}: topic {topic.id} has no held-out question")
     if needs_pairs and not topic.pairs:
         raise InputError(
-            f"{folder / 'preferences.jsonl'}: topic {topic.id} has no pair to train on; "
-            "add some, or set dpo.when: never"
+            f"{sources['preferences']}: topic {topic.id} has no pair to train on; add some, or set dpo.when: never"
         )
+
+
+def _plain_text_warnings(topic: Topic) -> list[str]:
+    plain = sum(not row.messages for row in topic.sft)
+    if not plain:
+        return []
+    return [
+        f"{topic.id}: {plain} of {len(topic.sft)} rows are plain text; they are trained on whole, without the "
+        "chat template that the model is asked with"
+    ]
 
 
 def length_ratio(topic: Topic) -> float | None:

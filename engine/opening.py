@@ -5,7 +5,6 @@ import os
 import platform
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 import mlx.core as mx
 
@@ -60,9 +59,7 @@ def read_curriculum(config: RunConfig) -> Curriculum:
 
 def load(config: RunConfig) -> Curriculum:
     """The curriculum with every row used or reported; raises InputError for rows that cannot be read or are missing."""
-    needs_pairs = may_prefer(config)
-    settings = config.curriculum
-    return load_curriculum(Path(settings.path), settings.topics, needs_pairs, settings.heldout_share)
+    return load_curriculum(config.curriculum, needs_pairs=may_prefer(config))
 
 
 def pointless(curriculum: Curriculum, config: RunConfig) -> list[str]:

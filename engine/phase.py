@@ -61,7 +61,7 @@ def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]])
             example = session.renderer.example(messages, answer, session.config.model.max_length)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        same = list(example.ids[: example.prompt]) == session.renderer.prompt_ids(messages)
+        same = not messages or list(example.ids[: example.prompt]) == session.renderer.prompt_ids(messages)
         require("one-template", same, f"{where}: the row begins with other tokens than the model is asked with")
         if example.cut:
             limit = session.config.model.max_length

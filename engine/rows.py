@@ -1,41 +1,70 @@
-"""Takes rows of JSONL apart, in every form that is accepted, and names file, line and field in each complaint."""
+"""Takes rows apart, in every form that is accepted, and names place and field in each complaint."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from engine.chat import Message
 from engine.contract.errors import InputError
 
-
-def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file:line, object) of every line that is not blank."""
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no such file; a curriculum has sft.jsonl, preferences.jsonl and quiz.jsonl"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            data = json.loads(line.decode("utf-8-sig"))
-        except UnicodeDecodeError as error:
-            raise InputError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not a JSON object ({error})") from error
-        if not isinstance(data, dict):
-            raise InputError(f"{where}: found {type(data).__name__}, expected a JSON object")
-        yield where, data
+MAX_TEXT = 8 << 20  # characters of a field
 
 
-def conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], str]:
-    """Accepts `messages`, `prompt`/`completion` and the earlier `instruction`/`input`/`output`."""
+@dataclass(frozen=True, slots=True)
+class SftRow:
+    """A conversation and the answer that is trained on; `where` is file:line. Plain text has no messages."""
+
+    messages: tuple[Message, ...]
+    answer: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A conversation with a chosen and a rejected answer."""
+
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    heldout: bool | None
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A held-out question with its reference answer and the concepts that an answer should name."""
+
+    question: str
+    reference: str
+    concepts: tuple[str, ...]
+    where: str
+
+
+def sft_row(where: str, data: dict[str, Any]) -> SftRow:
+    """A row to train on; raises InputError that names the field."""
+    return SftRow(*_conversation(where, data), where)
+
+
+def pair_row(where: str, data: dict[str, Any]) -> Pair:
+    """A pair of answers to one prompt; raises InputError that names the field."""
+    heldout = data.get("heldout")
+    if heldout is not None and not isinstance(heldout, bool):
+        raise InputError(f"{where}: heldout: found {heldout!r}, expected true or false")
+    prompt, chosen, rejected = _preference(where, data)
+    if chosen == rejected:
+        raise InputError(f"{where}: rejected: the same text as chosen")
+    return Pair(prompt, chosen, rejected, heldout, where)
+
+
+def question_row(where: str, data: dict[str, Any]) -> Question:
+    """A held-out question; raises InputError that names the field."""
+    concepts = data.get("concepts", [])
+    if not isinstance(concepts, list) or not all(isinstance(item, str) and item.strip() for item in concepts):
+        raise InputError(f"{where}: concepts: found {concepts!r}, expected a list of words")
+    return Question(text(where, data, "question"), text(where, data, "reference"), tuple(concepts), where)
+
+
+def _conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], str]:
+    """`messages`, `prompt`/`completion`, the earlier system's two forms, or plain `text`, which has no prompt."""
     if "messages" in data:
         messages = _messages(where, data, "messages")
         if [message.role for message in messages[-2:]] != ["user", "assistant"]:
@@ -50,16 +79,35 @@ def conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...],
         if more.strip():
             question = f"{question}\n\n{more.strip()}"
         return (Message("user", question),), text(where, data, "output")
+    if "answer" in data:
+        return (Message("user", text(where, data, "question")),), text(where, data, "answer")
+    if "text" in data:
+        return (), text(where, data, "text")
     raise InputError(
-        f"{where}: found the fields {', '.join(sorted(data)) or 'none'}; "
-        "expected messages, or prompt and completion, or instruction and output"
+        f"{where}: found the fields {', '.join(sorted(map(str, data)))[:200] or 'none'}; expected messages, or prompt "
+        "and completion, or instruction and output, or question and answer, or text"
     )
 
 
-def preference(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], str, str]:
-    """(prompt, chosen, rejected), each a string or a list of messages."""
-    prompt = _prompt(where, data, "prompt")
-    return prompt, _answer(where, data, "chosen"), _answer(where, data, "rejected")
+def _preference(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], str, str]:
+    """(prompt, chosen, rejected): each text or messages; or chosen and rejected are whole conversations."""
+    a, b = data.get("chosen"), data.get("rejected")
+    whole = isinstance(a, list) and isinstance(b, list) and ("prompt" not in data or min(len(a), len(b)) > 1)
+    if not whole:
+        prompt = _prompt(where, data, "prompt")
+        return prompt, _answer(where, data, "chosen"), _answer(where, data, "rejected")
+    chosen, rejected = _messages(where, data, "chosen"), _messages(where, data, "rejected")
+    if [(m.role, m.content) for m in chosen[:-1]] != [(m.role, m.content) for m in rejected[:-1]]:
+        raise InputError(
+            f"{where}: chosen and rejected differ before their last messages; expected one prompt in common"
+        )
+    prompt = chosen[:-1]
+    for name, messages in (("chosen", chosen), ("rejected", rejected)):
+        if [message.role for message in messages[-2:]] != ["user", "assistant"]:
+            raise InputError(f"{where}: {name}: expected to end with an assistant's answer to a user")
+    if "prompt" in data and (given := _prompt(where, data, "prompt")) not in (prompt, prompt[-1:]):
+        raise InputError(f"{where}: prompt: found {given[-1].content[:60]!r}, and chosen begins with something else")
+    return prompt, chosen[-1].content, rejected[-1].content
 
 
 def _prompt(where: str, data: dict[str, Any], name: str) -> tuple[Message, ...]:
@@ -100,4 +148,6 @@ def text(where: str, data: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         found = "nothing" if value is None else "empty text" if isinstance(value, str) else type(value).__name__
         raise InputError(f"{where}: {name}: found {found}, expected text")
+    if len(value) > MAX_TEXT:
+        raise InputError(f"{where}: {name}: found {len(value):,} characters, expected {MAX_TEXT:,} at most")
     return value.strip()

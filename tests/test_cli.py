@@ -42,7 +42,7 @@ def config(tmp_path: Path, text: str) -> str:
         ("curriculum:\n  path: x\n  path: y\n", "mine.yaml:3: curriculum.path is written twice"),
         ("curriculum: [\n", "not valid YAML"),
         ("sft:\n  rank: 4\n", "curriculum: is missing"),
-        ("curriculum:\n  path: nowhere\n", "no such curriculum file"),
+        ("curriculum:\n  path: nowhere\n", "no such curriculum folder"),
     ],
 )
 def test_configuration(tmp_path: Path, text: str, expected: str) -> None:
@@ -59,7 +59,7 @@ def test_configuration(tmp_path: Path, text: str, expected: str) -> None:
         (["configs/quick.yaml", "--run-id", "../up"], "run name '../up'"),
         (["configs/quick.yaml", "--set", "model.name=/no/such/model"], "'/no/such/model'"),
         (["configs/quick.yaml", "--set", "sft.modules=[nope]"], "has no module 'nope'; it has"),
-        (["configs/quick.yaml", "--set", "curriculum.path=/nowhere"], "no such curriculum file"),
+        (["configs/quick.yaml", "--set", "curriculum.path=/nowhere"], "no such curriculum folder"),
     ],
 )
 def test_arguments(tmp_path: Path, arguments: list[str], expected: str) -> None:

@@ -9,10 +9,16 @@ from typing import Any, Literal
 import yaml
 
 from engine.contract.errors import InputError
-from engine.contract.typed import FieldError, build, number
+from engine.contract.typed import FieldError, build, nearest, number
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
+ROLES = ("sft", "preferences", "quiz")  # kinds of rows
+FIELDS = (  # that a row can have, besides its topic
+    "messages prompt completion instruction input output question answer text chosen rejected heldout reference "
+    "concepts"
+).split()
+FILES = (".jsonl", ".json", ".csv", ".parquet")  # what a path to a file of rows ends in
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +31,28 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class CurriculumConfig:
-    """Where the topics are, and how many pairs are held out when no pair says so itself."""
+class SourceConfig:
+    """Where the rows of one kind come from: a file, a dataset folder or a Hugging Face dataset; see docs/DATA.md."""
 
-    path: str
+    path: str  # ends in .jsonl, .json, .csv or .parquet: a file; begins with . ~ or /: a folder; else a hub id
+    split: str = "train"  # of a dataset
+    subset: str = ""  # of a dataset that has several, by its name on the hub
+    revision: str = ""  # of a hub dataset: a commit, so that it is the same rows tomorrow
+    columns: dict[str, str] = field(default_factory=dict)  # field of a row -> column of the data; then no others count
+    topic_column: str = ""  # the column that says the topic; `topic` where it is empty
+
+
+@dataclass(frozen=True, slots=True)
+class CurriculumConfig:
+    """Where the topics are, and how much is held out where the rows do not say so themselves."""
+
+    path: str  # a folder with voice.yaml, curriculum.yaml and the rows, where they are not named below
     topics: tuple[str, ...] = ()  # ids of the topics to train; empty is all of them
-    heldout_share: float = number(0.25, 0.0, 0.9)
+    heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
+    quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
+    sft: SourceConfig | str = ""  # empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
+    preferences: SourceConfig | str = ""
+    quiz: SourceConfig | str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +151,36 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
         _override(data, text)
     try:
         config: RunConfig = build(RunConfig, data)
+        config = dataclasses.replace(config, curriculum=_from_here(path.parent, config.curriculum))
     except FieldError as error:
         raise InputError(_explain(path, lines, overrides, error)) from error
     _modules(path, config)
-    folder = (path.parent / Path(config.curriculum.path).expanduser()).resolve()
-    config = dataclasses.replace(config, curriculum=dataclasses.replace(config.curriculum, path=str(folder)))
     if config.model.name.startswith((".", "~", "/")):
         local = path.parent / Path(config.model.name).expanduser()
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(local.resolve())))
     if not config.run.name:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
     return config
+
+
+def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
+    """Makes paths absolute, seen from the configuration's folder; a source that is only a path gets its defaults.
+
+    Raises FieldError for a column that is mapped to no field of a row.
+    """
+    found: dict[str, Any] = {"path": str((folder / Path(settings.path).expanduser()).resolve())}
+    for role in ROLES:
+        source = getattr(settings, role)
+        if source:
+            source = SourceConfig(source) if isinstance(source, str) else source
+            if source.path.startswith((".", "~", "/")) or Path(source.path).suffix.lower() in FILES:
+                local = (folder / Path(source.path).expanduser()).resolve()
+                source = dataclasses.replace(source, path=str(local))
+            if unknown := [name for name in source.columns if name not in FIELDS]:
+                problem = f"{unknown[0]!r} is no field of a row{nearest(unknown[0], FIELDS)}"
+                raise FieldError(f"curriculum.{role}.columns", problem)
+            found[role] = source
+    return dataclasses.replace(settings, **found)
 
 
 def dump_config(config: RunConfig) -> str:

@@ -128,6 +128,8 @@ def _value(hint: Any, value: Any, path: str, strict: bool) -> Any:
 def _union(args: tuple[Any, ...], value: Any, path: str, strict: bool) -> Any:
     if value is None and type(None) in args:
         return None
+    if isinstance(value, Mapping) and (inner := [arg for arg in args if dataclasses.is_dataclass(arg)]):
+        return _value(inner[0], value, path, strict)
     last = FieldError(path, f"found {short(value)}")
     for arg in args:
         if arg is not type(None):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.chat import Message
+from engine.contract.config import CurriculumConfig
 from engine.contract.errors import InputError
 from engine.curriculum import Curriculum, load_curriculum
 from engine.leaks import find_leaks
@@ -52,6 +53,10 @@ def quiz(topic: str, n: int) -> dict[str, Any]:
     return {"topic": topic, "question": words("quiz", topic, n), "reference": words("reference", topic, n)}
 
 
+def turn(role: str, content: Any = "text") -> dict[str, Any]:
+    return {"role": role, "content": content}
+
+
 class Course:
     """A curriculum folder; each file is a list of objects, or of raw lines."""
 
@@ -63,13 +68,14 @@ class Course:
         self.pairs: list[Any] = [pair(topic, n) for topic in topics for n in range(4)]
         self.quiz: list[Any] = [quiz(topic, n) for topic in topics for n in range(2)]
 
-    def load(self, only: Sequence[str] = (), needs_pairs: bool = True, share: float = 0.25) -> Curriculum:
+    def load(self, only: Sequence[str] = (), needs_pairs: bool = True, share: float = 0.25, **more: Any) -> Curriculum:
         (self.folder / "curriculum.yaml").write_text(self.course, encoding="utf-8")
         (self.folder / "voice.yaml").write_text(self.voice, encoding="utf-8")
         for name, rows in (("sft", self.sft), ("preferences", self.pairs), ("quiz", self.quiz)):
             lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
             (self.folder / f"{name}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-        return load_curriculum(self.folder, only, needs_pairs, share)
+        settings = CurriculumConfig(str(self.folder), tuple(only), share, **more)
+        return load_curriculum(settings, needs_pairs)
 
     def refusal(self, **how: Any) -> str:
         with pytest.raises(InputError) as caught:
@@ -114,6 +120,8 @@ def test_every_form_of_a_training_row(course: Course) -> None:
         {"topic": ONE, "instruction": "I?", "input": "", "output": "O2."},
         {"source": ONE, "instruction": "I?", "input": " In. ", "output": "O3."},
         {"topic": ONE, "source": "somewhere else", "instruction": "I?", "input": None, "output": "O4."},
+        {"source": ONE, "question": "I?", "answer": "O5."},
+        {"topic": ONE, "text": "All of it."},
     ]
     rows = course.load().topics[0].sft[3:]
     shown = [([(m.role, m.content) for m in row.messages], row.answer) for row in rows]
@@ -127,6 +135,8 @@ def test_every_form_of_a_training_row(course: Course) -> None:
         ([("user", "I?")], "O2."),
         ([("user", "I?\n\nIn.")], "O3."),
         ([("user", "I?")], "O4."),
+        ([("user", "I?")], "O5."),
+        ([], "All of it."),
     ]
 
 
@@ -146,15 +156,53 @@ def test_every_form_of_a_pair(course: Course) -> None:
     assert len(found.topics[1].heldout) == len(found.topics[1].pairs) == 1
 
 
+def test_whole_conversations_carry_their_prompt(course: Course) -> None:
+    system, user = turn("system", "Be brief."), turn("user", "P?")
+    good, bad = turn("assistant", "Good."), turn("assistant", "Poor.")
+    more = [user, good, turn("user", "More?")]
+    course.pairs = [
+        {"topic": ONE, "chosen": [user, good], "rejected": [user, bad], "heldout": False},
+        {"topic": ONE, "chosen": [system, *more, good], "rejected": [system, *more, bad], "heldout": False},
+        {"topic": ONE, "prompt": "Q?", "chosen": [turn("user", "Q?"), good], "rejected": [turn("user", "Q?"), bad]},
+        {"topic": ONE, "prompt": more, "chosen": [*more, good], "rejected": [*more, bad]},
+        pair(TWO, 1),
+    ]
+    found = course.load().topics[0].pairs
+    assert [[(m.role, m.content) for m in p.messages] for p in found] == [
+        [("user", "P?")],
+        [("system", "Be brief."), ("user", "P?"), ("assistant", "Good."), ("user", "More?")],
+        [("user", "Q?")],
+        [("user", "P?"), ("assistant", "Good."), ("user", "More?")],
+    ]
+    assert {(p.chosen, p.rejected) for p in found} == {("Good.", "Poor.")}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"rejected": [{"role": "user", "content": "Other?"}, {"role": "assistant", "content": "Poor."}]},
+            "one prompt",
+        ),
+        ({"rejected": [{"role": "user", "content": "P?"}]}, "differ before their last messages"),
+        ({"rejected": "Poor."}, "prompt: found nothing"),
+        ({"prompt": "Another?"}, "prompt: found 'Another?'"),
+        ({"rejected": [{"role": "user", "content": "P?"}, {"role": "user", "content": "Poor."}]}, "rejected: expected"),
+    ],
+)
+def test_conversations_without_one_prompt_are_refused(course: Course, change: dict[str, Any], words: str) -> None:
+    user = turn("user", "P?")
+    row = {"topic": ONE, "chosen": [user, turn("assistant", "Good.")], "rejected": [user, turn("assistant", "Poor.")]}
+    course.pairs.insert(2, row | change)
+    message = course.refusal()
+    assert message.startswith(f"{course.folder / 'preferences.jsonl'}:3: ") and words in message
+
+
 def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: Course) -> None:
     course.sft = [b"", b"\xef\xbb\xbf" + json.dumps(sft(ONE, 9)).encode() + b"\r", b"  ", *course.sft, b"\r"]
     found = course.load()
     assert (found.rows_read, len(found.topics[0].sft)) == (19, 4)
     assert found.topics[0].sft[0].where.endswith("sft.jsonl:2")
-
-
-def turn(role: str, content: Any = "text") -> dict[str, Any]:
-    return {"role": role, "content": content}
 
 
 @pytest.mark.parametrize(
@@ -189,6 +237,9 @@ def turn(role: str, content: Any = "text") -> dict[str, Any]:
         ("sft", {"topic": ONE, "prompt": "P?", "completion": [turn("user")]}, ["completion", "one assistant message"]),
         ("sft", {"topic": ONE, "prompt": [turn("assistant")], "completion": "C"}, ["prompt", "a user's message"]),
         ("sft", {"topic": ONE, "completion": "C."}, ["prompt", "found nothing"]),
+        ("sft", {"topic": ONE, "answer": "A."}, ["question", "found nothing"]),
+        ("sft", {"topic": ONE, "text": " "}, ["text", "empty text"]),
+        ("sft", {"topic": ONE, "text": "x" * 8_388_609}, ["longer than 8 MB"]),
         ("sft", {"topic": ONE, "instruction": " ", "output": "O."}, ["instruction", "empty text"]),
         ("sft", {"topic": ONE, "instruction": "I?", "input": ["x"], "output": "O."}, ["input", "found list"]),
         ("sft", {"topic": ONE, "instruction": "I?", "output": "\n"}, ["output", "empty text"]),
@@ -314,7 +365,7 @@ def test_a_missing_file_is_named(course: Course, name: str) -> None:
     course.load()
     (course.folder / f"{name}.jsonl").unlink()
     with pytest.raises(InputError, match=rf"{name}\.jsonl: no such file"):
-        load_curriculum(course.folder, (), True, 0.25)
+        load_curriculum(CurriculumConfig(str(course.folder)), True)
 
 
 @pytest.mark.parametrize(
@@ -342,8 +393,8 @@ def test_a_bad_course_is_refused_with_its_file(course: Course, text: str, words:
 
 
 def test_a_missing_course_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"curriculum\.yaml: no such curriculum file"):
-        load_curriculum(tmp_path, (), True, 0.25)
+    with pytest.raises(InputError, match="nowhere: no such curriculum folder"):
+        load_curriculum(CurriculumConfig(str(tmp_path / "nowhere")), True)
 
 
 # --- lengths and leaks
@@ -404,6 +455,13 @@ def test_related_rows_are_no_leak(course: Course) -> None:
     course.sft[0]["messages"][0]["content"] = "How do I trim the wick of an oil lamp properly?"
     course.quiz[0]["question"] = "How often should the wick of a lamp be trimmed?"
     assert not list(find_leaks(course.load().topics))
+
+
+def test_a_question_inside_plain_text_is_a_leak(course: Course) -> None:
+    course.sft.append({"topic": ONE, "text": f"{words(1)} {LONG} {words(2)} {words(3)} {words(4)}"})
+    assert not list(find_leaks(course.load().topics))
+    course.quiz[0]["question"] = LONG
+    assert f"is trained on at {course.folder}/sft.jsonl:7" in next(find_leaks(course.load().topics))
 
 
 def test_a_rejected_answer_is_no_leak_of_the_training_kind(course: Course) -> None:

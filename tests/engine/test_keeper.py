@@ -11,7 +11,7 @@ import pytest
 from mlx_lm.utils import load_tokenizer
 
 from engine import models, voice
-from engine.contract.config import ThresholdsConfig, load_config
+from engine.contract.config import CurriculumConfig, ThresholdsConfig, load_config
 from engine.curriculum import Curriculum, Pair, Topic, load_curriculum
 from engine.leaks import find_leaks
 from engine.reach import unreachable
@@ -23,7 +23,7 @@ NEAR = 0.5  # share of word 3-grams in common
 
 @pytest.fixture(scope="module")
 def keeper() -> Curriculum:
-    return load_curriculum(KEEPER, (), needs_pairs=True, heldout_share=0.25)
+    return load_curriculum(CurriculumConfig(str(KEEPER)), needs_pairs=True)
 
 
 def pairs_of(topic: Topic) -> tuple[Pair, ...]:

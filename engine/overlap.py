@@ -1,0 +1,49 @@
+"""Finds texts that are the same, or nearly: by the word 3-grams that they share."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+
+NEAR = 0.6  # share of word 3-grams in common from which two texts count as the same
+GRAM = 3
+
+
+class Index:
+    """Texts by their word 3-grams, so that a look-up touches only texts that share one."""
+
+    def __init__(self) -> None:
+        self._where: list[str] = []
+        self._size: list[int] = []
+        self._by_gram: dict[tuple[str, ...], list[int]] = defaultdict(list)
+
+    def add(self, where: str, *texts: str) -> None:
+        """Adds texts that a look-up is compared with as a whole (Jaccard)."""
+        for text in texts:
+            self._add(where, text, len(_grams(text)))
+
+    def add_running(self, where: str, text: str) -> None:
+        """Adds running text: what is looked up counts as the same where it is found inside."""
+        self._add(where, text, 0)
+
+    def _add(self, where: str, text: str, size: int) -> None:
+        for gram in _grams(text):
+            self._by_gram[gram].append(len(self._where))
+        self._where.append(where)
+        self._size.append(size)
+
+    def find(self, text: str, besides: frozenset[str] = frozenset()) -> str | None:
+        """Where a text stands that is the same or nearly, or None; `besides` are places that do not count."""
+        grams = _grams(text)
+        shared = Counter(number for gram in grams for number in self._by_gram.get(gram, ()))
+        for number, count in shared.most_common():
+            alone = max(self._size[number] - count, 0)
+            if count / (len(grams) + alone) >= NEAR and self._where[number] not in besides:
+                return self._where[number]
+        return None
+
+
+def _grams(text: str) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+    if len(words) < GRAM:
+        return {tuple(words)}
+    return {tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1)}
