@@ -12,7 +12,7 @@ import click
 from engine.contract import commands, rundir
 from engine.contract import events as e
 from engine.contract.errors import InputError
-from engine.contract.names import run_name
+from engine.contract.names import run_name, topic_id
 from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
 from mindprint_tui.feed import Feed
@@ -208,6 +208,20 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
 def export(run: str, target: Path, form: str, rank: int | None, logs: Path) -> int:
     """Write what RUN made as a folder: a fused model (mlx; transformers reads it too), or one adapter."""
     return launcher.export(rundir.find(logs, run_name(run)), target, form, rank)
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--stage", metavar="before|TOPIC", help="The base model, or the model after a topic's last commit.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; as in the run's evaluation by default.")
+@LOGS
+def chat(run: str, stage: str | None, max_tokens: int | None, logs: Path) -> int:
+    """Talk to the model that RUN made, at any committed stage. Piped, each line of stdin is a question of its own."""
+    from mindprint_tui import talk
+
+    if stage not in (None, "before"):
+        stage = topic_id(stage or "")
+    return talk.chat(rundir.find(logs, run_name(run)), stage, max_tokens)
 
 
 def main() -> None:

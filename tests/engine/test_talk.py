@@ -1,0 +1,106 @@
+"""The engine's half of a conversation: greedy answers of the asked-for stage, piece by piece."""
+
+import io
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import pytest
+import tiny
+from committed import commit_random
+
+from engine.adapters import AdapterSpec
+from engine.backend import prepare
+from engine.chat import Message, Renderer
+from engine.contract.errors import InputError
+from engine.contract.rundir import RunDir
+from engine.stages import open_stage
+from engine.talk import Talk
+
+SPECS = (AdapterSpec(4, 4.0, ("q_proj", "v_proj"), 0), AdapterSpec(2, 8.0, ("down_proj",), 0))
+TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    folder = tmp_path_factory.mktemp("talk")
+    return commit_random(folder / "run", tiny.make_model(folder / "base"), SPECS)
+
+
+def say(run: RunDir, stage: str | None, *asked: dict[str, Any], max_tokens: int = TOKENS) -> list[dict[str, Any]]:
+    """What the engine says to these questions, without its first line."""
+    out = io.StringIO()
+    Talk(run, stage, max_tokens, out).follow(io.StringIO("".join(json.dumps(line) + "\n" for line in asked)))
+    return [json.loads(line) for line in out.getvalue().splitlines()][1:]
+
+
+def text(said: list[dict[str, Any]]) -> str:
+    return "".join(line.get("text", "") for line in said).strip()
+
+
+def greedy(run: RunDir, stage: str | None, turns: list[Message]) -> str:
+    """The same, a token at a time without a cache."""
+    opened = open_stage(run, stage, prepare(), print)
+    renderer = Renderer(opened.loaded.tokenizer)
+    ids = renderer.prompt_ids(turns)
+    begin = len(ids)
+    while len(ids) < begin + TOKENS:
+        token = int(mx.argmax(opened.ledger.model(mx.array([ids]))[0, -1]).item())
+        if token in renderer.end_ids:
+            break
+        ids.append(token)
+    return renderer.decode(ids[begin:])
+
+
+@pytest.fixture(autouse=True)
+def interrupt_as_before() -> Any:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("stage", ["before", tiny.TOPICS[0], None])
+def test_each_stage_answers_as_its_own_model_does(run: RunDir, stage: str | None) -> None:
+    said = say(run, stage, {"question": "Who minds the lamp?", "fresh": True})
+    assert text(said) == greedy(run, stage, [Message("user", "Who minds the lamp?")])
+    assert said[-1]["end"] in ("eos", "length") and len(said) > 2
+
+
+def test_a_conversation_goes_on_until_it_begins_anew(run: RunDir) -> None:
+    first, again = ({"question": "Who minds the lamp?", "fresh": fresh} for fresh in (True, False))
+    said = say(run, None, first, again, first)
+    ends = [place for place, line in enumerate(said) if "end" in line]
+    answers = [text(said[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    turns = [Message("user", "Who minds the lamp?"), Message("assistant", answers[0])]
+    assert answers[1] == greedy(run, None, [*turns, Message("user", "Who minds the lamp?")]) != answers[0]
+    assert answers[2] == answers[0]
+
+
+def test_the_oldest_turns_give_way_and_a_question_that_is_too_long_is_refused(run: RunDir) -> None:
+    short, long = ({"question": "lamp " * count, "fresh": False} for count in (25, 400))  # max_length is 128
+    said = say(run, None, short, short, long, short)
+    assert sum("end" in line for line in said) == 3
+    assert next(line["refused"] for line in said if "refused" in line).endswith("model.max_length is 128")
+
+
+def test_an_interrupted_answer_stops(run: RunDir) -> None:
+    class Impatient(io.StringIO):
+        """Interrupts as the third piece is said."""
+
+        def write(self, piece: str) -> int:
+            if self.getvalue().count('"text"') == 2 and '"text"' in piece:
+                signal.raise_signal(signal.SIGINT)
+            return super().write(piece)
+
+    out = Impatient()
+    asked = json.dumps({"question": "Who minds the lamp?", "fresh": True})
+    Talk(run, None, 100, out).follow(io.StringIO(asked + "\n"))
+    said = [json.loads(line) for line in out.getvalue().splitlines()][1:]
+    assert [line for line in said if "end" in line] == [{"end": "stopped"}] and len(said) == 4
+
+
+def test_a_stage_that_was_never_committed(run: RunDir, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="topics that have: unit-01/chapter-01/topic-01, unit-01/chapter-01/topic-02"):
+        Talk(run, tiny.TOPICS[2], 0, io.StringIO())
