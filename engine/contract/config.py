@@ -2,17 +2,20 @@
 
 import dataclasses
 import difflib
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from engine.contract import earlier
 from engine.contract.errors import InputError
 from engine.contract.typed import FieldError, build, nearest, number
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
+MOST_LINES = 10_000  # of keys whose place is noted
 ROLES = ("sft", "preferences", "quiz")  # kinds of rows
 FIELDS = (  # that a row can have, besides its topic
     "messages prompt completion instruction input output question answer text chosen rejected heldout reference "
@@ -153,6 +156,8 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
         config: RunConfig = build(RunConfig, data)
         config = dataclasses.replace(config, curriculum=_from_here(path.parent, config.curriculum))
     except FieldError as error:
+        if old := earlier.explain(data, keys(), lines):
+            raise InputError(_refer(path, old)) from error
         raise InputError(_explain(path, lines, overrides, error)) from error
     _modules(path, config)
     if config.model.name.startswith((".", "~", "/")):
@@ -181,6 +186,12 @@ def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
                 raise FieldError(f"curriculum.{role}.columns", problem)
             found[role] = source
     return dataclasses.replace(settings, **found)
+
+
+def keys() -> frozenset[str]:
+    """Every key that there is, as `section.key`."""
+    sections = typing.get_type_hints(RunConfig)
+    return frozenset(f"{name}.{field.name}" for name, cls in sections.items() for field in dataclasses.fields(cls))
 
 
 def dump_config(config: RunConfig) -> str:
@@ -220,8 +231,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 def _lines(path: Path, node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
     """Notes the line of every key, and refuses a key that is written twice."""
-    if not isinstance(node, yaml.MappingNode) or prefix.count(".") > 1:  # deeper ones, endless ones too, build refuses
-        return
+    if not isinstance(node, yaml.MappingNode) or prefix.count(".") > earlier.DEPTH or len(lines) > MOST_LINES:
+        return  # deeper ones, endless ones too, build refuses
     for key, value in node.value:
         name = f"{prefix}.{key.value}" if prefix else str(key.value)
         line = key.start_mark.line + 1
@@ -244,6 +255,12 @@ def _override(data: dict[str, Any], text: str) -> None:
         data[last] = yaml.safe_load(value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
+
+
+def _refer(path: Path, old: list[str]) -> str:
+    if len(old) == 1:
+        return f"{path}: {old[0]}"
+    return f"{path}: the configuration has keys of the earlier system; docs/DATA.md says more:\n  " + "\n  ".join(old)
 
 
 def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], error: FieldError) -> str:
