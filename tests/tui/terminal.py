@@ -17,6 +17,7 @@ class Terminal:
 
     def __init__(self, command: Sequence[str], size: tuple[int, int] = (120, 40), cwd: str | None = None) -> None:
         self.raw = bytearray()
+        self.arrived = 0.0  # when the last bytes came, before anything was made of them
         self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self.status: int | None = None
@@ -77,5 +78,6 @@ class Terminal:
             except OSError:
                 time.sleep(seconds)  # the program has closed its side
                 return
+            self.arrived = time.monotonic()
             self.raw += data
             self._stream.feed(data)
