@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run demo test check screenshots interop clean
+.PHONY: run demo test check screenshots bench-console interop clean
 
 run: $(READY)
 	$(VENV)/bin/mindprint-tui configs/quick.yaml
@@ -29,6 +29,10 @@ $(READY): pyproject.toml constraints.txt
 
 screenshots: $(READY)
 	$(VENV)/bin/python docs/screenshots.py
+
+# what the console costs and how fast it answers, beside real training: about ten minutes on a quiet machine
+bench-console: $(READY)
+	$(VENV)/bin/python tests/bench/console.py
 
 INTEROP := .venv-interop
 

@@ -36,6 +36,7 @@ class BaseScreen(Screen[None]):
         super().__init__()
         self._hits: list[Hit] = []
         self._due = False
+        self._kept: dict[str, Lines] = {}
 
     @property
     def console(self) -> "MindprintApp":
@@ -67,10 +68,15 @@ class BaseScreen(Screen[None]):
         """Shows what is true now."""
         raise NotImplementedError
 
+    def lines(self, id: str) -> Lines:
+        """A widget of this screen. It is kept: a tick may still paint while the app takes its screens down."""
+        if id not in self._kept:
+            self._kept[id] = self.query_one(f"#{id}", Lines)
+        return self._kept[id]
+
     def paint_footer(self, words: dict[str, str], off: set[str]) -> None:
-        foot = self.query_one("#foot", Lines)
         shown, self._hits = footer(keys_of(self.NAME), words, off, self.size.width)
-        foot.show([shown])
+        self.lines("foot").show([shown])
 
     @on(Lines.Clicked, "#foot")
     async def click_footer(self, event: Lines.Clicked) -> None:

@@ -4,7 +4,6 @@ from mindprint_tui.keys import KEYS
 from mindprint_tui.screens.base import BaseScreen, bindings
 from mindprint_tui.view.text import Line, line, wrap
 from mindprint_tui.view.topics import SIGNS
-from mindprint_tui.widgets.lines import Lines
 
 WHERE = {"train": "", "samples": "samples: ", "runs": "runs: "}
 MEANING = {
@@ -48,18 +47,18 @@ class HelpScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._first = 0
+        self.place = 0
 
     def paint(self) -> None:
-        body = self.query_one("#body", Lines)
+        body = self.lines("body")
         lines = help_lines(self.size.width)
         height = max(1, body.size.height)
-        self._first = max(0, min(self._first, len(lines) - height))
-        body.show(lines[self._first : self._first + height])
-        cut = f" ↓ {len(lines) - self._first - height} more lines" if len(lines) > self._first + height else ""
-        self.query_one("#head", Lines).show([line((" mindprint help", "title"), (cut, "dim"))])
+        self.place = max(0, min(self.place, len(lines) - height))
+        body.show(lines[self.place : self.place + height])
+        cut = f" ↓ {len(lines) - self.place - height} more lines" if len(lines) > self.place + height else ""
+        self.lines("head").show([line((" mindprint help", "title"), (cut, "dim"))])
         self.paint_footer({}, set())
 
     def action_move(self, down: int) -> None:
-        self._first += down
+        self.place += down
         self.paint()

@@ -31,7 +31,7 @@ class RunsScreen(BaseScreen):
         self._rows: dict[str, RunRow] = {}
         self._runs: list[RunDir] = []
         self._configs: list[Path] | None = None  # not None while one is being chosen
-        self._cursor = 0
+        self.place = 0
         self.whole = False  # whether every journal was read
 
     def on_mount(self) -> None:
@@ -42,7 +42,7 @@ class RunsScreen(BaseScreen):
         feeds: dict[str, Feed] = {}
         states: dict[str, RunState] = {}
         while True:
-            self._runs = list_runs(self.console.logs)
+            self._list(list_runs(self.console.logs))
             self.paint()
             for run in self._runs:
                 feed = feeds.setdefault(run.name, Feed(run))
@@ -56,24 +56,36 @@ class RunsScreen(BaseScreen):
             self.whole = True
             await asyncio.sleep(AGAIN)
 
+    def _list(self, runs: list[RunDir]) -> None:
+        """The cursor stays on its run when a newer one comes above it."""
+        chosen = self._runs[self.place].name if self._runs and self._configs is None else None
+        self._runs = runs
+        if chosen is not None:
+            self.place = next((place for place, run in enumerate(runs) if run.name == chosen), self.place)
+
+    @property
+    def choosing(self) -> bool:
+        """Whether a configuration is being chosen instead of a run."""
+        return self._configs is not None
+
     def paint(self) -> None:
         cells, now = self.size.width, self.console.now()
-        body = self.query_one("#body", Lines)
-        if self._configs is not None:
+        body = self.lines("body")
+        if self.choosing:
             head, rows = line((" Which configuration shall be trained?", "title")), self._config_rows()
         elif self._runs:
             head = line((" mindprint", "title"), (" · runs in ", "dim"), clean(str(self.console.logs)))
             rows = [
-                run_line(self._rows.get(run.name, RunRow(run.name)), now, cells, place == self._cursor)
+                run_line(self._rows.get(run.name, RunRow(run.name)), now, cells, place == self.place)
                 for place, run in enumerate(self._runs)
             ]
         else:
             head, rows = line((" mindprint", "title")), self._empty()
-        self._cursor = max(0, min(self._cursor, len(rows) - 1))
+        self.place = max(0, min(self.place, len(rows) - 1))
         room = max(1, body.size.height - 1)
-        first = window(len(rows), room, self._cursor)
+        first = window(len(rows), room, self.place)
         top = runs_head(cells) if self._runs and self._configs is None else ()
-        self.query_one("#head", Lines).show([head])
+        self.lines("head").show([head])
         body.show([top, *rows[first : first + room]])
         off = set() if self._runs or self._configs else {"attach"}
         off |= set() if self.console.start_config else {"configurations"}
@@ -91,33 +103,33 @@ class RunsScreen(BaseScreen):
         if not found:
             return [line("  There is no configuration in configs/.")]
         names = [clean(path.name) for path in found]
-        here = self._cursor
+        here = self.place
         return [
             line(("▸ ", "accent"), (name, "cursor")) if i == here else line("  ", name) for i, name in enumerate(names)
         ]
 
     def action_move(self, down: int) -> None:
         count = len(self._configs if self._configs is not None else self._runs)
-        self._cursor = max(0, min(self._cursor + down, count - 1))
+        self.place = max(0, min(self.place + down, count - 1))
         self.paint()
 
     def action_attach(self) -> None:
         if self._configs is not None:
             start = self.console.start_config
             if self._configs and start is not None:
-                path = self._configs[self._cursor]
+                path = self._configs[self.place]
                 self.console.start(lambda: start(path))
         elif self._runs:
-            self.console.attach(self._runs[self._cursor])
+            self.console.attach(self._runs[self.place])
 
     def action_configurations(self) -> None:
         if self.console.start_config is not None:
-            self._configs, self._cursor = _configurations(), 0
+            self._configs, self.place = _configurations(), 0
             self.paint()
 
     def action_back(self) -> None:
         if self._configs is not None:
-            self._configs, self._cursor = None, 0
+            self._configs, self.place = None, 0
             self.paint()
         elif self.console.run_dir is not None:
             self.app.pop_screen()
@@ -125,9 +137,9 @@ class RunsScreen(BaseScreen):
     @on(Lines.Clicked, "#body")
     def choose(self, event: Lines.Clicked) -> None:
         count = len(self._configs if self._configs is not None else self._runs)
-        place = window(count, max(1, event.lines.size.height - 1), self._cursor) + event.y - 1
+        place = window(count, max(1, event.lines.size.height - 1), self.place) + event.y - 1
         if 0 <= place < count:
-            self._cursor = place
+            self.place = place
             self.paint()
 
 

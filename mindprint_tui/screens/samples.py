@@ -7,7 +7,6 @@ from mindprint_tui.feed import Samples
 from mindprint_tui.screens.base import BaseScreen, bindings
 from mindprint_tui.view.samples import plain, questions, sample_lines
 from mindprint_tui.view.text import Line, beside, line
-from mindprint_tui.widgets.lines import Lines
 
 PAUSE = (0.005, 0.5)  # seconds between two slices of the journal, and between two looks at its end
 
@@ -23,8 +22,8 @@ class SamplesScreen(BaseScreen):
         self.topic = topic
         self._samples: list[Sample] = []
         self.whole = False
-        self._place = 0
-        self._first = 0
+        self.question = 0
+        self.place = 0
         self._note = ""
 
     def on_mount(self) -> None:
@@ -46,38 +45,38 @@ class SamplesScreen(BaseScreen):
 
     def paint(self) -> None:
         topic = self.console.state.topics.get(self.topic)
-        body = self.query_one("#body", Lines)
+        body = self.lines("body")
         found = questions(self._samples)
-        self._place = max(0, min(self._place, len(found) - 1))
+        self.question = max(0, min(self.question, len(found) - 1))
         title = topic.info.title if topic else self.topic
-        count = f"question {self._place + 1} of {len(found)} " if found else ""
+        count = f"question {self.question + 1} of {len(found)} " if found else ""
         head = line((" answers", "title"), (" · ", "dim"), (title, "bold"))
-        self.query_one("#head", Lines).show([beside(head, line((self._note or count, "dim")), self.size.width)])
+        self.lines("head").show([beside(head, line((self._note or count, "dim")), self.size.width)])
         lines: list[Line]
         if found:
-            lines = sample_lines(found[self._place], self.size.width - 2, topic.rolled_back if topic else ())
+            lines = sample_lines(found[self.question], self.size.width - 2, topic.rolled_back if topic else ())
         else:
             text = "No answers yet." if self.whole else "Reading the journal for answers…"
             lines = [line((text, "dim"))]
         height = max(1, body.size.height)
-        self._first = max(0, min(self._first, len(lines) - height))
-        shown = lines[self._first : self._first + height]
-        if len(lines) > self._first + height:
-            shown[-1] = line((f"↓ {len(lines) - self._first - height + 1} more lines", "dim"))
+        self.place = max(0, min(self.place, len(lines) - height))
+        shown = lines[self.place : self.place + height]
+        if len(lines) > self.place + height:
+            shown[-1] = line((f"↓ {len(lines) - self.place - height + 1} more lines", "dim"))
         body.show([line(" ", *text) for text in shown])
         self.paint_footer({}, set() if len(found) > 1 else {"question(1)", "question(-1)"})
 
     def action_question(self, step: int) -> None:
-        self._place, self._first, self._note = self._place + step, 0, ""
+        self.question, self.place, self._note = self.question + step, 0, ""
         self.paint()
 
     def action_move(self, down: int) -> None:
-        self._first += down
+        self.place += down
         self.paint()
 
     def action_copy(self) -> None:
         found = questions(self._samples)
         if found:
-            self.app.copy_to_clipboard(plain(found[self._place]))
+            self.app.copy_to_clipboard(plain(found[self.question]))
             self._note = "copied "
             self.paint()

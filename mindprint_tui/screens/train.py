@@ -1,6 +1,7 @@
 """The train screen: five panes on one run, and the keys that steer it."""
 
 from dataclasses import replace
+from typing import cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -66,11 +67,11 @@ class TrainScreen(BaseScreen):
         self._arrange(banner(state, live, look, now, cells))
         clock = timing(state, live, self._outline, now, cells >= WIDE)
         room = width(clock)
-        if self._lines("clock").size.width != room:
-            self._lines("clock").styles.width = room
-        self._lines("clock").show([clock])
-        self._lines("head").show([header(state, live, look, self._outline, now, cells - room - 1)])
-        self._lines("second").show([second(state, look, self._outline, cells)])
+        if self.lines("clock").size.width != room:
+            self.lines("clock").styles.width = room
+        self.lines("clock").show([clock])
+        self.lines("head").show([header(state, live, look, self._outline, now, cells - room - 1)])
+        self.lines("second").show([second(state, look, self._outline, cells)])
         self._paint_topics()
         pane = self._pane("voice")
         lines = voice_lines(state, look, self._outline, pane.size.width)
@@ -85,7 +86,7 @@ class TrainScreen(BaseScreen):
         pane.show(lines)
         up, down = "↑ older" if older else "", f"↓ {look.scroll} below" if look.scroll else ""
         pane.frame("Log", f"{up} {down}".strip() if look.pane == f.LOG else "")
-        self._lines("notice").show([notice(state, live, look, now, cells)])
+        self.lines("notice").show([notice(state, live, look, now, cells)])
         self._paint_keys()
 
     def _paint_topics(self) -> None:
@@ -120,16 +121,13 @@ class TrainScreen(BaseScreen):
             self._pane(name).set_class(number == pane, "-active")
         broken = any(failed.rule for failed in self.console.state.failures)
         self._pane("adapter").set_class(broken, "-broken")
-        shout = self._lines("banner")
+        shout = self.lines("banner")
         shout.display = bool(loud)
         shout.styles.height = max(1, len(loud))
         shout.show(loud)
 
-    def _lines(self, id: str) -> Lines:
-        return self.query_one(f"#{id}", Lines)
-
     def _pane(self, id: str) -> Pane:
-        return self.query_one(f"#{id}", Pane)
+        return cast(Pane, self.lines(id))
 
     def change(self, **changes: object) -> None:
         """Looks elsewhere, and shows it at once."""

@@ -292,6 +292,13 @@ async def test_a_resize_while_running(pilot: Pilot[None]) -> None:
     await until(pilot, lambda: "happy" in shown(app, "head") and app.screen.query_one("#log").size.height > 10)
 
 
+def test_the_readme_holds_the_table_and_shows_every_screen() -> None:
+    root = Path(__file__).parents[2]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert table() in readme
+    assert all(f"(docs/{picture.name})" in readme for picture in (root / "docs").glob("*.svg"))
+
+
 def test_one_table() -> None:
     assert all(f"| `{key.shown}` |" in table() for key in keys_of("train"))
     codes = [(code, screen) for key in KEYS for code in key.keys.split(",") for screen in key.screens]
