@@ -224,6 +224,32 @@ def chat(run: str, stage: str | None, max_tokens: int | None, logs: Path) -> int
     return talk.chat(rundir.find(logs, run_name(run)), stage, max_tokens)
 
 
+@cli.command()
+@click.argument("run")
+@click.option("--csv", "as_csv", is_flag=True, help="Rows on stdout: steps, evaluations, verdicts.")
+@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Event files in DIR/RUN.")
+@click.option("--wandb", is_flag=True, help="A Weights & Biases run.")
+@click.option("--project", default="mindprint", show_default=True, help="Of Weights & Biases.")
+@click.option("--follow", is_flag=True, help="Go on while the engine is alive.")
+@LOGS
+def metrics(
+    run: str, as_csv: bool, tensorboard: Path | None, wandb: bool, project: str, follow: bool, logs: Path
+) -> None:
+    """The numbers of RUN for tools that draw curves, from its journal, live or after the fact."""
+    from mindprint_tui import sinks
+    from mindprint_tui.metrics import Sink, pour
+
+    if as_csv + (tensorboard is not None) + wandb != 1:
+        raise click.UsageError("name one of --csv, --tensorboard DIR and --wandb")
+    folder = rundir.find(logs, run_name(run))
+    sink: Sink = sinks.Csv(sys.stdout)
+    if tensorboard is not None:
+        sink = sinks.TensorBoard(tensorboard, folder.name)
+    elif wandb:
+        sink = sinks.WandB(project)
+    pour(Feed(folder), sink, follow)
+
+
 def main() -> None:
     """The console script; a person's mistake is one sentence on stderr and status 2."""
     try:
