@@ -1,4 +1,7 @@
-"""`python -m engine RUN_DIR`: trains the run whose config.yaml is in that folder, or goes on with it."""
+"""`python -m engine RUN_DIR [LOCK BEATS]`: trains the run whose config.yaml is in that folder, or goes on with it.
+
+A supervisor hands on two open files: the run's lock, and the pipe for signs of life.
+"""
 
 import os
 import sys
@@ -9,6 +12,8 @@ from engine.backend import prepare
 from engine.contract.errors import InputError
 from engine.contract.events import Failed
 from engine.contract.rundir import Lock, RunDir
+from engine.heartbeat import Heartbeat
+from engine.memory import exhausted
 
 BAD_INPUT, DIED = 2, 3
 
@@ -16,12 +21,13 @@ BAD_INPUT, DIED = 2, 3
 def main() -> int:
     """Returns the exit status: 0 all passed, 1 not all, 2 bad input with nothing begun, 3 it could not go on, 130."""
     os.umask(0o077)
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 4):
         print("usage: python -m engine RUN_DIR", file=sys.stderr)
         return BAD_INPUT
     run = RunDir(Path(sys.argv[1]))
+    inherited, pipe = (int(word) for word in sys.argv[2:]) if len(sys.argv) == 4 else (None, None)
     try:
-        lock = Lock(run)
+        lock, heartbeat = Lock(run, inherited), Heartbeat(pipe)
     except InputError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
@@ -32,14 +38,17 @@ def main() -> int:
     try:
         from engine.train import train
 
-        return train(run, recorder, backend)
+        return train(run, recorder, backend, heartbeat)
     except InputError as error:
         recorder.say(Failed("input", str(error), ""), durable=True)
         print(error, file=sys.stderr)
         return BAD_INPUT
     except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
-        recorder.say(Failed("run", f"{type(error).__name__}: {error}", traceback.format_exc()), durable=True)
         traceback.print_exc()
+        if exhausted(error):
+            recorder.warn("out-of-memory", f"{type(error).__name__}: {error}")  # a supervisor starts a smaller engine
+            return DIED
+        recorder.say(Failed("run", f"{type(error).__name__}: {error}", traceback.format_exc()), durable=True)
         return DIED
     finally:
         recorder.close()

@@ -1,14 +1,13 @@
-"""The checkpoint of a phase: adapter, optimizer state, step and reference, written beside and renamed."""
+"""The checkpoint of a phase: adapter, optimizer state, RNG, cursor and reference, written beside and renamed."""
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from engine.files import write_folder
+from engine.files import remove_folder, write_folder
 
 ARRAYS = "arrays.safetensors"
 STATE = "state.json"
@@ -16,16 +15,19 @@ STATE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A phase as it stood before optimizer step `step` (from 0); batches follow from it, so it is the data cursor.
+    """A phase as it stood before optimizer step `step` (from 0), between two steps: no accumulation is half done.
 
-    `seq` is the journal's number at that moment, `refused` counts the steps that were not finite, `model` is the
-    fingerprint of the frozen weights under the adapter, `reference` holds what DPO computed before its first step.
+    Every batch follows from (`seed`, `step`), so they are the data cursor; `rng` is MLX's random state. `seq` is the
+    journal's number at that moment, `refused` counts the steps that were not finite, `model` is the fingerprint of the
+    frozen weights under the adapter, `reference` holds what DPO computed before its first step.
     """
 
     topic: str
     attempt: int
     phase: str
+    seed: int
     step: int
+    rng: int
     refused: int
     seq: int
     model: str
@@ -38,7 +40,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> int:
     """Writes the checkpoint in one go; returns its size in bytes."""
     groups = {"adapter": checkpoint.adapter, "optimizer": checkpoint.optimizer, "reference": checkpoint.reference}
     arrays = {f"{group}/{name}": array for group, items in groups.items() for name, array in items.items()}
-    names = ("topic", "attempt", "phase", "step", "refused", "seq", "model")
+    names = ("topic", "attempt", "phase", "seed", "step", "rng", "refused", "seq", "model")
     state = {name: getattr(checkpoint, name) for name in names}
 
     def write(into: Path) -> None:
@@ -50,7 +52,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> int:
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The checkpoint of the phase that was at work, None where there is none."""
+    """The checkpoint of the phase that was at work, None where there is none; raises where it cannot be read."""
     if not (folder / STATE).exists():
         return None
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
@@ -63,7 +65,13 @@ def load(folder: Path) -> Checkpoint | None:
 
 def clear(folder: Path) -> None:
     """Forgets the checkpoint of a phase that has been committed or rolled back."""
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder)
+
+
+def random_state() -> int:
+    """MLX's random state as the number that `mx.random.seed` makes it from."""
+    high, low = mx.random.state[0].tolist()
+    return int(high) << 32 | int(low)
 
 
 def flat(tree: object) -> dict[str, mx.array]:

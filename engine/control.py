@@ -36,7 +36,7 @@ class Skip(Exception):
 
 
 class Control:
-    """Reads commands.jsonl; `reevaluate` and `on_pause` are set by the run, which alone can do those things."""
+    """Reads commands.jsonl; `reevaluate`, `on_pause` and `beat` are set by the run, which alone can do those things."""
 
     def __init__(self, run: RunDir, recorder: Recorder, topics: Sequence[str], answered: Iterable[str] = ()) -> None:
         self._tail = Tail(run.commands)
@@ -52,6 +52,7 @@ class Control:
         self.retries: list[str] = []
         self.reevaluate: Callable[[str], str] = lambda topic: topic
         self.on_pause: Callable[[], None] = lambda: None
+        self.beat: Callable[[], None] = lambda: None
 
     def listen(self) -> None:
         """Lets SIGTERM and SIGINT stop the run in order, with a checkpoint."""
@@ -63,11 +64,13 @@ class Control:
 
         A skip of the running topic does not end a pause: the next look holds again, until somebody resumes.
         """
+        self.beat()
         self._take_all()
         while self._paused and self._scoring != "paused":
             if self._scoring == "no":
                 self._reevaluate_waiting()
             time.sleep(PAUSE_TICK)
+            self.beat()
             self._take_all()
 
     def boundary(self) -> None:
@@ -75,6 +78,11 @@ class Control:
         self.poll()
         self._reevaluate_waiting()
         self.poll()
+
+    def hold(self, by: str) -> None:
+        """Pauses an engine that goes on where a paused one died."""
+        self._recorder.say(Paused(by), durable=True)
+        self._paused = True
 
     def close(self) -> None:
         """Refuses what is left when the run is over."""

@@ -64,7 +64,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
             phase.save_checkpoint(session, attached)
             raise
         started = time.perf_counter()
-        picked = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        picked = [part for rows in micro for part in session.parts(rows)]
         batches = [_pairs(session, chosen, rejected, rows) for rows in picked]
         count = sum(len(rows) for rows in picked)
         with_rows = [(batch, mx.array(rows)) for batch, rows in zip(batches, picked, strict=True)]
@@ -123,7 +124,8 @@ def _reference(
     found = {}
     for name, a, b in (("", chosen, rejected), ("heldout_", held_chosen, held_rejected)):
         size = session.config.dpo.batch
-        parts = [list(range(start, min(start + size, len(a)))) for start in range(0, len(a), size)]
+        groups = [range(start, min(start + size, len(a))) for start in range(0, len(a), size)]
+        parts = [part for group in groups for part in session.parts(group)]
         sums = [session.scorer.row_logps(_pairs(session, a, b, rows)) for rows in parts]
         mx.eval(sums)
         if sums:

@@ -64,11 +64,12 @@ def generate(session: Session, prompts: Sequence[Sequence[int]], limit: int | No
     """
     settings = session.config.evaluation
     limit = limit or settings.max_tokens
+    batch = max(1, settings.batch // session.pieces)
     generator = BatchGenerator(
         session.model,
         stop_tokens=[[token] for token in session.renderer.end_ids],
-        completion_batch_size=settings.batch,
-        prefill_batch_size=min(8, settings.batch),
+        completion_batch_size=batch,
+        prefill_batch_size=min(8, batch),
     )
     try:
         numbers = generator.insert([list(prompt) for prompt in prompts], [limit] * len(prompts))

@@ -1,9 +1,12 @@
 """Files that are whole or not there: written beside, flushed to the disk, renamed."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a file or folder half made, or the one it was to replace
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -21,13 +24,13 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Makes a folder through `fill(temporary folder)` and puts it in place in one go, instead of an older one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
+    old = path.with_name(f".{path.name}.old")
     beside.mkdir(parents=True, mode=0o700)
     try:
         fill(beside)
         for file in beside.iterdir():
             _sync(file)
         _sync_folder(beside)
-        old = path.with_name(f".{path.name}.old")
         if path.exists():
             path.replace(old)
         beside.replace(path)
@@ -35,7 +38,34 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
+        if old.exists() and not path.exists():
+            old.replace(path)
         raise
+
+
+def remove_folder(path: Path) -> None:
+    """Takes a folder away in one go: a kill leaves it whole, or not there."""
+    if path.exists():
+        gone = path.with_name(f".{path.name}.{os.getpid()}")
+        path.replace(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def settle(folder: Path) -> None:
+    """Ends what a kill left half done in a folder: the old goes back where the new never came, the rest goes.
+
+    Only for who alone writes there.
+    """
+    for left in sorted(folder.iterdir()):
+        if (match := LEFT.fullmatch(left.name)) is None:
+            continue
+        place = folder / match[1]
+        if match[2] == "old" and not place.exists():
+            left.replace(place)
+        elif left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.contract import events as e
-from engine.contract.events import Evaluated, Record, TopicFinished
+from engine.contract.events import EngineDied, Evaluated, Record, TopicFinished
+
+SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
 
 
 @dataclass(slots=True)
@@ -14,43 +17,98 @@ class TopicHistory:
     attempt: int
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
     settled: dict[str, str] = field(default_factory=dict)
-    seq: int = 0  # where its latest phase began
+    seq: int = 0  # where it began
+    tries: int = 1  # this attempt and those before it that the run itself repeated
+    again: bool = False  # whether it was decided that another attempt follows
 
 
 @dataclass(slots=True)
 class History:
-    """The whole run so far. `current` is the topic that was begun and not finished."""
+    """The whole run so far. `current` is the topic that was begun and not finished, `again` one that is to be repeated.
 
+    `paused` and `stopping` are what a person had asked for and the engine died before it ended: they count for the
+    engine that a supervisor starts instead (`died`), and not where a person resumes the run.
+    """
+
+    began: bool = False
+    base: str | None = None  # fingerprint of the base model
+    settings: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Evaluated] = field(default_factory=dict)
     finished: dict[str, TopicFinished] = field(default_factory=dict)
     current: str | None = None
+    again: str | None = None
     topics: dict[str, TopicHistory] = field(default_factory=dict)
     dpo_rolled_back: int = 0  # topics in a row
     seconds: float = 0.0
     answered: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)  # topics that a person wants skipped, and that have not come up yet
     retries: list[str] = field(default_factory=list)  # topics that a person wants trained again, and that wait for it
+    died: EngineDied | None = None  # the death that this engine follows
+    out_of_memory: int = 0  # deaths for lack of memory
+    paused: str | None = None  # by whom
+    stopping: bool = False
 
 
 def read_history(records: Iterable[Record]) -> History:
     """Folds a journal; later attempts at a topic replace earlier ones."""
-    history, first = History(), None
+    history, last = History(), None
     for record in records:
-        first = record.t if first is None else first
-        history.seconds = record.t - first
+        if last is not None and not isinstance(record.event, e.EngineDied | e.EngineRestarted):
+            history.seconds += max(0.0, record.t - last)  # a clock that was set back takes no work away
+        last = record.t
         _fold(history, record)
     return history
 
 
+def landmarks(records: Iterable[Record]) -> int:
+    """How far a run has come: checkpoints, evaluations, settled phases and finished topics, each counted once.
+
+    What is done again after a death counts nothing, so that the number grows only where the run gets further.
+    """
+    attempts: dict[str, int] = {}
+    seen: set[tuple[Any, ...]] = set()
+    for record in records:
+        match record.event:
+            case e.TopicStarted(topic=topic, attempt=attempt):
+                attempts[topic] = attempt
+            case e.Checkpointed(topic=topic, phase=phase, step=step):
+                seen.add((topic, attempts.get(topic), phase, step))
+            case e.Evaluated(topic=topic, stage=stage) if stage != "reevaluated":
+                seen.add((topic, attempts.get(topic), stage))
+            case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
+                seen.add((topic, attempts.get(topic), phase, "settled"))
+            case e.TopicFinished(topic=topic):
+                seen.add((topic, attempts.get(topic), "finished"))
+            case _:
+                pass
+    return len(seen)
+
+
 def _fold(history: History, record: Record) -> None:
     match record.event:
+        case e.RunStarted(settings=settings):
+            history.began, history.settings = True, settings
+        case e.ModelLoaded(fingerprint=fingerprint):
+            history.base = history.base or fingerprint
+        case e.EngineDied(reason=reason) as died:
+            history.died = died
+            history.out_of_memory += reason == e.OUT_OF_MEMORY
+        case e.EngineRestarted() | e.RunFinished():
+            history.died, history.paused, history.stopping = None, None, False
+        case e.Paused(by=by):
+            history.paused = by
+        case e.Resumed():
+            history.paused = None
         case e.TopicStarted(topic=topic, attempt=attempt):
-            history.current = topic
-            history.topics[topic] = TopicHistory(attempt, seq=record.seq)
+            earlier, tries = history.topics.get(topic), 1
+            if earlier is not None and (history.again == topic or earlier.attempt == attempt):
+                tries = earlier.tries + (earlier.attempt != attempt)  # a death makes the same attempt begin once more
+            history.current, history.again = topic, None
+            history.topics[topic] = TopicHistory(attempt, seq=record.seq, tries=tries)
             history.finished.pop(topic, None)
             history.retries = [id for id in history.retries if id != topic]
-        case e.PhaseStarted(topic=topic):
-            history.topics[topic].seq = record.seq
+        case e.Decided(topic=topic, decision="retry"):
+            history.topics[topic].again = True
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
             if stage == "before":
                 history.before[topic] = evaluated
@@ -65,14 +123,17 @@ def _fold(history: History, record: Record) -> None:
                 history.dpo_rolled_back += state == "rolled_back"
         case e.TopicFinished(topic=topic) as finished:
             history.finished[topic] = finished
-            history.current = None
+            owed = topic in history.topics and history.topics[topic].again
+            history.current, history.again = None, topic if owed and finished.verdict not in SETTLED else None
             history.skipped.discard(topic)
             history.retries = [id for id in history.retries if id != topic]
         case e.CommandTaken(id=id, outcome="refused"):
             history.answered.add(id)
         case e.CommandTaken(id=id, command=command, topic=topic):
             history.answered.add(id)
-            if command == "skip" and topic is not None:
+            if command == "stop":
+                history.stopping = True
+            elif command == "skip" and topic is not None:
                 history.skipped.add(topic)
             elif command == "retry" and topic is not None:
                 history.retries.append(topic)

@@ -1,6 +1,7 @@
 """Puts a run's session together: data first, then models; and takes a run up again where it was."""
 
 import dataclasses
+import json
 import os
 import platform
 import time
@@ -8,7 +9,7 @@ from importlib.metadata import version
 
 import mlx.core as mx
 
-from engine import adapters, checkpoint, models, phase
+from engine import adapters, checkpoint, memory, models, phase
 from engine.backend import Backend
 from engine.chat import Message, Renderer
 from engine.contract.config import RunConfig
@@ -24,11 +25,13 @@ from engine.contract.events import (
 )
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
-from engine.control import Control
+from engine.control import Control, Stop
 from engine.curriculum import Curriculum, load_curriculum
 from engine.embed import load_embedder
+from engine.files import settle
 from engine.forecast import may_prefer
 from engine.history import History
+from engine.invariants import require
 from engine.leaks import find_leaks
 from engine.ledger import Ledger
 from engine.losses import Scorer
@@ -38,6 +41,7 @@ from engine.session import Session
 
 PROBE = "The lamp is lit at dusk, and somebody has to stay awake with it until the morning."
 SHOWN_WARNINGS = 20
+TRAINED = ("sft", "dpo", "adapters")  # sections whose settings decide what is trained
 PACKAGES = ("mindprint-tui", "mlx", "mlx-lm", "transformers")
 
 
@@ -120,14 +124,52 @@ def open_session(
         embedder=embedder,
         probe=probe,
         parameters=parameters,
+        pieces=pieces_after(recorder, config, history.out_of_memory),
         dpo_rolled_back=history.dpo_rolled_back,
     )
+
+
+def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
+    """In how many pieces micro-batches are worked on after so many deaths for lack of memory; says so."""
+    largest = max(config.sft.batch, config.dpo.batch, config.evaluation.batch)
+    pieces = memory.pieces(deaths, largest)
+    if pieces > 1:
+        recorder.warn(
+            "out-of-memory",
+            f"the engine ran out of memory: micro-batches (sft.batch {config.sft.batch}, dpo.batch {config.dpo.batch}, "
+            f"evaluation.batch {config.evaluation.batch}) are worked on in {pieces} pieces, down to single rows; each "
+            "optimizer step sees the same rows as before, and its sums are rounded a little differently",
+        )
+    return pieces
+
+
+def restarted(history: History) -> EngineRestarted:
+    """The first event of an engine that goes on with a run: after which death, none where a person resumes it."""
+    died = history.died
+    return EngineRestarted(died.status, died.signal, died.attempt) if died else EngineRestarted(None, None, 1)
+
+
+def require_same_settings(config: RunConfig, history: History) -> None:
+    """Raises InputError where a setting that decides what is trained is not what the run began with."""
+    now = json.loads(json.dumps(dataclasses.asdict(config)))
+    for section in TRAINED:
+        for name, found in now[section].items():
+            was = history.settings.get(section, {}).get(name, found)
+            if found != was:
+                raise InputError(
+                    f"config.yaml: {section}.{name}: found {found!r}, but the run began with {was!r}; "
+                    "a run goes on as it began: put it back, or start a new one"
+                )
 
 
 def take_up(session: Session, history: History) -> None:
     """Goes on with a run: replays the ledger, rewinds to the checkpoint, and says so."""
     recorder = session.recorder
-    recorder.say(EngineRestarted(None, None, 1))
+    base = session.ledger.declared
+    same = history.base in (None, base)
+    require("ledger-declares", same, f"the base model is {base}, the run began on {history.base}")
+    for folder in (session.run.path, session.run.adapters):
+        settle(folder)
     if (session.run.adapters / "ledger.json").exists():
         session.ledger.replay(session.run.adapters)
     current = history.current
@@ -139,7 +181,7 @@ def take_up(session: Session, history: History) -> None:
         session.control.status[topic] = "pending"
         session.control.retries.append(topic)
     session.control.skipped |= dict.fromkeys(history.skipped, "a person, before the restart")
-    saved = checkpoint.load(session.run.checkpoint)
+    saved = _load_checkpoint(session)
     if current is None:
         recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)
         return
@@ -147,10 +189,27 @@ def take_up(session: Session, history: History) -> None:
     if saved and (saved.topic, saved.attempt) == (current, done.attempt) and saved.phase not in done.settled:
         session.resume = saved
         why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
-        recorder.say(Restored(saved.seq, why), durable=True)
+        recorder.say(Restored(min(saved.seq, recorder.seq), why), durable=True)
     else:
         boundary = max(done.seq, _last_settled(session.run))  # the steps of a phase that is settled stay good
         recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
+
+
+def ask_again(session: Session, history: History) -> None:
+    """What a person had asked of the engine that died holds for this one: a stop ends the run, a pause goes on."""
+    if history.died is not None and history.stopping:
+        raise Stop("a person, before the engine died")
+    if history.died is not None and history.paused is not None:
+        session.control.hold(history.paused)
+
+
+def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
+    """The checkpoint; one that cannot be read costs the steps of its phase, and no more."""
+    try:
+        return checkpoint.load(session.run.checkpoint)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        session.recorder.warn("checkpoint", f"the checkpoint cannot be read ({error}); its phase begins again")
+        return None
 
 
 def _last_settled(run: RunDir) -> int:

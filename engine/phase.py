@@ -108,6 +108,7 @@ def attach(
         adapters.load_weights(session.model, saved.adapter)
         updater.optimizer.state = checkpoint.unflat(saved.optimizer)
         attached.step, attached.refused, attached.reference = saved.step, saved.refused, saved.reference
+        mx.random.seed(saved.rng)
     session.attached = attached
     announce(session, attached, "attached")
     return attached
@@ -138,7 +139,9 @@ def save_checkpoint(session: Session, attached: Attached) -> None:
         topic=attached.topic,
         attempt=attached.attempt,
         phase=attached.phase,
+        seed=seed_of(session, attached.topic, attached.attempt, attached.phase),
         step=attached.step,
+        rng=checkpoint.random_state(),
         refused=attached.refused,
         seq=session.recorder.seq,
         model=attached.base,

@@ -1,5 +1,7 @@
 """What the phases of a run share: configuration, model, ledger, journal, control; put together in train.py."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +45,16 @@ class Session:
     resume: Checkpoint | None = None
     attached: "Attached | None" = None
     dpo_rolled_back: int = 0  # topics in a row
+    pieces: int = 1  # of a micro-batch, worked on one after another where memory asks for it
 
     @property
     def model(self) -> nn.Module:
         return self.ledger.model
+
+    def parts(self, rows: Sequence[int]) -> list[list[int]]:
+        """A micro-batch in its pieces."""
+        size = math.ceil(len(rows) / self.pieces)
+        return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
     @property
     def layers(self) -> int:

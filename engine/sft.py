@@ -40,7 +40,8 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
             phase.save_checkpoint(session, attached)
             raise
         started = time.perf_counter()
-        chosen = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        chosen = [part for rows in micro for part in session.parts(rows)]
         batches = [collate([examples[row] for row in rows], session.renderer.end_id) for rows in chosen]
         supervised = sum(batch.supervised for batch in batches)
         gradients, (mean,) = accumulate(session.model, loss, [(batch,) for batch in batches], supervised)

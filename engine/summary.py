@@ -25,6 +25,8 @@ def summarize(
     for record in records:
         _fold(topics, record)
     rows = list(topics.values())
+    for row in rows:
+        row["decisions"] = [{"decision": word, "reason": reason} for _, word, reason in row["decisions"]]
     return {
         "run": started.run,
         "config": started.config,
@@ -76,7 +78,10 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
         case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
             topics[topic][phase] = state
         case e.Decided(topic=topic) as decided:
-            topics[topic]["decisions"].append({"decision": decided.decision, "reason": decided.reason})
+            topics[topic]["decisions"].append((record.seq, decided.decision, decided.reason))
+        case e.Restored(rewind_to=seq):  # what was decided after that is decided again
+            for row in topics.values():
+                row["decisions"] = [item for item in row["decisions"] if item[0] <= seq]
         case e.TopicFinished(topic=topic) as finished:
             row = topics[topic]
             row |= {"verdict": finished.verdict, "reason": finished.reason, "seconds": round(finished.seconds, 1)}

@@ -29,14 +29,15 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         session.recorder.say(TopicStarted(topic.id, number, len(topics), attempt, declared), durable=True)
     limits, config = session.config.thresholds, session.config
     start = before
-    if session.ledger.deltas:
+    if any(delta.topic != topic.id for delta in session.ledger.deltas):  # its own are there where a death lies behind
         start = done.evaluated.get("start") or _evaluate(session, topic, "start")
     best, sft = _supervised(session, topic, attempt, start, done)
     if sft == "rolled_back":
         _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
     elif "dpo" not in done.settled:
         decision = policy.gate(best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back)
-        _decide(session, topic, decision)
+        if not phase.resuming(session, topic.id, attempt, "dpo"):  # else it was said before the checkpoint
+            _decide(session, topic, decision)
         if decision.decision == "run_dpo":
             best = _preferred(session, topic, attempt, best)
         elif session.attached is not None:

@@ -14,9 +14,21 @@ from engine.contract.rundir import RunDir
 from engine.control import Skip, Stop
 from engine.curriculum import Topic
 from engine.files import write_file
+from engine.heartbeat import Heartbeat
 from engine.history import History, TopicHistory, read_history
 from engine.invariants import Broken
-from engine.opening import open_session, read_curriculum, reload, run_started, take_up, warn_early
+from engine.memory import exhausted
+from engine.opening import (
+    ask_again,
+    open_session,
+    read_curriculum,
+    reload,
+    require_same_settings,
+    restarted,
+    run_started,
+    take_up,
+    warn_early,
+)
 from engine.outlook import Outlook
 from engine.record import Recorder
 from engine.session import Session
@@ -26,7 +38,7 @@ from engine.topic import finish, train_topic
 STOPPED = 130
 
 
-def train(folder: RunDir, recorder: Recorder, backend: Backend) -> int:
+def train(folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heartbeat | None = None) -> int:
     """Trains the run in `folder` to its end, or on from where it was; returns the exit status.
 
     Raises InputError, with nothing begun, where configuration or data cannot be trained on.
@@ -36,16 +48,22 @@ def train(folder: RunDir, recorder: Recorder, backend: Backend) -> int:
     records = read_journal(folder.journal)
     history = read_history(records)
     curriculum = read_curriculum(config)
-    if not records:
+    if history.began:
+        require_same_settings(config, history)
+        recorder.say(restarted(history))
+    else:
         recorder.say(run_started(folder, config))
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
     outlook = Outlook(session, started - history.seconds)
-    if records:
-        take_up(session, history)
+    if heartbeat is not None:
+        session.control.beat = heartbeat.beat
     stopped = False
     try:
+        if history.began:
+            take_up(session, history)
+            ask_again(session, history)
         _score_base(session, history)
         outlook.at_start()
         _train_all(session, history, outlook)
@@ -86,6 +104,9 @@ def _train_all(session: Session, history: History, outlook: Outlook) -> None:
     """Every topic in the order of the course, then those that a person wants trained again."""
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.topics}
+    if history.again is not None:
+        _forget(session, history.again)
+        _train(session, history, topics[history.again])
     while True:
         control.boundary()
         waiting = [id for id in topics if control.status[id] == "pending" and id not in control.retries]
@@ -105,20 +126,21 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     control = session.control
     goes_on = history.current == topic.id
     done = history.topics[topic.id] if goes_on else _next_attempt(history, topic)
-    tries = 1
     while True:
-        history.topics[topic.id], history.current = done, None
+        history.topics[topic.id], history.current, history.again = done, None, None
         started = time.monotonic()
         control.status[topic.id] = "running"
         verdict, reason = _attempt(session, history, topic, done)
+        again = policy.retry(verdict, done.tries, session.config.run.retries)
+        if again is not None:  # said before the topic is finished: a death between the two loses no retry
+            session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
         finish(session, topic, verdict, reason, started)
         control.status[topic.id] = "finished"
-        again = policy.retry(verdict, tries, session.config.run.retries)
         if again is None:
             return
-        session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
+        history.again = topic.id
         _forget(session, topic.id)
-        done, tries = _next_attempt(history, topic), tries + 1
+        done = _next_attempt(history, topic)
 
 
 def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
@@ -133,7 +155,9 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
         return "skipped", str(skip)
     except Stop:
         raise
-    except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
+    except Exception as error:
+        if exhausted(error):
+            raise  # of the engine, not of the topic: another one goes on with smaller batches
         _say_failed(session, topic.id, error)
         _clean_up(session, "rolled_back")
         return "error", str(error)
@@ -172,7 +196,9 @@ def _forget(session: Session, topic: str) -> None:
 
 def _next_attempt(history: History, topic: Topic) -> TopicHistory:
     earlier = history.topics.get(topic.id)
-    return TopicHistory(earlier.attempt + 1 if earlier else 1)
+    if earlier is None:
+        return TopicHistory(1)
+    return TopicHistory(earlier.attempt + 1, tries=earlier.tries + 1 if history.again == topic.id else 1)
 
 
 def _reevaluate(session: Session, topic: str) -> str:

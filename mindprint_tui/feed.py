@@ -72,8 +72,8 @@ class Feed:
             self._seq, phase, last = seq, (topic, name), line
             points.append((seq, int(step), float(loss)))
         _stretch(points, last, records)
-        if records:
-            self._last = max(self._last, records[-1].t)
+        if points and records:
+            self._last = records[-1].t
         return records
 
     def _until(self, deadline: float) -> Iterator[bytes]:
@@ -114,7 +114,7 @@ class Feed:
     def _take(self, line: bytes, records: list[Record] | list[Record | Stretch]) -> None:
         if b'"sample"' in line[30:80] and (sample := SAMPLE.match(line)) is not None:
             self._seq = max(self._seq, int(sample[1]))
-            self._last = max(self._last, float(sample[2]))
+            self._last = float(sample[2])  # the latest, not the largest: a clock may be set back
             return
         record = decode(line)
         if record.seq <= self._seq:

@@ -20,11 +20,11 @@ DIED = 3
 
 
 class Headless:
-    """Follows one engine that this process started."""
+    """Follows one supervised engine that this process started."""
 
-    def __init__(self, run: RunDir, engine: subprocess.Popen[bytes]) -> None:
+    def __init__(self, run: RunDir, supervisor: subprocess.Popen[bytes]) -> None:
         self._run = run
-        self._engine = engine
+        self._supervisor = supervisor
         self._feed = Feed(run, run.journal.stat().st_size if run.journal.exists() else 0)
         self._interrupts = 0
         self._terminal = sys.stdout.isatty()
@@ -40,7 +40,7 @@ class Headless:
         signal.signal(signal.SIGTERM, self._interrupt)
         print(f"run {self._run.path}", flush=True)
         while True:
-            ended = self._engine.poll()
+            ended = self._supervisor.poll()
             records = self._feed.read()
             for record in records:
                 self._show(record)
@@ -83,9 +83,9 @@ class Headless:
             try:
                 launcher.ask(self._run, "stop")
             except InputError:
-                self._engine.terminate()  # it has not begun to read commands yet
+                self._supervisor.terminate()  # it has not begun to read commands yet
         else:
-            self._engine.kill()
+            self._supervisor.send_signal(signal.SIGQUIT)
 
 
 def _last_words(run: RunDir) -> str:

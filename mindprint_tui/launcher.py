@@ -1,4 +1,4 @@
-"""Starts an engine in a session of its own, so that it outlives the terminal, and passes commands to it."""
+"""Starts a supervised engine in a session of its own, so that it outlives the terminal, and passes commands to it."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from typing import Any
 from engine.contract import commands, rundir
 from engine.contract.config import RunConfig, dump_config, load_config
 from engine.contract.errors import InputError
-from engine.contract.events import Failed
+from engine.contract.events import Evaluated, Failed, TopicStarted
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event
@@ -47,13 +47,16 @@ def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs:
 
 
 def spawn(run: RunDir) -> subprocess.Popen[bytes]:
-    """Starts the engine on a run folder; what it prints goes to engine.out there."""
+    """Starts a supervised engine on a run folder; what they print goes to engine.out there.
+
+    The process is the supervisor: its status is the run's, SIGTERM stops the run in order, SIGQUIT at once.
+    """
     if rundir.holder(run) is not None:
         raise InputError(f"{run.path}: an engine is already at work on this run")
     with open(run.output, "ab") as output:
         run.output.chmod(0o600)
         return subprocess.Popen(
-            [sys.executable, "-m", "engine", str(run.path.resolve())],
+            [sys.executable, "-m", "engine.supervise", str(run.path.resolve())],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -101,10 +104,14 @@ def discard(run: RunDir) -> None:
 
 
 def discard_refused(run: RunDir) -> None:
-    """Removes the folder of a run that its engine refused: nothing was begun, so nothing is left."""
+    """Removes the folder of a run that its engine refused: nothing was begun, so nothing is left.
+
+    A run that had begun to score or train and was refused when it was resumed stays as it is.
+    """
     if rundir.holder(run) is None and run.journal.exists():
         events = [record.event for record in read_journal(run.journal)]
-        if any(isinstance(event, Failed) and event.where == "input" for event in events):
+        refused = any(isinstance(event, Failed) and event.where == "input" for event in events)
+        if refused and not any(isinstance(event, Evaluated | TopicStarted) for event in events):
             discard(run)
 
 

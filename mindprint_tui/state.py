@@ -170,7 +170,7 @@ def _take(state: RunState, record: Record) -> RunState:
             run = replace(state.phases[-1], saved=state.phases[-1].last)
             state = replace(state, phases=(*state.phases[:-1], run))
         case e.Restored():
-            state = _rewound(state, event.rewind_to)
+            state = _rewound(replace(state, preparing=""), event.rewind_to)
         case e.Failed():
             state = replace(state, failures=(*state.failures[-FAILURES + 1 :], event))
         case e.EngineDied():

@@ -11,6 +11,7 @@ from engine.contract.typed import FieldError, build
 
 VERSION = 1
 DIGITS = 18  # of the longest whole number in a journal: all arithmetic of a reader stays within bounds
+OUT_OF_MEMORY = "out of memory"  # the reason of a death
 Phase = Literal["sft", "dpo"]
 Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
@@ -277,7 +278,8 @@ class EngineDied:
     kind: ClassVar[str] = "engine_died"
     status: int | None
     signal: str | None
-    attempt: int
+    attempt: int  # deaths at the same place
+    reason: str = ""  # what is known besides
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,8 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             return "ERROR", f"failed {event.where}{rule}: {event.message}"
         case e.EngineDied() | e.EngineRestarted():
             word = "died" if isinstance(event, e.EngineDied) else "restarted"
-            return "ERROR", f"engine {word} status={event.status} signal={event.signal} attempt={event.attempt}"
+            why = f": {event.reason}" if isinstance(event, e.EngineDied) and event.reason else ""
+            return "ERROR", f"engine {word} status={event.status} signal={event.signal} attempt={event.attempt}{why}"
         case e.RunFinished():
             level = "INFO" if event.exit_status == 0 else "WARNING"
             return level, (

@@ -116,8 +116,15 @@ LOOKS = 10  # tries to take a lock: a console that asks who holds it has it for 
 class Lock:
     """Held by the engine for as long as it lives; the kernel lets it go when the process dies, however it dies."""
 
-    def __init__(self, run: RunDir) -> None:
-        """Takes the lock; raises InputError where another engine has it."""
+    def __init__(self, run: RunDir, inherited: int | None = None) -> None:
+        """Takes the lock, or shares the one that a supervisor hands on; raises InputError where another has it."""
+        if inherited is not None:
+            if not os.path.samestat(os.fstat(inherited), run.lock.stat()):
+                raise InputError(f"{run.path}: the lock that was handed on is not this run's")
+            os.set_inheritable(inherited, False)
+            self._descriptor = inherited
+            self.sign()
+            return
         self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
         for left in reversed(range(LOOKS)):
             try:
@@ -128,8 +135,17 @@ class Lock:
                     os.close(self._descriptor)
                     raise InputError(f"{run.path}: an engine is already at work on this run") from error
                 time.sleep(0.01)
+        self.sign()
+
+    @property
+    def descriptor(self) -> int:
+        """To hand on to a child process: the lock is held until both have closed it."""
+        return self._descriptor
+
+    def sign(self) -> None:
+        """Says that this process is the one to ask about the run."""
         os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, json.dumps({"pid": os.getpid(), "started": time.time()}).encode())
+        os.pwrite(self._descriptor, json.dumps({"pid": os.getpid(), "started": time.time()}).encode(), 0)
 
     def release(self) -> None:
         os.close(self._descriptor)

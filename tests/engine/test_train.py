@@ -284,6 +284,7 @@ def test_stop_then_resume_gives_the_same_bytes(sources, whole, tmp_path, started
     assert SECOND not in stopped.verdicts()
     ran = end(started(run), run)
     assert ran.status == 0 and ran.of(e.Restored) and ran.adapters() == whole().adapters()
+    assert ran.told() == whole().told()
     assert ran.of(e.RunFinished)[-1].fingerprint == whole().of(e.RunFinished)[-1].fingerprint
 
 
@@ -296,7 +297,7 @@ def test_kill_in_the_middle_of_a_phase_then_resume_gives_the_same_bytes(sources,
     with open(run.journal, "ab") as file:
         file.write(b'{"v": 1, "seq": 99, "kind": "st')  # as a power cut leaves it
     ran = end(started(run), run)
-    assert ran.status == 0 and ran.adapters() == whole().adapters()
+    assert ran.status == 0 and ran.adapters() == whole().adapters() and ran.told() == whole().told()
     assert ran.of(e.Restored)[0].rewind_to <= len(ran.records)
     assert ran.of(e.RunFinished)[-1].fingerprint == whole().of(e.RunFinished)[-1].fingerprint
 
@@ -365,6 +366,7 @@ def test_death_at_any_point_changes_no_byte(sources, whole, tmp_path, monkeypatc
     assert ran.committed() == whole(strategy).committed()
     assert ran.of(e.RunFinished)[-1].fingerprint == whole(strategy).of(e.RunFinished)[-1].fingerprint
     assert surviving_steps(run) == surviving_steps(whole(strategy).run)
+    assert ran.told() == whole(strategy).told()
     if point == "after a checkpoint":  # it was gone on from: no step was trained twice
         assert f"sft step {count} from its checkpoint" in ran.of(e.Restored)[0].why
         steps = [(step.topic, step.phase, step.step) for step in ran.of(e.Step)]

@@ -159,10 +159,21 @@ class Ran:
         file = self.run.adapters / "ledger.json"
         return [row["name"] for row in json.loads(file.read_text())["deltas"]] if file.exists() else []
 
+    def told(self) -> dict[str, Any]:
+        """summary.json without what differs from run to run: its name and how long things took."""
+        return without(json.loads(self.run.summary.read_text()), ("run", "seconds"))
+
     def adapters(self) -> dict[str, bytes]:
         """The bytes of every adapter in the run's folder, committed or not."""
         files = sorted(self.run.adapters.glob("*/adapters.safetensors"))
         return {file.parent.name: file.read_bytes() for file in files}
+
+
+def without(value: Any, names: tuple[str, ...]) -> Any:
+    """Nested data without the keys of these names."""
+    if isinstance(value, dict):
+        return {key: without(item, names) for key, item in value.items() if key not in names}
+    return [without(item, names) for item in value] if isinstance(value, list) else value
 
 
 def new_run(folder: Path, config: dict[str, Any]) -> RunDir:
@@ -222,11 +233,11 @@ def tokenizer(load: Any, path: Path) -> Any:
     return TOKENIZERS[0]
 
 
-def start_engine(run: RunDir) -> subprocess.Popen[bytes]:
-    """`python -m engine RUN_DIR`, in a session of its own as the console starts it."""
+def start_engine(run: RunDir, module: str = "engine") -> subprocess.Popen[bytes]:
+    """`python -m engine RUN_DIR`, in a session of its own; with `engine.supervise`, as the console starts it."""
     with open(run.output, "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "engine", str(run.path)],
+            [sys.executable, "-m", module, str(run.path)],
             cwd=ROOT,
             stdout=output,
             stderr=output,

@@ -62,7 +62,8 @@ def test_start_steer_detach_attach_stop(tmp_path: Path) -> None:
             assert second.ended(10) == 130
     finally:
         if (pid := holder(run)) is not None and pid > 0:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGTERM)
+            gone(run, 20)
 
 
 def test_a_killed_console_leaves_the_engine_training(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""`python -m engine.supervise RUN_DIR`: starts the engine, and again from its checkpoint when it has died.
+
+The supervisor holds the run's lock from first to last and hands it to each engine that it starts, so that the run
+belongs to somebody between two engines, too. It writes to the journal only while no engine of its own is alive.
+"""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from engine import memory
+from engine.contract.config import load_config
+from engine.contract.errors import InputError
+from engine.contract.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
+from engine.contract.journal import Tail, read_journal
+from engine.contract.rundir import Lock, RunDir
+from engine.history import landmarks
+from engine.record import Recorder
+
+ENGINE = (sys.executable, "-m", "engine")
+TICK = 0.5  # seconds between two looks at the engine
+DEATHS = 3  # at the same place, and the run ends
+ASKED = (signal.SIGTERM, signal.SIGINT)  # an engine that one of these ended was asked to end
+BAD_INPUT, DIED, STOPPED = 2, 3, 130
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an engine ended: `code` as subprocess gives it (-9 for SIGKILL), the time without a sign if it hung."""
+
+    code: int
+    silent: float | None
+    no_memory: bool
+
+    @property
+    def signal(self) -> str | None:
+        return signal.Signals(-self.code).name if self.code < 0 else None
+
+    @property
+    def reason(self) -> str:
+        if self.silent is not None:
+            return f"no sign of life for {self.silent:.0f} s, so it was ended"
+        return OUT_OF_MEMORY if self.no_memory else ""
+
+
+class Supervisor:
+    """One run's; raises InputError where another has its lock."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._lock = Lock(run)
+        self._engine: subprocess.Popen[bytes] | None = None
+        self._requests = 0  # to stop: one is passed on, a second one ends the engine
+        self._limit = _limit(run)
+
+    def run(self) -> int:
+        """Until the run has ended, was stopped, or cannot go on; returns its exit status."""
+        for number in (*ASKED, signal.SIGQUIT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes takes no run with it
+        awake = stay_awake()
+        reached, deaths = -1, 0
+        try:
+            while True:
+                seq = _last_seq(self._run)
+                end = self._live()
+                records = read_journal(self._run.journal)
+                status = self._final(end, [record for record in records if record.seq > seq])
+                if status is not None:
+                    return status
+                progress = landmarks(records)
+                deaths = deaths + 1 if progress == reached else 1
+                reached = progress
+                self._journal(end, deaths)
+                if deaths == DEATHS:
+                    return DIED
+        finally:
+            self._lock.release()
+            if awake is not None:
+                awake.terminate()
+                awake.wait()
+
+    def _live(self) -> End:
+        """Starts an engine and waits until it has ended, by itself or because it gave no sign of life."""
+        output = _size(self._run.output)
+        kills = memory.kernel_kills()
+        beats, pipe = os.pipe()
+        command = [*ENGINE, str(self._run.path), str(self._lock.descriptor), str(pipe)]
+        self._engine = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(self._lock.descriptor, pipe))
+        os.close(pipe)
+        if self._requests:
+            self._engine.terminate()
+        try:
+            silent = self._watch(self._engine, beats)
+            code = self._engine.wait()
+        finally:
+            os.close(beats)
+        self._lock.sign()
+        said = memory.WORDS.search(_text_from(self._run.output, output)) is not None
+        killed = code == -signal.SIGKILL and silent is None and memory.kernel_kills() > kills
+        return End(code, silent, killed or (code not in (0, 1, BAD_INPUT, STOPPED) and said))
+
+    def _watch(self, engine: subprocess.Popen[bytes], beats: int) -> float | None:
+        """Returns when the engine has ended; after how many silent seconds, where it had to be ended for them.
+
+        Before the first sign there is no limit: a model may take its time to come from the network and the disk.
+        """
+        last: float | None = None
+        while engine.poll() is None:
+            ready, _, _ = select.select([beats], [], [], TICK)
+            if ready:
+                if not os.read(beats, 4096):
+                    return None
+                last = time.monotonic()
+            elif last is not None and self._limit and (silent := time.monotonic() - last) > self._limit:
+                engine.kill()
+                return silent
+        return None
+
+    def _final(self, end: End, records: list[Record]) -> int | None:
+        """The run's exit status where this end is its end; None where the engine died and is to be started again."""
+        finished = [record.event for record in records if isinstance(record.event, RunFinished)]
+        if finished:
+            return finished[-1].exit_status
+        if end.code == BAD_INPUT:
+            return BAD_INPUT
+        if self._requests or -end.code in ASKED:
+            return STOPPED
+        if end.code >= 0 and not end.no_memory:
+            return DIED  # it could not go on, and has said why
+        return None
+
+    def _journal(self, end: End, deaths: int) -> None:
+        recorder = Recorder(self._run)
+        try:
+            status = end.code if end.code >= 0 else None
+            recorder.say(EngineDied(status, end.signal, deaths, end.reason), durable=True)
+            if deaths == DEATHS:
+                how = end.reason or end.signal or f"status {end.code}"
+                words = f"the engine died {deaths} times at the same place ({how}); its own words are in engine.out"
+                recorder.say(Failed("engine", words, ""), durable=True)
+        finally:
+            recorder.close()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._requests += 1
+        if self._engine is None:
+            return
+        if number == signal.SIGQUIT or self._requests > 1:
+            self._engine.kill()
+        else:
+            self._engine.terminate()
+
+
+def stay_awake() -> subprocess.Popen[bytes] | None:
+    """Keeps the machine from sleeping while this process lives, where the platform has a program for that (macOS)."""
+    program = shutil.which("caffeinate")
+    if program is None:
+        return None
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([program, "-is", "-w", str(os.getpid())], **quiet)
+
+
+def _limit(run: RunDir) -> float:
+    try:
+        return load_config(run.config).run.hang_after
+    except InputError:
+        return 0.0  # the engine refuses such a configuration, in words
+
+
+def _last_seq(run: RunDir) -> int:
+    return max((record.seq for record in read_journal(run.journal)), default=-1)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _text_from(path: Path, offset: int) -> str:
+    lines = [line for _, line in Tail(path, offset).read()]
+    return b"\n".join(lines).decode("utf-8", "replace")
+
+
+def main() -> int:
+    """The run's exit status: 0, 1, 2, 3 or 130."""
+    os.umask(0o077)
+    if len(sys.argv) != 2:
+        print("usage: python -m engine.supervise RUN_DIR", file=sys.stderr)
+        return BAD_INPUT
+    try:
+        return Supervisor(RunDir(Path(sys.argv[1]))).run()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        print(f"the run cannot go on: {error}", file=sys.stderr)
+        return DIED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

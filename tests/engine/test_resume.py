@@ -1,0 +1,316 @@
+"""Going on exactly: whatever a death left on the disk, the run comes out as if it had never died, or says why not."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+import tiny
+import yaml
+
+from engine import checkpoint, files, record, sft, train
+from engine.contract import events as e
+from engine.contract.errors import InputError
+from engine.contract.journal import JournalWriter, read_journal
+from engine.contract.rundir import RunDir
+from engine.history import read_history
+from engine.invariants import Broken
+
+FIRST, SECOND = tiny.TOPICS[:2]
+
+
+class Killed(BaseException):
+    """As good as SIGKILL: nothing in the engine catches it."""
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("sources")
+    return tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "curriculum", 2)
+
+
+@pytest.fixture(scope="module")
+def config(sources) -> dict:
+    """Three SFT steps a topic, so that a checkpoint can lie in the middle, and no DPO."""
+    return tiny.settings(*sources, sft={"accumulation": 2, "epochs": 3}, adapters={"strategy": "sft_only"})
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory) -> tiny.Ran:
+    return tiny.train_here(tiny.new_run(tmp_path_factory.mktemp("whole") / "run", config))
+
+
+@pytest.fixture
+def killed(config, tmp_path, monkeypatch) -> RunDir:
+    """A run that died after the second of its three steps, with a checkpoint of it."""
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, checkpoint, "save", 2)
+        tiny.train_here(run)
+    return run
+
+
+def die(patch: pytest.MonkeyPatch, owner: object, name: str, count: int, before: bool = False) -> None:
+    """Makes the count-th call of a function the last thing that the process does."""
+    real, calls = getattr(owner, name), []
+
+    def dying(*args, **kwargs):
+        calls.append(name)
+        if before and len(calls) == count:
+            raise Killed
+        found = real(*args, **kwargs)
+        if len(calls) == count:
+            raise Killed
+        return found
+
+    patch.setattr(owner, name, dying)
+
+
+# What a SIGKILL can leave of a checkpoint.
+
+
+def between_two_renames(run: RunDir) -> None:
+    run.checkpoint.rename(run.path / ".checkpoint.old")
+    shutil.copytree(run.path / ".checkpoint.old", run.path / ".checkpoint.4711")
+
+
+def while_it_was_written(run: RunDir) -> None:
+    (run.path / ".checkpoint.4711").mkdir()
+    (run.path / ".checkpoint.4711" / checkpoint.ARRAYS).write_bytes(b"half")
+    (run.path / ".summary.json.4711").write_text("{")
+
+
+def before_the_older_one_was_gone(run: RunDir) -> None:
+    (run.path / ".checkpoint.old").mkdir()
+    (run.path / ".checkpoint.old" / checkpoint.STATE).write_text("{}")
+
+
+@pytest.mark.parametrize("left", [between_two_renames, while_it_was_written, before_the_older_one_was_gone])
+def test_a_checkpoint_survives_the_death_of_its_writer(killed, whole, left: Callable[[RunDir], None]):
+    left(killed)
+    ran = tiny.train_here(killed)
+    assert "goes on at sft step 2 from its checkpoint" in ran.of(e.Restored)[0].why
+    assert ran.adapters() == whole.adapters() and ran.told() == whole.told()
+    assert [path.name for path in killed.path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("file", [checkpoint.ARRAYS, checkpoint.STATE])
+def test_a_checkpoint_that_cannot_be_read_costs_its_phase_and_no_more(killed, whole, file):
+    path = killed.checkpoint / file
+    path.write_bytes(path.read_bytes()[:40])
+    ran = tiny.train_here(killed)
+    assert "cannot be read" in ran.of(e.Warned, key="checkpoint")[0].message
+    assert ran.adapters() == whole.adapters() and ran.told() == whole.told()
+
+
+def test_removing_a_checkpoint_leaves_it_whole_or_not_there(killed, monkeypatch):
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *args, **kwargs: None)  # killed before it did anything
+    checkpoint.clear(killed.checkpoint)
+    assert checkpoint.load(killed.checkpoint) is None
+    monkeypatch.undo()
+    files.settle(killed.path)
+    assert [path.name for path in killed.path.iterdir() if "checkpoint" in path.name] == []
+
+
+def test_a_folder_that_could_not_be_replaced_is_the_old_one(tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    files.write_folder(place, lambda into: (into / "a").write_text("old"))
+    real, calls = Path.replace, []
+
+    def failing(self, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError("no")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OSError, match="no"):
+        files.write_folder(place, lambda into: (into / "a").write_text("new"))
+    assert (place / "a").read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_the_checkpoint_holds_all_that_the_next_step_depends_on(killed):
+    saved = checkpoint.load(killed.checkpoint)
+    assert (saved.topic, saved.phase, saved.attempt, saved.step) == (FIRST, "sft", 1, 2)
+    assert saved.adapter and {"step", "learning_rate"} <= set(saved.optimizer)
+    assert int(saved.optimizer["step"].item()) == 2 and saved.model
+    mx.random.seed(saved.rng)
+    assert checkpoint.random_state() == saved.rng
+    state = json.loads((killed.checkpoint / checkpoint.STATE).read_text())
+    assert set(state) == {"topic", "attempt", "phase", "seed", "step", "rng", "refused", "seq", "model"}
+
+
+def test_random_numbers_go_on_where_they_were():
+    mx.random.seed(11)
+    mx.random.uniform(shape=(3,))
+    state, expected = checkpoint.random_state(), mx.random.uniform(shape=(3,)).tolist()
+    mx.random.seed(5)
+    mx.random.seed(state)
+    assert mx.random.uniform(shape=(3,)).tolist() == expected
+
+
+# Retries, pauses and stops outlive the engine that took them.
+
+
+@pytest.fixture(scope="module")
+def retried(config, tmp_path_factory) -> tuple[dict, tiny.Ran]:
+    """One topic that does not pass and is trained twice."""
+    settings = config | {"thresholds": config["thresholds"] | {"voice": 1.0}}
+    settings |= {"run": config["run"] | {"retries": 1}, "curriculum": config["curriculum"] | {"topics": [FIRST]}}
+    return settings, tiny.train_here(tiny.new_run(tmp_path_factory.mktemp("retried") / "run", settings))
+
+
+@pytest.mark.parametrize(("count", "before"), [(1, True), (1, False), (2, True), (2, False)])
+def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(retried, tmp_path, monkeypatch, count, before):
+    settings, expected = retried
+    run = tiny.new_run(tmp_path / "run", settings)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, train, "finish", count, before)
+        tiny.train_here(run)
+    ran = tiny.train_here(run)
+    assert [event.attempt for event in ran.of(e.TopicStarted)] == [1, 2]
+    assert ran.adapters() == expected.adapters() and ran.committed() == expected.committed()
+    assert ran.told() == expected.told()
+
+
+def died(run: RunDir) -> None:
+    """What the supervisor writes before it starts another engine."""
+    writer = JournalWriter(run.journal)
+    writer.append(e.EngineDied(-9, "SIGKILL", 1))
+    writer.close()
+
+
+def asked(run: RunDir, *events: e.Event) -> None:
+    writer = JournalWriter(run.journal)
+    for event in events:
+        writer.append(event)
+    writer.close()
+
+
+def test_a_run_that_died_while_it_was_paused_is_paused_when_it_is_started_again(killed, whole):
+    asked(killed, e.Paused("tester@tty"))
+    died(killed)
+    tiny.ask(killed, "r1", "resume")
+    ran = tiny.train_here(killed)
+    kinds = [record.event.kind for record in ran.records]
+    assert kinds.count("paused") == 2 and ran.of(e.Paused)[1].by == "tester@tty"
+    assert ran.of(e.CommandTaken, id="r1")[0].outcome == "done" and ran.of(e.Resumed)
+    assert ran.of(e.EngineRestarted)[0].signal == "SIGKILL"
+    assert ran.adapters() == whole.adapters()
+
+
+def test_a_person_who_resumes_a_run_that_was_paused_wants_it_to_go_on(killed):
+    asked(killed, e.Paused("tester@tty"))
+    ran = tiny.train_here(killed)
+    assert len(ran.of(e.Paused)) == 1 and ran.status == 0
+
+
+def test_a_stop_that_the_engine_did_not_live_to_carry_out_is_carried_out(killed, whole):
+    asked(killed, e.CommandTaken("s1", "stop", "done", "stopping with a checkpoint"))
+    died(killed)
+    ran = tiny.train_here(killed)
+    assert ran.status == 130 and ran.of(e.RunFinished)[0].exit_status == 130
+    ran = tiny.train_here(killed)  # and a person may still go on from there
+    assert ran.status == 0 and ran.adapters() == whole.adapters()
+
+
+def test_a_run_that_died_before_its_first_event_begins(config, tmp_path, whole):
+    run = tiny.new_run(tmp_path / "run", config)
+    died(run)
+    ran = tiny.train_here(run)
+    assert ran.status == 0 and ran.adapters() == whole.adapters() and ran.told() == whole.told()
+
+
+# Memory as the reason.
+
+
+def test_after_a_death_for_lack_of_memory_each_step_sees_the_same_rows_in_smaller_pieces(
+    sources, tmp_path, monkeypatch
+):
+    config = tiny.settings(*sources, curriculum={"topics": [FIRST]})
+    expected = tiny.train_here(tiny.new_run(tmp_path / "whole", config))
+    run = tiny.new_run(tmp_path / "run", config)
+    asked(run, e.EngineDied(None, "SIGKILL", 1, e.OUT_OF_MEMORY))
+    sizes = []
+    real = sft.accumulate
+
+    def watched(model, loss, batches, count):
+        sizes.append([batch[0].size for batch in batches])
+        return real(model, loss, batches, count)
+
+    monkeypatch.setattr(sft, "accumulate", watched)
+    ran = tiny.train_here(run)
+    assert "worked on in 2 pieces" in ran.of(e.Warned, key="out-of-memory")[0].message
+    assert [size for step in sizes for size in step] == [1] * 6  # of two, one, two and one rows
+    for one, other in zip(ran.of(e.Step), expected.of(e.Step), strict=True):
+        assert (one.phase, one.step, one.tokens, one.supervised_tokens) == (
+            other.phase,
+            other.step,
+            other.tokens,
+            other.supervised_tokens,
+        )
+        assert one.loss == pytest.approx(other.loss, abs=1e-4)
+    assert ran.status == 0 and ran.verdicts() == expected.verdicts()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[metal::malloc] Attempting to allocate 9 bytes")])
+def test_no_memory_ends_the_engine_and_not_the_topic(config, tmp_path, monkeypatch, error):
+    def full(*args: object) -> None:
+        raise error
+
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "accumulate", full)
+        with pytest.raises(type(error)):
+            tiny.train_here(run)
+    assert tiny.Ran(run).of(e.TopicFinished) == [] and tiny.Ran(run).of(e.Failed) == []
+
+
+# What a run does not go on with.
+
+
+def test_another_setting_is_refused_by_name(killed, config):
+    killed.config.write_text(yaml.safe_dump(config | {"sft": config["sft"] | {"rank": 8}}))
+    with pytest.raises(InputError, match=r"sft\.rank: found 8, but the run began with 4"):
+        tiny.train_here(killed)
+    killed.config.write_text(yaml.safe_dump(config))
+    assert tiny.train_here(killed).status == 0
+
+
+def test_another_base_model_is_refused(killed, config, tmp_path):
+    other = tiny.make_model(tmp_path / "other", seed=8)
+    killed.config.write_text(yaml.safe_dump(config | {"model": config["model"] | {"name": str(other)}}))
+    with pytest.raises(Broken, match="the run began on"):
+        tiny.train_here(killed)
+
+
+# A clock that is set back.
+
+
+def backwards() -> Iterator[float]:
+    """A minute back every fourth event, and an hour in the middle."""
+    now = 1_700_000_000.0
+    for count in range(10_000):
+        now += 0.5 - 60 * (count % 4 == 3) - 3600 * (count == 30)
+        yield now
+
+
+def test_a_clock_that_jumps_backwards_changes_nothing_but_the_times(config, tmp_path, monkeypatch, whole):
+    ticks = backwards()
+    monkeypatch.setattr(record, "JournalWriter", partial(JournalWriter, clock=lambda: next(ticks)))
+    monkeypatch.setattr("time.time", lambda: next(ticks))
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, checkpoint, "save", 2)
+        tiny.train_here(run)
+    ran = tiny.train_here(run)
+    records = read_journal(run.journal)
+    times = [record.t for record in records]
+    assert times != sorted(times) and [record.seq for record in records] == list(range(len(records)))
+    assert ran.status == 0 and ran.adapters() == whole.adapters() and ran.told() == whole.told()
+    assert 0 < ran.of(e.RunFinished)[0].seconds < 600
+    assert all(event.seconds >= 0 for kind in (e.Step, e.Evaluated, e.TopicFinished) for event in ran.of(kind))
+    assert 0 <= read_history(records).seconds < 600

@@ -1,0 +1,217 @@
+"""The supervisor on an engine that dies to order, and on the real one: what it starts again, and what it does not."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+import yaml
+
+from engine import memory, supervise
+from engine.contract import events as e
+from engine.contract.errors import InputError
+from engine.contract.rundir import Lock, RunDir, holder
+from engine.supervise import Supervisor
+
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
+PROGRAM = Path(sys.executable).with_name("mindprint-tui")
+HANG_AFTER = 1.5
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Iterator[RunDir]:
+    """A run folder, a fake engine, and this process's signals as they were afterwards."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(supervise, "ENGINE", FAKE)
+    monkeypatch.setattr(supervise, "TICK", 0.05)
+    folder = tmp_path / "run"
+    yield tiny.new_run(folder, {"curriculum": {"path": "x"}, "run": {"hang_after": HANG_AFTER}})
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def supervised(run: RunDir, *lives: str) -> tiny.Ran:
+    """Each life in the words of fake_engine.py."""
+    (run.path / "lives.txt").write_text("\n".join(lives))
+    return tiny.Ran(run, Supervisor(run).run())
+
+
+def deaths(ran: tiny.Ran) -> list[tuple]:
+    return [(event.status, event.signal, event.attempt, event.reason) for event in ran.of(e.EngineDied)]
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGABRT", "SIGSEGV"])
+def test_an_engine_that_died_is_started_again_and_the_journal_says_why(run, name):
+    ran = supervised(run, f"reach=1 signal={name}", "reach=2 finish=0")
+    assert ran.status == 0 and deaths(ran) == [(None, name, 1, "")]
+    assert [record.seq for record in ran.records] == list(range(len(ran.records)))
+    assert f"engine died status=None signal={name}" in run.log.read_text()
+    assert holder(run) is None
+
+
+@pytest.mark.parametrize("status", [0, 1, 130])
+def test_the_status_of_the_run_is_returned(run, status):
+    assert supervised(run, f"finish={status} exit={status}").status == status
+
+
+def test_a_crash_after_the_end_is_no_death(run):
+    ran = supervised(run, "finish=1 signal=SIGSEGV")
+    assert ran.status == 1 and deaths(ran) == []
+
+
+def test_three_deaths_at_the_same_place_end_the_run_with_3(run):
+    ran = supervised(run, "reach=1 signal=SIGKILL", "reach=1 signal=SIGKILL", "signal=SIGKILL", "finish=0")
+    assert ran.status == 3 and [event.attempt for event in ran.of(e.EngineDied)] == [1, 2, 3]
+    (failed,) = ran.of(e.Failed)
+    assert failed.topic is None and "died 3 times at the same place (SIGKILL)" in failed.message
+
+
+def test_an_engine_that_gets_further_may_die_more_often(run):
+    ran = supervised(run, *(f"reach={step} signal=SIGKILL" for step in range(1, 6)), "finish=0")
+    assert ran.status == 0 and [event.attempt for event in ran.of(e.EngineDied)] == [1] * 5
+
+
+def test_an_engine_without_a_sign_of_life_is_ended_and_started_again(run):
+    ran = supervised(run, "beat=0.2 sleep=60", "finish=0")
+    ((status, name, attempt, reason),) = deaths(ran)
+    assert (ran.status, status, name, attempt) == (0, None, "SIGKILL", 1)
+    assert "no sign of life for" in reason and "engine died" in run.log.read_text()
+
+
+def test_preparing_and_pausing_are_not_hanging(run):
+    """No limit before the first sign; and a paused engine goes on giving signs."""
+    ran = supervised(run, f"sleep={HANG_AFTER + 1} beat={HANG_AFTER + 1} finish=0")
+    assert ran.status == 0 and deaths(ran) == []
+
+
+@pytest.mark.parametrize(("life", "status"), [("exit=2", 2), ("exit=3", 3), ("signal=SIGINT", 130)])
+def test_what_is_not_started_again(run, life, status):
+    """Bad input; an engine that could not go on and said why; one that a person ended."""
+    ran = supervised(run, life, "finish=0")
+    assert ran.status == status and deaths(ran) == [] and (run.path / "lives.txt").read_text() == "finish=0"
+
+
+@pytest.mark.parametrize("words", ["MemoryError", "std::bad_alloc", "[metal::malloc]"])
+def test_memory_that_the_engine_speaks_of_is_the_reason(run, words, monkeypatch):
+    with open(run.output, "ab") as output:
+        monkeypatch.setattr(
+            supervise.subprocess,
+            "Popen",
+            lambda *args, popen=subprocess.Popen, **options: popen(*args, stdout=output, **options),
+        )
+        ran = supervised(run, f"reach=1 print={words} exit=3", f"print={words} signal=SIGABRT", "finish=0")
+    assert deaths(ran) == [(3, None, 1, e.OUT_OF_MEMORY), (None, "SIGABRT", 2, e.OUT_OF_MEMORY)] and ran.status == 0
+
+
+def test_a_kill_by_the_kernel_for_lack_of_memory_is_told_from_a_persons(run, monkeypatch):
+    counts = iter([4, 5, 5, 5, 5])
+    monkeypatch.setattr(memory, "kernel_kills", lambda: next(counts))
+    ran = supervised(run, "reach=1 signal=SIGKILL", "reach=2 signal=SIGKILL", "finish=0")
+    assert [reason for *_, reason in deaths(ran)] == [e.OUT_OF_MEMORY, ""]
+
+
+def test_the_kernels_count_is_read(tmp_path, monkeypatch):
+    (tmp_path / "vmstat").write_text("nr_free_pages 12\noom_kill 7\nother 1\n")
+    monkeypatch.setattr(memory, "VMSTAT", tmp_path / "vmstat")
+    assert memory.kernel_kills() == 7
+    monkeypatch.setattr(memory, "VMSTAT", tmp_path / "nothing")
+    assert memory.kernel_kills() == 0
+
+
+def when_asleep(run: RunDir, act: Callable[[], None]) -> None:
+    """Does something once the fake engine sleeps, from a thread of its own."""
+
+    def wait() -> None:
+        while not (run.path / "asleep").exists():
+            time.sleep(0.02)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def test_a_stop_is_passed_on_and_nothing_is_started_again(run):
+    when_asleep(run, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    ran = supervised(run, "sleep=60", "finish=0")
+    assert ran.status == 130 and ran.of(e.RunFinished)[0].exit_status == 130 and deaths(ran) == []
+
+
+def test_stop_now_kills_the_engine_and_starts_no_other(run):
+    when_asleep(run, lambda: os.kill(os.getpid(), signal.SIGQUIT))
+    ran = supervised(run, "sleep=60", "finish=0")
+    assert ran.status == 130 and ran.of(e.RunFinished) == [] and holder(run) is None
+
+
+def test_the_run_is_held_between_two_engines_and_refused_to_another(run):
+    def look() -> None:
+        with pytest.raises(InputError, match="already at work"):
+            Lock(run)
+        seen.append(holder(run))
+        os.kill(seen[0], signal.SIGKILL)
+
+    seen: list[int] = []
+    when_asleep(run, look)
+    ran = supervised(run, "sleep=60", "finish=0")
+    assert ran.status == 0 and deaths(ran) == [(None, "SIGKILL", 1, "")] and seen != [os.getpid()]
+
+
+def test_a_lock_of_another_run_is_not_taken_over(run, tmp_path):
+    other = RunDir(tmp_path)
+    other.lock.touch()
+    lock = Lock(run)
+    with pytest.raises(InputError, match="is not this run's"):
+        Lock(other, lock.descriptor)
+    lock.release()
+
+
+def test_the_machine_is_kept_awake_where_there_is_a_program_for_it(run, tmp_path, monkeypatch):
+    said = tmp_path / "said"
+    program = tmp_path / "bin" / "caffeinate"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $$ $* > {said}.new && mv {said}.new {said}\nexec sleep 60\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    supervised(run, "beat=1 finish=0")
+    pid, *words = said.read_text().split()
+    assert words == ["-is", "-w", str(os.getpid())]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+
+
+# With the real engine.
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("sources")
+    return tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "curriculum", 1)
+
+
+def wait(condition: Callable[[], object], process: subprocess.Popen[bytes], run: RunDir) -> None:
+    while not condition():
+        assert process.poll() is None, run.output.read_text()
+        time.sleep(0.05)
+
+
+def test_ctrl_c_twice_ends_a_stuck_engine_at_once_and_for_good(sources, tmp_path):
+    settings = tiny.settings(*sources, sft={"epochs": 4000, "accumulation": 1}, run={"checkpoint_every": 500})
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+    command = [PROGRAM, "--no-ui", "mine.yaml", "--logs", "logs", "--run-id", "stuck"]
+    run = RunDir(tmp_path / "logs" / "stuck")
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        wait(lambda: run.journal.exists() and tiny.Ran(run).of(e.Step), process, run)
+        os.kill(holder(run), signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        wait(lambda: run.commands.exists(), process, run)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+    assert holder(run) is None and tiny.Ran(run).of(e.EngineDied) == []

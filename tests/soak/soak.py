@@ -1,0 +1,282 @@
+"""SIGKILLs runs of four topics at random moments, lets the supervisor resume them, and compares with one left in peace.
+
+    python tests/soak/soak.py --tiny 48 --real 12 --seed 1
+
+kills runs of a tiny model 48 times and of the embedded model 12 times. It prints what each kill hit, and ends with a
+sentence of what differs where anything does.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+import tiny
+
+from engine.contract import events as e
+from engine.contract.events import Record, decode
+from engine.contract.journal import Tail
+from engine.contract.rundir import RunDir, holder
+from engine.history import landmarks
+
+ROOT = tiny.ROOT
+LOOK = 0.0004  # seconds between two looks at the run folder: a checkpoint of the tiny model is written in a few ms
+SAME_PLACE = 2  # kills without progress in a row; a third one would end the run, as it should
+MOMENTS = ("checkpoint", "commit", "evaluation", "closing", "random", "start")
+KEEPER = ROOT / "configs" / "curricula" / "keeper"
+
+
+@dataclass
+class Watched:
+    """A run under its supervisor, and what its journal has said so far."""
+
+    run: RunDir
+    process: subprocess.Popen[bytes]
+    records: list[Record] = field(default_factory=list)
+    reached: int = -1  # landmarks at the last kill
+    stuck: int = 0  # kills in a row at that place
+    dead: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._tail = Tail(self.run.journal)
+
+    def read(self) -> list[Record]:
+        new = [decode(line) for _, line in self._tail.read()]
+        self.records += new
+        return new
+
+    @property
+    def over(self) -> bool:
+        return self.process.poll() is not None
+
+    def engine(self) -> int | None:
+        """The pid of an engine that was not killed yet."""
+        pid = holder(self.run)
+        return None if pid in (None, -1, self.process.pid) or pid in self.dead else pid
+
+
+def tiny_settings(folder: Path) -> dict[str, Any]:
+    model, data = tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "curriculum", 4)
+    sft = {"epochs": 6, "accumulation": 2}
+    return tiny.settings(
+        model, data, sft=sft, dpo={"steps": 5}, evaluation={"max_tokens": 24}, run={"checkpoint_every": 2}
+    )
+
+
+def real_settings(folder: Path) -> dict[str, Any]:
+    """Four topics of the keeper, a few steps each; phases are kept whatever they score."""
+    ids = [f"unit-01/chapter-01/topic-{number:02d}" for number in range(1, 4)] + ["unit-01/chapter-02/topic-01"]
+    settings = tiny.settings(Path("smollm2-135m-instruct"), KEEPER, curriculum={"topics": ids})
+    settings["model"]["name"] = "smollm2-135m-instruct"
+    settings["sft"] |= {"epochs": 1, "batch": 4, "accumulation": 1, "learning_rate": 1e-3}
+    settings["dpo"] |= {"steps": 2, "learning_rate": 3e-4}
+    settings["evaluation"] = {"max_tokens": 16}
+    return settings
+
+
+def start(run: RunDir, threads: str | None) -> Watched:
+    """As the console starts it; `threads` for OpenBLAS, None for its own choice."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment |= {"OPENBLAS_NUM_THREADS": threads} if threads else {}
+    with open(run.output, "ab") as output:
+        command = [sys.executable, "-m", "engine.supervise", str(run.path)]
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=ROOT, env=environment, start_new_session=True
+        )
+    return Watched(run, process)
+
+
+def finish(watched: Watched) -> tiny.Ran:
+    return tiny.Ran(watched.run, watched.process.wait())
+
+
+def hidden(folder: Path) -> bool:
+    """Whether something is half written there."""
+    return any(entry.name.startswith(".") for entry in os.scandir(folder))
+
+
+def moment(name: str, watched: Watched, chance: random.Random) -> Callable[[], bool]:
+    """A question that is asked again and again, until it says that now is the moment to kill."""
+    run = watched.run
+    if name == "start":
+        deadline = time.monotonic() + chance.uniform(0.0, 2.5)
+        return lambda: time.monotonic() > deadline
+    if name == "checkpoint":
+        return lambda: any(entry.name.startswith(".checkpoint.") for entry in os.scandir(run.path))
+    if name == "commit":
+        return lambda: run.adapters.exists() and hidden(run.adapters)
+
+    def after(match: Callable[[e.Event], bool], longest: float) -> Callable[[], bool]:
+        due: list[float] = []
+
+        def ask() -> bool:
+            if any(match(record.event) for record in watched.read()) and not due:
+                due.append(time.monotonic() + chance.uniform(0.0, longest))
+            return bool(due) and time.monotonic() > due[0]
+
+        return ask
+
+    watched.read()
+    if name == "closing":
+        return after(lambda event: isinstance(event, e.AdapterChanged) and event.state == "fused", 0.004)
+    if name == "evaluation":
+        started = {(r.event.topic, r.event.phase): r.event for r in watched.records if r.event.kind == "phase_started"}
+
+        def trained(event: e.Event) -> bool:
+            if isinstance(event, e.PhaseStarted):
+                started[event.topic, event.phase] = event
+            return isinstance(event, e.Checkpointed) and event.step == started[event.topic, event.phase].steps
+
+        return after(trained, 0.06)
+    return after(lambda event: isinstance(event, e.Step | e.Evaluated | e.PhaseStarted | e.TopicFinished), 1.0)
+
+
+def hit(watched: Watched) -> str:
+    """What the engine was doing when it died, from what it left."""
+    watched.read()
+    run, last = watched.run, watched.records[-1].event
+    if any(entry.name.startswith(".checkpoint.") for entry in os.scandir(run.path)):
+        return "writing or removing a checkpoint"
+    if run.adapters.exists():
+        told = sum(isinstance(r.event, e.AdapterChanged) and r.event.state == "fused" for r in watched.records)
+        if hidden(run.adapters) or len(list(run.adapters.glob("[0-9]*"))) > told:
+            return "committing"
+    if isinstance(last, e.Sample):
+        return "evaluating"
+    if isinstance(last, e.Checkpointed):
+        plan = next(r.event for r in reversed(watched.records) if isinstance(r.event, e.PhaseStarted))
+        return "evaluating" if last.step == plan.steps else "training"
+    if isinstance(last, e.Step | e.PhaseStarted) or (isinstance(last, e.AdapterChanged) and last.state == "attached"):
+        return "training"
+    if isinstance(last, e.RunStarted | e.Preparing | e.ModelLoaded | e.EngineRestarted | e.EngineDied):
+        return "starting"
+    return f"after {last.kind}"
+
+
+def kill(watched: Watched, name: str, chance: random.Random) -> str | None:
+    """Waits for the moment and sends SIGKILL; returns what it hit, None where the run came to its end before."""
+    while (pid := watched.engine()) is None:
+        if watched.over:
+            return None
+        time.sleep(0.01)
+    if watched.stuck >= SAME_PLACE:
+        while landmarks(watched.records) == watched.reached and not watched.over:
+            watched.read()
+            time.sleep(0.01)
+    ask = moment(name, watched, chance)
+    while not ask():
+        if watched.over:
+            return None
+        time.sleep(LOOK)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return None
+    watched.dead.add(pid)
+    seen = hit(watched)
+    reached = landmarks(watched.records)
+    watched.stuck = watched.stuck + 1 if reached == watched.reached else 1
+    watched.reached = reached
+    return seen
+
+
+def differences(ran: tiny.Ran, peace: tiny.Ran, kills: int) -> Iterator[str]:
+    """What is not as in the run that was left in peace; and what a death must never do."""
+    if ran.status != peace.status:
+        yield f"exit status {ran.status}, expected {peace.status}"
+    if ran.adapters() != peace.adapters():
+        names = {n for n in ran.adapters() | peace.adapters() if ran.adapters().get(n) != peace.adapters().get(n)}
+        yield f"the bytes of {len(names)} adapters, among them {sorted(names)[0]}"
+    if ran.committed() != peace.committed():
+        yield f"committed {ran.committed()}"
+    if (ran.run.adapters / "ledger.json").read_bytes() != (peace.run.adapters / "ledger.json").read_bytes():
+        yield "ledger.json"
+    if ran.told() != peace.told():
+        yield "summary.json"
+    records = ran.records
+    if [record.seq for record in records] != list(range(len(records))):
+        yield "the numbers of the journal have gaps"
+    counts = len(ran.of(e.EngineDied)), len(ran.of(e.EngineRestarted))
+    if counts != (kills, kills):
+        yield f"{counts} deaths and restarts journaled after {kills} kills"
+    if failures := ran.of(e.Failed):
+        yield f"failures: {failures[0].message}"
+    finished: set[str] = set()
+    for record in records:
+        if isinstance(record.event, e.TopicFinished):
+            if record.event.topic in finished:
+                yield f"{record.event.topic} finished twice"
+            finished.add(record.event.topic)
+        if isinstance(record.event, e.Step) and record.event.topic in finished:
+            yield f"{record.event.topic} was trained after it had finished"
+
+
+def soak(
+    settings: dict[str, Any],
+    folder: Path,
+    kills: int,
+    chance: random.Random,
+    threads: str | None,
+    moments: tuple[str, ...] = MOMENTS,
+    a_run: int = 10,
+) -> Counter[str]:
+    """Runs, killed `kills` times in all and `a_run` times each at most; returns what was hit. Raises AssertionError."""
+    peace = finish(start(tiny.new_run(folder / "run-0", settings), threads))
+    assert peace.status == 0, peace.run.output.read_text()
+    hits: Counter[str] = Counter()
+    number = 0
+    while hits.total() < kills:
+        number += 1
+        watched = start(tiny.new_run(folder / f"run-{number}", settings), threads)
+        here: list[str] = []
+        while len(here) < min(a_run, kills - hits.total()):
+            name = moments[(hits.total() + len(here)) % len(moments)]
+            if (seen := kill(watched, name, chance)) is None:
+                break
+            here.append(seen)
+        ran = finish(watched)
+        wrong = list(differences(ran, peace, len(here)))
+        assert not wrong, f"{ran.run.path}: {'; '.join(wrong)}"
+        hits.update(here)
+        print(f"run {number}: {len(here)} kills ({', '.join(here)}), the same bytes", flush=True)
+        (folder / f"run-{number}").rename(folder / f"done-{number}")
+    return hits
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tiny", type=int, default=48, help="kills of runs of a tiny model")
+    parser.add_argument("--real", type=int, default=12, help="kills of runs of the embedded model")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    began = time.monotonic()
+    hits: Counter[str] = Counter()
+    plans = (("tiny", options.tiny, tiny_settings, "1"), ("real", options.real, real_settings, None))
+    for name, kills, settings, threads in plans:
+        if kills:
+            (folder / name).mkdir()
+            found = soak(settings(folder / name), folder / name, kills, random.Random(options.seed), threads)
+            print(f"{name}: {found.total()} kills: {json.dumps(found)}", flush=True)
+            hits += found
+    shutil.rmtree(folder)
+    seconds = time.monotonic() - began
+    print(f"{hits.total()} kills in {seconds:.0f} s, no topic lost, every adapter byte-identical: {json.dumps(hits)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
