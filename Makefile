@@ -1,10 +1,11 @@
 # make run: environment, model, and the quick configuration. make test: environment and every test.
+# make soak: sixty SIGKILLs, and the same bytes.
 # make interop: exports compared with PyTorch, in an environment of its own; RUN=logs/NAME takes a run that is there.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run demo test check screenshots bench-console interop clean
+.PHONY: run demo test soak check screenshots bench-console interop clean
 
 run: $(READY)
 	$(VENV)/bin/mindprint-tui configs/quick.yaml
@@ -14,6 +15,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest
+
+soak: $(READY)
+	$(VENV)/bin/python tests/soak/soak.py
 
 check: $(READY)
 	$(VENV)/bin/ruff format --check .

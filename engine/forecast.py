@@ -100,6 +100,6 @@ def paused(records: Iterable[Record]) -> float:
             since = record.t
         elif since is not None and isinstance(record.event, e.Resumed | e.EngineRestarted):
             over = record.t if isinstance(record.event, e.Resumed) else last  # a restart ends it, and the time between
-            total, since = total + over - since, None
+            total, since = total + max(0.0, over - since), None
         last = record.t
-    return total if since is None else total + last - since
+    return total if since is None else total + max(0.0, last - since)

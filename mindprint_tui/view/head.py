@@ -97,8 +97,8 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
         name = state.started.run if state.started else "RUN"
         text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name}"
         lines += [line((fit(row, cells), "breach")) for row in wrap(text, cells - 2, "   ")]
-    elif state.died is not None:
-        how = state.died.signal or f"status {state.died.status}"
+    elif state.died is not None and live.word != "gone":
+        how = state.died.reason or state.died.signal or f"status {state.died.status}"
         text = (
             f" ! The engine died ({how}); it is being started again from its checkpoint, attempt {state.died.attempt}"
         )

@@ -68,7 +68,7 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             rule = f"rule broken: {event.rule}: " if event.rule else "failed: "
             return f"{rule}{event.message}", "bad"
         case e.EngineDied():
-            return f"the engine died ({event.signal or f'status {event.status}'})", "bad"
+            return f"the engine died ({event.reason or event.signal or f'status {event.status}'})", "bad"
         case e.EngineRestarted():
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():

@@ -23,7 +23,8 @@ def word(row: RunRow) -> Span:
     if state is None or live is None:
         return "reading…", "dim"
     if live.word != "gone":
-        return ("‖ paused", "warn") if state.paused else ("▶ alive", "ok")
+        again = f" ↻{state.restarts}" if state.restarts else ""  # how often an engine went on with it
+        return ("‖ paused", "warn") if state.paused else (f"▶ alive{again}", "ok")
     if state.finished is not None:
         return ("■ stopped", "warn") if state.finished.exit_status == 130 else ("✓ finished", "")
     if any(failed.where == "input" for failed in state.failures):

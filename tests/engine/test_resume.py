@@ -230,7 +230,8 @@ def test_a_run_that_died_before_its_first_event_begins(config, tmp_path, whole):
 def test_after_a_death_for_lack_of_memory_each_step_sees_the_same_rows_in_smaller_pieces(
     sources, tmp_path, monkeypatch
 ):
-    config = tiny.settings(*sources, curriculum={"topics": [FIRST]})
+    config = tiny.settings(*sources)
+    config["curriculum"]["topics"] = [FIRST]
     expected = tiny.train_here(tiny.new_run(tmp_path / "whole", config))
     run = tiny.new_run(tmp_path / "run", config)
     asked(run, e.EngineDied(None, "SIGKILL", 1, e.OUT_OF_MEMORY))

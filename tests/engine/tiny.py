@@ -160,8 +160,8 @@ class Ran:
         return [row["name"] for row in json.loads(file.read_text())["deltas"]] if file.exists() else []
 
     def told(self) -> dict[str, Any]:
-        """summary.json without what differs from run to run: its name and how long things took."""
-        return without(json.loads(self.run.summary.read_text()), ("run", "seconds"))
+        """summary.json without what differs from run to run: its name, and how long things took or were to take."""
+        return without(json.loads(self.run.summary.read_text()), ("run", "seconds", "prediction"))
 
     def adapters(self) -> dict[str, bytes]:
         """The bytes of every adapter in the run's folder, committed or not."""

@@ -79,8 +79,8 @@ def tiny_settings(folder: Path) -> dict[str, Any]:
 def real_settings(folder: Path) -> dict[str, Any]:
     """Four topics of the keeper, a few steps each; phases are kept whatever they score."""
     ids = [f"unit-01/chapter-01/topic-{number:02d}" for number in range(1, 4)] + ["unit-01/chapter-02/topic-01"]
-    settings = tiny.settings(Path("smollm2-135m-instruct"), KEEPER, curriculum={"topics": ids})
-    settings["model"]["name"] = "smollm2-135m-instruct"
+    settings = tiny.settings(Path("smollm2-135m-instruct"), KEEPER)
+    settings["curriculum"]["topics"] = ids
     settings["sft"] |= {"epochs": 1, "batch": 4, "accumulation": 1, "learning_rate": 1e-3}
     settings["dpo"] |= {"steps": 2, "learning_rate": 3e-4}
     settings["evaluation"] = {"max_tokens": 16}
