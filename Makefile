@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run demo test soak check screenshots bench-console interop clean
+.PHONY: run demo test soak check docs screenshots bench-console interop clean
 
 run: $(READY)
 	$(VENV)/bin/mindprint-tui configs/quick.yaml
@@ -30,6 +30,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
+
+docs: $(READY)
+	$(VENV)/bin/python -m engine.rules docs/TROUBLESHOOTING.md
 
 screenshots: $(READY)
 	$(VENV)/bin/python docs/screenshots.py

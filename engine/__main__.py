@@ -48,7 +48,9 @@ def main() -> int:
         if exhausted(error):
             recorder.warn("out-of-memory", f"{type(error).__name__}: {error}")  # a supervisor starts a smaller engine
             return DIED
-        recorder.say(Failed("run", f"{type(error).__name__}: {error}", traceback.format_exc()), durable=True)
+        from engine.invariants import failure
+
+        recorder.say(failure("run", error), durable=True)
         return DIED
     finally:
         recorder.close()

@@ -16,10 +16,11 @@ from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from engine.contract.errors import InputError
-from engine.invariants import require
+from engine.invariants import CHECKS, require
 
 ADAPTERS = (LoRALinear, LoRASwitchLinear, LoRAEmbedding, DoRALinear, DoRAEmbedding)
-LEAVES = ("lora_a", "lora_b", "m")
+FACTORS = ("lora_a", "lora_b")
+LEAVES = (*FACTORS, "m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +87,29 @@ def detach(model: nn.Module) -> None:
     require_none(model, "after detach")
 
 
+@CHECKS.timed()
 def require_none(model: nn.Module, when: str) -> None:
-    """Rule 1: raises Broken where the model has an adapter module."""
+    """Rules 1 and 2: raises Broken where the model has an adapter, as a module or as arrays."""
     left = adapter_modules(model)
     require("no-stacked-adapter", not left, f"{when} the model has {len(left)} adapter modules, expected 0")
+    require_arrays(model, set())
 
 
+def require_arrays(model: nn.Module, paths: set[str]) -> None:
+    """Rule 2: the arrays of adapters stand at these places and no others, whatever classes and flags say."""
+    leaves = (name.rpartition(".") for name, _ in tree_flatten(model.parameters()))
+    places = {path for path, _, leaf in leaves if leaf in FACTORS}
+    message = f"adapter arrays in {len(places)} places, adapter modules in {len(paths)}: {sorted(places ^ paths)[:2]}"
+    require("adapter-from-tree", places == paths, message)
+
+
+@CHECKS.timed()
 def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> None:
-    """Rules 1, 3 and 4: adapted modules == requested modules, trainable parameters == theirs, by name and by count."""
+    """Rules 1 to 5: adapted modules == requested modules, trainable parameters == theirs, by name and by count."""
     found = adapter_modules(model)
     nested = [path for path in found if any(path.startswith(f"{other}.") for other in found)]
     require("no-stacked-adapter", not nested, f"adapters inside adapters: {', '.join(nested[:3])}")
+    require_arrays(model, set(found))
     missing, surplus = sorted(targets - set(found)), sorted(set(found) - targets)
     require(
         "requested-modules",
@@ -113,9 +126,12 @@ def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> N
     expected = {f"{path}.{leaf}" for path in targets for leaf in ("lora_a", "lora_b")}
     require(
         "trainable-set",
-        names == expected and trainable_count(model) == expected_count(found, spec.rank),
-        f"{trainable_count(model):,} trainable values in {len(names)} arrays, expected "
-        f"{expected_count(found, spec.rank):,} in {len(expected)}: {sorted(names ^ expected)[:3]}",
+        names == expected,
+        f"{len(names)} arrays are trainable, expected {len(expected)}: {sorted(names ^ expected)[:3]}",
+    )
+    count, wanted = trainable_count(model), expected_count(found, spec.rank)
+    require(
+        "counted-over-leaves", count == wanted, f"{count:,} trainable values, expected {wanted:,} from rank and shapes"
     )
 
 

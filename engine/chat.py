@@ -75,6 +75,14 @@ class Renderer:
         whole = [*ids, self.end_id]
         return Example(tuple(whole[:max_length]), 1, len(ids) - 1, len(whole) > max_length)
 
+    def template_ids(self, messages: Sequence[Message]) -> list[int]:
+        """What the tokenizer's own template makes of it, ids at once: what prompt_ids is compared with."""
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        made = self._tokenizer.apply_chat_template(
+            turns, tokenize=True, add_generation_prompt=True, enable_thinking=False, return_dict=False
+        )
+        return list(made)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens shown; surrounding space is dropped."""
         text: str = self._tokenizer.decode(list(ids))

@@ -12,6 +12,7 @@ from engine.contract.names import topic_id
 from engine.contract.typed import nearest
 from engine.course import Place, name_course, read_course
 from engine.holdout import TopicRows, hold_out
+from engine.invariants import require
 from engine.rows import Pair, Question, SftRow, pair_row, question_row, sft_row
 from engine.sources import read_file, read_source
 from engine.voice import VoiceProfile, load_profile
@@ -104,6 +105,10 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     profile = load_profile(folder / "voice.yaml")
     read = sum(map(len, found.values()))
     used = sum(len(items) for mine in rows.values() for items in (mine.sft, mine.pairs, mine.heldout, mine.questions))
+    reported = len(orphans) + len(duplicates)
+    require(
+        "rows-accounted", read == used + reported, f"{read} rows were read, {used} are used and {reported} reported"
+    )
     return Curriculum(tuple(topics), profile, tuple(warnings), read, used, len(orphans), len(duplicates))
 
 

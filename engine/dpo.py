@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from engine import adapters, phase
+from engine import adapters, checks, phase
 from engine.batches import Batch, batch_rows, collate, plan_steps
 from engine.chat import Example
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
 from engine.curriculum import Topic
-from engine.invariants import require
+from engine.invariants import CHECKS, require
 from engine.losses import dpo_loss
 from engine.phase import Attached
 from engine.session import Session
@@ -28,13 +28,14 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     `sft` is the adapter to go on with (strategy shared); without it a fresh one is attached.
     """
     settings, say = session.config.dpo, session.recorder.say
+    checks.held_out(session, topic.pairs)
     chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.pairs])
     rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.pairs])
     plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
     lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
     seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
     whole = collate([*chosen, *rejected], session.renderer.end_id)
-    phase.check_supervised([*chosen, *rejected], whole, session.renderer.end_id)
+    checks.supervised([*chosen, *rejected], whole, session.renderer.end_id)
     _check_sign(settings.beta)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "dpo"):
@@ -49,6 +50,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     if not attached.reference:
         attached.reference = _reference(session, topic, chosen, rejected)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
+    fixed = _digest(attached)
 
     def loss(batch: Batch, picked: mx.array) -> tuple[mx.array, ...]:
         sums = session.scorer.row_logps(batch, learning=True)
@@ -71,7 +73,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         with_rows = [(batch, mx.array(rows)) for batch, rows in zip(batches, picked, strict=True)]
         gradients, means = accumulate(session.model, loss, with_rows, count)
         mean, right, chosen_reward, rejected_reward, chosen_logp, rejected_logp = means
-        _check_loss(mean, attached.step)
+        _check_loss(mean, chosen_reward - rejected_reward, attached.step)
         update = attached.updater.apply(session.model, gradients, mean, attached.step)
         say(
             Step(
@@ -97,8 +99,9 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         phase.note_update(session, attached, update, [topic.pairs[row].where for rows in picked for row in rows])
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
+    require("reference-fixed", _digest(attached) == fixed, "what DPO compares with is not what it began with")
     _check_reference(session, attached, chosen, rejected)
-    phase.check_trained(session, attached, plan.steps)
+    checks.trained(session, attached, plan.steps)
     return attached
 
 
@@ -131,17 +134,28 @@ def _reference(
         if sums:
             found[f"{name}chosen"] = mx.concatenate([s[: len(s) // 2] for s in sums])
             found[f"{name}rejected"] = mx.concatenate([s[len(s) // 2 :] for s in sums])
-    alone = session.scorer.row_logps(_pairs(session, chosen, rejected, [0], padding=16))
-    _require_equal(
-        "padding-is-nothing", session, alone, mx.stack([found["chosen"][0], found["rejected"][0]]), "alone, padded"
-    )
+    _check_padding(session, chosen, rejected, mx.stack([found["chosen"][0], found["rejected"][0]]))
     start = {f"{START}{name}": array for name, array in adapters.adapter_weights(session.model).items()}
     mx.eval(found, start)
     return found | start
 
 
+@CHECKS.timed()
+def _check_padding(
+    session: Session, chosen: Sequence[Example], rejected: Sequence[Example], together: mx.array
+) -> None:
+    """Rule 11 on the first pair: alone and padded further, its log-probabilities are those that it had in its batch."""
+    alone = session.scorer.row_logps(_pairs(session, chosen, rejected, [0], padding=16))
+    _require_equal("padding-is-nothing", session, alone, together, "alone, padded")
+
+
 def _start(attached: Attached) -> dict[str, mx.array]:
     return {name.removeprefix(START): a for name, a in attached.reference.items() if name.startswith(START)}
+
+
+@CHECKS.timed()
+def _digest(attached: Attached) -> str:
+    return adapters.fingerprint({name: adapters.digest(array) for name, array in attached.reference.items()})
 
 
 def _check_sign(beta: float) -> None:
@@ -157,14 +171,16 @@ def _check_sign(beta: float) -> None:
     )
 
 
-def _check_loss(mean: float, step: int) -> None:
-    """Rule 9; a loss that is not finite is rule 28's."""
+def _check_loss(mean: float, margin: float, step: int) -> None:
+    """Rule 9; a loss that is not finite is rule 28's. A mean loss within 1e-3 of ln 2 has a margin within 2e-3 of 0."""
     if math.isfinite(mean):
         require("dpo-starts-at-ln2", mean >= 0, f"the DPO loss is {mean:.4f}; it can never be negative")
-        first = f"the first DPO loss is {mean:.4f}, expected ln 2 = {math.log(2):.4f}"
-        require("dpo-starts-at-ln2", step > 0 or abs(mean - math.log(2)) <= 1e-3, first)
+        still = abs(mean - math.log(2)) <= 1e-3 and abs(margin) <= 2e-3
+        first = f"the first DPO loss is {mean:.4f} with margin {margin:+.4f}, expected ln 2 = {math.log(2):.4f} and 0"
+        require("dpo-starts-at-ln2", step > 0 or still, first)
 
 
+@CHECKS.timed()
 def _check_reference(
     session: Session, attached: Attached, chosen: Sequence[Example], rejected: Sequence[Example]
 ) -> None:

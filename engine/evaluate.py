@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
-from engine import phase, voice
+from engine import checks, measured, phase, voice
 from engine.batches import collate
 from engine.chat import Message
 from engine.contract.events import Evaluated, Health, Sample, Stage
@@ -38,6 +38,8 @@ def evaluate(
     started = time.perf_counter()
     questions = [(topic, question) for topic in topics for question in topic.questions]
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
+    for (_, question), prompt in zip(questions, prompts, strict=True):
+        checks.template(session, [Message("user", question.question)], prompt, question.where)
     answers = generate(session, prompts)
     cosines = _cosines(session, [question for _, question in questions], answers)
     scored = list(zip(questions, answers, cosines, strict=True))
@@ -52,6 +54,7 @@ def evaluate(
             session.recorder.say(sample)
         seconds = shared + time.perf_counter() - began
         found[topic.id] = _summarize(session, topic, stage, samples, accuracy, margin, seconds)
+        measured.check_scores(session, samples, found[topic.id])
         session.recorder.say(found[topic.id], durable=True)
     mx.clear_cache()
     return found
@@ -75,8 +78,10 @@ def generate(session: Session, prompts: Sequence[Sequence[int]], limit: int | No
         numbers = generator.insert([list(prompt) for prompt in prompts], [limit] * len(prompts))
         tokens: dict[int, list[int]] = {number: [] for number in numbers}
         stops: dict[int, Literal["eos", "length"]] = {}
+        firsts: dict[int, int] = {}
         while responses := generator.next_generated():
             for response in responses:
+                firsts.setdefault(response.uid, int(response.token))
                 if response.finish_reason is not None:
                     stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
                 if response.finish_reason != "stop":
@@ -84,7 +89,9 @@ def generate(session: Session, prompts: Sequence[Sequence[int]], limit: int | No
             session.control.poll()
     finally:
         generator.close()
-    return [Answer(session.renderer.decode(tokens[n]), len(tokens[n]), stops[n]) for n in numbers]
+    answers = [Answer(session.renderer.decode(tokens[n]), len(tokens[n]), stops[n]) for n in numbers]
+    measured.check_answers(session, prompts[0], firsts[numbers[0]], answers, limit)
+    return answers
 
 
 def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.array, mx.array]:

@@ -16,43 +16,18 @@ from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.utils import load_model
 
 from engine import adapters
-from engine.adapters import AdapterSpec
-from engine.files import write_file, write_folder
-from engine.invariants import require
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """A committed phase: its name (`003-unit-01.chapter-01.topic-02-sft`), topic, phase, spec and adapter arrays.
-
-    `fused` False means that rounding would have lost it: it stays beside the weights, in fp32.
-    """
-
-    name: str
-    topic: str
-    phase: str
-    spec: AdapterSpec
-    weights: dict[str, mx.array]
-    fused: bool = True
-
-    @property
-    def paths(self) -> list[str]:
-        return sorted({name.rpartition(".")[0] for name in self.weights})
-
-    def change(self, path: str) -> mx.array:
-        """The change of one module's weight, (out, in) or (experts, out, in), fp32."""
-        a = self.weights[f"{path}.lora_a"].astype(mx.float32)
-        b = self.weights[f"{path}.lora_b"].astype(mx.float32)
-        return self.spec.scale * ((b @ a) if a.ndim == 3 else (a @ b).T)
+from engine.deltas import UNREADABLE, Delta, load_delta
+from engine.files import write_file
+from engine.invariants import CHECKS, require
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a ledger stood: its deltas, how many commits it had ever made, and the fingerprint that it declared."""
+    """How a ledger stood: its deltas, how many commits it had ever made, and the weights that it declared."""
 
     deltas: tuple[Delta, ...]
     commits: int
-    declared: str
+    digests: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,42 +65,51 @@ class Ledger:
         self.commits = 0  # ever made in this run, dropped ones too
         self.base = base
         self.dtype = dtype
-        self.declared = adapters.fingerprint(adapters.frozen_digests(model))
+        self.digests = adapters.frozen_digests(model)  # of every weight, as it is declared to be
+
+    @property
+    def declared(self) -> str:
+        """The fingerprint of the model that base and deltas make."""
+        return adapters.fingerprint(self.digests)
 
     def fuse(self, delta: Delta, probe: mx.array, min_cosine: float, max_kl: float) -> tuple[Delta, Survival]:
         """Takes the attached adapter off and commits its delta; returns it as committed, and what survived.
 
         Where the cosine is too low or the KL too high for the model's type, the delta is kept beside the weights.
-        `probe` is (1, L) token ids. Raises Broken where the fused model answers otherwise than the attached one.
+        `probe` is (1, L) token ids. Raises Broken where the fused model answers otherwise than the attached one, where
+        its fingerprint did not change, or where a weight did that the delta does not touch.
         """
+        was = self.digests
         attached = _log_softmax(self.model, probe)
         adapters.detach(self.model)
         before = {path: dense(self._module(path)) for path in delta.paths}
         self.deltas.append(delta)
         self._materialize(delta.paths)
         survival = Survival(self._cosine(delta, before), _kl(attached, _log_softmax(self.model, probe)))
+        kl = survival.kl
         if survival.cosine < min_cosine or survival.kl > max_kl:
             delta = Delta(delta.name, delta.topic, delta.phase, delta.spec, delta.weights, fused=False)
             self.deltas[-1] = delta
             self._materialize(delta.paths)
-            kept = _kl(attached, _log_softmax(self.model, probe))
-            require(
-                "fuse-moves-weights",
-                kept <= max_kl,
-                f"the fuse kept a cosine of {survival.cosine:.4f} (at least {min_cosine:g}) and, beside the weights, "
-                f"answers with a KL of {kept:.2g} nats a token (at most {max_kl:g})",
-            )
+            kl = _kl(attached, _log_softmax(self.model, probe))
+        require(
+            "fuse-moves-weights",
+            kl <= max_kl,
+            f"the fuse kept a cosine of {survival.cosine:.4f} (at least {min_cosine:g}) and answers with a KL of "
+            f"{kl:.2g} nats a token (at most {max_kl:g})",
+        )
         self.commits += 1
         self._declare()
+        self._check_fused(was, delta)
         return delta, survival
 
     def mark(self) -> Mark:
         """What `revert` goes back to."""
-        return Mark(tuple(self.deltas), self.commits, self.declared)
+        return Mark(tuple(self.deltas), self.commits, self.digests)
 
     def revert(self, mark: Mark, paths: Sequence[str]) -> None:
         """Takes a commit back that did not come to its end; `paths` are the modules that it touched."""
-        self.deltas, self.commits, self.declared = list(mark.deltas), mark.commits, mark.declared
+        self.deltas, self.commits, self.digests = list(mark.deltas), mark.commits, mark.digests
         self._materialize(paths)
 
     def forget(self, topic: str, settled: Collection[str]) -> int:
@@ -158,18 +142,37 @@ class Ledger:
         write_file(folder / "ledger.json", (json.dumps(data, indent=1) + "\n").encode())
 
     def replay(self, folder: Path) -> None:
-        """Goes on from what `save` wrote; raises Broken where the model comes out otherwise than declared."""
-        data = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
-        self.restore(self.model, [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]])
-        self.commits = data["commits"]
+        """Goes on from what `save` wrote; raises Broken where that cannot be read or makes another model."""
+        deltas, problem = [], None
+        try:
+            data = read_ledger(folder)
+            deltas = [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
+            self.commits = int(data["commits"])
+        except UNREADABLE as error:
+            problem = error
+        require("files-whole", problem is None, f"what {folder} holds as committed cannot be read: {problem}")
+        self.restore(self.model, deltas)
         require(
             "ledger-declares",
             self.declared == data["fingerprint"],
             f"the replayed ledger gives model {self.declared}, it declares {data['fingerprint']}",
         )
 
+    @CHECKS.timed()
     def _declare(self) -> None:
-        self.declared = adapters.fingerprint(adapters.frozen_digests(self.model))
+        self.digests = adapters.frozen_digests(self.model)
+
+    def _check_fused(self, was: dict[str, str], delta: Delta) -> None:
+        """Rules 5 and 6: the commit is seen in the fingerprint, and no weight changed that the delta does not touch."""
+        now = self.declared
+        require(
+            "fingerprint-sees", now != adapters.fingerprint(was), f"the model is {now} after the commit as before it"
+        )
+        touched = tuple(f"{path}." for path in delta.paths)
+        apart = sorted(name for name, _ in was.items() ^ self.digests.items() if not name.startswith(touched))
+        require(
+            "frozen-unchanged", not apart, f"the fuse changed weights that it does not touch, among them {apart[:2]}"
+        )
 
     def _module(self, path: str) -> Any:
         return dict(self.model.named_modules())[path]
@@ -204,47 +207,26 @@ class Ledger:
         return float((dot / mx.maximum(mx.sqrt(intended * applied), 1e-30)).item())
 
 
-def delta_norm(weights: dict[str, mx.array], scale: float) -> float:
-    """Frobenius norm of the change over all modules, from the factors: |AB|^2 = trace(A^T A B B^T)."""
-    total = mx.array(0.0)
-    for name in sorted(weights):
-        if name.endswith(".lora_a"):
-            a = weights[name].astype(mx.float32)
-            b = weights[f"{name.removesuffix('.lora_a')}.lora_b"].astype(mx.float32)
-            if a.ndim == 3:
-                a, b = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
-            total = total + ((a.swapaxes(-1, -2) @ a) * (b @ b.swapaxes(-1, -2))).sum()
-    return float(scale * mx.sqrt(mx.maximum(total, 0.0)).item())
+def read_ledger(folder: Path) -> dict[str, Any]:
+    """What `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order."""
+    data: dict[str, Any] = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
+    return data
 
 
-def save_delta(folder: Path, delta: Delta, layers: int) -> None:
-    """Writes the delta as an adapter folder that mlx-lm loads; on the disk when this returns."""
-
-    def write(into: Path) -> None:
-        mx.save_safetensors(str(into / "adapters.safetensors"), delta.weights, {"format": "mlx"})
-        settings = {
-            "fine_tune_type": "lora",
-            "num_layers": delta.spec.layers or layers,
-            "lora_parameters": {
-                "rank": delta.spec.rank,
-                "scale": delta.spec.scale,
-                "dropout": 0.0,
-                "keys": sorted({path.split(".layers.")[-1].partition(".")[2] for path in delta.paths}),
-            },
-            "mindprint": {"topic": delta.topic, "phase": delta.phase, "modules": list(delta.spec.modules)},
-        }
-        (into / "adapter_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-
-    write_folder(folder, write)
+def listed(folder: Path) -> list[str]:
+    """Names of the deltas that ledger.json lists as committed; none where it does not exist."""
+    return [row["name"] for row in read_ledger(folder)["deltas"]] if (folder / "ledger.json").exists() else []
 
 
-def load_delta(folder: Path, *, fused: bool) -> Delta:
-    """Reads what save_delta wrote."""
-    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    lora, ours = settings["lora_parameters"], settings["mindprint"]
-    spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])
-    weights = dict(mx.load(str(folder / "adapters.safetensors")))
-    return Delta(folder.name, ours["topic"], ours["phase"], spec, weights, fused)
+@CHECKS.timed()
+def require_listed(folder: Path, ledger: Ledger) -> None:
+    """Rule 29: ledger.json lists the deltas that the model is made of, and its fingerprint."""
+    found, wanted = listed(folder), [delta.name for delta in ledger.deltas]
+    require(
+        "committed-on-disk",
+        found == wanted and read_ledger(folder)["fingerprint"] == ledger.declared,
+        f"ledger.json lists {len(found)} deltas, committed are {len(wanted)}; or its fingerprint is another",
+    )
 
 
 def _combined(deltas: Sequence[Delta], path: str) -> mx.array:

@@ -220,6 +220,9 @@ def _last_settled(run: RunDir) -> int:
 
 def reload(session: Session) -> None:
     """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted."""
+    declared = session.ledger.declared
     fresh = models.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
     session.ledger.restore(fresh.model, session.ledger.deltas)
+    found = session.ledger.declared
+    require("ledger-declares", found == declared, f"made anew, the model is {found}; the ledger declared {declared}")
     session.scorer = Scorer(fresh.model, session.probe)

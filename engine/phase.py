@@ -1,30 +1,27 @@
 """What opens and closes a phase, the same for SFT and DPO: attach, check, journal, commit or roll back."""
 
 import dataclasses
-import math
 import shutil
 import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import mlx.core as mx
 
-from engine import adapters, checkpoint, ledger
+from engine import adapters, checkpoint, checks, deltas, ledger
 from engine.adapters import AdapterSpec
-from engine.batches import Batch
 from engine.chat import Example, Message
 from engine.checkpoint import Checkpoint
 from engine.contract.config import DpoConfig, SftConfig
 from engine.contract.errors import InputError
 from engine.contract.events import AdapterChanged, Checkpointed, Phase
-from engine.invariants import require
-from engine.ledger import Delta, Survival
+from engine.deltas import Delta
+from engine.invariants import CHECKS, require
+from engine.ledger import Survival
 from engine.session import Session
 from engine.updates import Update, Updater
-
-MOVED = 1e-12  # norm of the change above which an adapter has moved at all
 
 
 @dataclass(slots=True)
@@ -32,7 +29,8 @@ class Attached:
     """A phase whose adapter is on the model.
 
     `frozen` holds digests of the weights under it, `silent` the probe's logits before it was attached, `step` the
-    optimizer steps done, `refused` those that were not finite, `reference` what DPO compares with.
+    optimizer steps done, `refused` those that were not finite, `reference` what DPO compares with; `whole` is set when
+    every check after the last step has held, and nothing is committed without it.
     """
 
     topic: str
@@ -47,6 +45,7 @@ class Attached:
     reference: dict[str, mx.array]
     step: int = 0
     refused: int = 0
+    whole: bool = False
 
     @property
     def base(self) -> str:
@@ -61,8 +60,7 @@ def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]])
             example = session.renderer.example(messages, answer, session.config.model.max_length)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        same = not messages or list(example.ids[: example.prompt]) == session.renderer.prompt_ids(messages)
-        require("one-template", same, f"{where}: the row begins with other tokens than the model is asked with")
+        checks.template(session, messages, example.ids[: example.prompt], where)
         if example.cut:
             limit = session.config.model.max_length
             session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
@@ -96,8 +94,7 @@ def attach(
     spec: AdapterSpec,
 ) -> Attached:
     """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable."""
-    frozen = adapters.frozen_digests(session.model)
-    silent = probe_logits(session)
+    frozen, silent = checks.as_declared(session)
     made = adapters.attach(session.model, spec, seed_of(session, topic, attempt, phase))
     expected = adapters.expected_count(made, spec.rank)
     updater = Updater(settings, steps)
@@ -105,6 +102,7 @@ def attach(
     if (saved := take_checkpoint(session, topic, attempt, phase)) is not None:
         found = attached.base
         require("ledger-declares", saved.model == found, f"the checkpoint is of model {saved.model}, this is {found}")
+        checks.checkpoint(saved)
         adapters.load_weights(session.model, saved.adapter)
         updater.optimizer.state = checkpoint.unflat(saved.optimizer)
         attached.step, attached.refused, attached.reference = saved.step, saved.refused, saved.reference
@@ -117,7 +115,7 @@ def attach(
 def take_over(session: Session, sft: Attached, settings: DpoConfig, steps: int) -> Attached:
     """DPO goes on with the adapter that SFT left attached (strategy shared), with an optimizer of its own."""
     updater = Updater(settings, steps)
-    attached = dataclasses.replace(sft, phase="dpo", updater=updater, reference={}, step=0, refused=0)
+    attached = dataclasses.replace(sft, phase="dpo", updater=updater, reference={}, step=0, refused=0, whole=False)
     session.attached = attached
     announce(session, attached, "attached")
     return attached
@@ -158,72 +156,35 @@ def save_checkpoint(session: Session, attached: Attached) -> None:
 def note_update(session: Session, attached: Attached, update: Update, rows: Sequence[str]) -> None:
     """Counts a step; rule 28: a step that is not finite is not applied, its rows are named, two end the phase."""
     attached.step += 1
+    where = ", ".join(rows)
     if not update.applied:
         attached.refused += 1
-        where = ", ".join(rows)
         session.recorder.warn(
             "not-finite", f"{attached.topic} {attached.phase} step {attached.step} was not applied; its rows: {where}"
         )
-        require("finite-steps", attached.refused < 2, f"{attached.refused} steps were not finite; the last on {where}")
-
-
-def check_supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
-    """Rule 12: what is supervised is each answer and one end token, exactly; a cut row has no end token."""
-    expected = [token for example in examples for token in example.ids[example.prompt :]]
-    counts = sum(example.answer_tokens + 1 for example in examples if not example.cut)
-    counts += sum(example.supervised for example in examples if example.cut)
-    ends = all(example.ids[-1] == end_id for example in examples if not example.cut)
-    found = batch.targets.tolist()
-    require(
-        "supervised-exactly",
-        found == expected and len(found) == counts and ends,
-        f"{len(found)} supervised tokens, expected {counts} (each answer and one end token)",
-    )
-
-
-def check_trained(session: Session, attached: Attached, steps: int) -> float:
-    """Rules 14, 6, 3 and 1 at the end of the steps; returns the norm of the change."""
-    done = attached.step - attached.refused
-    require(
-        "steps-as-planned",
-        attached.step == steps and done >= 1 and int(attached.updater.optimizer.step.item()) == done,
-        f"{done} of {steps} planned steps were counted, {attached.updater.optimizer.step.item()} by the optimizer",
-    )
-    norm = ledger.delta_norm(adapters.adapter_weights(session.model), attached.spec.scale)
-    require("steps-as-planned", norm > MOVED and math.isfinite(norm), f"{done} steps moved the adapter by {norm:g}")
-    targets = set(adapters.adapter_modules(session.model))
-    adapters.require_exactly(session.model, attached.spec, targets)
-    require(
-        "requested-modules",
-        len(targets) == attached.modules,
-        f"{len(targets)} adapted modules after training, {attached.modules} before",
-    )
-    check_frozen(session, attached)
-    return norm
-
-
-def check_frozen(session: Session, attached: Attached) -> None:
-    """Rule 6: raises Broken that names a frozen parameter that changed."""
-    now = adapters.frozen_digests(session.model)
-    changed = sorted(name for name in attached.frozen.keys() | now.keys() if attached.frozen.get(name) != now.get(name))
-    require("frozen-unchanged", not changed, f"{len(changed)} frozen parameters changed, among them {changed[:2]}")
+    require("finite-steps", attached.refused < 2, f"{attached.refused} steps were not finite; the last on {where}")
 
 
 def commit(session: Session, attached: Attached) -> None:
-    """Writes the delta to the disk, fuses it, and only then journals it."""
-    check_frozen(session, attached)
+    """Writes the delta to the disk, fuses it, and only then journals it; raises Broken where a rule does not hold."""
+    require("exception-ends-phase", attached.whole, "the phase did not come to its end, and is not committed")
+    checks.frozen(session, attached)
     weights = dict(adapters.adapter_weights(session.model))
     mx.eval(weights)
     name = delta_name(session, attached.topic, attached.phase)
     delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
-    ledger.save_delta(session.run.adapters / name, delta, session.layers)
-    limits, before = session.config.adapters, session.ledger.mark()
+    limits, before, folder = session.config.adapters, session.ledger.mark(), session.run.adapters
     try:
+        deltas.save_delta(folder / name, delta, session.layers)
+        deltas.require_on_disk(folder, delta)
         delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
-        session.ledger.save(session.run.adapters)
+        session.ledger.save(folder)
+        ledger.require_listed(folder, session.ledger)
     except Exception:
-        shutil.rmtree(session.run.adapters / name, ignore_errors=True)
         session.ledger.revert(before, delta.paths)
+        if name in ledger.listed(folder):
+            session.ledger.save(folder)
+        shutil.rmtree(folder / name, ignore_errors=True)
         raise
     if not delta.fused:
         session.recorder.warn(
@@ -231,7 +192,7 @@ def commit(session: Session, attached: Attached) -> None:
             f"{attached.topic} {attached.phase}: this change is below the resolution of the model's number type "
             f"(cosine {survival.cosine:.4f}); it is kept beside the weights in float32",
         )
-    norm = ledger.delta_norm(weights, attached.spec.scale)
+    norm = deltas.delta_norm(weights, attached.spec.scale)
     announce(session, attached, "fused" if delta.fused else "kept_attached", survival=survival, norm=norm)
     _close(session)
 
@@ -239,9 +200,8 @@ def commit(session: Session, attached: Attached) -> None:
 def roll_back(session: Session, attached: Attached, state: Literal["rolled_back", "detached"]) -> None:
     """Takes the adapter off and commits nothing; rules 6 and 7: everything is as it was before attach, bit for bit."""
     adapters.detach(session.model)
-    check_frozen(session, attached)
-    same = mx.array_equal(probe_logits(session), attached.silent).item()
-    require("detach-restores", bool(same), "the probe's logits after detach differ from those before attach")
+    checks.frozen(session, attached)
+    checks.silent(session, attached)
     announce(session, attached, state)
     _close(session)
 
@@ -283,6 +243,7 @@ def announce(
             module_names=attached.spec.modules,
             layers=attached.spec.layers or session.layers,
             base_unchanged=None if on else True,
+            check_seconds=CHECKS.take_seconds(),
         ),
         durable=not on,
     )
@@ -291,11 +252,3 @@ def announce(
 def delta_name(session: Session, topic: str, phase: str) -> str:
     """`<nnn>-<unit>.<chapter>.<topic>-<phase>`, numbered by commits ever made in this run."""
     return f"{session.ledger.commits + 1:03d}-{topic.replace('/', '.')}-{phase}"
-
-
-def probe_logits(session: Session) -> mx.array:
-    """Logits of the fixed probe, (1, L, V)."""
-    model: Any = session.model
-    logits = model(session.probe)
-    mx.eval(logits)
-    return logits

@@ -17,6 +17,7 @@ class Recorder:
         self._log = open(run.log, "a", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
         Path(run.log).chmod(0o600)
         self._warnings: Counter[str] = Counter()
+        self.said: Counter[str] = Counter()  # events by kind, of this process
 
     @property
     def seq(self) -> int:
@@ -26,6 +27,7 @@ class Recorder:
     def say(self, event: Event, *, durable: bool = False) -> Record:
         """Journals an event; `durable` ones are on the disk when this returns."""
         record = self._journal.append(event, durable=durable)
+        self.said[event.kind] += 1
         if (text := line(record)) is not None:
             self._log.write(text + "\n")
         return record

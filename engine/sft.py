@@ -4,7 +4,7 @@ import time
 
 import mlx.core as mx
 
-from engine import phase
+from engine import checks, phase
 from engine.batches import Batch, batch_rows, collate, plan_epochs
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
@@ -18,12 +18,13 @@ from engine.updates import accumulate
 def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
     """Trains a fresh adapter on the topic's rows and leaves it attached; raises Broken where a rule does not hold."""
     settings, say = session.config.sft, session.recorder.say
+    checks.held_out(session, topic.sft)
     examples = phase.render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
     plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
     lengths = [len(example.ids) for example in examples]
     seed = str(phase.seed_of(session, topic.id, attempt, "sft"))
     whole = collate(examples, session.renderer.end_id)
-    phase.check_supervised(examples, whole, session.renderer.end_id)
+    checks.supervised(examples, whole, session.renderer.end_id)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "sft"):
         say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), whole.supervised, whole.total))
@@ -64,5 +65,5 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
         phase.note_update(session, attached, update, [topic.sft[row].where for rows in chosen for row in rows])
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
-    phase.check_trained(session, attached, plan.steps)
+    checks.trained(session, attached, plan.steps)
     return attached

@@ -38,6 +38,7 @@ def summarize(
         "prediction": _prediction(records, seconds, process_bytes),
         "passed": sum(row["verdict"] == "passed" for row in rows),
         "of": len(rows),
+        "overhead": _overhead(records),
         "dpo": _dpo(rows),
         "mean": _means(rows),
         "units": _rolled_up(rows, 1),
@@ -115,6 +116,15 @@ def _final(row: dict[str, Any]) -> dict[str, Any] | None:
     return dict(found) if found else None
 
 
+def _overhead(records: Iterable[Record]) -> dict[str, float]:
+    """Seconds that checkpoints and checks took, of every process of the run."""
+    events = [record.event for record in records]
+    return {
+        "checkpoint_seconds": sum(event.seconds for event in events if isinstance(event, e.Checkpointed)),
+        "check_seconds": sum(event.check_seconds for event in events if isinstance(event, e.AdapterChanged)),
+    }
+
+
 def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """How DPO did where it ran: topics, roll-backs, the mean held-out margin, and where preference accuracy fell."""
     ran = [row for row in rows if row["after_dpo"]]
@@ -137,11 +147,14 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {"topics": len(rows), "passed": sum(row["verdict"] == "passed" for row in rows)}
     for stage in ("before", "start", "after_sft", "after_dpo", "final"):
         scored = [row[stage] for row in rows if row[stage]]
-        found[stage] = {
-            name: round(sum(item[name] for item in scored) / len(scored), 4) if scored else None
-            for name in ("accuracy", "voice", "combined")
-        }
+        found[stage] = {name: _mean(item[name] for item in scored) for name in ("accuracy", "voice", "combined")}
     return found
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what is a number; a figure that was not finite is no number here."""
+    numbers = [value for value in values if value is not None]
+    return round(sum(numbers) / len(numbers), 4) if numbers else None
 
 
 def _rolled_up(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, Any]:

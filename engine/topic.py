@@ -2,12 +2,12 @@
 
 import time
 
-from engine import adapters, evaluate, phase, policy
+from engine import adapters, evaluate, measured, phase, policy
 from engine.contract.events import Decided, Evaluated, Stage, TopicFinished, TopicStarted, Verdict
 from engine.curriculum import Topic
 from engine.dpo import train_dpo, undo
 from engine.history import TopicHistory
-from engine.invariants import require
+from engine.invariants import CHECKS, require
 from engine.phase import Attached
 from engine.policy import Decision
 from engine.session import Session
@@ -20,8 +20,9 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
     `before` is the base model's evaluation, `done` what an earlier process had already settled of this attempt.
     """
     attempt = done.attempt
-    found = adapters.fingerprint(adapters.frozen_digests(session.model))
     declared = session.ledger.declared
+    with CHECKS.timed():
+        found = adapters.fingerprint(adapters.frozen_digests(session.model))
     require("ledger-declares", found == declared, f"the model is {found}, the ledger declares {declared}")
     if not done.evaluated and not done.settled:
         topics = session.curriculum.topics
@@ -101,9 +102,11 @@ def finish(session: Session, topic: Topic, verdict: Verdict, reason: str, starte
 
 def _evaluate(session: Session, topic: Topic, stage: Stage, dpo: Attached | None = None) -> Evaluated:
     reference = dpo.reference if dpo is not None and "heldout_chosen" in dpo.reference else None
-    found = evaluate.evaluate(session, [topic], stage, reference)[topic.id]
+    before = session.recorder.said["sample"]
+    found = evaluate.evaluate(session, [topic], stage, reference)
+    measured.require_measured(session, [topic], found, session.recorder.said["sample"] - before)
     session.control.boundary()
-    return found
+    return found[topic.id]
 
 
 def _decide(session: Session, topic: Topic, decision: Decision) -> None:

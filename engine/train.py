@@ -2,13 +2,12 @@
 
 import json
 import time
-import traceback
-from typing import Literal
+from typing import Any, Literal
 
-from engine import adapters, evaluate, phase, policy
+from engine import adapters, evaluate, measured, phase, policy
 from engine.backend import Backend, process_bytes
 from engine.contract.config import load_config
-from engine.contract.events import Decided, Failed, Preparing, RunFinished, Stage, Verdict
+from engine.contract.events import Decided, Preparing, RunFinished, Stage, Verdict
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from engine.control import Skip, Stop
@@ -16,7 +15,7 @@ from engine.curriculum import Topic
 from engine.files import write_file
 from engine.heartbeat import Heartbeat
 from engine.history import History, TopicHistory, read_history
-from engine.invariants import Broken
+from engine.invariants import failure, require
 from engine.memory import exhausted
 from engine.opening import (
     ask_again,
@@ -82,14 +81,29 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     status = STOPPED if stopped else 0 if good else 1
     fingerprint = session.ledger.declared
     data = summarize(records, status, fingerprint, seconds, process_bytes())
+    _check_success(data, status)
     write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
     total, took = len(session.curriculum.topics), data["prediction"]
+    spent = data["overhead"]
     event = RunFinished(
         verdicts.count("passed"), total, status, fingerprint, seconds,
+        checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
         predicted_seconds=took["at_start"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
     )  # fmt: skip
     session.recorder.say(event, durable=True)
     return status
+
+
+def _check_success(summary: dict[str, Any], status: int) -> None:
+    """Rule 17: status 0 where the summary says passed or skipped of every topic, and of at least one."""
+    words = [row["verdict"] for row in summary["topics"]]
+    missed = [word for word in words if word not in ("passed", "skipped")]
+    earned = bool(words) and not missed
+    require(
+        "success-is-earned",
+        status != 0 or earned,
+        f"the run would end with status 0, but {len(missed)} of {len(words)} topics did not pass",
+    )
 
 
 def _score_base(session: Session, history: History) -> None:
@@ -97,7 +111,10 @@ def _score_base(session: Session, history: History) -> None:
     missing = [topic for topic in session.curriculum.topics if topic.id not in history.before]
     if missing:
         session.recorder.say(Preparing(f"scoring the base model on {len(missing)} topics"))
-        history.before |= evaluate.evaluate(session, missing, "before")
+        said = session.recorder.said["sample"]
+        found = evaluate.evaluate(session, missing, "before")
+        measured.require_measured(session, missing, found, session.recorder.said["sample"] - said)
+        history.before |= found
 
 
 def _train_all(session: Session, history: History, outlook: Outlook) -> None:
@@ -148,8 +165,12 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
     by = session.control.skipped.pop(topic.id, None)
     if by is not None:
         return "skipped", f"skipped by {by} before it began"
+    begun, steps = bool(done.settled) or session.resume is not None, session.recorder.said["step"]
     try:
-        return train_topic(session, topic, history.before[topic.id], done)
+        verdict = train_topic(session, topic, history.before[topic.id], done)
+        trained = begun or session.recorder.said["step"] > steps
+        require("attempt-has-steps", trained, f"attempt {done.attempt} has a verdict and no step in the journal")
+        return verdict
     except Skip as skip:
         _clean_up(session, "detached")
         return "skipped", str(skip)
@@ -174,17 +195,15 @@ def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> No
             whole = False
     session.attached = None
     whole = whole and not adapters.adapter_modules(session.model)
-    if not whole or adapters.fingerprint(adapters.frozen_digests(session.model)) != session.ledger.declared:
+    if not whole or adapters.frozen_digests(session.model) != session.ledger.digests:
         reload(session)
         session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")
 
 
 def _say_failed(session: Session, topic: str, error: Exception) -> None:
     attached = session.attached
-    rule = error.rule.name if isinstance(error, Broken) else None
-    message = str(error) if rule else f"{type(error).__name__}: {error}"
     where = f"{topic} {attached.phase}" if attached else topic
-    event = Failed(where, message, traceback.format_exc(), topic, attached.phase if attached else None, rule)
+    event = failure(where, error, topic, attached.phase if attached else None)
     session.recorder.say(event, durable=True)
 
 

@@ -1,5 +1,18 @@
-"""Gives MLX its fast BLAS before any test imports it."""
+"""Gives MLX its fast BLAS before any test imports it, and counts the broken engines when all have run."""
 
 from engine.backend import prepare
 
 prepare()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """`broken engines: …`, from the tests that passed; tests say what they showed by record_property."""
+    shown = [item for report in terminalreporter.getreports("passed") for item in report.user_properties]
+    caught, whole = ([name for key, name in shown if key == word] for word in ("caught", "whole"))
+    if caught or whole:
+        from engine.invariants import RULES
+
+        terminalreporter.write_line(
+            f"broken engines: {len(RULES)} rules, {len(set(caught))} caught ({len(caught)} broken engines), "
+            f"{len(set(whole))} pass when whole"
+        )

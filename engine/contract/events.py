@@ -135,6 +135,7 @@ class AdapterChanged:
     module_names: tuple[str, ...] = ()
     layers: int = 0
     base_unchanged: bool | None = None  # None: not looked at in this state
+    check_seconds: float = 0.0  # what the rules took since the adapter event before
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +302,8 @@ class RunFinished:
     predicted_seconds: float | None = None  # at the start of the run; None where nothing was predicted
     paused_seconds: float = 0.0
     process_bytes: int | None = None  # the most memory that the engine's process had, of its last start
+    checkpoint_seconds: float = 0.0  # of these, writing checkpoints
+    check_seconds: float = 0.0  # and looking whether the rules hold
 
 
 @dataclass(frozen=True, slots=True)

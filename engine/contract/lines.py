@@ -88,7 +88,8 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             level = "INFO" if event.exit_status == 0 else "WARNING"
             return level, (
                 f"run finished passed={event.passed}/{event.of} exit={event.exit_status} "
-                f"seconds={event.seconds:.0f}{_predicted(event)} fingerprint={event.fingerprint}"
+                f"seconds={event.seconds:.0f}{_predicted(event)} checkpoints={event.checkpoint_seconds:.1f} "
+                f"checks={event.check_seconds:.1f} fingerprint={event.fingerprint}"
             )
         case _:
             return None

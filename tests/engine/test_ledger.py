@@ -12,7 +12,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import save_config
 
-from engine import adapters, ledger, models
+from engine import adapters, deltas, ledger, models
 from engine.adapters import AdapterSpec
 from engine.invariants import Broken
 from engine.ledger import Delta, KeptLinear, Ledger
@@ -113,7 +113,7 @@ def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
     book = opened(folder)
     for seed, name in enumerate(("a-sft", "a-dpo", "b-sft")):
         delta = trained(book, name, seed=seed)
-        ledger.save_delta(tmp_path / name, delta, 2)
+        deltas.save_delta(tmp_path / name, delta, 2)
         fuse(book, delta)
     book.drop("b")
     book.save(tmp_path)
@@ -129,11 +129,11 @@ def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
 def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_path):
     book = opened(folder)
     delta = trained(book, "a-sft")
-    ledger.save_delta(tmp_path / "a-sft", delta, 2)
+    deltas.save_delta(tmp_path / "a-sft", delta, 2)
     fuse(book, delta)
     book.save(tmp_path)
     other = Delta(delta.name, "a", "sft", SPEC, {name: 1.001 * array for name, array in delta.weights.items()})
-    ledger.save_delta(tmp_path / "a-sft", other, 2)
+    deltas.save_delta(tmp_path / "a-sft", other, 2)
     with pytest.raises(Broken, match=f"it declares {book.declared}") as caught:
         opened(folder).replay(tmp_path)
     assert caught.value.rule.name == "ledger-declares"
@@ -204,7 +204,7 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
 def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
     book = opened(folder, "bfloat16")
     delta = trained(book, "a-dpo", size=2e-5)
-    ledger.save_delta(tmp_path / "a-dpo", delta, 2)
+    deltas.save_delta(tmp_path / "a-dpo", delta, 2)
     fuse(book, delta)
     book.save(tmp_path)
     assert json.loads((tmp_path / "ledger.json").read_text())["deltas"] == [{"name": "a-dpo", "fused": False}]
@@ -244,7 +244,7 @@ def test_a_saved_delta_is_an_adapter_that_mlx_lm_loads(folder, tmp_path, layers)
     book = opened(folder)
     delta = trained(book, "a-sft", spec=AdapterSpec(3, 5.0, ("q_proj", "up_proj"), layers))
     attached = logits(book)
-    ledger.save_delta(tmp_path / "a-sft", delta, 2)
+    deltas.save_delta(tmp_path / "a-sft", delta, 2)
     theirs = models.load(folder, "float32").model
     load_adapters(theirs, str(tmp_path / "a-sft"))
     theirs.eval()
@@ -256,9 +256,9 @@ def test_the_norm_of_a_change_is_that_of_its_product(folder):
     book = opened(folder)
     delta = trained(book, "a-sft")
     whole = np.concatenate([np.array(delta.change(path), np.float64).ravel() for path in delta.paths])
-    assert ledger.delta_norm(delta.weights, SPEC.scale) == pytest.approx(np.linalg.norm(whole), rel=1e-5)
+    assert deltas.delta_norm(delta.weights, SPEC.scale) == pytest.approx(np.linalg.norm(whole), rel=1e-5)
     zero = {name: mx.zeros_like(array) if name.endswith("_b") else array for name, array in delta.weights.items()}
-    assert ledger.delta_norm(zero, SPEC.scale) == 0.0
+    assert deltas.delta_norm(zero, SPEC.scale) == 0.0
 
 
 def test_a_fuse_that_moves_nothing_is_broken(folder, monkeypatch):

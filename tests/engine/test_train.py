@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from engine import checkpoint, dpo, evaluate, files, ledger, phase, sft, train
+from engine import checkpoint, checks, deltas, dpo, evaluate, files, ledger, phase, train
 from engine.contract import events as e
 from engine.contract.events import KINDS
 from engine.contract.journal import read_journal
@@ -323,14 +323,14 @@ POINTS = {
     "before a checkpoint": (checkpoint, "save", "before"),
     "after a checkpoint": (checkpoint, "save", "after"),
     "in a checkpoint, half written": (files, "_sync_folder", "before"),
-    "after the delta is written": (ledger, "save_delta", "after"),
+    "after the delta is written": (deltas, "save_delta", "after"),
     "after the fuse": (ledger.Ledger, "fuse", "after"),
     "after the ledger is written, before the journal says so": (ledger.Ledger, "save", "after"),
     "when the phase is closed": (checkpoint, "clear", "before"),
     "after the phase is closed": (phase, "_close", "after"),
     "in an evaluation": (evaluate, "generate", "before"),
     "after an evaluation": (evaluate, "_summarize", "after"),
-    "when SFT has ended": (sft.phase, "check_trained", "after"),
+    "when SFT has ended": (checks, "trained", "after"),
     "before DPO's reference": (dpo, "_reference", "before"),
     "at the verdict": (train, "finish", "before"),
     "between topics": (train, "finish", "after"),

@@ -1,0 +1,178 @@
+"""Breaks the engine on purpose, one topic of a run at a time, and looks at what it does about it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.nn as nn
+import pytest
+import tiny
+
+from engine import phase, train
+from engine.contract import events as e
+from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.view.adapter import adapter_lines
+from mindprint_tui.view.focus import LOG, Focus
+from mindprint_tui.view.head import banner
+from mindprint_tui.view.log import log_lines
+
+FIRST, SECOND = tiny.TOPICS[:2]
+
+
+class Breaker:
+    """Replaces functions of the engine, as long as the topic that is to suffer is being trained."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, victim: str) -> None:
+        self.patch = monkeypatch
+        self.on = False
+        self.session: Any = None
+        real = train._attempt
+
+        def attempt(session, history, subject, done):
+            self.on, self.session = subject.id == victim, session
+            try:
+                return real(session, history, subject, done)
+            finally:
+                self.on = False
+
+        monkeypatch.setattr(train, "_attempt", attempt)
+
+    def replace(self, owner: object, name: str, broken: Callable) -> None:
+        """`broken` gets the real function first, then its arguments."""
+        real = getattr(owner, name)
+
+        def either(*args, **kwargs):
+            return broken(real, *args, **kwargs) if self.on else real(*args, **kwargs)
+
+        self.patch.setattr(owner, name, either)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A broken engine: the rule that must catch it (None: a plain exception), the phase, and how it is broken."""
+
+    name: str
+    rule: str | None
+    phase: str
+    break_it: Callable[[Breaker], None]
+    victim: str = FIRST
+
+
+class Faults(list[Fault]):
+    """The broken engines of one test file; calling it makes a decorator."""
+
+    def __call__(self, rule: str | None, phase: str = "sft", victim: str = FIRST) -> Callable:
+        def keep(function: Callable[[Breaker], None]) -> Callable[[Breaker], None]:
+            self.append(Fault(function.__name__, rule, phase, function, victim))
+            return function
+
+        return keep
+
+    @property
+    def each(self) -> pytest.MarkDecorator:
+        return pytest.mark.parametrize("fault", self, ids=lambda fault: fault.name)
+
+
+def some_layer(model: nn.Module) -> nn.Module:
+    return model.model.layers[0]
+
+
+def settings(sources: tuple, phase: str) -> dict[str, Any]:
+    strategy = "sft_only" if phase == "sft" else "fuse_between"
+    return tiny.settings(*sources, adapters={"strategy": strategy})
+
+
+@contextlib.contextmanager
+def broken_by(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        fault.break_it(Breaker(patch, fault.victim))
+        yield
+
+
+def stopping_after(patch: pytest.MonkeyPatch, name: str, topic: str = FIRST) -> None:
+    """The engine is asked to stop, as by a signal, when phase.`name` has been done once for a topic."""
+    real, asked = getattr(phase, name), []
+
+    def then_stop(session, attached):
+        found = real(session, attached)
+        if not asked and attached.topic == topic:
+            asked.append(name)
+            session.control._signal = "SIGTERM"
+        return found
+
+    patch.setattr(phase, name, then_stop)
+
+
+class Unbroken(dict[str, tiny.Ran]):
+    """Whole runs by name, and the rules that were looked at in them and held."""
+
+    held: frozenset[str] = frozenset()
+
+
+def caught(fault: Fault, unbroken: Unbroken, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains with the fault: its rule ends the phase, nothing is committed, the other topic is as if nothing was."""
+    with broken_by(monkeypatch, fault):
+        ran = tiny.train_here(run)
+    first = ran.of(e.Failed)[0]
+    assert first.rule == fault.rule, first.traceback
+    assert first.topic == fault.victim and "Traceback" in first.traceback
+    assert first.message.splitlines()[0] in run.log.read_text()
+    shown(run, fault.rule, first.message)
+    committed_nothing(fault, ran)
+    unharmed(fault, ran, unbroken)
+
+
+def committed_nothing(fault: Fault, ran: tiny.Ran) -> None:
+    assert ran.verdicts() == {FIRST: "passed", SECOND: "passed"} | {fault.victim: "error"}
+    assert ran.status == 1
+    for state in ("fused", "kept_attached"):
+        assert ran.of(e.AdapterChanged, topic=fault.victim, phase=fault.phase, state=state) == []
+    part = f"{fault.victim.replace('/', '.')}-{fault.phase}"
+    assert not [name for name in (*ran.committed(), *ran.adapters()) if name.endswith(part)]
+
+
+def unharmed(fault: Fault, ran: tiny.Ran, unbroken: Unbroken) -> None:
+    """The other topic's adapters have the very bytes that they have in a run that never had the fault."""
+    if fault.victim == SECOND:
+        assert bytes_of(ran, FIRST) == bytes_of(unbroken[fault.phase], FIRST)
+        return
+    alone = fault.name == "dpo_goes_on_top_of_the_adapter_that_sft_left"  # where SFT was not committed either
+    clean = unbroken["sft alone" if fault.phase == "sft" else "dpo alone" if alone else "dpo after sft"]
+    assert bytes_of(ran, SECOND) == bytes_of(clean, SECOND) != []
+    assert ran.of(e.RunFinished)[0].fingerprint == clean.of(e.RunFinished)[0].fingerprint
+
+
+def bytes_of(ran: tiny.Ran, topic: str) -> list[bytes]:
+    """The adapters of a topic, SFT first."""
+    return [data for name, data in ran.adapters().items() if topic.replace("/", ".") in name]
+
+
+def screen(run: Any) -> tuple[RunState, dict[str, str]]:
+    """The console's state of a run whose engine is gone, and its text by pane."""
+    records = Feed(run).read(60)
+    state, focus = fold(RunState(), records), Focus(pane=LOG)
+    panes = {
+        "banner": banner(state, Liveness("gone", 0.0), focus, state.t, 400),
+        "adapter": adapter_lines(state, 400),
+        "log": log_lines(state, focus, 400, 400)[0],
+    }
+    return state, {
+        name: "\n".join("".join(text for text, _ in line) for line in lines) for name, lines in panes.items()
+    }
+
+
+def shown(run: Any, rule: str | None, message: str) -> None:
+    """The console says which rule broke, in banner, adapter pane and log; or that it failed, where none did."""
+    state, panes = screen(run)
+    rules = [failed.rule for failed in state.failures]  # taking a broken phase off may break more of them
+    assert rules[0] == rule
+    words = " ".join(message.split())[:60]
+    if rule is None:
+        assert "✗ FAILED" in panes["banner"] and words in panes["banner"]
+        assert f"failed: {words}" in panes["log"]
+        return
+    assert f"✗ RULE BROKEN: {rule}" in panes["banner"]
+    assert f"✗ {rules[-1]}:" in panes["adapter"]
+    assert f"rule broken: {rule}: {words}" in panes["log"]

@@ -1,0 +1,48 @@
+"""What the broken engines share: a tiny model, and runs that were never broken."""
+
+import pytest
+import tiny
+from breaking import FIRST, SECOND, Breaker, Unbroken, settings, stopping_after
+
+from engine import policy
+from engine.invariants import CHECKS
+from engine.policy import Decision
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory) -> tuple:
+    """A tiny model and a curriculum of two topics."""
+    folder = tmp_path_factory.mktemp("kit")
+    return tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "curriculum", 2)
+
+
+@pytest.fixture(scope="session")
+def unbroken(kit, tmp_path_factory) -> Unbroken:
+    """Unbroken runs, and runs of what a broken first topic leaves to the second: nothing, or its SFT alone."""
+    folder, runs = tmp_path_factory.mktemp("unbroken"), Unbroken()
+    CHECKS.held.clear()
+    for phase in ("sft", "dpo"):
+        runs[phase] = tiny.train_here(tiny.new_run(folder / phase, settings(kit, phase)))
+        alone = settings(kit, phase)
+        alone["curriculum"]["topics"] = [SECOND]
+        runs[f"{phase} alone"] = tiny.train_here(tiny.new_run(folder / f"{phase}-alone", alone))
+    with pytest.MonkeyPatch.context() as patch:
+        Breaker(patch, FIRST).replace(policy, "gate", lambda real, *args: Decision("skip_dpo", "for the test"))
+        runs["dpo after sft"] = tiny.train_here(tiny.new_run(folder / "after", settings(kit, "dpo")))
+    with pytest.MonkeyPatch.context() as patch:
+        Breaker(patch, FIRST).replace(policy, "after_dpo", lambda real, *args: Decision("roll_back", "for the test"))
+        runs["dpo rolled back"] = tiny.train_here(tiny.new_run(folder / "rolled-back", settings(kit, "dpo")))
+    resumed = tiny.new_run(folder / "resumed", settings(kit, "sft"))
+    with pytest.MonkeyPatch.context() as patch:
+        stopping_after(patch, "save_checkpoint", SECOND)
+        assert tiny.train_here(resumed).status == 130
+    runs["sft resumed"] = tiny.train_here(resumed)
+    runs.held = frozenset(CHECKS.held)
+    return runs
+
+
+@pytest.fixture
+def run(tmp_path, kit, request):
+    """A new run of two topics, with the phases that the test's fault wants."""
+    fault = request.node.callspec.params["fault"]
+    return tiny.new_run(tmp_path / "run", settings(kit, fault.phase))
