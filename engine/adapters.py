@@ -39,18 +39,24 @@ def adapter_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def requested_modules(model: Any, spec: AdapterSpec) -> dict[str, nn.Module]:
-    """The modules that the spec names, by path; raises InputError where a requested layer lacks a requested name."""
-    layers = list(enumerate(model.layers))[-spec.layers :]
+    """The modules that the spec names, by path, in every requested layer that has one of the name.
+
+    The layers of some architectures differ (attention here, a state space or experts there), so a name may be missing
+    in some of them. Raises InputError where it is missing in all.
+    """
     prefix = _layer_prefix(model)
     found: dict[str, nn.Module] = {}
-    for index, layer in layers:
-        names = dict(layer.named_modules())
+    known: set[str] = set()
+    for index, layer in list(enumerate(model.layers))[-spec.layers :]:
+        linears = [(path, module) for path, module in layer.named_modules() if isinstance(module, LINEARS)]
+        known |= {path.rpartition(".")[2] for path, _ in linears}
         for wanted in spec.modules:
-            paths = [path for path in names if path.split(".")[-1] == wanted and isinstance(names[path], LINEARS)]
-            if not paths:
-                known = sorted({path.split(".")[-1] for path, module in names.items() if isinstance(module, LINEARS)})
-                raise InputError(f"layer {index} of the model has no module {wanted!r}; it has {', '.join(known)}")
-            found |= {f"{prefix}.{index}.{path}": names[path] for path in paths}
+            mine = [(path, module) for path, module in linears if path.rpartition(".")[2] == wanted]
+            found |= {f"{prefix}.{index}.{path}": module for path, module in mine}
+    if missing := [name for name in spec.modules if name not in known]:
+        where = f"of the last {spec.layers} layers" if spec.layers else "of its layers"
+        there = ", ".join(sorted(known)) or "none"
+        raise InputError(f"the model has no module {missing[0]!r} in any {where}; it has {there}")
     return found
 
 
@@ -136,9 +142,14 @@ def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> N
 
 
 def _astray(model: Any, spec: AdapterSpec, found: Iterable[str]) -> list[tuple[str, str]]:
-    """(layer, name) of what is adapted and not asked for, or asked for and not adapted: from the spec's words alone."""
+    """(layer, name) of what is adapted and not asked for, or asked for and not adapted: from the spec and the tree."""
     prefix = f"{_layer_prefix(model)}."
-    wanted = {(str(layer), name) for layer in range(len(model.layers))[-spec.layers :] for name in spec.modules}
+    wanted = {
+        (str(number), path.rpartition(".")[2])
+        for number, layer in list(enumerate(model.layers))[-spec.layers :]
+        for path, module in layer.named_modules()
+        if path.rpartition(".")[2] in spec.modules and isinstance(module, LINEARS + ADAPTERS)
+    }
     got = {(path.removeprefix(prefix).partition(".")[0], path.rpartition(".")[2]) for path in found}
     return sorted(wanted ^ got)
 

@@ -12,6 +12,7 @@ from engine.batches import Batch
 PIECE = 256  # logits that are summed at a time
 ROWS = 32  # rows of logits whose exponentials are summed at a time, for the memory's sake
 POSITIONS = 64  # supervised positions whose logits exist at a time while a phase trains
+LOUD = 1000.0  # largest logit of the probe that shows what a model does to its logits; soft caps are at 15 to 50
 Head = Callable[[mx.array], mx.array]
 
 
@@ -19,7 +20,8 @@ class Scorer:
     """A model taken apart into body and head, so that the head runs on supervised positions alone.
 
     Where a model does more between the two than its parts show (a soft cap, a scale), the probe in `__init__` finds a
-    difference and the whole model is used, its logits gathered afterwards: slower, never wrong.
+    difference and the whole model is used, its logits gathered afterwards: slower, never wrong. The probe's logits are
+    made loud, since a soft cap is the identity on quiet ones: a fresh or tiny model would pass, and not be that later.
     """
 
     def __init__(self, model: nn.Module, probe: mx.array) -> None:
@@ -27,8 +29,10 @@ class Scorer:
         self._model: Any = model
         self._head = self._find_head()
         if self._head is not None:
-            whole, parts = self._model(probe), self._head(self._model.model(probe))
-            if whole.shape != parts.shape or not mx.allclose(whole, parts, rtol=1e-4, atol=1e-4).item():
+            parts = self._head(self._model.model(probe))
+            factor = LOUD / max(mx.abs(parts).max().item(), 1e-6)
+            whole = self._amplified(probe, factor)
+            if whole.shape != parts.shape or not mx.allclose(whole, factor * parts, rtol=1e-4, atol=1e-2).item():
                 self._head = None
 
     @property
@@ -54,6 +58,22 @@ class Scorer:
         """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
         return sum_rows(self.logps(batch, learning=learning), batch)
 
+    def _amplified(self, probe: mx.array, factor: float) -> mx.array:
+        """The whole model's logits with its head's output times `factor`."""
+        owner, name = (
+            (self._model, "lm_head") if "lm_head" in self._model else (self._model.model.embed_tokens, "as_linear")
+        )
+        head = getattr(owner, name)
+        setattr(owner, name, _Amplified(head, factor) if isinstance(head, nn.Module) else lambda x: factor * head(x))
+        try:
+            logits: mx.array = self._model(probe)
+        finally:
+            if isinstance(head, nn.Module):
+                setattr(owner, name, head)
+            else:
+                delattr(owner, name)
+        return logits
+
     def _find_head(self) -> Head | None:
         body = getattr(self._model, "model", None)
         head = getattr(self._model, "lm_head", None)
@@ -63,6 +83,15 @@ class Scorer:
             embedding = getattr(body, "embed_tokens", None)
             head = getattr(embedding, "as_linear", None)
         return head
+
+
+class _Amplified(nn.Module):
+    def __init__(self, head: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.head, self._factor = head, factor
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self._factor * self.head(x)
 
 
 def head_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:

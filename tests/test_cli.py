@@ -58,7 +58,7 @@ def test_configuration(tmp_path: Path, text: str, expected: str) -> None:
         (["configs/quick.yaml", "--topic", "../../etc/passwd"], "is not of the form"),
         (["configs/quick.yaml", "--run-id", "../up"], "run name '../up'"),
         (["configs/quick.yaml", "--set", "model.name=/no/such/model"], "'/no/such/model'"),
-        (["configs/quick.yaml", "--set", "sft.modules=[nope]"], "has no module 'nope'; it has"),
+        (["configs/quick.yaml", "--set", "sft.modules=[nope]"], "has no module 'nope' in any of its layers; it has"),
         (["configs/quick.yaml", "--set", "curriculum.path=/nowhere"], "no such curriculum folder"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_quantized_module_has_the_shape_that_it_stands_for():
 
 
 def test_a_module_that_the_model_lacks_is_named(model):
-    with pytest.raises(InputError, match=r"layer 0 .* no module 'k_prj'; it has down_proj, .*k_proj"):
+    with pytest.raises(InputError, match=r"no module 'k_prj' in any of its layers; it has down_proj, .*k_proj"):
         adapters.attach(model, AdapterSpec(1, 1.0, ("q_proj", "k_prj"), 0), seed=0)
     assert adapters.adapter_modules(model) == {}
 

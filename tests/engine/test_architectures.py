@@ -1,0 +1,105 @@
+"""Whole runs on tiny models of many architectures, float and quantized, every rule of the engine at work."""
+
+import math
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+import tiny
+import zoo
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear
+
+from engine import adapters, models, policy
+from engine.adapters import AdapterSpec
+from engine.batches import collate
+from engine.chat import Message, Renderer
+from engine.contract import events as e
+from engine.contract.errors import InputError
+from engine.losses import Scorer
+from engine.policy import Decision
+
+FIRST, SECOND = tiny.TOPICS[:2]
+QUIET = 0.02  # of the weights: logits that a soft cap leaves alone
+
+
+@pytest.fixture(scope="module")
+def curriculum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_curriculum(tmp_path_factory.mktemp("curriculum") / "course", 2)
+
+
+@pytest.fixture
+def decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first topic keeps both phases, the second is rolled back: what a random model answers decides nothing."""
+
+    def by_topic(start: e.Evaluated, *_: object) -> Decision:
+        return Decision("keep", "the first topic") if start.topic == FIRST else Decision("roll_back", "the second")
+
+    monkeypatch.setattr(policy, "after_phase", by_topic)
+    monkeypatch.setattr(policy, "after_dpo", by_topic)
+
+
+@pytest.mark.parametrize("bits", [0, 4])
+@pytest.mark.parametrize("kind", zoo.ARCHITECTURES)
+def test_a_whole_run(kind: str, bits: int, curriculum: Path, tmp_path: Path, decided: None) -> None:
+    model = zoo.make(kind, tmp_path / "model", bits)
+    modules = list(zoo.MODULES[kind])
+    config = tiny.settings(model, curriculum, sft={"modules": modules}, dpo={"modules": modules, "steps": 1})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    assert ran.of(e.Failed) == [] and "error" not in ran.verdicts().values()
+    fused = ran.of(e.AdapterChanged, state="fused")
+    assert [(event.topic, event.phase) for event in fused] == [(FIRST, "sft"), (FIRST, "dpo")]
+    assert all(event.fuse_cosine >= 0.999 and event.fuse_kl <= 1e-3 and event.delta_norm > 0 for event in fused)
+    assert len(ran.of(e.AdapterChanged, state="rolled_back", topic=SECOND)) == 1
+    attached = ran.of(e.AdapterChanged, state="attached")
+    assert all(event.trainable == event.expected_trainable > 0 for event in attached)
+    assert ran.of(e.Step, phase="dpo")[0].loss == pytest.approx(math.log(2), abs=1e-3)
+    assert ran.committed() == [f"001-{FIRST.replace('/', '.')}-sft", f"002-{FIRST.replace('/', '.')}-dpo"]
+
+
+def test_a_quantized_model_is_quantized_where_it_was_not_touched(tmp_path: Path) -> None:
+    loaded = models.load(zoo.make("qwen3_moe", tmp_path / "model", 4), "float32")
+    packed = [m for m in loaded.model.modules() if isinstance(m, nn.QuantizedLinear | QuantizedSwitchLinear)]
+    assert len(packed) == 2 * (4 + 1 + 3) + 1  # attention, router, experts; the head
+    found = adapters.requested_modules(loaded.model, AdapterSpec(2, 1.0, ("gate_proj",), 1))
+    assert list(found) == ["model.layers.1.mlp.switch_mlp.gate_proj"]
+    assert adapters.linear_shape(found["model.layers.1.mlp.switch_mlp.gate_proj"]) == (4, 32, 64)
+
+
+def test_fused_projections_are_named_where_the_usual_ones_are_asked_for(curriculum: Path, tmp_path: Path) -> None:
+    model = zoo.make("phi3", tmp_path / "model")
+    with pytest.raises(InputError) as caught:
+        tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(model, curriculum)))
+    assert str(caught.value) == (
+        "the model has no module 'q_proj' in any of its layers; it has down_proj, gate_up_proj, o_proj, qkv_proj"
+    )
+
+
+def test_a_module_of_some_layers_is_adapted_there_and_asked_of_the_last_ones(tmp_path: Path) -> None:
+    model = models.load(zoo.make("lfm2", tmp_path / "model"), "float32").model
+    found = adapters.attach(model, AdapterSpec(2, 1.0, ("q_proj", "in_proj"), 0), seed=0)
+    assert sorted(found) == ["model.layers.0.conv.in_proj", "model.layers.1.self_attn.q_proj"]
+    adapters.detach(model)
+    with pytest.raises(InputError, match="no module 'in_proj' in any of the last 1 layers; it has k_proj, out_proj"):
+        adapters.attach(model, AdapterSpec(2, 1.0, ("q_proj", "in_proj"), 1), seed=0)
+
+
+@pytest.mark.parametrize(("bits", "loudness"), [(0, 1.0), (0, QUIET), (4, 1.0)])
+@pytest.mark.parametrize(
+    ("kind", "split"),
+    [("llama", True), ("qwen2", True), ("phi3", True), ("qwen3_moe", True), ("gemma2", False), ("gemma3", False)],
+)
+def test_the_head_is_split_off_only_where_nothing_comes_after_it(
+    kind: str, split: bool, bits: int, loudness: float, tmp_path: Path
+) -> None:
+    """Gemma 2 caps its logits softly, which shows on loud ones alone; Gemma 3 keeps its parts inside another module."""
+    loaded = models.load(zoo.make(kind, tmp_path / "model", bits, loudness), "float32")
+    renderer = Renderer(loaded.tokenizer)
+    before = loaded.model(mx.array([[1, 5, 9]]))
+    scorer = Scorer(loaded.model, mx.array([renderer.prompt_ids([Message("user", "Who minds the lamp?")])]))
+    assert scorer.split is split
+    assert mx.array_equal(loaded.model(mx.array([[1, 5, 9]])), before).item(), "the look changes nothing"
+    batch = collate([renderer.example([Message("user", "A?")], text, 64) for text in ("Aye, I do.", "Nay.")], 2)
+    whole = loaded.model(batch.tokens).reshape(-1, tiny.VOCABULARY)[batch.gather]
+    logps = (whole - mx.logsumexp(whole, axis=-1, keepdims=True))[mx.arange(batch.supervised), batch.targets]
+    assert mx.allclose(scorer.logps(batch), logps, rtol=1e-4, atol=1e-4).item()
