@@ -76,6 +76,7 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
 
     Raises InputError for a configuration that cannot be read, and where the engine died without a report.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill, too, takes child and folder away
     with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from engine import dpo, losses
 from engine.check import check
 from engine.contract import events as e
 from engine.contract.config import RunConfig, load_config
+from engine.contract.errors import InputError
 from engine.contract.events import Record
 from engine.forecast import Rates, Work, of_topics, paused, refined
+from mindprint_tui import launcher
 from mindprint_tui.view.check import lines
 from mindprint_tui.view.text import cell_len
 from tests.engine import tiny
@@ -154,6 +157,33 @@ def test_the_command_says_so_and_leaves_nothing(
     wrong = subprocess.run([PROGRAM, "check", "nowhere.yaml"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "no such configuration file" in wrong.stderr
+
+
+def test_a_kill_takes_the_throw_away_folder_with_it(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, scratch = tmp_path / "mine.yaml", tmp_path / "scratch"
+    config.write_text(yaml.safe_dump(tiny.settings(*made)))
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    process = subprocess.Popen([PROGRAM, "check", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not list(scratch.iterdir()):
+        time.sleep(0.02)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 130
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_preflight_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = subprocess.CompletedProcess([], -signal.SIGKILL, b"", b"")
+    monkeypatch.setattr(launcher.subprocess, "run", lambda *args, **more: dead)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(InputError, match=r"died \(signal 9\) before it had a report; a run would most likely"):
+            launcher.check(tiny.ROOT / "configs" / "quick.yaml", (), ())
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_every_run_is_audited_and_predicted(made: tuple[Path, Path], tmp_path: Path) -> None:
