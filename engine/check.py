@@ -89,7 +89,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
 def _measure(session: Any, report: Report, works: list[Any], loading: float) -> None:
     """Scores the base model, tries the phases, and adds up what a run would take."""
     from engine.evaluate import evaluate
-    from engine.forecast import Span, of_topics
+    from engine.forecast import Span, as_answered, of_topics
     from engine.invariants import CHECKS, Broken
     from engine.trial import run_trial
 
@@ -117,6 +117,8 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
         return
     finally:
         report["rules"] = dict(CHECKS.held)
+    limit = config.evaluation.max_tokens
+    works = [as_answered(work, base[topic.id], limit) for work, topic in zip(works, topics, strict=True)]
     report["selftest"] = [dataclasses.asdict(phase) for phase in trial.phases]
     span = Span(loading + scoring, loading + scoring) + of_topics(works, trial.rates, config, begun=False)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,13 +1,13 @@
 """How long a run will take: its work counted in tokens, and what a token takes here; pure functions."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.contract import events as e
 from engine.contract.config import RunConfig
 from engine.contract.events import Record
 
-BACKWARD = 3.0  # a training step takes about this many forward passes over its tokens
+STEP = 2.3  # forward passes that a training step takes: one, one back through frozen weights, and the adapter's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Seconds if DPO runs wherever it may, and at least, if no gate lets it run."""
+    """Seconds if DPO runs in every topic, and at least, if it runs in none (a gate, SFT that is rolled back)."""
 
     seconds: float
     least: float
@@ -57,9 +57,19 @@ def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
     evaluation = work.answers * rates.decode + work.read * rates.forward
     sft = work.sft * rates.sft + rates.phase + evaluation * (2 if start else 1)
     dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
-    if not may_prefer(config):
-        return Span(sft, sft)
-    return Span(sft + dpo, sft + dpo if config.dpo.when == "always" else sft)
+    return Span(sft + dpo if may_prefer(config) else sft, sft)
+
+
+def as_answered(work: Work, base: e.Evaluated, limit: int) -> Work:
+    """Where the base model's answers run to the limit, some trained ones will, and the longest of a batch counts."""
+    return replace(work, answers=limit) if base.cut else work
+
+
+def of_what_ran(said: e.Predicted, records: Sequence[Record]) -> float:
+    """What a prediction comes to when DPO counts for the topics alone in which it began."""
+    topics = next(len(r.event.topics) for r in records if isinstance(r.event, e.CurriculumLoaded))
+    began = {r.event.topic for r in records if isinstance(r.event, e.PhaseStarted) and r.event.phase == "dpo"}
+    return said.least + (said.seconds - said.least) * len(began) / topics
 
 
 def may_prefer(config: RunConfig) -> bool:

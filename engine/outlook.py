@@ -14,10 +14,11 @@ from engine.contract.events import Predicted
 from engine.contract.journal import read_journal
 from engine.curriculum import Question, SftRow
 from engine.evaluate import generate
-from engine.forecast import BACKWARD, Rates, of_topics, paused, refined
+from engine.forecast import STEP, Rates, as_answered, of_topics, paused, refined
 from engine.session import Session
 
-FEW = 4  # tokens of each answer
+FEW = 3  # tokens of each answer
+PREDICTIONS = 2  # of a run
 LOOKS = 6  # times that a phase fingerprints the frozen weights, about, and what it does besides takes no longer
 
 
@@ -34,7 +35,6 @@ class Outlook:
         self._began = began
         topics = audit(session.curriculum, session.renderer, session.config)
         self._works = {topic.topic: topic.work for topic in topics}
-        self._said = 0
         records = read_journal(session.run.journal)
         if not any(isinstance(record.event, e.Audited) for record in records):
             found = summed(session.curriculum, topics)
@@ -47,16 +47,19 @@ class Outlook:
                 )
         self._said = sum(isinstance(record.event, Predicted) for record in records)
 
-    def at_start(self) -> None:
-        """When the base has been scored: from one forward pass and from how long its answers took."""
+    def at_start(self, before: dict[str, e.Evaluated]) -> None:
+        """When the base has been scored (`before`): from one forward pass and a few tokens."""
+        limit = self._session.config.evaluation.max_tokens
+        self._works = {topic: as_answered(work, before[topic], limit) for topic, work in self._works.items()}
+        if self._said < PREDICTIONS:
+            self._guess = guess(self._session)
         if self._said == 0:
-            self._say(guess(self._session), "one forward pass and a few tokens of answers")
+            self._say(self._guess, "one forward pass and a few tokens of answers")
 
     def after_topic(self) -> None:
         """When the first topic is done: from its own steps and evaluations."""
-        if self._said == 1:
-            records = read_journal(self._session.run.journal)
-            rates = refined(self._works, guess(self._session), records)
+        if self._said < PREDICTIONS:
+            rates = refined(self._works, self._guess, read_journal(self._session.run.journal))
             self._say(rates, "the steps and evaluations of the first topic")
 
     def _say(self, rates: Rates, basis: str) -> None:
@@ -71,14 +74,14 @@ class Outlook:
 
 
 def guess(session: Session) -> Rates:
-    """Rates before anything is trained: a step is taken to cost BACKWARD forward passes."""
+    """Rates before anything is trained: a step is taken to cost STEP forward passes."""
     topic = session.curriculum.topics[0]
-    forward = forward_rate(session, topic.sft)
+    forward = forward_rate(session, topic.sft[:1])
     decode = decode_rate(session, topic.questions, forward, FEW)
     started = time.perf_counter()
     adapters.frozen_digests(session.model)
     phase = LOOKS * (time.perf_counter() - started)
-    return Rates(BACKWARD * forward, BACKWARD * forward, forward, decode, phase)
+    return Rates(STEP * forward, STEP * forward, forward, decode, phase)
 
 
 def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.contract import events as e
 from engine.contract.events import Evaluated, Record
-from engine.forecast import paused
+from engine.forecast import of_what_ran, paused
 
 STAGES = {"before": "before", "start": "start", "sft": "after_sft", "dpo": "after_dpo", "reevaluated": "reevaluated"}
 FIGURES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin")
@@ -48,18 +48,23 @@ def summarize(
 
 
 def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | None) -> dict[str, Any]:
-    """What was predicted beside what it took; `ratio` is predicted over real seconds, pauses left out of both."""
+    """What was predicted beside what it took, pauses left out of both.
+
+    `of_what_ran` is the prediction at the start with DPO in those topics in which it ran; `ratio` is it over `real`.
+    """
     said = [record.event for record in records if isinstance(record.event, e.Predicted)]
     still = paused(records)
     real = seconds - still
     at_start, refined = (said[place] if len(said) > place else None for place in (0, 1))
+    ran = of_what_ran(at_start, records) if at_start else None
     return {
+        "of_what_ran": round(ran, 1) if ran is not None else None,
         "at_start": round(at_start.seconds, 1) if at_start else None,
         "at_start_least": round(at_start.least, 1) if at_start else None,
         "after_first_topic": round(refined.seconds, 1) if refined else None,
         "real": round(real, 1),
         "paused": round(still, 1),
-        "ratio": round(at_start.seconds / real, 3) if at_start and real > 0 else None,
+        "ratio": round(ran / real, 3) if ran is not None and real > 0 else None,
         "peak_bytes": max((r.event.peak_bytes for r in records if isinstance(r.event, e.Step)), default=None),
         "process_bytes": process_bytes,
     }

@@ -64,7 +64,7 @@ def train(folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heart
             take_up(session, history)
             ask_again(session, history)
         _score_base(session, history)
-        outlook.at_start()
+        outlook.at_start(history.before)
         _train_all(session, history, outlook)
     except Stop as stop:
         stopped = True
@@ -88,7 +88,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     event = RunFinished(
         verdicts.count("passed"), total, status, fingerprint, seconds,
         checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
-        predicted_seconds=took["at_start"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
+        predicted_seconds=took["of_what_ran"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
     )  # fmt: skip
     session.recorder.say(event, durable=True)
     return status

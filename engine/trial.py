@@ -20,7 +20,7 @@ from engine.session import Session
 from engine.sft import train_sft
 
 STEPS = 2  # the first proves, the second is timed: on a GPU the first one compiles
-TOKENS = 32  # of an answer
+TOKENS = 48  # of an answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Audited:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """How long the run will take in all, pauses left out: `seconds` if DPO runs wherever it may, `least` if never."""
+    """How long the run takes in all, pauses left out: `seconds` with DPO in every topic, `least` with it in none."""
 
     kind: ClassVar[str] = "predicted"
     seconds: float
@@ -299,7 +299,7 @@ class RunFinished:
     exit_status: int
     fingerprint: str
     seconds: float
-    predicted_seconds: float | None = None  # at the start of the run; None where nothing was predicted
+    predicted_seconds: float | None = None  # at the start, for the phases that ran; None where nothing was
     paused_seconds: float = 0.0
     process_bytes: int | None = None  # the most memory that the engine's process had, of its last start
     checkpoint_seconds: float = 0.0  # of these, writing checkpoints

@@ -14,7 +14,7 @@ TABLE = len(HEAD)
 def lines(report: dict[str, Any], cells: int) -> list[str]:
     """At most `cells` wide; sections that the preflight did not come to are left out and said so."""
     found = [*_model(report, cells), *_data(report, cells), *_topics(report, cells), *_gates(report, cells)]
-    found += [*_selftest(report), *_prediction(report, cells)]
+    found += [*_selftest(report, cells), *_prediction(report, cells)]
     for sign, kind in (("!", "warnings"), ("✗", "problems")):
         told = report[kind]
         for sentence in told[:SENTENCES]:
@@ -110,18 +110,18 @@ def _dpo(gates: dict[str, Any]) -> str:
     return f"DPO where voice < {gates['dpo_trigger']:g} ({gates['strategy']})"
 
 
-def _selftest(report: dict[str, Any]) -> list[str]:
+def _selftest(report: dict[str, Any], cells: int) -> list[str]:
     lines: list[str] = []
     for phase in report["selftest"] or ():
         losses = " → ".join(f"{loss:.4f}" for loss in phase["losses"])
         rate = phase["tokens"] / phase["seconds"]
         lines.append(
             f"{'self-test' if not lines else '':<10}{phase['phase'].upper()} {phase['steps']} steps, loss {losses}; "
-            f"{phase['seconds']:.2f} s a step, {rate:.0f} tokens a second"
+            f"{phase['seconds']:.2f} s a step, {rate:.0f} tok/s"
         )
     if lines:
         lines.append(f"{'':<10}{len(report['rules'])} rules held, looked at {sum(report['rules'].values())} times")
-    return lines
+    return [shorten(line, cells) for line in lines]
 
 
 def _prediction(report: dict[str, Any], cells: int) -> list[str]:
