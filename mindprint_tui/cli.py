@@ -250,6 +250,20 @@ def metrics(
     pour(Feed(folder), sink, follow)
 
 
+@cli.command()
+@click.argument("run")
+@click.option("--to", "target", type=click.Path(path_type=Path), help="The file; report.html in the run's folder.")
+@LOGS
+def report(run: str, target: Path | None, logs: Path) -> None:
+    """Write RUN as one HTML page that needs no network: curves, scores, decisions, answers, what held."""
+    from mindprint_tui.report import gather, page
+
+    folder = rundir.find(logs, run_name(run))
+    target = target or folder.path / "report.html"
+    page.write(page.render(gather.gather(folder)), target)
+    click.echo(target)
+
+
 def main() -> None:
     """The console script; a person's mistake is one sentence on stderr and status 2."""
     try:

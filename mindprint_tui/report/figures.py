@@ -1,0 +1,73 @@
+"""Curves and scales as numbers for SVG: where points lie in a box, and what stands beside the axes."""
+
+import math
+from dataclasses import dataclass
+
+from mindprint_tui.series import Series
+from mindprint_tui.view.text import small
+
+WIDTH, HEIGHT = 340, 150  # of a curve, in SVG units
+LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 22
+COLUMNS = 150  # points of a curve that are drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve in its box: `line` and `band` as path data, `ticks` (y, label), `bad` the x of what is not a number."""
+
+    line: str
+    band: str
+    ticks: list[tuple[float, str]]
+    last_step: int
+    bad: list[float]
+    end: tuple[float, float] | None
+
+
+def curve(series: Series) -> Curve:
+    """The loss over steps 1 to the last one planned; spikes survive in the band between lowest and highest."""
+    points, bad = _points(series)
+    low, high = axis(series.span)
+    shown = [(x, _y(a, low, high), _y(b, low, high)) for x, a, b in points]
+    middle = [(x, (a + b) / 2) for x, a, b in shown]
+    there, back = [(x, b) for x, _, b in shown], [(x, a) for x, a, _ in reversed(shown)]
+    ticks = [(_y(value, low, high), small(value)) for value in (low, (low + high) / 2, high)]
+    end = middle[-1] if middle else None
+    return Curve(_path(middle), _path(there + back) + "Z" if shown else "", ticks, series.of, bad, end)
+
+
+def axis(span: tuple[float, float] | None) -> tuple[float, float]:
+    """Round limits around a span."""
+    low, high = span if span is not None else (0.0, 1.0)
+    size = max(high - low, abs(high) * 0.05, 1e-9)
+    step = 10 ** math.floor(math.log10(size))
+    step = step / 2 if size / step < 4 else step
+    return math.floor(low / step) * step, math.ceil(high / step + 1e-9) * step
+
+
+def _points(series: Series) -> tuple[list[tuple[float, float, float]], list[float]]:
+    """(x, lowest, highest) by column, and x of every column that holds a value that is not finite."""
+    columns: dict[int, tuple[float, float]] = {}
+    bad: set[int] = set()
+    count = min(series.width, COLUMNS)
+    for place, bucket in series.buckets.items():
+        column = place * count // series.width
+        if bucket.bad:
+            bad.add(column)
+        if not math.isnan(bucket.low):
+            low, high = columns.get(column, (bucket.low, bucket.high))
+            columns[column] = (min(low, bucket.low), max(high, bucket.high))
+
+    def x(column: int) -> float:
+        share = column / (count - 1) if count > 1 else 0.5
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+
+    return [(x(column), *columns[column]) for column in sorted(columns)], [x(column) for column in sorted(bad)]
+
+
+def _y(value: float, low: float, high: float) -> float:
+    share = (value - low) / (high - low) if high > low else 0.5
+    return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _path(points: list[tuple[float, float]]) -> str:
+    return "".join(f"{'L' if place else 'M'}{x:g} {y:g}" for place, (x, y) in enumerate(points))

@@ -1,0 +1,147 @@
+"""A journal as what a report shows: the run's state, its checks, and the details of as many topics as a page bears."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from engine.contract import events as e
+from engine.contract.events import Record, decode
+from engine.contract.journal import Tail
+from engine.contract.rundir import RunDir
+from mindprint_tui.clean import clean_event
+from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.report.checks import Tally
+from mindprint_tui.series import Series
+from mindprint_tui.state import RunState, TopicState, fold
+from mindprint_tui.stretch import Stretch
+from mindprint_tui.view.samples import Question, questions
+
+DETAILED = 40  # topics that are shown with curves and answers
+QUESTIONS = 8  # of a topic
+READ = 1.0  # seconds of reading between two folds
+URGENT = ("error", "collapsed", "below_threshold")
+
+
+@dataclass(slots=True)
+class PhaseDetail:
+    """One phase of a topic's last attempt."""
+
+    planned: e.PhaseStarted
+    loss: Series
+    last: e.Step | None = None
+    adapter: e.AdapterChanged | None = None
+    settled: e.AdapterChanged | None = None
+
+
+@dataclass(slots=True)
+class Detail:
+    """A topic's last attempt; `more` questions are not shown."""
+
+    phases: dict[e.Phase, PhaseDetail] = field(default_factory=dict)
+    decisions: list[e.Decided] = field(default_factory=list)
+    failures: list[e.Failed] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """All that a report is made of; `details` are in the order of the course."""
+
+    name: str
+    state: RunState
+    tally: Tally
+    details: dict[str, Detail]
+    liveness: Liveness
+
+
+def gather(run: RunDir) -> Gathered:
+    """Reads the journal three times, so that memory is bounded by what is shown and not by how long the run was."""
+    feed, state, tally = Feed(run), RunState(), Tally()
+    for records in _batches(feed):
+        state = fold(state, records)
+        tally.take(records)
+    details = {topic: Detail() for topic in chosen(state.topics)}
+    current: PhaseDetail | None = None
+    for records in _batches(Feed(run)):
+        for record in records:
+            current = _detail(details, current, record)
+    _add_questions(run, details)
+    return Gathered(run.name, state, tally, details, feed.liveness())
+
+
+def chosen(topics: dict[str, TopicState]) -> list[str]:
+    """The topics to show in full: all, or first what did not pass, was rolled back or is running, then the earliest."""
+    if len(topics) <= DETAILED:
+        return list(topics)
+
+    def urgency(topic: TopicState) -> int:
+        if topic.verdict in URGENT:
+            return URGENT.index(topic.verdict)
+        return 3 if topic.status == "running" else 4 if topic.rolled_back else 5 if topic.status == "finished" else 6
+
+    first = set(sorted(topics, key=lambda id: urgency(topics[id]))[:DETAILED])
+    return [id for id in topics if id in first]
+
+
+def _batches(feed: Feed) -> Iterator[list[Record | Stretch]]:
+    while True:
+        records = feed.skim(READ)
+        yield records
+        if not records and feed.drained:
+            return
+
+
+def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Record | Stretch) -> PhaseDetail | None:
+    """Takes one record into the details; `current` is the phase whose steps come now, where it is shown."""
+    if isinstance(record, Stretch):
+        _steps(current, record.last, record.points)
+        return current
+    event = record.event
+    match event:
+        case e.Step():
+            _steps(current, event, [(record.seq, event.step, event.loss)])
+        case e.Restored() if current is not None:
+            current.loss = current.loss.until(event.rewind_to)
+        case e.TopicStarted(topic=topic) if topic in details:
+            details[topic] = Detail()
+        case e.PhaseStarted(topic=topic, phase=phase):
+            detail = details.get(topic)
+            resumed = detail.phases.get(phase) if detail else None
+            if detail is None:
+                return None
+            if resumed is not None and resumed.settled is None:
+                return resumed  # an engine that went on says again what it goes on with
+            current = detail.phases[phase] = PhaseDetail(event, Series(max(1, event.steps)))
+        case e.AdapterChanged(topic=topic, phase=phase) if topic in details:
+            if (found := details[topic].phases.get(phase)) is not None:
+                found.adapter = event if event.state == "attached" else found.adapter
+                found.settled = event if event.state != "attached" else None
+        case e.Decided(topic=topic) if topic in details:
+            details[topic].decisions.append(event)
+        case e.Failed(topic=str() as topic) if topic in details:
+            details[topic].failures.append(event)
+        case _:
+            pass
+    return current
+
+
+def _steps(current: PhaseDetail | None, last: e.Step, points: list[tuple[int, int, float]]) -> None:
+    if current is not None and (current.planned.topic, current.planned.phase) == (last.topic, last.phase):
+        current.loss, current.last = current.loss.add(points), last
+
+
+def _add_questions(run: RunDir, details: dict[str, Detail]) -> None:
+    found: dict[str, list[e.Sample]] = {topic: [] for topic in details}
+    for line in _sample_lines(run):
+        event = decode(line).event
+        if isinstance(event, e.Sample) and event.topic in found:
+            found[event.topic].append(event)
+    for topic, samples in found.items():
+        asked = questions(clean_event(sample) for sample in samples)
+        details[topic].questions, details[topic].more = asked[:QUESTIONS], max(0, len(asked) - QUESTIONS)
+
+
+def _sample_lines(run: RunDir) -> Iterable[bytes]:
+    tail = Tail(run.journal)
+    while lines := tail.read():
+        yield from (line for _, line in lines if b'"sample"' in line[:100])

@@ -1,0 +1,296 @@
+"""What was gathered of a run as the words and numbers of a page, and the page itself."""
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from engine.contract import events as e
+from engine.contract.errors import InputError
+from engine.contract.events import Sample
+from mindprint_tui.report.checks import checks
+from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
+from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
+from mindprint_tui.state import RunState, TopicState
+from mindprint_tui.view.adapter import settings
+from mindprint_tui.view.outline import Row, outline
+from mindprint_tui.view.samples import Question
+from mindprint_tui.view.text import about, number, shorten, small
+
+ROWS = 400  # lines of the overview; more topics than that are shown by unit
+UNITS = 60
+TITLE = 120  # characters of a title
+LONGEST = 1500  # characters of an answer that are shown
+STAGES = (("before", "before"), ("start", "start"), ("sft", "SFT"), ("dpo", "DPO"), ("reevaluated", "again"))
+ANSWERS = (("before", "Before"), ("sft", "After SFT"), ("dpo", "After DPO"), ("reevaluated", "Scored again"))
+VERDICTS = {"passed": "good", "skipped": "none", "below_threshold": "warn", "collapsed": "bad", "error": "bad"}
+ENDED = {0: ("passed", "good"), 1: ("not all passed", "warn"), 130: ("stopped", "warn")}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The voice score of a stage, on the scale from 0 to 1."""
+
+    stage: str
+    value: float
+    rolled_back: bool
+
+
+def render(found: Gathered) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "small": small, "about": about}
+    return environment.get_template("page.html").render(_values(found))
+
+
+def write(page: str, target: Path) -> None:
+    """Puts the page in place in one go; raises InputError where that cannot be."""
+    if target.is_dir():
+        raise InputError(f"{target}: the report cannot be written (it is a folder); name a file")
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.touch(mode=0o600)
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+        beside.replace(target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{target}: the report cannot be written ({error.strerror})") from error
+
+
+def _template(name: str) -> str:
+    return files("mindprint_tui.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _values(found: Gathered) -> dict[str, Any]:
+    state, started = found.state, found.state.started
+    limits = settings(state, "thresholds")
+    big = len(state.topics) > ROWS
+    units, unbegun = _units(state) if big else ([], 0)
+    return {
+        "style": Markup(_template("style.css")),  # a file of this package
+        "name": found.name,
+        "status": _status(found),
+        "facts": _facts(found),
+        "tiles": _tiles(found),
+        "needed": limits.get("voice"),
+        "units": units,
+        "unbegun": unbegun,
+        "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
+        "checks": checks(found.tally, settings(state, "adapters"), state.finished),
+        "details": [_detail(state.topics[id], detail, limits) for id, detail in found.details.items()],
+        "count": len(state.topics),
+        "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
+        "failures": found.tally.broken,
+        "failed": found.tally.failed,
+        "warnings": [(key, text, count) for (key, text), count in found.tally.warnings.items()],
+        "unshown": found.tally.unshown,
+        "settings": _settings(started.settings if started else {}),
+        "versions": started.versions if started else {},
+    }
+
+
+def _status(found: Gathered) -> tuple[str, str]:
+    finished, died = found.state.finished, found.state.died
+    if found.liveness.word != "gone":
+        return "running", "sft"
+    if finished is not None:
+        return ENDED.get(finished.exit_status, (f"ended with status {finished.exit_status}", "bad"))
+    return ("the engine died", "bad") if died else ("its engine is gone", "bad")
+
+
+def _facts(found: Gathered) -> list[tuple[str, str]]:
+    state = found.state
+    facts = []
+    if state.began:
+        facts.append(("began", time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(state.began))))
+    if state.started:
+        facts += [("configuration", state.started.config), ("seed", str(state.started.seed))]
+    if model := state.model:
+        facts.append(("base model", f"{model.model}, {model.parameters:,} parameters, {model.dtype} on {model.device}"))
+        facts.append(("its fingerprint", model.fingerprint))
+    if state.finished:
+        facts.append(("final fingerprint", state.finished.fingerprint))
+    if state.restarts:
+        facts.append(("engine restarted", f"{state.restarts} times"))
+    return facts
+
+
+def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
+    """Label, value and what stands below it in small."""
+    state, tally = found.state, found.tally
+    topics = list(state.topics.values())
+    before = [score for topic in topics if (score := topic.scores.get("before"))]
+    final = [score for topic in topics if topic.status == "finished" and (score := _final(topic))]
+    passed = state.tally.get("passed", 0)
+    others = [f"{count} {word.replace('_', ' ')}" for word, count in state.tally.items() if count and word != "passed"]
+    ran = sum("dpo" in topic.scores for topic in topics)
+    back = sum("dpo" in topic.rolled_back for topic in topics)
+    seconds = state.finished.seconds if state.finished else max(0.0, state.t - state.began)
+    voice, accuracy = _mean(score.voice for score in final), _mean(score.accuracy for score in final)
+    unvoiced, was = _mean(score.voice for score in before), _mean(score.accuracy for score in before)
+    return [
+        ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
+        ("mean voice", number(voice), f"before {number(unvoiced)}"),
+        ("mean accuracy", number(accuracy), f"before {number(was)}"),
+        ("DPO", f"{ran - back} kept", f"{back} rolled back, of {ran} topics where it ran"),
+        ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
+        ("time", about(seconds), f"{sum(topic.status == 'finished' for topic in topics):,} topics finished"),
+    ]  # fmt: skip
+
+
+def _final(topic: TopicState) -> e.Evaluated | None:
+    """The scores of the model that the topic left behind: of the last phase that was kept, else as it began."""
+    stages = [stage for stage in ("dpo", "sft") if stage in topic.scores and stage not in topic.rolled_back]
+    return next((topic.scores[stage] for stage in (*stages, "start", "before") if stage in topic.scores), None)
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return sum(found) / len(found) if found else None
+
+
+def _verdict(topic: TopicState) -> tuple[str, str]:
+    if topic.verdict is None:
+        return ("running", "sft") if topic.status == "running" else ("not yet", "none")
+    return topic.verdict.replace("_", " "), VERDICTS[topic.verdict]
+
+
+def _marks(topic: TopicState) -> list[Mark]:
+    stages = [key for key, _ in STAGES if key in topic.scores and key != "reevaluated"]
+    return [Mark(stage, topic.scores[stage].voice, stage in topic.rolled_back) for stage in stages]
+
+
+def _row(topic: TopicState, details: dict[str, Detail]) -> dict[str, Any]:
+    before, final = topic.scores.get("before"), _final(topic) if topic.status == "finished" else None
+    return {
+        "id": topic.info.id,
+        "title": shorten(topic.info.title, TITLE),
+        "verdict": _verdict(topic),
+        "marks": _marks(topic),
+        "accuracy": (before.accuracy if before else None, final.accuracy if final else None),
+        "linked": topic.info.id in details,
+    }
+
+
+def _units(state: RunState) -> tuple[list[Row], int]:
+    """The units that were begun, as many as there is room for, and how many there are besides."""
+    units = [row for row in outline(state.topics).rows if row.kind == "unit"]
+    shown = [row for row in units if row.finished][:UNITS] or units[:UNITS]
+    return shown, len(units) - len(shown)
+
+
+def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[str, Any]:
+    stages = [(key, name) for key, name in STAGES if key in topic.scores]
+    scores = [topic.scores[key] for key, _ in stages]
+    table: list[tuple[str, list[str], str]] = []
+
+    def add(name: str, values: list[float | None], shown: str = "") -> None:
+        if any(value is not None for value in values):
+            table.append((name, [number(value) for value in values], shown))
+
+    add("accuracy", [s.accuracy for s in scores], f"needs {number(limits['accuracy'])}" if "accuracy" in limits else "")
+    add("voice", [s.voice for s in scores], f"needs {number(limits['voice'])}" if "voice" in limits else "")
+    for part in dict.fromkeys(name for score in scores for name in score.components):
+        add(f"· {shorten(part, 40)}", [score.components.get(part) for score in scores])
+    add("combined", [s.combined for s in scores])
+    add("concepts named", [s.concepts for s in scores])
+    add("preference accuracy", [s.preference_accuracy for s in scores])
+    add("held-out margin", [s.heldout_margin for s in scores])
+    table.append(("health", [s.health.replace("_", " ") for s in scores], ""))
+    if any(s.cut for s in scores):
+        table.append(("answers cut", [f"{s.cut} of {s.questions}" for s in scores], ""))
+    return {
+        "id": topic.info.id,
+        "title": shorten(topic.info.title, TITLE),
+        "attempt": topic.attempt,
+        "verdict": _verdict(topic),
+        "reason": topic.reason,
+        "stages": [(name, key in topic.rolled_back) for key, name in stages],
+        "table": table if stages else [],
+        "decisions": [(item.decision.replace("_", " "), item.reason) for item in detail.decisions],
+        "failures": detail.failures,
+        "phases": [_phase(phase) for phase in detail.phases.values()],
+        "questions": [_question(question, topic.rolled_back) for question in detail.questions],
+        "more": detail.more,
+    }
+
+
+def _phase(found: PhaseDetail) -> dict[str, Any]:
+    planned, last, on, off = found.planned, found.last, found.adapter, found.settled
+    facts = [("steps", f"{last.step if last else 0} of {planned.steps}"), ("rows", f"{planned.rows}")]
+    if planned.total_tokens:
+        facts.append(("supervised", f"{planned.supervised_tokens:,} of {planned.total_tokens:,} tokens"))
+    if last is not None:
+        facts.append(("last loss", number(last.loss, 3)))
+    if last is not None and last.margin is not None:
+        facts.append(("margin", f"{last.margin:+.3f}"))
+    if on is not None:
+        facts.append(("adapter", f"rank {on.rank}, scale {on.scale:g}, {on.modules} modules"))
+        facts.append(("trainable", f"{on.trainable:,}, expected {on.expected_trainable:,}"))
+    if off is not None and off.delta_norm is not None:
+        facts.append(("change ‖Δ‖", small(off.delta_norm)))
+    if off is not None and off.fuse_cosine is not None and off.fuse_kl is not None:
+        facts.append(("fuse", f"cosine {number(off.fuse_cosine, 6)}, KL {small(off.fuse_kl)}"))
+    if off is not None and off.base_unchanged is not None:
+        facts.append(("frozen weights", "unchanged" if off.base_unchanged else "CHANGED"))
+    state = off.state.replace("_", " ") if off else "attached" if on else "beginning"
+    mood = {"rolled_back": "warn", "detached": "warn"}.get(off.state, "good") if off else "sft"
+    return {"name": planned.phase, "curve": curve(found.loss), "facts": facts, "state": (state, mood)}
+
+
+def _question(question: Question, rolled_back: tuple[str, ...]) -> dict[str, Any]:
+    columns: list[dict[str, Any]] = [
+        {"name": "Reference", "parts": [(_cut(question.reference), "")], "notes": [], "stage": "reference"}
+    ]
+    for key, name in ANSWERS:
+        if (sample := question.answers.get(key)) is None:
+            continue
+        notes = [(f"{sample.tokens} tokens", "")]
+        notes += [("cut at the token limit", "warn")] if sample.stop == "length" else []
+        notes += [(sample.health.replace("_", " "), "bad")] if sample.health != "ok" else []
+        notes += [("rolled back", "warn")] if key in rolled_back else []
+        voice = sample.scores.get("voice")
+        notes += [(f"voice {number(voice)}", "")] if voice is not None else []
+        columns.append({"name": name, "parts": _parts(sample), "notes": notes, "stage": key})
+    return {"text": question.text, "columns": columns}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (+{len(text) - LONGEST:,} characters)"
+
+
+def _parts(sample: Sample) -> list[tuple[str, str]]:
+    """The answer in pieces, each plain, a marker of the voice, or a violation."""
+    text = _cut(sample.answer) if sample.answer.strip() else "(empty)"
+    words = sorted({*sample.markers, *sample.violations} - {""}, key=len, reverse=True)
+    if not words:
+        return [(text, "")]
+    bad = {word.lower() for word in sample.violations}
+    pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, words))})(?!\w)", text, flags=re.IGNORECASE)
+    roles = ["" if place % 2 == 0 else "bad" if piece.lower() in bad else "good" for place, piece in enumerate(pieces)]
+    return [(piece, role) for piece, role in zip(pieces, roles, strict=True) if piece]
+
+
+def _settings(whole: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    sections = []
+    for name, values in whole.items():
+        pairs = values.items() if isinstance(values, dict) else [("", values)]
+        sections.append((name, [(str(key), _value(value)) for key, value in pairs]))
+    return sections
+
+
+def _value(value: Any) -> str:
+    return ", ".join(map(str, value)) or "–" if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,256 @@
+"""The report: one page, nothing loaded, nothing obeyed, true numbers, and bounded however long the run was."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import make
+import pytest
+from click.testing import CliRunner
+
+from engine.contract import events as e
+from engine.contract.events import Record, encode
+from engine.contract.rundir import Lock, RunDir
+from mindprint_tui.cli import cli
+from mindprint_tui.report import page
+from mindprint_tui.report.checks import Check, Tally, checks
+from mindprint_tui.report.figures import COLUMNS, curve
+from mindprint_tui.report.gather import DETAILED, Gathered, gather
+from mindprint_tui.series import Series
+
+Story = Callable[[str], RunDir]
+TAGS = set(
+    """html head meta title style body header main section h1 h2 h3 h4 p span b a dl dt dd div table thead tbody tr th
+    td svg line circle path text figure figcaption details summary ul ol li code pre mark""".split()
+)
+HTML = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>\" onload='x' {{ 7*7 }} &amp;"
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags, attributes, the text outside of styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, (tag, self.getpos())
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+
+def seen(run: RunDir) -> Page:
+    text = page.render(gather(run))
+    found = Page(text)
+    assert found.open == []
+    assert found.tags <= TAGS, found.tags - TAGS
+    for name, value in found.attributes:
+        assert not name.startswith("on") and name not in ("src", "style", "action"), name
+        assert name != "href" or (value or "").startswith("#t-"), value
+    assert "url(" not in text and "@import" not in text
+    assert "default-src 'none'" in text
+    return found
+
+
+def ending(records: list[Record], *events: e.Event) -> list[Record]:
+    return [*records, *(Record(len(records) + place, records[-1].t, event) for place, event in enumerate(events))]
+
+
+def written(tmp_path: Path, records: list[Record]) -> RunDir:
+    run = RunDir(tmp_path / "made")
+    run.path.mkdir()
+    run.journal.write_bytes(b"".join(encode(record) for record in records))
+    return run
+
+
+@pytest.mark.parametrize("name", ["happy", "finished", "not-a-number", "rolled-back", "restarted", "hostile"])
+def test_every_story_is_a_page_that_loads_nothing(story: Story, name: str) -> None:
+    found = seen(story(name))
+    assert name in found.text
+
+
+def test_scores_decisions_answers_settings_and_versions_are_there(story: Story) -> None:
+    text = seen(story("happy")).text
+    for words in (
+        "2 of 6", "0.08 → 0.71 → 0.78", "accuracy 0.55, voice 0.78; needed 0.5 and 0.6", "12 of 12", "14 of 24",
+        "keep voice 0.71 -> 0.78, held-out margin +0.31", "run dpo accuracy 0.52 >= 0.5 and voice 0.71 < 0.75",
+        "What is done at dusk?", "Light it, lass.", "Reference", "Before", "After SFT", "After DPO",
+        "min_fuse_cosine 0.99", "dpo_trigger 0.75", "mlx 0.32.2", "smollm2-135m-instruct, 134,515,008 parameters",
+        "737,280, expected 737,280", "cosine 0.999900, KL 2.0e-9", "needs 0.60",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "running" in text and "its engine is gone" in text
+
+
+def test_markers_are_marked_where_they_stand_as_words(story: Story) -> None:
+    found = page.render(gather(story("happy")))
+    assert '<mark class="good">Aye</mark>, the lamp is lit, sft. <mark class="good">&#39;Tis</mark> the way.' in found
+
+
+def test_html_in_the_data_is_text(tmp_path: Path) -> None:
+    story = make.Story(HTML, 2)
+    story.open(lambda number: HTML)
+    story.base(answers=False)
+    topic = make.topic_id(0)
+    story.say(e.TopicStarted(topic, 1, 2))
+    story.phase(0, "sft", 3)
+    story.say(e.Sample(topic, "sft", HTML, HTML, HTML + "Aye", 9, "eos", (HTML, "aye"), (HTML,), {HTML: 1.0}))
+    story.say(e.Evaluated(topic, "sft", 0.5, 0.3, 0.4, {HTML: 0.5}, None, "ok", 1.0))
+    story.decide(0, "keep", HTML)
+    story.say(e.Warned(HTML, HTML, 1))
+    story.say(e.Failed(HTML, HTML, HTML, topic, "sft", HTML))
+    story.say(e.TopicFinished(topic, "error", HTML, 1.0))
+    run = written(tmp_path, story.records)
+    assert seen(run).text.count("{{ 7*7 }} &amp;") >= 14
+
+
+def test_nothing_in_the_page_could_be_obeyed_by_a_terminal(story: Story) -> None:
+    text = page.render(gather(story("hostile")))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+    text.encode()
+
+
+def test_a_curve_has_a_point_a_step_and_no_void_ones(story: Story) -> None:
+    found = gather(story("restarted"))
+    loss = found.details[make.topic_id(1)].phases["sft"].loss
+    assert sorted(loss.buckets) == list(range(14))  # steps 1 to 10 from before, 11 to 14 from after
+    assert curve(loss).line.count("L") == 13
+    assert found.tally.optimizer_steps == 12 + 14
+
+
+def test_a_long_curve_keeps_its_spike_and_its_nan() -> None:
+    points = [(seq, seq + 1, 1.0) for seq in range(50_000)]
+    points[30_000] = (30_000, 30_001, 80.0)
+    points[40_000] = (40_000, 40_001, math.nan)
+    drawn = curve(Series(50_000).add(points))
+    assert drawn.line.count("L") < COLUMNS
+    heights = [float(y) for _, y in re.findall(r"[ML]([\d.]+) ([\d.]+)", drawn.band)]
+    assert min(heights) < 30 and max(heights) > 120 and len(drawn.bad) == 1
+
+
+def test_what_was_not_finite_is_marked(story: Story) -> None:
+    found = seen(story("not-a-number"))
+    assert "×" in found.text and "finite-loss" in found.text and "1 of 28 are not" in found.text
+
+
+def test_what_was_rolled_back_is_struck_out(story: Story) -> None:
+    text = page.render(gather(story("rolled-back")))
+    assert '<span class="value dpo back">0.02</span>' in text
+    assert "⟲ DPO" in text and "repeating" in text and "cut at the token limit" in text
+
+
+def check_of(records: list[Record], rule: str) -> Check:
+    tally = Tally()
+    tally.take(records)
+    finished = [record.event for record in records if isinstance(record.event, e.RunFinished)]
+    return next(c for c in checks(tally, {}, finished[-1] if finished else None) if rule in c.rule)
+
+
+def changed(records: list[Record], kind: type, **fields: Any) -> list[Record]:
+    """The story with the last event of a kind told otherwise."""
+    place = max(i for i, r in enumerate(records) if isinstance(r.event, kind) and _fits(r.event, fields))
+    wrong = dataclasses.replace(records[place], event=dataclasses.replace(records[place].event, **fields))
+    return [*records[:place], wrong, *records[place + 1 :]]
+
+
+def _fits(event: Any, fields: dict[str, Any]) -> bool:
+    if "fuse_kl" in fields or "fuse_cosine" in fields:
+        return bool(event.state == "fused")
+    if "base_unchanged" in fields or fields.get("trainable") == 7:
+        return bool(event.state != "attached")
+    return not isinstance(event, e.AdapterChanged) or event.state == "attached"
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "fields"),
+    [
+        ("requested parameters", e.AdapterChanged, {"trainable": 3}),
+        ("requested module", e.AdapterChanged, {"modules": 3}),
+        ("weights under an adapter", e.AdapterChanged, {"base_unchanged": False}),
+        ("Nothing is left", e.AdapterChanged, {"trainable": 7}),
+        ("steps that it planned", e.PhaseStarted, {"steps": 99}),
+        ("begins at ln 2", e.PhaseStarted, {}),
+        ("keeps the change", e.AdapterChanged, {"fuse_cosine": 0.5}),
+        ("keeps the change", e.AdapterChanged, {"fuse_kl": 0.5}),
+        ("ledger declares", e.RunFinished, {"fingerprint": "0"}),
+        ("Every step is finite", e.Step, {"loss": math.nan}),
+        ("No rule", e.Failed, {}),
+    ],
+)
+def test_each_check_holds_and_can_fail(rule: str, kind: type, fields: dict[str, Any]) -> None:
+    records = make.finished()
+    ln2 = [(i, r) for i, r in enumerate(records) if isinstance(r.event, e.Step) and r.event.phase == "dpo"]
+    for place, record in ln2:
+        if record.event.step == 1:
+            records[place] = dataclasses.replace(record, event=dataclasses.replace(record.event, loss=math.log(2)))
+    assert check_of(records, rule).holds is True
+    if rule == "begins at ln 2":
+        wrong = [place for place, record in ln2 if record.event.step == 1][-1]
+        event = dataclasses.replace(records[wrong].event, loss=0.70)
+        records[wrong] = dataclasses.replace(records[wrong], event=event)
+    elif kind is e.Failed:
+        records = ending(records, e.Failed("x", "y", "", None, None, "frozen-unchanged"))
+    else:
+        records = changed(records, kind, **fields)
+    assert check_of(records, rule).holds is False
+
+
+def test_nothing_was_looked_at_in_an_empty_run(tmp_path: Path) -> None:
+    run = written(tmp_path, [])
+    text = seen(run).text
+    assert text.count("not looked at yet") == 8 and "The curriculum has not been read." in text
+
+
+def test_a_run_of_ten_thousand_topics_is_a_small_page_of_what_matters(story: Story) -> None:
+    found: Gathered = gather(story("many"))
+    assert len(found.details) == DETAILED
+    verdicts = [found.state.topics[id].verdict for id in found.details]
+    assert verdicts.count("below_threshold") == 40  # all that did not pass
+    text = page.render(found)
+    assert len(text) < 300_000
+    assert "10,000 topics by unit; 327 more units" in text
+
+
+def test_a_run_at_work_says_so(story: Story) -> None:
+    run = story("happy")
+    lock = Lock(run)
+    try:
+        assert page._status(gather(run)) == ("running", "sft")
+    finally:
+        lock.release()
+
+
+def test_the_command(story: Story, tmp_path: Path) -> None:
+    run = story("finished")
+    runner = CliRunner()
+    done = runner.invoke(cli, ["report", "finished"], standalone_mode=False)
+    assert done.output.strip() == str(run.path / "report.html")
+    assert (run.path / "report.html").stat().st_mode & 0o777 == 0o600
+    again = runner.invoke(cli, ["report", "finished", "--to", "here.html"], standalone_mode=False)
+    assert again.exception is None and Path("here.html").read_text() == (run.path / "report.html").read_text()
+    for target, why in (("nowhere/here.html", "No such file"), (".", "it is a folder")):
+        refused = runner.invoke(cli, ["report", "finished", "--to", target], standalone_mode=False)
+        assert "cannot be written" in str(refused.exception) and why in str(refused.exception)
+    assert sorted(path.name for path in Path().iterdir()) == ["here.html", "logs"]
