@@ -19,7 +19,7 @@ from engine.contract import commands
 from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
-from mindprint_tui.clean import clean
+from mindprint_tui.clean import clean, one_line
 from mindprint_tui.feed import Feed, Liveness
 from mindprint_tui.screens.train import TrainScreen
 from mindprint_tui.state import RunState, fold
@@ -152,7 +152,7 @@ class MindprintApp(App[None]):
     def leave(self) -> None:
         """Ends the console. The engine, if there is one, goes on."""
         if self.run_dir is not None and self.live.word != "gone" and self.state.finished is None:
-            name = self.run_dir.name
+            name = one_line(clean(self.run_dir.name))
             self.words = f"The engine goes on. See it again with: mindprint-tui attach {name}"
         self.exit()
 

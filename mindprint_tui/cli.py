@@ -15,6 +15,7 @@ from engine.contract.errors import InputError
 from engine.contract.names import run_name, topic_id
 from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
+from mindprint_tui.clean import clean
 from mindprint_tui.feed import Feed
 from mindprint_tui.headless import DIED, Headless
 
@@ -269,7 +270,7 @@ def main() -> None:
     try:
         sys.exit(cli(standalone_mode=False))
     except InputError as error:
-        click.echo(f"mindprint-tui: {error}", err=True)
+        click.echo(f"mindprint-tui: {clean(str(error))}", err=True)
     except click.ClickException as error:
         error.show()
     except click.Abort:

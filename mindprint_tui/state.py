@@ -140,7 +140,7 @@ def _take(state: RunState, record: Record) -> RunState:
         case e.Preparing():
             state = replace(state, preparing=event.message)
         case e.ModelLoaded():
-            state = replace(state, model=event)
+            state = replace(state, model=event, preparing="loading what scores the answers")
         case e.CurriculumLoaded():
             state.topics.update({info.id: TopicState(info) for info in event.topics if info.id not in state.topics})
         case e.TopicStarted():
@@ -176,7 +176,8 @@ def _take(state: RunState, record: Record) -> RunState:
         case e.EngineDied():
             state = replace(state, died=event, paused=None)
         case e.EngineRestarted():
-            state = replace(state, died=None, finished=None, paused=None, restarts=state.restarts + 1)
+            again = state.restarts + (state.died is not None)  # a person who resumes a run restarts nothing
+            state = replace(state, died=None, finished=None, paused=None, restarts=again)
         case e.RunFinished():
             state = replace(state, finished=event, paused=None, current=None, preparing="")
         case _:

@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +98,11 @@ def find(logs: Path, name: str | None) -> RunDir:
 
 def list_runs(logs: Path) -> list[RunDir]:
     """Runs in logs, newest first."""
-    found = [(file.parent.stat().st_ctime, _born(file), file.parent) for file in logs.glob("*/journal.jsonl")]
-    return [RunDir(path) for _, _, path in sorted(found, key=lambda item: (item[1], item[0]), reverse=True)]
+    found = []
+    for file in logs.glob("*/journal.jsonl"):
+        with suppress(OSError):  # it was removed since, or may not be read
+            found.append((_born(file), file.parent.stat().st_ctime, file.parent))
+    return [RunDir(path) for _, _, path in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
 def _born(journal: Path) -> float:
@@ -105,9 +110,10 @@ def _born(journal: Path) -> float:
     with open(journal, "rb") as file:
         line = file.readline(1 << 16)
     try:
-        return float(json.loads(line)["t"])
-    except (ValueError, KeyError, TypeError):
-        return journal.stat().st_mtime
+        began = float(json.loads(line)["t"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        began = math.nan
+    return began if math.isfinite(began) else journal.stat().st_mtime
 
 
 LOOKS = 10  # tries to take a lock: a console that asks who holds it has it for an instant itself

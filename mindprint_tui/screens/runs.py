@@ -7,7 +7,7 @@ from pathlib import Path
 from textual import on
 
 from engine.contract.rundir import RunDir, list_runs
-from mindprint_tui.clean import clean
+from mindprint_tui.clean import clean, one_line
 from mindprint_tui.feed import Feed
 from mindprint_tui.screens.base import BaseScreen, bindings
 from mindprint_tui.state import RunState, fold
@@ -74,7 +74,7 @@ class RunsScreen(BaseScreen):
         if self.choosing:
             head, rows = line((" Which configuration shall be trained?", "title")), self._config_rows()
         elif self._runs:
-            head = line((" mindprint", "title"), (" · runs in ", "dim"), clean(str(self.console.logs)))
+            head = line((" mindprint", "title"), (" · runs in ", "dim"), one_line(clean(str(self.console.logs))))
             rows = [
                 run_line(self._rows.get(run.name, RunRow(run.name)), now, cells, place == self.place)
                 for place, run in enumerate(self._runs)
@@ -93,7 +93,7 @@ class RunsScreen(BaseScreen):
 
     def _empty(self) -> list[Line]:
         return [
-            line(f"  There are no runs in {clean(str(self.console.logs))} yet."),
+            line(f"  There are no runs in {one_line(clean(str(self.console.logs)))} yet."),
             (),
             line("  c chooses a configuration and trains it; so does, in the shell:  mindprint-tui CONFIG"),
         ]
@@ -102,7 +102,7 @@ class RunsScreen(BaseScreen):
         found = self._configs or []
         if not found:
             return [line("  There is no configuration in configs/.")]
-        names = [clean(path.name) for path in found]
+        names = [one_line(clean(path.name)) for path in found]
         here = self.place
         return [
             line(("▸ ", "accent"), (name, "cursor")) if i == here else line("  ", name) for i, name in enumerate(names)

@@ -74,28 +74,25 @@ class TrainScreen(BaseScreen):
         self.lines("second").show([second(state, look, self._outline, cells)])
         self._paint_topics()
         pane = self._pane("voice")
-        lines = voice_lines(state, look, self._outline, pane.size.width)
-        self._scroll(pane, lines, voice_title(state, look))
+        self._scroll(pane, voice_lines(state, look, self._outline, pane.cells), voice_title(state, look))
         pane = self._pane("loss")
-        pane.show(loss_lines(state, look, pane.size.width, pane.size.height))
-        pane.frame(loss_title(state, look))
+        pane.frame(loss_lines(state, look, pane.cells, pane.rows), loss_title(state, look))
         pane = self._pane("adapter")
-        self._scroll(pane, adapter_lines(state, pane.size.width), "Adapter")
+        self._scroll(pane, adapter_lines(state, pane.cells), "Adapter")
         pane = self._pane("log")
-        lines, older = log_lines(state, look, pane.size.width, pane.size.height)
-        pane.show(lines)
+        lines, older = log_lines(state, look, pane.cells, pane.rows)
         up, down = "↑ older" if older else "", f"↓ {look.scroll} below" if look.scroll else ""
-        pane.frame("Log", f"{up} {down}".strip() if look.pane == f.LOG else "")
+        pane.frame(lines, "Log", f"{up} {down}".strip() if look.pane == f.LOG else "")
         self.lines("notice").show([notice(state, live, look, now, cells)])
         self._paint_keys()
 
     def _paint_topics(self) -> None:
         state, look, pane = self.console.state, self.look, self._pane("topics")
         chosen = f.selected(state, look)
-        pane.show(topic_lines(state, self._outline, chosen, pane.size.width, pane.size.height))
+        lines = topic_lines(state, self._outline, chosen, pane.cells, pane.rows)
         place = self._outline.numbers.get(chosen or "", 0)
         counts = f"{place} of {len(state.topics)} · {self._outline.finished} done" if state.topics else ""
-        pane.frame("Topics" if look.topic is None else "Topics · not following", counts)
+        pane.frame(lines, "Topics" if look.topic is None else "Topics · not following", counts)
 
     def _paint_keys(self) -> None:
         state, live = self.console.state, self.console.live
@@ -118,8 +115,9 @@ class TrainScreen(BaseScreen):
         for name in ("-narrow", "-left", "-right", *(f"-{name}" for name in PANES)):
             self.set_class(name in wanted, name)
         for number, name in enumerate(PANES, 1):
-            self._pane(name).set_class(number == pane, "-active")
+            self._pane(name).active = number == pane
         broken = any(failed.rule for failed in self.console.state.failures)
+        self._pane("adapter").broken = broken
         self._pane("adapter").set_class(broken, "-broken")
         shout = self.lines("banner")
         shout.display = bool(loud)
@@ -234,8 +232,8 @@ class TrainScreen(BaseScreen):
     def _log_length(self) -> int:
         pane = self._pane("log")
         everything = replace(self.look, scroll=10**6)
-        lines, _ = log_lines(self.console.state, everything, pane.size.width, 10**6)
-        return max(0, len(lines) - pane.size.height)
+        lines, _ = log_lines(self.console.state, everything, pane.cells, 10**6)
+        return max(0, len(lines) - pane.rows)
 
     def _move_cursor(self, down: int) -> None:
         topics = [row.id for row in self._outline.rows if row.kind == "topic"]
@@ -251,6 +249,6 @@ class TrainScreen(BaseScreen):
         if event.lines.number == f.TOPICS:
             rows = self._outline.rows
             cursor = self._outline.places.get(f.selected(self.console.state, self.look) or "", 0)
-            place = window(len(rows), event.lines.size.height, cursor) + event.y
-            if place < len(rows) and rows[place].kind == "topic":
+            place = window(len(rows), event.lines.rows, cursor) + event.y - 1
+            if 0 <= place < len(rows) and rows[place].kind == "topic":
                 self.change(topic=rows[place].id)

@@ -116,9 +116,8 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
             line((" filter the log: ", "accent"), focus.filter, ("▏", "accent"), ("  enter keeps, esc clears", "dim")),
             cells,
         )
-    if focus.progress < 1.0:
-        return crop(line((f" reading the journal: {focus.progress:.0%}", "accent")), cells)
-    parts: list[Line] = []
+    reading = focus.progress < 1.0
+    parts = [line((f"reading the journal: {focus.progress:.0%}", "accent"))] if reading else []
     for asked in focus.asked[-3:]:
         answer = state.answers.get(asked.id)
         if answer is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mindprint_tui.clean import clean
 from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState
 from mindprint_tui.view.outline import kept_voice
@@ -43,7 +44,7 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     age = f"{about(now - state.began)} ago" if state.began else ""
     model = state.model.model.rpartition("/")[2] if state.model else ""
     room = cells - 48 if cells < 100 else cells - 48 - 26
-    name: Span = (fit(row.name, max(8, room)), "cursor" if chosen else "bold")
+    name: Span = (fit(clean(row.name), max(8, room)), "cursor" if chosen else "bold")
     spans: list[Span] = [("▸ " if chosen else "  ", "accent"), name, ("  ", "")]
     if cells >= 100:
         spans.append((fit(model, 26), "dim"))

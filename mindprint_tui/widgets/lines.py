@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from mindprint_tui.view.text import Line
 
-ROLES = ("dim", "bold", "ok", "warn", "bad", "accent", "title", "breach", "cursor", "key", "off", "mark")
+ROLES = ("dim", "bold", "ok", "warn", "bad", "accent", "title", "breach", "cursor", "key", "off", "mark", "frame")
 
 
 class Lines(Widget):

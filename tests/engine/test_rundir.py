@@ -216,3 +216,11 @@ def test_no_runs_is_a_sentence(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "nowhere") == []
     with pytest.raises(InputError, match="no runs yet"):
         find(tmp_path / "nowhere", None)
+
+
+def test_a_list_of_runs_survives_what_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "journal.jsonl").mkdir(parents=True)
+    for name, line in (("nan", '{"t": NaN}'), ("huge", '{"t": 1' + "0" * 400 + "}"), ("deep", "[" * 100_000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "journal.jsonl").write_text(line + "\n")
+    assert {run.name for run in list_runs(tmp_path)} == {"nan", "huge", "deep"}

@@ -17,6 +17,7 @@ from mindprint_tui.screens.runs import RunsScreen
 from mindprint_tui.screens.samples import SamplesScreen
 from mindprint_tui.screens.train import TrainScreen
 from mindprint_tui.view.focus import Focus
+from mindprint_tui.widgets.pane import Pane
 
 FIRST, LAST = "unit-01/chapter-01/topic-01", "unit-01/chapter-02/topic-03"
 FIFTH, RUNNING = "unit-01/chapter-02/topic-02", "unit-01/chapter-02/topic-01"
@@ -63,7 +64,7 @@ def at(topic: str) -> Callable[[MindprintApp], bool]:
 
 def pane(number: int) -> Callable[[MindprintApp], bool]:
     return lambda app: (
-        [shown.id for shown in app.screen.query(".-active")]
+        [shown.id for shown in app.screen.query(Pane) if shown.active]
         == [("topics", "loss", "adapter", "voice", "log")[number - 1]]
     )
 

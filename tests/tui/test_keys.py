@@ -18,6 +18,7 @@ from mindprint_tui.screens.runs import RunsScreen
 from mindprint_tui.screens.samples import SamplesScreen
 from mindprint_tui.screens.train import TrainScreen
 from mindprint_tui.widgets.lines import Lines
+from mindprint_tui.widgets.pane import Pane
 
 RUNNING, DONE = "unit-01/chapter-02/topic-01", "unit-01/chapter-01/topic-01"
 Story = Callable[[str], RunDir]
@@ -61,7 +62,7 @@ async def pilot(console: Open):  # type: ignore[no-untyped-def]
     async with app.run_test(size=(120, 40)) as pilot:
         await until(
             pilot,
-            lambda: app.state.current == RUNNING and "Topics" in str(app.screen.query_one("#topics").border_title),
+            lambda: app.state.current == RUNNING and "1 Topics" in shown(app, "topics"),
         )
         yield pilot
 
@@ -115,14 +116,14 @@ async def test_cursor_and_follow(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
     await pilot.press("end")
-    assert "Oil and stores" in str(app.screen.query_one("#voice").border_title)
+    assert "Voice · Oil and stores" in shown(app, "voice")
     assert "f follows" in shown(app, "notice")
     await pilot.press("up", "up")
-    assert "The night watch" in str(app.screen.query_one("#voice").border_title)
+    assert "Voice · The night watch" in shown(app, "voice")
     await pilot.press("down", "k", "j", "pageup")
-    assert "Trimming" in str(app.screen.query_one("#voice").border_title)
+    assert "Voice · Trimming" in shown(app, "voice")
     await pilot.press("f")
-    assert "The night watch" in str(app.screen.query_one("#voice").border_title)
+    assert "Voice · The night watch" in shown(app, "voice")
     await pilot.press("f")
     assert "following already" in shown(app, "notice")
 
@@ -131,21 +132,20 @@ async def test_panes(pilot: Pilot[None]) -> None:
     app = pilot.app
     for key, name in zip("12345", ("topics", "loss", "adapter", "voice", "log"), strict=True):
         await pilot.press(key)
-        assert [pane.id for pane in app.screen.query(".-active")] == [name]
+        assert [pane.id for pane in app.screen.query(Pane) if pane.active] == [name]
     await pilot.press("tab")
-    assert [pane.id for pane in app.screen.query(".-active")] == ["topics"]
+    assert [pane.id for pane in app.screen.query(Pane) if pane.active] == ["topics"]
 
 
 async def test_loss_curve(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
-    pane = app.screen.query_one("#loss")
     await pilot.press("l")
-    assert "log" in str(pane.border_title)
+    assert "· log ─" in shown(app, "loss")
     await pilot.press("l", "left_square_bracket")
-    assert "SFT" in str(pane.border_title) and "1 earlier" in str(pane.border_title)
+    assert "Loss · SFT" in shown(app, "loss") and "1 earlier" in shown(app, "loss")
     await pilot.press("right_square_bracket", "right_square_bracket")
-    assert "DPO" in str(pane.border_title)
+    assert "Loss · DPO" in shown(app, "loss")
 
 
 async def test_filter(pilot: Pilot[None]) -> None:
