@@ -1,32 +1,15 @@
-"""Golden journals by name, and a feed whose engine is said to be alive."""
+"""Golden journals by name, and consoles on them."""
 
-import os
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "journals"))
-
+from golden import NOW, Living, Open
 from make import write
 
 from engine.contract.rundir import RunDir
 from mindprint_tui.app import MindprintApp
-from mindprint_tui.feed import Feed, Liveness
-
-os.environ["TZ"] = "UTC"  # the log shows the time of day
-time.tzset()
-NOW = 1_768_000_900.0
-Open = Callable[..., MindprintApp]
-
-
-class Living(Feed):
-    """A journal whose engine is there."""
-
-    def liveness(self) -> Liveness:
-        return Liveness("alive", 1.0)
+from mindprint_tui.feed import Feed
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import NOW, Open
+from golden import NOW, Open
 from textual.pilot import Pilot
 
 from engine.contract.commands import Command, parse

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import NOW, Open
+from golden import NOW, Open
 from textual.pilot import Pilot
 
 from engine.contract.commands import Command, parse

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Open
+from golden import Open
 from textual.pilot import Pilot
 
 from engine.contract.rundir import RunDir
