@@ -164,7 +164,7 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
     """One attempt; an exception ends the topic, is journaled whole, and leaves the model as the ledger declares it."""
     by = session.control.skipped.pop(topic.id, None)
     if by is not None:
-        return "skipped", f"skipped by {by} before it began"
+        return "skipped", f"skipped by {by}" + ("" if done.seq else " before it began")
     begun, steps = bool(done.settled) or session.resume is not None, session.recorder.said["step"]
     try:
         verdict = train_topic(session, topic, history.before[topic.id], done)

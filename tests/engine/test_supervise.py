@@ -215,3 +215,39 @@ def test_ctrl_c_twice_ends_a_stuck_engine_at_once_and_for_good(sources, tmp_path
     finally:
         process.kill()
     assert holder(run) is None and tiny.Ran(run).of(e.EngineDied) == []
+
+
+def test_a_stopped_process_is_a_hang_and_a_paused_run_is_none(sources, tmp_path):
+    """The real engine's own signs of life; and what it comes to is what it would have come to."""
+    settings = tiny.settings(*sources, sft={"epochs": 30, "accumulation": 1}, run={"hang_after": 4.0})
+    peace = tiny.train_here(tiny.new_run(tmp_path / "peace", settings))
+    run = tiny.new_run(tmp_path / "run", settings)
+    process = tiny.start_engine(run, "engine.supervise")
+    ran = tiny.Ran(run)
+    try:
+        wait(lambda: run.journal.exists() and len(ran.of(e.Checkpointed)) > 5, process, run)
+        tiny.ask(run, "p1", "pause")
+        wait(lambda: ran.of(e.Paused), process, run)
+        time.sleep(5.0)
+        assert ran.of(e.EngineDied) == [] and ran.records[-1].event.kind == "paused"
+        os.kill(holder(run), signal.SIGSTOP)
+        wait(lambda: len(ran.of(e.Paused)) == 2, process, run)  # started again, and paused again
+        tiny.ask(run, "r1", "resume")
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+    (died,) = ran.of(e.EngineDied)
+    assert "no sign of life" in died.reason and ran.adapters() == peace.adapters() and ran.told() == peace.told()
+
+
+def test_an_engine_whose_supervisor_was_killed_goes_on_and_keeps_the_run(run):
+    (run.path / "lives.txt").write_text("sleep=1 beat=1 finish=0")
+    code = f"from engine import supervise as s; s.ENGINE = {FAKE!r}; s.main()"
+    process = subprocess.Popen([sys.executable, "-c", code, str(run.path)], cwd=tiny.ROOT)
+    wait(lambda: (run.path / "asleep").exists(), process, run)
+    process.kill()
+    process.wait()
+    assert holder(run) is not None
+    while holder(run) is not None:
+        time.sleep(0.05)
+    assert tiny.Ran(run).of(e.RunFinished)

@@ -92,3 +92,15 @@ def test_skimming_leads_to_the_same_state(story: Story, name: str) -> None:
         fast = fold(fast, stretches)
     assert repr(fast) == repr(slow)
     assert skimmed.liveness() == whole.liveness()
+
+
+@pytest.mark.parametrize("read", [Feed.read, Feed.skim])
+def test_a_clock_that_was_set_back_does_not_hide_a_silence(tmp_path: Path, read: Callable[[Feed], object]) -> None:
+    run = RunDir(tmp_path)
+    lock = Lock(run)
+    run.journal.write_bytes(encode(Record(0, 9000.0, Paused("me"))) + encode(Record(1, 5000.0, Resumed("me"))))
+    feed = Feed(run, clock=lambda: 5100.0)
+    read(feed)
+    assert feed.liveness() == feeds.Liveness("silent", 100.0)
+    assert fold(RunState(), Feed(run).read()).seq == 1
+    lock.release()
