@@ -161,7 +161,7 @@ class Ran:
 
     def told(self) -> dict[str, Any]:
         """summary.json without what differs from run to run: its name, and how long things took or were to take."""
-        return without(json.loads(self.run.summary.read_text()), ("run", "seconds", "prediction"))
+        return without(json.loads(self.run.summary.read_text()), ("run", "seconds", "prediction", "overhead"))
 
     def adapters(self) -> dict[str, bytes]:
         """The bytes of every adapter in the run's folder, committed or not."""
