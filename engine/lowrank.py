@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from engine.ledger import Delta
+from engine.deltas import Delta
 
 
 @dataclass(frozen=True, slots=True)

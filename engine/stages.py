@@ -11,7 +11,9 @@ from engine.backend import Backend
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
-from engine.ledger import Ledger, load_delta
+from engine.deltas import load_delta
+from engine.invariants import Broken
+from engine.ledger import Ledger
 from engine.models import Loaded
 
 BEFORE = "before"
@@ -47,10 +49,18 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
     loaded = models.load(path, dtype)
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
     if deltas and len(deltas) == len(rows):
-        ledger.replay(run.adapters)  # checks that the model comes out as it was declared
+        _replay(run, ledger)
     elif deltas:
         ledger.restore(loaded.model, deltas)
     return Opened(config, loaded, ledger)
+
+
+def _replay(run: RunDir, ledger: Ledger) -> None:
+    """The whole ledger, which says how the model must come out: another base, device or library makes another one."""
+    try:
+        ledger.replay(run.adapters)
+    except Broken as error:
+        raise InputError(f"{run.path}: {error}; take the base model and the machine that it was trained on") from error
 
 
 def committed(run: RunDir) -> list[dict[str, object]]:

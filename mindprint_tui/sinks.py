@@ -74,7 +74,11 @@ class WandB:
         self._run: Any = None
 
     def begin(self, run: str, settings: dict[str, Any]) -> None:
-        self._run = self._wandb.init(project=self._project, name=run, config=settings)
+        """Raises InputError where wandb refuses: nobody is logged in, for one."""
+        try:
+            self._run = self._wandb.init(project=self._project, name=run, config=settings)
+        except self._wandb.Error as error:
+            raise InputError(f"wandb cannot begin a run: {error}") from error
         for name, axis in AXES.items():
             self._run.define_metric(name, step_metric=axis)
 

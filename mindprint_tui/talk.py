@@ -1,7 +1,6 @@
 """`mindprint-tui chat`: questions in, answers out as they are spoken, cleaned before they reach a terminal."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -124,6 +123,8 @@ def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
     Piped, each line of stdin is a question of its own, answered as in evaluation: nothing that came before counts.
     """
     terminal = sys.stdin.isatty()
+    if terminal:
+        print("loading the model…", file=sys.stderr, flush=True)
     speaker = Speaker(run, stage, max_tokens)
     try:
         ready = speaker.ready()
@@ -137,9 +138,6 @@ def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
     except Gone:
         print("the engine ended before it answered", file=sys.stderr)
         return DIED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on
-        return 0
     finally:
         speaker.close()
 

@@ -59,7 +59,10 @@ def same_greedy_text(model_folder: Path, adapter: Path | None, sample: e.Sample)
         command, capture_output=True, text=True, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"}
     )
     assert done.returncode == 0, done.stderr
-    said = done.stdout.strip()
+    same_up_to_a_tie(done.stdout.strip(), model_folder, adapter, sample)
+
+
+def same_up_to_a_tie(said: str, model_folder: Path, adapter: Path | None, sample: e.Sample) -> None:
     if said == sample.answer.strip():
         return
     model, tokenizer = load(str(model_folder), adapter_path=str(adapter) if adapter else None)[:2]
@@ -69,7 +72,7 @@ def same_greedy_text(model_folder: Path, adapter: Path | None, sample: e.Sample)
     common = next(i for i, (a, b) in enumerate(zip([*ours, -1], [*theirs, -2], strict=False)) if a != b)
     ids = [*renderer.prompt_ids([Message("user", sample.question)]), *ours[:common]]
     best = mx.sort(model(mx.array([ids]))[0, -1])[-2:].tolist()
-    assert best[1] - best[0] <= 1e-3, f"engine: {sample.answer!r}\nmlx_lm: {said!r}"
+    assert best[1] - best[0] <= 1e-3, f"engine: {sample.answer!r}\nother: {said!r}"
 
 
 GENERATE = """
@@ -98,6 +101,32 @@ def test_exported_model_in_mlx_lm(trained: RunDir, tmp_path: Path) -> None:
     assert declared in done.stdout
     assert json.loads(trained.summary.read_text())["fingerprint"] == declared
     assert load_folder(target)[0].layers
+
+
+def test_one_adapter_in_mlx_lm_and_in_a_conversation(trained: RunDir, tmp_path: Path) -> None:
+    """All deltas as one adapter on the base, and what `chat` says of either, are what the engine said."""
+    command = [
+        PROGRAM,
+        "export",
+        "real",
+        "--to",
+        tmp_path / "one",
+        "--format",
+        "adapter",
+        "--logs",
+        trained.path.parent,
+    ]
+    subprocess.run(command, check=True)
+    base, last = locate("smollm2-135m-instruct", print), samples(trained, "dpo")[0]
+    same_greedy_text(base, tmp_path / "one", last)
+    for stage, adapter, sample in (
+        ((), tmp_path / "one", last),
+        (("--stage", "before"), None, samples(trained, "before")[0]),
+    ):
+        command = [PROGRAM, "chat", "real", *stage, "--logs", trained.path.parent]
+        done = subprocess.run(command, input=f"{sample.question}\n", capture_output=True, text=True, check=True)
+        said = done.stdout.strip().removesuffix("… [cut at the token limit]").strip()
+        same_up_to_a_tie(said, base, adapter, sample)
 
 
 def test_every_event_is_there_and_numbered(trained: RunDir) -> None:

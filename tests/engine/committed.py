@@ -12,7 +12,8 @@ from engine.contract import events as e
 from engine.contract.config import load_config
 from engine.contract.journal import JournalWriter
 from engine.contract.rundir import RunDir
-from engine.ledger import Delta, Ledger, save_delta
+from engine.deltas import Delta, save_delta
+from engine.ledger import Ledger
 from engine.opening import run_started
 
 STRENGTH = 0.05  # of the random factors: enough to change every logit, too little to drown the base

@@ -245,6 +245,15 @@ def test_what_cannot_be_exported(run: RunDir, base: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "new").exists()
 
 
+def test_another_base_is_not_exported_in_silence(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    run = commit_random(tmp_path / "run", tmp_path / "model", SPECS[:1])
+    other = tiny.make_model(tmp_path / "other", seed=8)
+    shutil.copy(other / "model.safetensors", tmp_path / "model")
+    with pytest.raises(InputError, match=r"gives model .*, it declares .*; take the base model and the machine"):
+        export(run, tmp_path / "mlx")
+
+
 def test_the_command_says_it_in_one_sentence(run: RunDir, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("mindprint-tui")
     command = [program, "export", run.name, "--logs", run.path.parent, "--to", tmp_path]

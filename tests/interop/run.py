@@ -44,6 +44,7 @@ def main(python: str, run: Path | None) -> int:
         subprocess.run([python, HERE / "theirs.py", "make", work / "tiny"], check=True)
         rows = rows_of(sys.executable, "ours.py", run, work / "tiny", work / "cases")
         rows += rows_of(python, "theirs.py", "compare", work / "cases", LIMIT)
+        boards = subprocess.run([python, HERE / "boards.py", run, work], check=False).returncode
         cases = {path.name for path in (work / "tiny").iterdir()} | {"trained"}
     bad = 0
     for row in sorted(rows, key=lambda row: (str(row["case"]), str(row["where"]))):
@@ -60,7 +61,7 @@ def main(python: str, run: Path | None) -> int:
     everywhere = ("mlx-lm, fused", "mlx-lm, one adapter", "transformers", "PEFT")
     missing = sorted({(case, where) for case in cases for where in everywhere} - compared)
     print(f"largest difference allowed {LIMIT:g}; {bad} of {len(rows)} do not hold; not compared: {missing or 'none'}")
-    return 1 if bad or missing else 0
+    return 1 if bad or missing or boards else 0
 
 
 if __name__ == "__main__":

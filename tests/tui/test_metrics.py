@@ -96,6 +96,9 @@ def test_tags_of_a_step_and_of_an_evaluation(story: Story) -> None:
 class FakeWandb:
     """What is used of the wandb module."""
 
+    class Error(Exception):
+        """Its own kind."""
+
     def __init__(self) -> None:
         self.logged: list[dict[str, Any]] = []
         self.begun: dict[str, Any] = {}
@@ -103,6 +106,8 @@ class FakeWandb:
         self.axes: dict[str, str] = {}
 
     def init(self, **settings: Any) -> "FakeWandb":
+        if settings["project"] == "nobody":
+            raise self.Error("no API key configured")
         self.begun = settings
         return self
 
@@ -129,6 +134,12 @@ def test_weights_and_biases_get_settings_and_every_row(story: Story, monkeypatch
     for row in fake.logged:
         axes = {axis for pattern, axis in fake.axes.items() for tag in row if fnmatch(tag, pattern)}
         assert len(axes) == 1 and axes <= set(row)
+
+
+def test_what_wandb_refuses_is_a_sentence(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks.importlib, "import_module", lambda name: FakeWandb())
+    with pytest.raises(InputError, match="wandb cannot begin a run: no API key configured"):
+        metrics.pour(Feed(story("finished")), sinks.WandB("nobody"), False)
 
 
 @pytest.mark.parametrize(
