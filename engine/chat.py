@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from engine.contract.errors import InputError
 
 SENTINEL = "the answer stands here"
@@ -90,9 +92,13 @@ class Renderer:
 
     def _text(self, messages: Sequence[Message], answering: bool) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        text: str = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=answering, enable_thinking=False
-        )
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=answering, enable_thinking=False
+            )
+        except TemplateError as error:  # a role that it does not know, or turns out of order
+            roles = ", ".join(message.role for message in messages)
+            raise InputError(f"the model's chat template refuses the turns {roles}: {error}") from error
         return text
 
     def _encode(self, text: str) -> list[int]:

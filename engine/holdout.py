@@ -51,8 +51,10 @@ def hold_out(topics: Mapping[str, TopicRows], pair_share: float, quiz_share: flo
     InputError where a quiz is to be made and no row can be spared.
     """
     index = Index()
-    for rows in topics.values():
-        add_rows(index, rows.sft, (pair for pair in rows.pairs if not pair.heldout))
+    unsaid = any(rows.pairs and all(pair.heldout is None for pair in rows.pairs) for rows in topics.values())
+    if quiz_share or (pair_share and unsaid):
+        for rows in topics.values():
+            add_rows(index, rows.sft, (pair for pair in rows.pairs if not pair.heldout))
     said = []
     for id, rows in topics.items():
         flagged = any(pair.heldout is not None for pair in rows.pairs)

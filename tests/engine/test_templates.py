@@ -1,0 +1,101 @@
+"""The one renderer on chat templates of the kinds that model families use: a row is what the template itself makes.
+
+The templates are written for this test, after what each family's looks like; the tokenizer is SmolLM2's with the
+family's own markers added to it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from mlx_lm.tokenizer_utils import TokenizerWrapper, load
+
+from engine.chat import Message, Renderer
+from engine.contract.errors import InputError
+
+LOOP = "{% for m in messages %}"
+SYSTEM, USER, TOLD = Message("system", "Be brief."), Message("user", "Who minds it?"), Message("assistant", "I do.")
+FAMILIES: dict[str, tuple[list[str], str]] = {  # markers, the last of which ends an answer; template
+    "gemma": (
+        ["<bos>", "<start_of_turn>", "<end_of_turn>"],
+        "<bos>{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        + LOOP
+        + "<start_of_turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] | trim }}"
+        "<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
+    ),
+    "llama-3": (
+        ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+        "<|begin_of_text|>"
+        + LOOP
+        + "<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ m['content'] | trim }}<|eot_id|>{% endfor %}"
+        "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+    ),
+    "phi-3": (
+        ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"],
+        LOOP + "<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}{% endif %}",
+    ),
+    "mistral": (
+        ["<s>", "[INST]", "[/INST]", "</s>"],
+        "<s>"
+        + LOOP
+        + "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}"
+        "{% endif %}{% if m['role'] == 'user' %}[INST]{{ m['content'] }}[/INST]{% else %}{{ m['content'] }}</s>"
+        "{% endif %}{% endfor %}",
+    ),
+    "qwen-3": (
+        ["<|turn|>", "<think>", "</think>", "<|done|>"],
+        LOOP + "<|turn|>{{ m['role'] }}\n{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n"
+        "{% endif %}{{ m['content'] }}<|done|>\n{% endfor %}{% if add_generation_prompt %}<|turn|>assistant\n"
+        "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_model(tmp_path_factory.mktemp("model") / "model")
+
+
+def renderer(folder: Path, family: str, end: str | None = None) -> tuple[Renderer, Any]:
+    markers, template = FAMILIES[family]
+    tokenizer = load(folder)._tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": markers})
+    tokenizer.chat_template = template
+    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(end or markers[-1])]
+    return Renderer(TokenizerWrapper(tokenizer, eos_token_ids=ends)), tokenizer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_row_is_what_the_template_makes_of_the_conversation(folder: Path, family: str) -> None:
+    found, tokenizer = renderer(folder, family)
+    for asked in ([USER], [USER, TOLD, Message("user", "Alone?")]):
+        row = found.example(asked, " Aye, I do.\n", 200)
+        turns = [{"role": m.role, "content": m.content} for m in (*asked, Message("assistant", "Aye, I do."))]
+        whole = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False, enable_thinking=False)
+        assert list(row.ids) == whole[: len(row.ids)]
+        assert row.ids[-1] == tokenizer.convert_tokens_to_ids(FAMILIES[family][0][-1]) == found.end_id
+        assert tokenizer.decode(row.ids[row.prompt : -1]) == "Aye, I do."
+        assert list(row.ids[: row.prompt]) == found.prompt_ids(asked) == found.template_ids(asked)
+        assert row.supervised == row.answer_tokens + 1
+
+
+@pytest.mark.parametrize(
+    ("family", "turns", "words"),
+    [
+        ("gemma", [SYSTEM, USER], "refuses the turns system, user: System role not supported"),
+        ("mistral", [SYSTEM, USER], "refuses the turns system, user: roles must alternate"),
+        ("mistral", [USER, USER], "refuses the turns user, user: roles must alternate"),
+    ],
+)
+def test_what_a_template_refuses_is_said(folder: Path, family: str, turns: list[Message], words: str) -> None:
+    found, _ = renderer(folder, family)
+    with pytest.raises(InputError, match=words):
+        found.example(turns, "Aye.", 200)
+
+
+def test_an_answer_that_never_ends_is_refused(folder: Path) -> None:
+    """The template ends an answer with a marker on which generation would not stop."""
+    with pytest.raises(InputError, match="does not end an answer with an end token"):
+        renderer(folder, "gemma", end="<bos>")
