@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engine.contract.errors import InputError
 from engine.contract.events import Event, Preparing, Record
 from engine.contract.rundir import RunDir
 from engine.control import Stop
+from engine.reach import base_warnings, gate_warnings, unreachable
 from engine.record import Recorder
 
 BAD_INPUT, STOPPED = 2, 130
@@ -55,12 +57,11 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     from engine import opening
     from engine.audit import audit, summed
     from engine.history import History
-    from engine.reach import unreachable
 
     limits = config.thresholds
     report["gates"] = dataclasses.asdict(limits) | {"when": config.dpo.when, "strategy": config.adapters.strategy}
     curriculum = opening.load(config)
-    report["warnings"] += [*curriculum.warnings, *unreachable(curriculum, limits), *_gate_warnings(config)]
+    report["warnings"] += [*curriculum.warnings, *unreachable(curriculum, limits), *gate_warnings(config)]
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += opening.pointless(curriculum, config)
@@ -88,86 +89,66 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
 
 def _measure(session: Any, report: Report, works: list[Any], loading: float) -> None:
     """Scores the base model, tries the phases, and adds up what a run would take."""
-    from engine.evaluate import evaluate
-    from engine.forecast import Span, as_answered, of_topics
     from engine.invariants import CHECKS, Broken
+    from engine.rules import RULES
     from engine.trial import run_trial
 
-    topics, config = session.curriculum.topics, session.config
-    _tell(f"scoring the base model on {len(topics)} topics")
-    started = time.monotonic()
-    base = evaluate(session, topics, "before")
-    scoring = time.monotonic() - started
-    for row in report["topics"]:
-        found = base[row["topic"]]
-        names = ("voice", "accuracy", "combined", "preference_accuracy", "health", "cut")
-        row["base"] = {name: getattr(found, name) for name in names}
-    report["warnings"] += _base_warnings(report["topics"], config)
-    _tell("two steps of each phase on the longest rows")
+    before, config, topics = Counter(CHECKS.held), session.config, report["topics"]
     try:
+        _tell(f"scoring the base model on {len(topics)} topics")
+        scoring = _score(session, topics)
+        report["warnings"] += base_warnings(topics, config.thresholds)
+        _tell("two steps of each phase on the longest rows")
         trial = run_trial(session)
-    except Broken as broken:
-        report["problems"].append(f"the self-test broke the rule {broken.rule.name}: {broken}")
-        return
     except (InputError, Stop):
         raise
     except Exception as error:  # noqa: BLE001 - told with its traceback: a run would end in it too
         traceback.print_exc()
-        report["problems"].append(f"the self-test failed: {type(error).__name__}: {error}")
+        what = f"broke the rule {error.rule.name}:" if isinstance(error, Broken) else f"failed: {type(error).__name__}:"
+        report["problems"].append(f"the self-test {what} {error}")
         return
     finally:
-        report["rules"] = dict(CHECKS.held)
-    limit = config.evaluation.max_tokens
-    works = [as_answered(work, base[topic.id], limit) for work, topic in zip(works, topics, strict=True)]
+        held = CHECKS.held - before
+        of_phases = [name for name, rule in RULES.items() if rule.ends == "phase"]
+        report["rules"] = {"held": dict(held), "not_looked_at": [name for name in of_phases if name not in held]}
     report["selftest"] = [dataclasses.asdict(phase) for phase in trial.phases]
+    report["prediction"] = _predict(config, topics, works, trial, loading, scoring)
+    found = report["prediction"]
+    most, whole = max(found["peak_bytes"], found["process_bytes"]), found["machine_bytes"]
+    if most > CROWDED * whole:
+        report["warnings"].append(f"a run takes about {most / 1e9:.1f} GB of the machine's {whole / 1e9:.1f} GB")
+
+
+def _score(session: Any, rows: list[Report]) -> float:
+    """The base model's scores into the topics' rows; returns the seconds that they took."""
+    from engine.evaluate import evaluate
+    from engine.measured import require_measured
+
+    started, said = time.monotonic(), session.recorder.said["sample"]
+    base = evaluate(session, session.curriculum.topics, "before")
+    require_measured(session, session.curriculum.topics, base, session.recorder.said["sample"] - said)
+    for row in rows:
+        names = ("voice", "accuracy", "combined", "preference_accuracy", "health", "cut")
+        row["base"] = {name: getattr(base[row["topic"]], name) for name in names}
+    return time.monotonic() - started
+
+
+def _predict(
+    config: RunConfig, topics: list[Report], works: list[Any], trial: Any, loading: float, scoring: float
+) -> Report:
+    from engine.forecast import Span, as_answered, of_topics
+
+    limit = config.evaluation.max_tokens
+    works = [as_answered(work, row["base"]["cut"], limit) for work, row in zip(works, topics, strict=True)]
     span = Span(loading + scoring, loading + scoring) + of_topics(works, trial.rates, config, begun=False)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    report["prediction"] = {
-        "seconds": span.seconds,
-        "least": span.least,
+    return dataclasses.asdict(span) | {
         "loading": loading,
         "base": scoring,
         "rates": dataclasses.asdict(trial.rates),
         "peak_bytes": trial.peak_bytes,
         "process_bytes": process_bytes(),
-        "machine_bytes": memory,
+        "machine_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     }
-    most = max(trial.peak_bytes, process_bytes())
-    if most > CROWDED * memory:
-        report["warnings"].append(f"a run takes about {most / 1e9:.1f} GB of the machine's {memory / 1e9:.1f} GB")
-
-
-def _gate_warnings(config: RunConfig) -> list[str]:
-    """What the thresholds say about DPO when they are read together."""
-    limits = config.thresholds
-    if config.adapters.strategy == "sft_only" or config.dpo.when != "gated":
-        return []
-    if limits.dpo_trigger == 0:
-        return ["thresholds.dpo_trigger = 0 and dpo.when = gated: no voice lies below it, so DPO never runs"]
-    if limits.dpo_trigger < limits.voice:
-        return [
-            f"thresholds.dpo_trigger = {limits.dpo_trigger:g} is below thresholds.voice = {limits.voice:g}: a topic "
-            "between the two does not pass, and DPO does not run for it"
-        ]
-    return []
-
-
-def _base_warnings(topics: list[Report], config: RunConfig) -> list[str]:
-    """Where the base model itself makes the gates say little."""
-    limits, found = config.thresholds, []
-    passing = [t for t in topics if t["base"]["voice"] >= limits.voice and t["base"]["accuracy"] >= limits.accuracy]
-    if passing:
-        found.append(
-            f"the base model passes {len(passing)} of {len(topics)} topics untrained, {passing[0]['topic']} among "
-            "them: passing says nothing about training there"
-        )
-    sick = [topic for topic in topics if topic["base"]["health"] != "ok"]
-    if sick:
-        found.append(
-            f"the base model's answers are not healthy in {len(sick)} of {len(topics)} topics "
-            f"({sick[0]['base']['health']} in {sick[0]['topic']})"
-        )
-    return found
 
 
 def _tell(message: str) -> None:

@@ -60,9 +60,9 @@ def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
     return Span(sft + dpo if may_prefer(config) else sft, sft)
 
 
-def as_answered(work: Work, base: e.Evaluated, limit: int) -> Work:
-    """Where the base model's answers run to the limit, some trained ones will, and the longest of a batch counts."""
-    return replace(work, answers=limit) if base.cut else work
+def as_answered(work: Work, cut: int, limit: int) -> Work:
+    """Where answers of the base model were cut at the limit, trained ones will be; the longest of a batch counts."""
+    return replace(work, answers=limit) if cut else work
 
 
 def of_what_ran(said: e.Predicted, records: Sequence[Record]) -> float:

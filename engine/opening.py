@@ -35,7 +35,7 @@ from engine.invariants import require
 from engine.leaks import find_leaks
 from engine.ledger import Ledger
 from engine.losses import Scorer
-from engine.reach import unreachable
+from engine.reach import gate_warnings, unreachable
 from engine.record import Recorder
 from engine.session import Session
 
@@ -79,7 +79,7 @@ def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, con
     """Journals what is off before anything is trained."""
     if backend.warning:
         recorder.warn("slow-blas", backend.warning)
-    messages = [*curriculum.warnings, *unreachable(curriculum, config.thresholds)]
+    messages = [*curriculum.warnings, *unreachable(curriculum, config.thresholds), *gate_warnings(config)]
     for message in messages[:SHOWN_WARNINGS]:
         recorder.warn("curriculum", message)
     if len(messages) > SHOWN_WARNINGS:

@@ -50,7 +50,7 @@ class Outlook:
     def at_start(self, before: dict[str, e.Evaluated]) -> None:
         """When the base has been scored (`before`): from one forward pass and a few tokens."""
         limit = self._session.config.evaluation.max_tokens
-        self._works = {topic: as_answered(work, before[topic], limit) for topic, work in self._works.items()}
+        self._works = {topic: as_answered(work, before[topic].cut, limit) for topic, work in self._works.items()}
         if self._said < PREDICTIONS:
             self._guess = guess(self._session)
         if self._said == 0:

@@ -1,9 +1,10 @@
 """Whether the gates can be reached at all (rule 21): the references and the rejected answers, scored as answers are."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from engine import voice
-from engine.contract.config import ThresholdsConfig
+from engine.contract.config import RunConfig, ThresholdsConfig
 from engine.curriculum import Curriculum
 
 
@@ -23,6 +24,39 @@ def unreachable(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
                 f"{topic.id}: the rejected answers score voice {rejected:.2f}, which passes thresholds.voice = "
                 f"{limits.voice:g}: the score cannot tell the voice from its opposite"
             )
+    return found
+
+
+def gate_warnings(config: RunConfig) -> list[str]:
+    """What the thresholds say about DPO when they are read together."""
+    limits = config.thresholds
+    if config.adapters.strategy == "sft_only" or config.dpo.when != "gated":
+        return []
+    if limits.dpo_trigger == 0:
+        return ["thresholds.dpo_trigger = 0 and dpo.when = gated: no voice lies below it, so DPO never runs"]
+    if limits.dpo_trigger < limits.voice:
+        return [
+            f"thresholds.dpo_trigger = {limits.dpo_trigger:g} is below thresholds.voice = {limits.voice:g}: a topic "
+            "between the two does not pass, and DPO does not run for it"
+        ]
+    return []
+
+
+def base_warnings(topics: Sequence[dict[str, Any]], limits: ThresholdsConfig) -> list[str]:
+    """Where the base model itself makes the gates say little; `topics` are rows of the preflight's report."""
+    found = []
+    passing = [t for t in topics if t["base"]["voice"] >= limits.voice and t["base"]["accuracy"] >= limits.accuracy]
+    if passing:
+        found.append(
+            f"the base model passes {len(passing)} of {len(topics)} topics untrained, {passing[0]['topic']} among "
+            "them: passing says nothing about training there"
+        )
+    sick = [topic for topic in topics if topic["base"]["health"] != "ok"]
+    if sick:
+        found.append(
+            f"the base model's answers are not healthy in {len(sick)} of {len(topics)} topics "
+            f"({sick[0]['base']['health']} in {sick[0]['topic']})"
+        )
     return found
 
 

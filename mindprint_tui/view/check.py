@@ -87,7 +87,7 @@ def _gates(report: dict[str, Any], cells: int) -> list[str]:
     if gates is None:
         return []
     text = f"voice ≥ {gates['voice']:g} and accuracy ≥ {gates['accuracy']:g} to pass; {_dpo(gates)}"
-    lines = wrap(f"{'gates':<10}{text}", cells, " " * 10)
+    lines = _labelled("gates", text, cells)
     for name in ("references", "rejected", "base"):
         if scores := _scores(report["topics"], name):
             mean, low, high = sum(scores) / len(scores), min(scores), max(scores)
@@ -120,8 +120,11 @@ def _selftest(report: dict[str, Any], cells: int) -> list[str]:
             f"{phase['seconds']:.2f} s a step, {rate:.0f} tok/s"
         )
     if lines:
-        lines.append(f"{'':<10}{len(report['rules'])} rules held, looked at {sum(report['rules'].values())} times")
-    return [shorten(line, cells) for line in lines]
+        held, rest = report["rules"]["held"], report["rules"]["not_looked_at"]
+        text = f"{len(held)} rules held, looked at {sum(held.values())} times"
+        text += f"; not looked at in so few steps: {', '.join(rest)}" if rest else ""
+        return [*(shorten(line, cells) for line in lines), *_labelled("", text, cells)]
+    return []
 
 
 def _prediction(report: dict[str, Any], cells: int) -> list[str]:
@@ -130,8 +133,13 @@ def _prediction(report: dict[str, Any], cells: int) -> list[str]:
         return [f"{'predicted':<10}{NONE} not measured"]
     span = about(found["seconds"])
     if found["least"] < found["seconds"]:
-        span = f"{about(found['least'])} without DPO, {span} with it in every topic"
+        span += f" with DPO in every topic, {about(found['least'])} with it in none"
     first = f"{span}; {about(found['loading'])} of it to load, {about(found['base'])} to score the base model"
     sizes = [f"{found[name] / 1e9:.1f} GB" for name in ("peak_bytes", "process_bytes", "machine_bytes")]
     second = f"{sizes[0]} at most in MLX, {sizes[1]} in the process, of the machine's {sizes[2]}"
-    return [*wrap(f"{'predicted':<10}{first}", cells, " " * 10), *wrap(f"{'memory':<10}{second}", cells, " " * 10)]
+    return [*_labelled("predicted", first, cells), *_labelled("memory", second, cells)]
+
+
+def _labelled(label: str, text: str, cells: int) -> list[str]:
+    """Text beside its label, wrapped into a column of its own."""
+    return [f"{'' if place else label:<10}{row}" for place, row in enumerate(wrap(text, cells - 10))]
