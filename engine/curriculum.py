@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.contract.config import CurriculumConfig, SourceConfig
+from engine.contract.config import FILES, CurriculumConfig, SourceConfig
 from engine.contract.errors import InputError
 from engine.contract.events import TopicInfo
 from engine.contract.names import topic_id
@@ -17,7 +17,7 @@ from engine.rows import Pair, Question, SftRow, pair_row, question_row, sft_row
 from engine.sources import read_file, read_source
 from engine.voice import VoiceProfile, load_profile
 
-FILES = {  # of a curriculum's folder, the first that is there; *_data.jsonl are the earlier system's
+FOUND = {  # of a curriculum's folder, the first that is there; *_data.jsonl are the earlier system's
     "sft": ("sft.jsonl", "sft.parquet", "sft_data.jsonl"),
     "preferences": ("preferences.jsonl", "preferences.parquet", "preference_data.jsonl"),
     "quiz": ("quiz.jsonl", "quiz.parquet"),
@@ -80,10 +80,11 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     """
     folder, warnings = Path(settings.path), []
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such curriculum folder")
+        hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
+        raise InputError(f"{folder}: no such curriculum folder{hint}")
     listed = read_course(folder / "curriculum.yaml") if (folder / "curriculum.yaml").exists() else None
     optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
-    sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FILES}
+    sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FOUND}
     found = {role: list(_read(role, source)) for role, source in sources.items()}
     names = listed or name_course((item.topic for item in found["sft"] if item.topic), _called(sources["sft"]))
     if listed is None:
@@ -118,12 +119,12 @@ def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: lis
     if named:
         return SourceConfig(named) if isinstance(named, str) else named
     folder = Path(settings.path)
-    there = [folder / name for name in FILES[role] if (folder / name).is_file()]
+    there = [folder / name for name in FOUND[role] if (folder / name).is_file()]
     warnings += [f"{path}: not read, since {there[0].name} is there too" for path in there[1:]]
     if not there and not optional:
         hint = " (or set curriculum.quiz_share, to hold out some of the training rows)" if role == "quiz" else ""
         raise InputError(
-            f"{folder / FILES[role][0]}: no such file; a curriculum has sft.jsonl, preferences.jsonl and quiz.jsonl, "
+            f"{folder / FOUND[role][0]}: no such file; a curriculum has sft.jsonl, preferences.jsonl and quiz.jsonl, "
             f"or its configuration names where they are{hint}"
         )
     return there[0] if there else None

@@ -13,7 +13,7 @@ from engine.contract.config import FIELDS, FILES, SourceConfig
 from engine.contract.errors import InputError
 
 Row = tuple[str, dict[str, Any]]
-PLAIN = ("json", "csv", "parquet", "arrow")  # the builders of `datasets` that are let near a dataset
+PLAIN = ("json", "csv", "parquet", "arrow", "cache")  # the builders of `datasets` that are let near a dataset
 MAX_ROWS = 1_000_000
 MAX_LINE = 8 << 20  # bytes
 
@@ -122,5 +122,5 @@ def _open(source: SourceConfig) -> Any:
     builder = datasets.load_dataset_builder(source.path, **more)
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in PLAIN:
-        raise InputError(f"{source.path}: a dataset of the kind {kind!r} is not read; {', '.join(PLAIN)} are")
+        raise InputError(f"{source.path}: a dataset of the kind {kind!r} is not read; {', '.join(PLAIN[:-1])} are")
     return datasets.load_dataset(source.path, split=source.split, **more)

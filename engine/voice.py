@@ -105,6 +105,10 @@ def load_profile(path: Path) -> VoiceProfile:
     """Reads voice.yaml; raises InputError with the file and the field."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; it says what makes the voice, without which nothing is scored"
+        ) from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: the voice profile cannot be read ({error})") from error
     reader = _Reader(path)

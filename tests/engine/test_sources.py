@@ -4,6 +4,7 @@ No hub is reachable where the tests run: a hub id goes through the very code tha
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,21 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(folder: Path, monkeypatch:
     assert asked == [(("org/rows",), {"name": "en", "revision": "abc"})]
 
 
+def test_a_hub_dataset_that_was_had_before_needs_no_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset of a hub id, as the library leaves it in its cache: what a run that is resumed finds."""
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder / "cache"))
+    write(folder / "once/train.parquet", [plain("t", n) for n in range(5)])
+    datasets.load_dataset(str(folder / "once"))
+    (made,) = (path.parent for path in (folder / "cache").rglob("dataset_info.json"))
+    kept = folder / "cache/org___rows/default/0.0.0" / ("0123456789" * 4)
+    shutil.copytree(made, kept)
+    (kept / "once-train.arrow").rename(kept / "rows-train.arrow")
+    found = load(folder, needs_pairs=False, sft=SourceConfig("org/rows"), quiz_share=0.2)
+    assert held(found) == 5 and found.topics[0].title == "org/rows"
+    assert found.topics[0].sft[0].where.startswith("org/rows row ")
+
+
 def test_a_dataset_of_another_kind_is_not_opened(folder: Path) -> None:
     """A tar of a web dataset may hold pickles; a text file is no rows."""
     for name in ("shard.tar", "lines.txt"):
@@ -241,10 +257,13 @@ def test_damaged_and_missing_files_are_named(folder: Path) -> None:
     assert refusal(folder, False, quiz_share=0.2).startswith(f"{folder}/sft.parquet: the data cannot be read: ")
     for name in ("gone.parquet", "gone.jsonl"):
         assert refusal(folder, False, sft=str(folder / name), quiz_share=0.2) == f"{folder / name}: no such file"
+    assert refusal(folder / "sft.parquet").endswith("where rows are elsewhere, curriculum.sft says so")
     (folder / "sft.parquet").unlink()
     assert "sft.jsonl: no such file; a curriculum has" in refusal(folder, False, quiz_share=0.2)
     write(folder / "sft.jsonl", [sft(ONE, n) for n in range(4)])
     assert "curriculum.quiz_share" in refusal(folder, False)
+    (folder / "voice.yaml").unlink()
+    assert refusal(folder, False, quiz_share=0.2).startswith(f"{folder}/voice.yaml: no such file; it says what makes")
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])

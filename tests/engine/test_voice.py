@@ -214,7 +214,7 @@ def test_a_bad_profile_is_refused_with_file_and_field(tmp_path: Path, text: str,
 
 
 def test_a_missing_profile_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"voice\.yaml: the voice profile cannot be read"):
+    with pytest.raises(InputError, match=r"voice\.yaml: no such file; it says what makes the voice"):
         load_profile(tmp_path / "voice.yaml")
 
 
