@@ -44,7 +44,6 @@ class Tally:
     trainable: Count = field(default_factory=Count)
     left: Count = field(default_factory=Count)
     frozen: Count = field(default_factory=Count)
-    modules: Count = field(default_factory=Count)
     steps: Count = field(default_factory=Count)  # committed phases that did what they planned
     states: dict[str, int] = field(default_factory=dict)
     cosine: float = math.inf
@@ -112,8 +111,6 @@ class Tally:
         self.states[event.state] = self.states.get(event.state, 0) + 1
         if event.state == "attached":
             self.trainable.look(event.trainable == event.expected_trainable > 0)
-            if event.module_names and event.layers:
-                self.modules.look(event.modules == len(event.module_names) * event.layers)
             return
         self.left.look(event.trainable == 0)
         if event.base_unchanged is not None:
@@ -141,7 +138,6 @@ def checks(tally: Tally, limits: dict[str, Any], finished: e.RunFinished | None)
     start = f"the furthest of {tally.starts} is {small(tally.far_from_ln2)} off" if tally.starts else NOT_YET
     return [
         _counted("Exactly the requested parameters train, counted from shapes", tally.trainable),
-        _counted("Every requested module of every requested layer is adapted", tally.modules),
         _counted("The weights under an adapter are the same after the phase as before", tally.frozen),
         _counted("Nothing is left to train once a phase is settled", tally.left),
         _counted("A committed phase did the steps that it planned", tally.steps),

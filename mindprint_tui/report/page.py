@@ -238,7 +238,9 @@ def _phase(found: PhaseDetail) -> dict[str, Any]:
     if last is not None and last.margin is not None:
         facts.append(("margin", f"{last.margin:+.3f}"))
     if on is not None:
-        facts.append(("adapter", f"rank {on.rank}, scale {on.scale:g}, {on.modules} modules"))
+        facts.append(("adapter", f"rank {on.rank}, scale {on.scale:g}"))
+        names = ", ".join(name.removesuffix("_proj") for name in on.module_names)
+        facts.append(("modules", f"{on.modules}: {names} in {on.layers} layers" if names else str(on.modules)))
         facts.append(("trainable", f"{on.trainable:,}, expected {on.expected_trainable:,}"))
     if off is not None and off.delta_norm is not None:
         facts.append(("change ‖Δ‖", small(off.delta_norm)))
