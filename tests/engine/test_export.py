@@ -22,6 +22,7 @@ from mlx_lm.utils import load_model, save_model
 from engine import lowrank, models
 from engine.adapters import AdapterSpec
 from engine.backend import prepare
+from engine.card import plain
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
 from engine.export import export
@@ -143,11 +144,13 @@ def test_a_delta_that_rounding_would_lose_is_in_every_export(base: Path, tmp_pat
 
 
 def quantized(base: Path, folder: Path) -> Path:
+    """4 bits, but for two modules that have 8, which config.json says of each by name."""
     model, config = load_model(base)
-    nn.quantize(model, 32, 4, class_predicate=lambda path, module: isinstance(module, nn.Linear))
+    finer = {f"model.layers.1.self_attn.{name}_proj": {"group_size": 32, "bits": 8} for name in "qk"}
+    nn.quantize(model, 32, 4, class_predicate=lambda path, module: finer.get(path, isinstance(module, nn.Linear)))
     shutil.copytree(base, folder)
     save_model(folder, model)
-    (folder / "config.json").write_text(json.dumps(config | {"quantization": {"group_size": 32, "bits": 4}}))
+    (folder / "config.json").write_text(json.dumps(config | {"quantization": {"group_size": 32, "bits": 4, **finer}}))
     return folder
 
 
@@ -158,8 +161,9 @@ def test_a_quantized_base_keeps_what_was_not_touched_packed(base: Path, tmp_path
     assert said[1].rstrip(".") in (tmp_path / "mlx" / "README.md").read_text().replace("The base", "the base")
     model, _ = load_model(tmp_path / "mlx")
     kinds = {path: type(module) for path, module in model.named_modules()}
-    assert kinds["model.layers.0.self_attn.q_proj"] is nn.Linear
-    assert kinds["model.layers.0.self_attn.k_proj"] is nn.QuantizedLinear
+    for layer in (0, 1):
+        assert kinds[f"model.layers.{layer}.self_attn.q_proj"] is nn.Linear
+        assert kinds[f"model.layers.{layer}.self_attn.k_proj"] is nn.QuantizedLinear
     assert far(model(IDS), engine_logits(run)) < CLOSE
     export(run, tmp_path / "one", "adapter")
     adapted = load_adapters(load_model(tmp_path / "packed")[0], str(tmp_path / "one"))
@@ -228,6 +232,10 @@ def test_a_card_for_strangers(run: RunDir, tmp_path: Path) -> None:
     assert "| Topic 01 (unit-01/chapter-01/topic-01) | not_run | – |" in card
     assert "9 rows of supervised fine-tuning" in card and "rank: 4" in card and "- mlx 0." in card
     assert str(tmp_path.parent) not in card
+
+
+def test_names_from_elsewhere_are_only_text_in_a_card() -> None:
+    assert plain("a|b [c](d)\n# <e> `f` *g* \x1b") == r"a\|b \[c\](d) \# \<e\> \`f\` \*g\*  "
 
 
 def test_what_cannot_be_exported(run: RunDir, base: Path, tmp_path: Path) -> None:
