@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -49,6 +49,14 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.paint()
+
+    async def on_key(self, event: events.Key) -> None:
+        """Keys act in the order in which they were typed; as Textual runs bindings, `/abc` in one go loses `abc`."""
+        for binding in self.BINDINGS:
+            if isinstance(binding, Binding) and binding.key == event.key:
+                event.stop()
+                event.prevent_default()
+                await self.run_action(binding.action)
 
     def on_screen_resume(self) -> None:
         self.paint()

@@ -136,7 +136,7 @@ class TrainScreen(BaseScreen):
         """A word to the person, for a few seconds."""
         self.change(note=text, note_t=self.console.now())
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """While a question is open or the filter is typed, keys are text."""
         look = self.look
         if not look.asking and not look.typing:

@@ -30,7 +30,7 @@ from engine.contract.rundir import RunDir  # noqa: E402
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 TOPIC = "unit-01/chapter-01/topic-01"
 STARTS, CALM, SETTLE, PRESSES = 9, 60.0, 5.0, 60
-PAIRS, STRETCH = 8, 10  # stretches of so many steps, in turn with and without a console
+PAIRS, STRETCH = 6, 10  # stretches of so many steps, in turn with and without a console
 Seen = Callable[[Terminal], bool]
 
 

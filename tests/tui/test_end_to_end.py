@@ -53,6 +53,14 @@ def test_start_steer_detach_attach_stop(tmp_path: Path) -> None:
         assert holder(run) is not None
         with Terminal([PROGRAM, "attach"], cwd=str(tmp_path)) as second:
             second.wait("tok/s", 10)
+            with Terminal([PROGRAM, "attach", "e2e"], (80, 24), cwd=str(tmp_path)) as third:
+                third.wait("loss", 10)
+                third.type("p")
+                second.wait("paused by", 20)
+                third.wait("paused by", 20)
+                second.type("p")
+                third.wait("· running ·", 20)
+                second.wait("· running ·", 20)
             second.type("Q")
             second.wait("Stop the run?", 5)
             second.type("y")
@@ -62,19 +70,24 @@ def test_start_steer_detach_attach_stop(tmp_path: Path) -> None:
             assert second.ended(10) == 130
     finally:
         if (pid := holder(run)) is not None and pid > 0:
-            os.kill(pid, signal.SIGTERM)
-            gone(run, 20)
+            os.kill(pid, signal.SIGKILL)
 
 
-def test_a_killed_console_leaves_the_engine_training(tmp_path: Path) -> None:
+def test_a_console_that_is_killed_or_loses_its_terminal_leaves_the_engine_training(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "logs" / "e2e")
     try:
         with Terminal([PROGRAM, str(configuration(tmp_path)), "--run-id", "e2e"], cwd=str(tmp_path)) as console:
             console.wait("tok/s", 90)
             os.kill(console.pid, signal.SIGKILL)
             assert console.ended(5) == -signal.SIGKILL
+        with Terminal([PROGRAM, "attach"], cwd=str(tmp_path)) as console:
+            console.wait("tok/s", 10)
+            os.kill(console.pid, signal.SIGHUP)  # what a closed tmux or a lost connection sends
+            assert console.ended(5) != 0
+        size = run.journal.stat().st_size
         time.sleep(0.5)
         assert holder(run) is not None
+        assert run.journal.stat().st_size > size
     finally:
         if (pid := holder(run)) is not None and pid > 0:
             os.kill(pid, signal.SIGTERM)
