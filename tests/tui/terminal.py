@@ -15,7 +15,9 @@ import pyte
 class Terminal:
     """Ends its program when it is left."""
 
-    def __init__(self, command: Sequence[str], size: tuple[int, int] = (120, 40), cwd: str | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], size: tuple[int, int] = (120, 40), cwd: str | None = None, **variables: str
+    ) -> None:
         self.raw = bytearray()
         self.arrived = 0.0  # when the last bytes came, before anything was made of them
         self.screen = pyte.Screen(*size)
@@ -26,7 +28,9 @@ class Terminal:
             if cwd:
                 os.chdir(cwd)
             os.environ.update(TERM="xterm-256color", COLUMNS=str(size[0]), LINES=str(size[1]))
-            os.environ.pop("NO_COLOR", None)
+            for name in ("NO_COLOR", "COLORTERM"):
+                os.environ.pop(name, None)
+            os.environ.update(variables)
             os.execvp(command[0], list(command))
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from make import write
 from terminal import Terminal
 
@@ -32,8 +33,8 @@ NAME = "\x1b]0;x\x07\x1b[2J\x9b31m\u202e[bold red]x\n漢" + os.fsdecode(b"\xff")
 Story = Callable[[str], RunDir]
 
 
-def console(run: RunDir, size: tuple[int, int] = (120, 40)) -> Terminal:
-    return Terminal([sys.executable, "-c", CONSOLE, str(run.path.resolve())], size)
+def console(run: RunDir, **variables: str) -> Terminal:
+    return Terminal([sys.executable, "-c", CONSOLE, str(run.path.resolve())], **variables)
 
 
 def assert_harmless(raw: bytes) -> None:
@@ -78,6 +79,33 @@ def test_hostile_text_is_shown_and_not_obeyed(story: Story) -> None:
         terminal.wait("cannot be read")
         raw = bytes(terminal.raw)
     assert_harmless(raw)
+
+
+@pytest.mark.parametrize(
+    ("variables", "keys", "colours"),
+    [
+        ({"TERM": "screen"}, "", r"0|1|2|4|7|3[0-7]|9[0-7]"),
+        ({"TERM": "screen"}, "t", r"0|1|2|4|7|(3|4|9|10)[0-7]"),
+        ({"TERM": "xterm-256color"}, "t", r"0|1|2|4|7|[34]8;5;[0-9]+|(3|4|9|10)[0-7]"),
+        (
+            {"TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            "tt",
+            r"0|1|2|4|7|[34]8;2(;[0-9]+){3}|(3|9)[0-7]",
+        ),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "", r"0|1|2|4|7|39|49"),
+    ],
+    ids=["16", "16 dark", "256 dark", "light", "none"],
+)
+def test_colours(story: Story, variables: dict[str, str], keys: str, colours: str) -> None:
+    with console(story("not-a-number"), **variables) as terminal:
+        terminal.wait("RULE BROKEN")
+        terminal.type(keys)
+        terminal.settle(0.4)
+        for sign in ("✗ RULE BROKEN", "! Trimming the lamp", "✓ Clean glass", "· The clockwork", "✗ rules broken 1"):
+            assert sign in terminal.text
+        codes = set(re.findall(rb"\x1b\[([0-9;]+)m", bytes(terminal.raw)))
+    one = re.compile(rf"({colours})(;({colours}))*")
+    assert [code for code in codes if not one.fullmatch(code.decode())] == []
 
 
 def test_hostile_names_and_values_on_stdout_and_stderr(tmp_path: Path) -> None:
