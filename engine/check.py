@@ -61,7 +61,9 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     limits = config.thresholds
     report["gates"] = dataclasses.asdict(limits) | {"when": config.dpo.when, "strategy": config.adapters.strategy}
     curriculum = opening.load(config)
-    report["warnings"] += [*curriculum.warnings, *unreachable(curriculum, limits), *gate_warnings(config)]
+    report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
+    if limits.unreachable == "warn":
+        report["warnings"] += unreachable(curriculum, limits)
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += opening.pointless(curriculum, config)

@@ -116,8 +116,21 @@ def test_leaks_are_all_named_and_nothing_is_loaded(examined: Any, made: tuple[Pa
     assert "2 things stand in its way" in lines(report, 80)[-1]
 
 
-def test_a_closed_gate_is_a_problem_unless_it_is_meant(examined: Any) -> None:
-    report = examined(thresholds={"voice": 0.0, "dpo_trigger": 0.0, "unreachable": "error"}, dpo={"when": "gated"})
+@pytest.mark.parametrize("word", ["error", "warn"])
+def test_a_closed_gate_is_a_problem_unless_it_is_meant(
+    examined: Any, made: tuple[Path, Path], tmp_path: Path, word: str
+) -> None:
+    plain = {"topic": TWO, "question": "Which knots does a keeper know?", "reference": "A keeper knows some knots."}
+    report = examined(changed(made, tmp_path / "course", "quiz", plain), thresholds={"voice": 0.9, "unreachable": word})
+    told, quiet = ("problems", "warnings") if word == "error" else ("warnings", "problems")
+    sentence = f"{TWO}: the references themselves score voice 0.50, below thresholds.voice = 0.9"
+    assert [text.startswith(sentence) for text in report[told]].count(True) == 1
+    assert not any(text.startswith(sentence) for text in report[quiet])
+    assert (report["model"] is None) == (word == "error")
+
+
+def test_thresholds_that_turn_dpo_off_are_said(examined: Any) -> None:
+    report = examined(thresholds={"dpo_trigger": 0.0}, dpo={"when": "gated"})
     assert report["problems"] == []
     assert any("DPO never runs" in warning for warning in report["warnings"])
 
