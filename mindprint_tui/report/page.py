@@ -1,7 +1,6 @@
 """What was gathered of a run as the words and numbers of a page, and the page itself."""
 
 import os
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,22 +13,19 @@ from markupsafe import Markup
 
 from engine.contract import events as e
 from engine.contract.errors import InputError
-from engine.contract.events import Sample
+from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
 from mindprint_tui.state import RunState, TopicState
 from mindprint_tui.view.adapter import settings
 from mindprint_tui.view.outline import Row, outline
-from mindprint_tui.view.samples import Question
 from mindprint_tui.view.text import about, number, shorten, small
 
 ROWS = 400  # lines of the overview; more topics than that are shown by unit
 UNITS = 60
 TITLE = 120  # characters of a title
-LONGEST = 1500  # characters of an answer that are shown
 STAGES = (("before", "before"), ("start", "start"), ("sft", "SFT"), ("dpo", "DPO"), ("reevaluated", "again"))
-ANSWERS = (("before", "Before"), ("sft", "After SFT"), ("dpo", "After DPO"), ("reevaluated", "Scored again"))
 VERDICTS = {"passed": "good", "skipped": "none", "below_threshold": "warn", "collapsed": "bad", "error": "bad"}
 ENDED = {0: ("passed", "good"), 1: ("not all passed", "warn"), 130: ("stopped", "warn")}
 
@@ -223,7 +219,7 @@ def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[s
         "decisions": [(item.decision.replace("_", " "), item.reason) for item in detail.decisions],
         "failures": detail.failures,
         "phases": [_phase(phase) for phase in detail.phases.values()],
-        "questions": [_question(question, topic.rolled_back) for question in detail.questions],
+        "questions": [side_by_side(question, _left_out(topic), topic.rolled_back) for question in detail.questions],
         "more": detail.more,
     }
 
@@ -253,37 +249,10 @@ def _phase(found: PhaseDetail) -> dict[str, Any]:
     return {"name": planned.phase, "curve": curve(found.loss), "facts": facts, "state": (state, mood)}
 
 
-def _question(question: Question, rolled_back: tuple[str, ...]) -> dict[str, Any]:
-    columns: list[dict[str, Any]] = [
-        {"name": "Reference", "parts": [(_cut(question.reference), "")], "notes": [], "stage": "reference"}
-    ]
-    for key, name in ANSWERS:
-        if (sample := question.answers.get(key)) is None:
-            continue
-        notes = [(f"{sample.tokens} tokens", "")]
-        notes += [("cut at the token limit", "warn")] if sample.stop == "length" else []
-        notes += [(sample.health.replace("_", " "), "bad")] if sample.health != "ok" else []
-        notes += [("rolled back", "warn")] if key in rolled_back else []
-        voice = sample.scores.get("voice")
-        notes += [(f"voice {number(voice)}", "")] if voice is not None else []
-        columns.append({"name": name, "parts": _parts(sample), "notes": notes, "stage": key})
-    return {"text": question.text, "columns": columns}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (+{len(text) - LONGEST:,} characters)"
-
-
-def _parts(sample: Sample) -> list[tuple[str, str]]:
-    """The answer in pieces, each plain, a marker of the voice, or a violation."""
-    text = _cut(sample.answer) if sample.answer.strip() else "(empty)"
-    words = sorted({*sample.markers, *sample.violations} - {""}, key=len, reverse=True)
-    if not words:
-        return [(text, "")]
-    bad = {word.lower() for word in sample.violations}
-    pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, words))})(?!\w)", text, flags=re.IGNORECASE)
-    roles = ["" if place % 2 == 0 else "bad" if piece.lower() in bad else "good" for place, piece in enumerate(pieces)]
-    return [(piece, role) for piece, role in zip(pieces, roles, strict=True) if piece]
+def _left_out(topic: TopicState) -> tuple[str, ...]:
+    """Answers as a topic began are shown only where nothing else was kept of it."""
+    began = topic.scores.get("start")
+    return () if began is not None and _final(topic) is began else ("start",)
 
 
 def _settings(whole: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

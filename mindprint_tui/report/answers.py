@@ -1,0 +1,51 @@
+"""The answers to one question as columns: text in marked pieces, and notes below it."""
+
+import re
+from typing import Any
+
+from engine.contract.events import Sample
+from mindprint_tui.view.samples import Question
+from mindprint_tui.view.text import number
+
+ANSWERS = (
+    ("before", "Before"),
+    ("start", "As it began"),
+    ("sft", "After SFT"),
+    ("dpo", "After DPO"),
+    ("reevaluated", "Scored again"),
+)
+LONGEST = 1500  # characters of an answer that are shown
+
+
+def side_by_side(question: Question, left_out: tuple[str, ...], rolled_back: tuple[str, ...]) -> dict[str, Any]:
+    """The question, and a column for the reference and each stage's answer, with what is to be said of it."""
+    columns: list[dict[str, Any]] = [
+        {"name": "Reference", "parts": [(_cut(question.reference), "")], "notes": [], "stage": "reference"}
+    ]
+    for key, name in ANSWERS:
+        if (sample := question.answers.get(key)) is None or key in left_out:
+            continue
+        notes = [(f"{sample.tokens} tokens", "")]
+        notes += [("cut at the token limit", "warn")] if sample.stop == "length" else []
+        notes += [(sample.health.replace("_", " "), "bad")] if sample.health != "ok" else []
+        notes += [("rolled back", "warn")] if key in rolled_back else []
+        voice = sample.scores.get("voice")
+        notes += [(f"voice {number(voice)}", "")] if voice is not None else []
+        columns.append({"name": name, "parts": _parts(sample), "notes": notes, "stage": key})
+    return {"text": question.text, "columns": columns}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (+{len(text) - LONGEST:,} characters)"
+
+
+def _parts(sample: Sample) -> list[tuple[str, str]]:
+    """The answer in pieces, each plain, a marker of the voice, or a violation."""
+    text = _cut(sample.answer) if sample.answer.strip() else "(empty)"
+    words = sorted({*sample.markers, *sample.violations} - {""}, key=len, reverse=True)
+    if not words:
+        return [(text, "")]
+    bad = {word.lower() for word in sample.violations}
+    pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, words))})(?!\w)", text, flags=re.IGNORECASE)
+    roles = ["" if place % 2 == 0 else "bad" if piece.lower() in bad else "good" for place, piece in enumerate(pieces)]
+    return [(piece, role) for piece, role in zip(pieces, roles, strict=True) if piece]
