@@ -80,7 +80,7 @@ class Control:
         self.poll()
 
     def hold(self, by: str) -> None:
-        """Pauses an engine that goes on where a paused one died."""
+        """Pauses at the next look: where a paused engine died, or where run.pause_on asks for it."""
         self._recorder.say(Paused(by), durable=True)
         self._paused = True
 

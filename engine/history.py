@@ -108,7 +108,7 @@ def _fold(history: History, record: Record) -> None:
             history.finished.pop(topic, None)
             history.retries = [id for id in history.retries if id != topic]
         case e.Decided(topic=topic, decision="retry"):
-            history.topics[topic].again = True
+            _topic(history, topic).again = True
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
             if stage == "before":
                 history.before[topic] = evaluated
@@ -116,7 +116,7 @@ def _fold(history: History, record: Record) -> None:
                 history.topics[topic].evaluated[stage] = evaluated
         case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
             settled = "kept" if state in ("fused", "kept_attached") else "rolled_back"
-            history.topics[topic].settled[phase] = settled
+            _topic(history, topic).settled[phase] = settled
             if phase == "dpo" and settled == "kept":
                 history.dpo_rolled_back = 0
             elif phase == "dpo" and "dpo" in history.topics[topic].evaluated:  # not where an error or a skip ended it
@@ -139,3 +139,8 @@ def _fold(history: History, record: Record) -> None:
                 history.retries.append(topic)
         case _:
             pass
+
+
+def _topic(history: History, topic: str) -> TopicHistory:
+    """What is known of a topic; a journal may have lost the line that began it."""
+    return history.topics.setdefault(topic, TopicHistory(1))

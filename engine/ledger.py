@@ -80,12 +80,14 @@ class Ledger:
         its fingerprint did not change, or where a weight did that the delta does not touch.
         """
         was = self.digests
-        attached = _log_softmax(self.model, probe)
+        with CHECKS.timed():
+            attached = _log_softmax(self.model, probe)
         adapters.detach(self.model)
         before = {path: dense(self._module(path)) for path in delta.paths}
         self.deltas.append(delta)
         self._materialize(delta.paths)
-        survival = Survival(self._cosine(delta, before), _kl(attached, _log_softmax(self.model, probe)))
+        with CHECKS.timed():
+            survival = Survival(self._cosine(delta, before), _kl(attached, _log_softmax(self.model, probe)))
         kl = survival.kl
         if survival.cosine < min_cosine or survival.kl > max_kl:
             delta = Delta(delta.name, delta.topic, delta.phase, delta.spec, delta.weights, fused=False)

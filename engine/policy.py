@@ -18,11 +18,16 @@ class Decision:
 def after_phase(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> Decision:
     """Keeps a phase unless it broke the answers or made the topic worse than it was before the phase."""
     numbers = f"combined {before.combined:.2f} -> {after.combined:.2f}, voice {before.voice:.2f} -> {after.voice:.2f}"
-    if after.health != "ok" and before.health == "ok":
+    if collapsed(before, after):
         return Decision("roll_back", f"the answers became {_words(after)} ({numbers})")
     if not after.combined >= before.combined - limits.worse:  # written so that a NaN is worse, too
         return Decision("roll_back", f"worse by more than {limits.worse:g}: {numbers}")
     return Decision("keep", numbers)
+
+
+def collapsed(before: Evaluated, after: Evaluated) -> bool:
+    """Whether a phase broke the answers: sick after it, and not before it."""
+    return after.health != "ok" and before.health == "ok"
 
 
 def after_dpo(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> Decision:
@@ -59,9 +64,14 @@ def gate(sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Str
     )
 
 
-def verdict(final: Evaluated, limits: ThresholdsConfig) -> tuple[Verdict, str]:
-    """The topic's verdict from the evaluation of what was kept."""
+def verdict(final: Evaluated, limits: ThresholdsConfig, broke: Evaluated | None = None) -> tuple[Verdict, str]:
+    """The topic's verdict from the evaluation of what was kept; `broke` is that of an SFT that broke the answers.
+
+    Such a topic is marked, whatever the model could say before: it was rolled back, and nothing was taught.
+    """
     numbers = f"accuracy {final.accuracy:.2f}, voice {final.voice:.2f}"
+    if broke is not None:
+        return "collapsed", f"SFT made the answers {_words(broke)} and was rolled back; without it {numbers}"
     if final.health != "ok":
         return "collapsed", f"the answers are {_words(final)} ({numbers})"
     short = [
@@ -75,6 +85,13 @@ def verdict(final: Evaluated, limits: ThresholdsConfig) -> tuple[Verdict, str]:
     if short:
         return "below_threshold", " and ".join(short)
     return "passed", f"{numbers}; needed {limits.accuracy:g} and {limits.voice:g}"
+
+
+def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:
+    """What run.pause_on may ask a pause for: a phase that broke the answers, rolled back or not, or one that failed."""
+    if word == "error":
+        return "failed"
+    return "collapsed" if collapsed or word == "collapsed" else None
 
 
 def retry(word: Verdict, attempt: int, retries: int) -> Decision | None:

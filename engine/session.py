@@ -45,6 +45,7 @@ class Session:
     resume: Checkpoint | None = None
     attached: "Attached | None" = None
     dpo_rolled_back: int = 0  # topics in a row
+    collapsed: bool = False  # whether a phase of the topic at work broke the answers
     pieces: int = 1  # of a micro-batch, worked on one after another where memory asks for it
 
     @property

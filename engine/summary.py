@@ -71,6 +71,9 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
 
 
 def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
+    named = getattr(record.event, "topic", None)
+    if named is not None and named not in topics:
+        return  # a damaged line may name a topic that the curriculum does not have
     match record.event:
         case e.CurriculumLoaded(topics=infos):
             for info in infos:
@@ -113,11 +116,11 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
 
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:
     kept = ("fused", "kept_attached")
-    if row["dpo"] in kept:
-        return dict(row["after_dpo"])
-    if row["sft"] in kept:
-        return dict(row["after_sft"])
     found = row["start"] or row["before"]
+    if row["dpo"] in kept:
+        found = row["after_dpo"]
+    elif row["sft"] in kept:
+        found = row["after_sft"]
     return dict(found) if found else None
 
 
@@ -143,9 +146,13 @@ def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "lowered_preference_accuracy": [
             row["topic"]
             for row in kept
-            if (row["after_dpo"]["preference_accuracy"] or 0) < (row["after_sft"]["preference_accuracy"] or 0)
+            if row["after_sft"] and _preference(row["after_dpo"]) < _preference(row["after_sft"])
         ],
     }
+
+
+def _preference(figures: dict[str, Any]) -> float:
+    return figures["preference_accuracy"] or 0.0
 
 
 def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

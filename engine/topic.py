@@ -32,7 +32,8 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
     start = before
     if any(delta.topic != topic.id for delta in session.ledger.deltas):  # its own are there where a death lies behind
         start = done.evaluated.get("start") or _evaluate(session, topic, "start")
-    best, sft = _supervised(session, topic, attempt, start, done)
+    best, sft, after = _supervised(session, topic, attempt, start, done)
+    broke = after if after is not None and sft == "rolled_back" and policy.collapsed(start, after) else None
     if sft == "rolled_back":
         _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
     elif "dpo" not in done.settled:
@@ -47,29 +48,31 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         best = done.evaluated["dpo"]
     elif session.attached is not None:  # shared: its DPO was rolled back, and the process died before SFT was committed
         phase.commit(session, session.attached)
-    return policy.verdict(best, limits)
+    return policy.verdict(best, limits, broke)
 
 
 def _supervised(
     session: Session, topic: Topic, attempt: int, start: Evaluated, done: TopicHistory
-) -> tuple[Evaluated, str]:
-    """Returns the evaluation to go on from, and `kept` or `rolled_back`."""
+) -> tuple[Evaluated, str, Evaluated | None]:
+    """Returns the evaluation to go on from, `kept` or `rolled_back`, and the evaluation after SFT, if there was one."""
     shared = session.config.adapters.strategy == "shared"
     if "sft" in done.settled:
         kept = done.settled["sft"] == "kept"
-        return (done.evaluated["sft"] if kept else start), done.settled["sft"]
+        return (done.evaluated["sft"] if kept else start), done.settled["sft"], done.evaluated.get("sft")
     if done.settled.get("dpo") == "kept" or phase.resuming(session, topic.id, attempt, "dpo"):
-        return done.evaluated["sft"], "kept"  # a shared adapter: its SFT is inside the DPO phase's checkpoint or delta
+        after = done.evaluated["sft"]
+        return after, "kept", after  # a shared adapter: its SFT is inside the DPO phase's checkpoint or delta
     attached = train_sft(session, topic, attempt)
     after = _evaluate(session, topic, "sft")
     decision = policy.after_phase(start, after, session.config.thresholds)
+    session.collapsed |= policy.collapsed(start, after)
     _decide(session, topic, decision)
     if decision.decision == "roll_back":
         phase.roll_back(session, attached, "rolled_back")
-        return start, "rolled_back"
+        return start, "rolled_back", after
     if not shared:
         phase.commit(session, attached)
-    return after, "kept"
+    return after, "kept", after
 
 
 def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> Evaluated:
@@ -78,6 +81,7 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     attached = train_dpo(session, topic, attempt, session.attached)
     after = _evaluate(session, topic, "dpo", attached)
     decision = policy.after_dpo(sft, after, session.config.thresholds)
+    session.collapsed |= policy.collapsed(sft, after)
     _decide(session, topic, decision)
     if decision.decision == "keep":
         session.dpo_rolled_back = 0

@@ -146,13 +146,17 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     while True:
         history.topics[topic.id], history.current, history.again = done, None, None
         started = time.monotonic()
-        control.status[topic.id] = "running"
+        control.status[topic.id], session.collapsed = "running", False
         verdict, reason = _attempt(session, history, topic, done)
         again = policy.retry(verdict, done.tries, session.config.run.retries)
         if again is not None:  # said before the topic is finished: a death between the two loses no retry
             session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
         finish(session, topic, verdict, reason, started)
         control.status[topic.id] = "finished"
+        trouble = policy.trouble(verdict, session.collapsed)
+        if trouble in session.config.run.pause_on:
+            control.hold("run.pause_on")
+            control.boundary()
         if again is None:
             return
         history.again = topic.id

@@ -16,6 +16,7 @@ CLAUSE_END = re.compile(r"[.;:!?]|\bno,")  # "No, I am a machine" takes nothing 
 NEGATION_REACH = 3  # words before a hit, in the same clause, in which a negation takes the claim back
 REPEATED_SHARE = 0.3  # share of repeated 4-grams from which an answer counts as stuck
 REPEATED_WORD_SHARE = 0.4  # share of one word from which a short answer counts as stuck
+STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # ten times the same letters: a word without an end
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
     repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
     commonest = max(words.count(word) for word in set(words))
     stuck = len(words) >= 4 and commonest / len(words) > REPEATED_WORD_SHARE
-    return "repeating" if repeated > REPEATED_SHARE or stuck else "ok"
+    return "repeating" if repeated > REPEATED_SHARE or stuck or STUTTER.search(answer) else "ok"
 
 
 def _claim(pattern: re.Pattern[str], text: str) -> str | None:

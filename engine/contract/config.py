@@ -131,6 +131,7 @@ class RunSettings:
     seed: int = number(0, 0, 2**32 - 1)
     retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
     checkpoint_every: int = number(20, 1)  # optimizer steps
+    pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # after a topic with such a phase, until a person resumes
     hang_after: float = number(1800.0, 0.0)  # seconds without a step, a token or a boundary; 0 waits for ever
 
 

@@ -45,8 +45,9 @@ def selected(state: RunState, focus: Focus) -> str | None:
 
 
 def running(state: RunState) -> str | None:
-    """The topic that runs, or ran last."""
-    return state.current or (state.phase.topic if state.phase else None)
+    """The topic that runs, or ran last; a damaged journal may name one that there is not."""
+    topic = state.current or (state.phase.topic if state.phase else None)
+    return topic if topic in state.topics else None
 
 
 def waiting(state: RunState, focus: Focus) -> tuple[Asked, ...]:

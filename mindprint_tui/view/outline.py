@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from mindprint_tui.clean import one_line
 from mindprint_tui.state import TopicState
 from mindprint_tui.view.text import number
 
@@ -74,15 +75,15 @@ def outline(topics: dict[str, TopicState]) -> Outline:
     places: dict[str, int] = {}
     trend: list[float] = []
     trained, seconds, finished = 0, 0.0, 0
-    last = ("", "")
+    last: tuple[str | None, str | None] = (None, None)
     for id, topic in topics.items():
         unit, _, rest = id.partition("/")
         chapter = f"{unit}/{rest.partition('/')[0]}"
         if unit != last[0] and unit not in sums:
-            sums[unit] = Sum(len(rows), topic.info.unit_title or unit)
+            sums[unit] = Sum(len(rows), one_line(topic.info.unit_title or unit))
             rows.append(None)
         if chapter != last[1] and chapter not in sums:
-            sums[chapter] = Sum(len(rows), topic.info.chapter_title or chapter)
+            sums[chapter] = Sum(len(rows), one_line(topic.info.chapter_title or chapter))
             rows.append(None)
         last = (unit, chapter)
         voice, over = kept_voice(topic), topic.status == "finished"
@@ -99,7 +100,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         if over and topic.verdict not in ("skipped", "error"):
             trained, seconds = trained + 1, seconds + topic.seconds
         places[id] = len(rows)
-        rows.append(Row("topic", id, topic.info.title, 1, over, topic.verdict == "passed", voice))
+        rows.append(Row("topic", id, one_line(topic.info.title), 1, over, topic.verdict == "passed", voice))
     for id, part in sums.items():
         mean = part.voice / part.scored if part.scored else None
         kind: Literal["unit", "chapter"] = "chapter" if "/" in id else "unit"

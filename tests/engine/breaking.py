@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import mlx.nn as nn
 import pytest
@@ -15,7 +15,7 @@ from mindprint_tui.feed import Feed, Liveness
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.adapter import adapter_lines
 from mindprint_tui.view.focus import LOG, Focus
-from mindprint_tui.view.head import banner
+from mindprint_tui.view.head import banner, condition
 from mindprint_tui.view.log import log_lines
 
 FIRST, SECOND = tiny.TOPICS[:2]
@@ -149,12 +149,13 @@ def bytes_of(ran: tiny.Ran, topic: str) -> list[bytes]:
     return [data for name, data in ran.adapters().items() if topic.replace("/", ".") in name]
 
 
-def screen(run: Any) -> tuple[RunState, dict[str, str]]:
-    """The console's state of a run whose engine is gone, and its text by pane."""
+def screen(run: Any, engine: Literal["alive", "gone"] = "gone") -> tuple[RunState, dict[str, str]]:
+    """The console's state of a run, and its text by pane."""
     records = Feed(run).read(60)
-    state, focus = fold(RunState(), records), Focus(pane=LOG)
+    state, focus, live = fold(RunState(), records), Focus(pane=LOG), Liveness(engine, 0.0)
     panes = {
-        "banner": banner(state, Liveness("gone", 0.0), focus, state.t, 400),
+        "condition": [[condition(state, live, focus, state.t)]],
+        "banner": banner(state, live, focus, state.t, 400),
         "adapter": adapter_lines(state, 400),
         "log": log_lines(state, focus, 400, 400)[0],
     }

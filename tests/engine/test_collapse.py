@@ -1,0 +1,101 @@
+"""A phase that wrecks the model is rolled back, its topic is marked, the next one is as if it had never been."""
+
+import dataclasses
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from breaking import FIRST, SECOND, Breaker, bytes_of, screen, settings
+
+from engine import evaluate, updates
+from engine.contract import events as e
+from engine.contract.rundir import RunDir
+
+PROGRAM = Path(sys.executable).with_name("mindprint-tui")
+
+
+def stuck(engine: Breaker, after: str) -> None:
+    """Every step of that phase is a hundred times too long, and the answers after it are one word."""
+
+    def broken(real, session, *args):
+        answers = real(session, *args)
+        if session.attached is None or session.attached.phase != after:
+            return answers
+        return [dataclasses.replace(answer, text="Aye, aye, aye, aye, aye") for answer in answers]
+
+    def rate(real, *args):
+        return real(*args) * (100 if engine.session.attached.phase == after else 1)
+
+    engine.replace(updates, "learning_rate", rate)
+    engine.replace(evaluate, "generate", broken)
+
+
+def test_an_sft_that_wrecks_the_model_is_rolled_back_and_the_topic_marked(kit, unbroken, tmp_path, monkeypatch):
+    run = tiny.new_run(tmp_path / "run", settings(kit, "sft"))
+    stuck(Breaker(monkeypatch, FIRST), "sft")
+    ran = tiny.train_here(run)
+    assert ran.verdicts() == {FIRST: "collapsed", SECOND: "passed"} and ran.status == 1
+    (finished,) = ran.of(e.TopicFinished, topic=FIRST)
+    assert finished.reason.startswith("SFT made the answers repetitive and was rolled back; without it accuracy")
+    assert [event.decision for event in ran.of(e.Decided, topic=FIRST)] == ["roll_back", "skip_dpo"]
+    assert bytes_of(ran, FIRST) == []
+    assert bytes_of(ran, SECOND) == bytes_of(unbroken["sft alone"], SECOND) != []
+    state, panes = screen(run)
+    assert state.topics[FIRST].verdict == "collapsed" and "sft" in state.topics[FIRST].rolled_back
+    assert "repetitive" in panes["log"]
+
+
+def test_a_dpo_that_wrecks_the_model_is_rolled_back_and_sft_stays(kit, unbroken, tmp_path, monkeypatch):
+    run = tiny.new_run(tmp_path / "run", settings(kit, "dpo"))
+    stuck(Breaker(monkeypatch, FIRST), "dpo")
+    ran = tiny.train_here(run)
+    assert [event.state for event in ran.of(e.AdapterChanged, topic=FIRST, phase="dpo")] == ["attached", "rolled_back"]
+    assert ran.of(e.Decided, topic=FIRST)[-1].reason.startswith("the answers became repetitive")
+    assert bytes_of(ran, FIRST) == bytes_of(unbroken["dpo after sft"], FIRST) != []
+    assert bytes_of(ran, SECOND) == bytes_of(unbroken["dpo after sft"], SECOND) != []
+    assert screen(run)[0].topics[FIRST].rolled_back == ("dpo",)
+
+
+@pytest.mark.parametrize("word", ["collapsed", "failed"])
+def test_a_run_pauses_on_it_and_goes_on_when_a_person_resumes(word, kit, unbroken, tmp_path, monkeypatch):
+    config = settings(kit, "sft")
+    config["run"] |= {"pause_on": [word]}
+    run = tiny.new_run(tmp_path / "run", config)
+    engine = Breaker(monkeypatch, FIRST)
+    if word == "collapsed":
+        stuck(engine, "sft")
+    else:
+        engine.replace(updates.Updater, "apply", lambda real, *args: 1 / 0)
+    said: list[str] = []
+    person = threading.Thread(target=resume_when_paused, args=(run, said))
+    person.start()
+    ran = tiny.train_here(run)
+    person.join()
+    assert said == ["‖ paused by run.pause_on", "done: resumed\n"]
+    kinds = [record.event.kind for record in ran.records]
+    first = kinds.index("topic_finished")
+    assert kinds[first + 1 : first + 4] == ["paused", "command_taken", "resumed"]
+    assert [event.by for event in ran.of(e.Paused)] == ["run.pause_on"]
+    assert bytes_of(ran, SECOND) == bytes_of(unbroken["sft alone"], SECOND) != []
+
+
+def resume_when_paused(run: RunDir, said: list[str]) -> None:
+    """What a person at another terminal does: looks until the run is paused, and asks it to go on."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and not (run.journal.exists() and tiny.Ran(run).of(e.Paused)):
+        time.sleep(0.05)
+    said.append(screen(run, "alive")[1]["condition"])
+    done = subprocess.run(
+        [PROGRAM, "ctl", run.name, "resume", "--logs", run.path.parent], capture_output=True, text=True, check=False
+    )
+    said.append(done.stdout + done.stderr)
+
+
+def test_a_run_that_is_not_asked_to_pause_does_not(kit, tmp_path, monkeypatch):
+    run = tiny.new_run(tmp_path / "run", settings(kit, "sft") | {"run": {"name": "tiny", "pause_on": ["failed"]}})
+    stuck(Breaker(monkeypatch, FIRST), "sft")
+    assert tiny.train_here(run).of(e.Paused) == []
