@@ -19,7 +19,7 @@ from engine import memory
 from engine.contract.config import load_config
 from engine.contract.errors import InputError
 from engine.contract.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
-from engine.contract.journal import Tail, read_journal
+from engine.contract.journal import read_journal
 from engine.contract.rundir import Lock, RunDir
 from engine.history import landmarks
 from engine.record import Recorder
@@ -27,6 +27,7 @@ from engine.record import Recorder
 ENGINE = (sys.executable, "-m", "engine")
 TICK = 0.5  # seconds between two looks at the engine
 DEATHS = 3  # at the same place, and the run ends
+WORDS = 1 << 16  # bytes of what an engine printed last
 ASKED = (signal.SIGTERM, signal.SIGINT)  # an engine that one of these ended was asked to end
 BAD_INPUT, DIED, STOPPED = 2, 3, 130
 
@@ -103,7 +104,7 @@ class Supervisor:
         finally:
             os.close(beats)
         self._lock.sign()
-        said = memory.WORDS.search(_text_from(self._run.output, output)) is not None
+        said = memory.WORDS.search(_last_words(self._run.output, output)) is not None
         killed = code == -signal.SIGKILL and silent is None and memory.kernel_kills() > kills
         return End(code, silent, killed or (code not in (0, 1, BAD_INPUT, STOPPED) and said))
 
@@ -183,9 +184,13 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _text_from(path: Path, offset: int) -> str:
-    lines = [line for _, line in Tail(path, offset).read()]
-    return b"\n".join(lines).decode("utf-8", "replace")
+def _last_words(path: Path, offset: int) -> str:
+    """What was printed from byte `offset` on, or the end of it."""
+    if not path.exists():
+        return ""
+    with open(path, "rb") as file:
+        file.seek(max(offset, _size(path) - WORDS))
+        return file.read().decode("utf-8", "replace")
 
 
 def main() -> int:

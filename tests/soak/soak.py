@@ -36,7 +36,7 @@ ROOT = tiny.ROOT
 LOOK = 0.0004  # seconds between two looks at the run folder: a checkpoint of the tiny model is written in a few ms
 SAME_PLACE = 2  # kills without progress in a row; a third one would end the run, as it should
 MOMENTS = ("checkpoint", "commit", "evaluation", "closing", "random", "start")
-KEEPER = ROOT / "configs" / "curricula" / "keeper"
+AT_WORK = (e.Restored, e.Evaluated, e.TopicStarted)
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Watched:
     records: list[Record] = field(default_factory=list)
     reached: int = -1  # landmarks at the last kill
     stuck: int = 0  # kills in a row at that place
+    born: int = 0  # records that were there when the engine began
     dead: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -82,20 +83,15 @@ def tiny_settings(folder: Path) -> dict[str, Any]:
 
 
 def real_settings(folder: Path) -> dict[str, Any]:
-    """Four topics of the keeper, a few steps each; phases are kept whatever they score."""
-    ids = [f"unit-01/chapter-01/topic-{number:02d}" for number in range(1, 4)] + ["unit-01/chapter-02/topic-01"]
-    settings = tiny.settings(Path("smollm2-135m-instruct"), KEEPER)
-    settings["curriculum"]["topics"] = ids
-    settings["sft"] |= {"epochs": 1, "batch": 4, "accumulation": 1, "learning_rate": 1e-3}
-    settings["dpo"] |= {"steps": 2, "learning_rate": 3e-4}
-    settings["evaluation"] = {"max_tokens": 16}
-    return settings
+    """The embedded model on the tiny curriculum, two steps a phase, adapters on its last layers."""
+    data = tiny.make_curriculum(folder / "curriculum", 4)
+    sft, dpo = {"learning_rate": 1e-3, "accumulation": 2, "layers": 6}, {"learning_rate": 3e-4, "layers": 6}
+    return tiny.settings(Path("smollm2-135m-instruct"), data, sft=sft, dpo=dpo, evaluation={"max_tokens": 6})
 
 
-def start(run: RunDir, threads: str | None) -> Watched:
-    """As the console starts it; `threads` for OpenBLAS, None for its own choice."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    environment |= {"OPENBLAS_NUM_THREADS": threads} if threads else {}
+def start(run: RunDir, threads: int) -> Watched:
+    """As the console starts it, with so many threads in OpenBLAS."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": str(threads)}
     with open(run.output, "ab") as output:
         command = [sys.executable, "-m", "engine.supervise", str(run.path)]
         process = subprocess.Popen(
@@ -105,7 +101,12 @@ def start(run: RunDir, threads: str | None) -> Watched:
 
 
 def finish(watched: Watched) -> tiny.Ran:
-    return tiny.Ran(watched.run, watched.process.wait())
+    """Waits for its end; where this process is to end before, both of the run's end with it."""
+    try:
+        return tiny.Ran(watched.run, watched.process.wait())
+    finally:
+        if not watched.over:
+            watched.process.send_signal(signal.SIGQUIT)
 
 
 def hidden(folder: Path) -> bool:
@@ -152,9 +153,11 @@ def moment(name: str, watched: Watched, chance: random.Random) -> Callable[[], b
 def hit(watched: Watched) -> str:
     """What the engine was doing when it died, from what it left."""
     run, last = watched.run, watched.last()
+    if last is None or not any(isinstance(record.event, AT_WORK) for record in watched.records[watched.born :]):
+        return "starting"  # what lies about is of the engine before
     if any(entry.name.startswith(".checkpoint.") for entry in os.scandir(run.path)):
         return "writing or removing a checkpoint"
-    if run.adapters.exists():
+    if isinstance(last, e.Decided) and run.adapters.exists():
         told = sum(isinstance(r.event, e.AdapterChanged) and r.event.state == "fused" for r in watched.records)
         if hidden(run.adapters) or len(list(run.adapters.glob("[0-9]*"))) > told:
             return "committing"
@@ -165,8 +168,6 @@ def hit(watched: Watched) -> str:
         return "evaluating" if last.step == plan.steps else "training"
     if isinstance(last, e.Step | e.PhaseStarted) or (isinstance(last, e.AdapterChanged) and last.state == "attached"):
         return "training"
-    if last is None or isinstance(last, e.RunStarted | e.Preparing | e.ModelLoaded | e.EngineRestarted):
-        return "starting"
     return f"after {last.kind}"
 
 
@@ -176,6 +177,8 @@ def kill(watched: Watched, name: str, chance: random.Random) -> str | None:
         if watched.over:
             return None
         time.sleep(0.01)
+    watched.read()
+    watched.born = len(watched.records)
     if watched.stuck >= SAME_PLACE:
         while landmarks(watched.records) == watched.reached and not watched.over:
             watched.read()
@@ -237,7 +240,7 @@ def soak(
     folder: Path,
     kills: int,
     chance: random.Random,
-    threads: str | None,
+    threads: int,
     moments: tuple[str, ...] = MOMENTS,
     a_run: int = 10,
 ) -> Counter[str]:
@@ -250,11 +253,15 @@ def soak(
         number += 1
         watched = start(tiny.new_run(folder / f"run-{number}", settings), threads)
         here: list[str] = []
-        while len(here) < min(a_run, kills - hits.total()):
-            name = moments[(hits.total() + len(here)) % len(moments)]
-            if (seen := kill(watched, name, chance)) is None:
-                break
-            here.append(seen)
+        try:
+            while len(here) < min(a_run, kills - hits.total()):
+                name = moments[(hits.total() + len(here)) % len(moments)]
+                if (seen := kill(watched, name, chance)) is None:
+                    break
+                here.append(seen)
+        except BaseException:
+            watched.process.send_signal(signal.SIGQUIT)
+            raise
         ran = finish(watched)
         wrong = list(differences(ran, peace, len(here)))
         assert not wrong, f"{ran.run.path}: {'; '.join(wrong)}"
@@ -268,12 +275,14 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tiny", type=int, default=48, help="kills of runs of a tiny model")
     parser.add_argument("--real", type=int, default=12, help="kills of runs of the embedded model")
+    parser.add_argument("--threads", type=int, default=2, help="of OpenBLAS, for the embedded model")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     began = time.monotonic()
     hits: Counter[str] = Counter()
-    plans = (("tiny", options.tiny, tiny_settings, "1"), ("real", options.real, real_settings, None))
+    plans = (("tiny", options.tiny, tiny_settings, 1), ("real", options.real, real_settings, options.threads))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name, kills, settings, threads in plans:
         if kills:
             (folder / name).mkdir()
