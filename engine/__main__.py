@@ -3,13 +3,14 @@
 A supervisor hands on two open files: the run's lock, and the pipe for signs of life.
 """
 
+import contextlib
 import os
 import sys
 import traceback
 from pathlib import Path
 
 from engine.backend import prepare
-from engine.contract.errors import InputError
+from engine.contract.errors import InputError, Unwritable, unwritable
 from engine.contract.events import Failed
 from engine.contract.rundir import Lock, RunDir
 from engine.heartbeat import Heartbeat
@@ -33,7 +34,11 @@ def main() -> int:
         return BAD_INPUT
     from engine.record import Recorder
 
-    recorder = Recorder(run)
+    try:
+        recorder = Recorder(run)
+    except OSError as error:
+        print(unwritable(run.path, error), file=sys.stderr)
+        return BAD_INPUT
     backend = prepare()
     try:
         from engine.train import train
@@ -43,6 +48,13 @@ def main() -> int:
         recorder.say(Failed("input", str(error), ""), durable=True)
         print(error, file=sys.stderr)
         return BAD_INPUT
+    except Unwritable as error:
+        then = f"what was committed is whole; when it can be written again, --resume {run.name} goes on"
+        words = f"{error}; {then if run.path.exists() else 'the run cannot be gone on with'}"
+        recorder.last_words(Failed("disk", words, traceback.format_exc()))
+        with contextlib.suppress(OSError):  # engine.out may be on the same disk
+            print(words, file=sys.stderr, flush=True)
+        return DIED
     except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
         traceback.print_exc()
         if exhausted(error):
@@ -53,7 +65,8 @@ def main() -> int:
         recorder.say(failure("run", error), durable=True)
         return DIED
     finally:
-        recorder.close()
+        with contextlib.suppress(OSError):  # what could not be written has been said
+            recorder.close()
         lock.release()
 
 

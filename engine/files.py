@@ -1,23 +1,43 @@
 """Files that are whole or not there: written beside, flushed to the disk, renamed."""
 
+import contextlib
+import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from engine.contract.errors import Unwritable, unwritable
+
+LITTLE = 1 << 17  # bytes; a disk with fewer is full
 LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a file or folder half made, or the one it was to replace
+
+
+@contextlib.contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """What the system has against a file becomes a sentence; MLX says it without a number."""
+    try:
+        yield
+    except Unwritable:
+        raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except RuntimeError as error:
+        full = path.parent.exists() and shutil.disk_usage(path.parent).free < LITTLE
+        raise unwritable(path, OSError(errno.ENOSPC if full else 0, str(error))) from error
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Replaces a file in one go; on the disk when this returns."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync_folder(path.parent)
+    with _in_words(path):
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        _sync_folder(path.parent)
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
@@ -25,22 +45,23 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     old = path.with_name(f".{path.name}.old")
-    beside.mkdir(parents=True, mode=0o700)
-    try:
-        fill(beside)
-        for file in beside.iterdir():
-            _sync(file)
-        _sync_folder(beside)
-        if path.exists():
-            path.replace(old)
-        beside.replace(path)
-        _sync_folder(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        if old.exists() and not path.exists():
-            old.replace(path)
-        raise
+    with _in_words(path):
+        beside.mkdir(mode=0o700)
+        try:
+            fill(beside)
+            for file in beside.iterdir():
+                _sync(file)
+            _sync_folder(beside)
+            if path.exists():
+                path.replace(old)
+            beside.replace(path)
+            _sync_folder(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            if old.exists() and not path.exists():
+                old.replace(path)
+            raise
 
 
 def remove_folder(path: Path) -> None:

@@ -1,12 +1,17 @@
 """Where the engine states facts: each event goes to the journal, and its line to training.log."""
 
+import contextlib
+import os
 from collections import Counter
 from pathlib import Path
 
+from engine.contract.errors import Unwritable, unwritable
 from engine.contract.events import Event, Record, Warned
 from engine.contract.journal import JournalWriter
 from engine.contract.lines import line
 from engine.contract.rundir import RunDir
+
+ROOM = 1 << 16  # bytes kept free for the last words of a run whose disk is full
 
 
 class Recorder:
@@ -16,6 +21,8 @@ class Recorder:
         self._journal = JournalWriter(run.journal)
         self._log = open(run.log, "a", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
         Path(run.log).chmod(0o600)
+        self._reserve = run.path / ".reserve"
+        _keep_room(self._reserve)
         self._warnings: Counter[str] = Counter()
         self.said: Counter[str] = Counter()  # events by kind, of this process
 
@@ -29,7 +36,10 @@ class Recorder:
         record = self._journal.append(event, durable=durable)
         self.said[event.kind] += 1
         if (text := line(record)) is not None:
-            self._log.write(text + "\n")
+            try:
+                self._log.write(text + "\n")
+            except OSError as error:
+                raise unwritable(Path(self._log.name), error) from error
         return record
 
     def warn(self, key: str, message: str) -> None:
@@ -37,6 +47,21 @@ class Recorder:
         self._warnings[key] += 1
         self.say(Warned(key, message, self._warnings[key]))
 
+    def last_words(self, event: Event) -> None:
+        """States why nothing can be written any more, in the room that was kept for it."""
+        self._reserve.unlink(missing_ok=True)
+        with contextlib.suppress(Unwritable):  # where even that is not to be had, engine.out is what is left
+            self.say(event, durable=True)
+
     def close(self) -> None:
         self._journal.close()
         self._log.close()
+        self._reserve.unlink(missing_ok=True)
+
+
+def _keep_room(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, bytes(ROOM))
+    finally:
+        os.close(descriptor)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from engine import adapters, evaluate, measured, phase, policy
 from engine.backend import Backend, process_bytes
 from engine.contract.config import load_config
+from engine.contract.errors import Unwritable
 from engine.contract.events import Decided, Preparing, RunFinished, Stage, Verdict
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
@@ -181,7 +182,7 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
     except Stop:
         raise
     except Exception as error:
-        if exhausted(error):
+        if exhausted(error) or isinstance(error, Unwritable):
             raise  # of the engine, not of the topic: another one goes on with smaller batches
         _say_failed(session, topic.id, error)
         _clean_up(session, "rolled_back")

@@ -51,7 +51,9 @@ class Headless:
         if ended == 2:
             raise InputError(self._refusal or _last_words(self._run))
         if self._status is None:
-            self._print(f"the engine ended with status {ended}; its last words are in {self._run.output}")
+            there = self._run.path.exists()
+            words = f"its last words are in {self._run.output}" if there else f"{self._run.path} is gone"
+            self._print(f"the engine ended with status {ended}; {words}")
             return DIED if self._interrupts < 2 else 130
         return self._status
 

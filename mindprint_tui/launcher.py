@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.contract import commands, rundir
 from engine.contract.config import RunConfig, dump_config, load_config
-from engine.contract.errors import InputError
+from engine.contract.errors import InputError, unwritable
 from engine.contract.events import Evaluated, Failed, TopicStarted
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
@@ -53,8 +53,12 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
     """
     if rundir.holder(run) is not None:
         raise InputError(f"{run.path}: an engine is already at work on this run")
-    with open(run.output, "ab") as output:
+    try:
+        output = open(run.output, "ab")  # noqa: SIM115 - closed below
         run.output.chmod(0o600)
+    except OSError as error:
+        raise InputError(str(unwritable(run.output, error))) from error
+    with output:
         return subprocess.Popen(
             [sys.executable, "-m", "engine.supervise", str(run.path.resolve())],
             stdin=subprocess.DEVNULL,
@@ -126,5 +130,8 @@ def ask(run: RunDir, kind: str, topic: str | None = None) -> str:
     command = commands.new_command(kind, topic)
     if rundir.holder(run) is None:
         raise InputError(f"{run.path}: no engine is at work on this run, so nobody would read the command")
-    commands.append(run.commands, command)
+    try:
+        commands.append(run.commands, command)
+    except OSError as error:
+        raise InputError(str(unwritable(run.commands, error))) from error
     return command.id

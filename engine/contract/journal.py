@@ -1,10 +1,12 @@
 """The append-only files of a run: whole lines in, whole lines out, and a torn last line is not yet a line."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.contract.errors import unwritable
 from engine.contract.events import Event, Record, decode, encode
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -49,18 +51,24 @@ class JournalWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def append(self, event: Event, *, durable: bool = False) -> Record:
-        """Raises OSError when the disk is full or gone; a line that was half written is taken back first."""
+        """Raises Unwritable where the disk is full or the file gone; a line half written is taken back first."""
         record = Record(self.seq + 1, self._clock(), event)
-        line = encode(record)
-        size = os.fstat(self._descriptor).st_size
-        written = os.write(self._descriptor, line)
-        if written != len(line):
-            os.ftruncate(self._descriptor, size)
-            raise OSError(28, "no space left for the journal", str(self.path))
-        if durable:
-            os.fsync(self._descriptor)
+        try:
+            self._write(encode(record))
+            if durable:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         self.seq = record.seq
         return record
+
+    def _write(self, line: bytes) -> None:
+        found = os.fstat(self._descriptor)
+        if not found.st_nlink:  # a file that was deleted takes all that is written, and nobody will ever read it
+            raise FileNotFoundError(errno.ENOENT, "deleted")
+        if os.write(self._descriptor, line) != len(line):
+            os.ftruncate(self._descriptor, found.st_size)
+            raise OSError(errno.ENOSPC, "no space left for the journal")
 
     def close(self) -> None:
         os.fsync(self._descriptor)

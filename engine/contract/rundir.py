@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.errors import InputError
+from engine.contract.errors import InputError, unwritable
 from engine.contract.names import run_name
 
 
@@ -131,7 +131,10 @@ class Lock:
             self._descriptor = inherited
             self.sign()
             return
-        self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise InputError(str(unwritable(run.path, error))) from error
         for left in reversed(range(LOOKS)):
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,188 @@
+"""A disk that is full, read-only or gone: a sentence, the right status, what was committed is whole, and it goes on."""
+
+import contextlib
+import os
+import resource
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+import yaml
+from breaking import FIRST, screen, settings
+
+from engine.contract import events as e
+from engine.contract.rundir import RunDir
+from mindprint_tui import launcher
+
+PROGRAM = Path(sys.executable).with_name("mindprint-tui")
+SMALL = 3_000_000  # bytes of a disk that a tiny run fits on
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[bool]:
+    """A file system of its own at `place`, where this process may mount one; says whether it is one."""
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "mindprint-test", str(place)], capture_output=True, check=False
+    )
+    try:
+        yield mounted.returncode == 0
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def can_mount() -> bool:
+    """Whether a small file system can be had here: a matter of privilege."""
+    place = Path(f"/tmp/mindprint-mount-{os.getpid()}")
+    try:
+        with small_disk(place) as mounted:
+            return mounted
+    except FileNotFoundError:  # there is no mount program
+        return False
+    finally:
+        place.rmdir()
+
+
+MOUNTS = can_mount()
+
+
+def until(condition: Callable[[], bool], engine: subprocess.Popen[bytes] | None = None) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        assert engine is None or engine.poll() is None, "the engine ended too early"
+        time.sleep(0.01)
+
+
+def reached(run: RunDir, kind: type, **fields: str) -> Callable[[], bool]:
+    return lambda: run.journal.exists() and bool(tiny.Ran(run).of(kind, **fields))
+
+
+def resumed_as_if_nothing_had_been(run: RunDir, whole: tiny.Ran) -> None:
+    assert tiny.start_engine(run).wait() == 0
+    assert tiny.Ran(run).adapters() == whole.adapters()
+    assert [record.seq for record in tiny.Ran(run).records] == list(range(len(tiny.Ran(run).records)))
+
+
+@pytest.mark.parametrize("moment", [e.Step, e.AdapterChanged], ids=["in the first phase", "after a commit"])
+def test_a_run_on_a_full_disk_ends_in_words_and_goes_on_when_there_is_room(moment, kit, unbroken, tmp_path):
+    """On a file system of its own where one may be mounted; else with a limit on the size of files, which is alike."""
+    with small_disk(tmp_path / "logs") if MOUNTS else contextlib.nullcontext():
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        run = tiny.new_run(tmp_path / "logs" / "run", settings(kit, "sft"))
+        engine = tiny.start_engine(run)
+        until(reached(run, moment, **({"state": "fused"} if moment is e.AdapterChanged else {})), engine)
+        ballast = tmp_path / "logs" / "ballast"
+        if MOUNTS:
+            fill(ballast)
+        else:
+            resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (run.journal.stat().st_size, resource.RLIM_INFINITY))
+        assert engine.wait() == 3
+        words = run.output.read_text()
+        assert ("the disk is full" if MOUNTS else "the limit on the size of a file is reached") in words
+        assert "what was committed is whole" in words and "--resume run goes on" in words
+        assert "Traceback" not in words
+        ran = tiny.Ran(run)
+        assert ran.of(e.TopicFinished, verdict="error") == [] and ran.of(e.RunFinished) == []
+        if MOUNTS:
+            assert [event.where for event in ran.of(e.Failed)] == ["disk"]
+            assert "the disk is full" in screen(run)[1]["banner"]
+        committed = ran.committed()
+        assert committed == [name for name in ran.adapters() if name in committed]
+        assert all(ran.adapters()[name] == unbroken["sft"].adapters()[name] for name in committed)
+        ballast.unlink(missing_ok=True)
+        resumed_as_if_nothing_had_been(run, unbroken["sft"])
+
+
+def fill(file: Path) -> None:
+    """Takes all the room that is left."""
+    with open(file, "wb", buffering=0) as opened:
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    opened.write(bytes(size))
+
+
+def test_a_folder_that_is_deleted_while_it_runs_ends_the_run_and_is_not_made_again(kit, tmp_path):
+    run = tiny.new_run(tmp_path / "run", settings(kit, "sft"))
+    words = tmp_path / "words"
+    with open(words, "wb") as output:
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "engine", str(run.path)], cwd=tiny.ROOT, stdout=output, stderr=output
+        )
+    until(reached(run, e.Step), engine)
+    while run.path.exists():  # the engine may put a file into it meanwhile
+        shutil.rmtree(run.path, ignore_errors=True)
+    assert engine.wait() == 3
+    assert not run.path.exists()
+    assert words.read_text().endswith("the run folder is gone; the run cannot be gone on with\n")
+    assert "Traceback" not in words.read_text()
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nothing can be written in there: by a mount where this is root, whom permissions do not hold, else by them."""
+    if MOUNTS:
+        for options in ("bind", "remount,ro,bind"):
+            source = [str(folder)] if options == "bind" else []
+            subprocess.run(["mount", "-o", options, *source, str(folder)], check=True)
+    else:
+        folder.chmod(0o500)
+    try:
+        yield
+    finally:
+        if MOUNTS:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        else:
+            folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--no-ui", "CONFIG"), ("--no-ui", "--resume", "run")], ids=["a new run", "one to resume"]
+)
+def test_logs_that_cannot_be_written_are_a_sentence_and_status_2(arguments, kit, tmp_path):
+    run = tiny.new_run(tmp_path / "logs" / "run", settings(kit, "sft"))
+    run.journal.touch()
+    arguments = [str(run.config) if word == "CONFIG" else word for word in arguments]
+    before = sorted(run.path.iterdir())
+    with read_only(run.path if "--resume" in arguments else run.path.parent):
+        done = subprocess.run(
+            [PROGRAM, *arguments, "--logs", run.path.parent], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert str(run.path.parent) in line and ("read-only" in line.lower() or "may not be written" in line)
+    assert sorted(run.path.iterdir()) == before
+
+
+def test_every_file_of_a_run_is_its_owners_alone(kit, tmp_path):
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(settings(kit, "sft")))
+    mask = os.umask(0o022)
+    try:
+        run = launcher.prepare(config, (), (), tmp_path / "logs", "run")
+        engine = launcher.spawn(run)
+        seen: dict[str, int] = {}
+
+        def look() -> bool:
+            for file in [run.path, *run.path.rglob("*")]:
+                with contextlib.suppress(FileNotFoundError):
+                    seen[str(file.relative_to(run.path.parent))] = file.stat().st_mode
+            return engine.poll() is not None
+
+        until(look)
+    finally:
+        os.umask(mask)
+    assert any("checkpoint/" in name for name in seen) and any("adapters.safetensors" in name for name in seen)
+    for name in ("config.yaml", "journal.jsonl", "training.log", "engine.out", "engine.lock", "summary.json"):
+        assert f"run/{name}" in seen
+    wanted = {name: 0o700 if stat.S_ISDIR(mode) else 0o600 for name, mode in seen.items()}
+    assert {name: stat.S_IMODE(mode) for name, mode in seen.items()} == wanted
+    assert tiny.Ran(run).verdicts()[FIRST] == "passed"
