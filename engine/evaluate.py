@@ -60,10 +60,13 @@ def evaluate(
     return found
 
 
-def generate(session: Session, prompts: Sequence[Sequence[int]], limit: int | None = None) -> list[Answer]:
+def generate(
+    session: Session, prompts: Sequence[Sequence[int]], limit: int | None = None, ticks: list[float] | None = None
+) -> list[Answer]:
     """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens.
 
-    `limit` is the longest answer in tokens; evaluation.max_tokens where it is left out.
+    `limit` is the longest answer in tokens; evaluation.max_tokens where it is left out. `ticks` gets the time of each
+    decoding step.
     """
     settings = session.config.evaluation
     limit = limit or settings.max_tokens
@@ -80,6 +83,8 @@ def generate(session: Session, prompts: Sequence[Sequence[int]], limit: int | No
         stops: dict[int, Literal["eos", "length"]] = {}
         firsts: dict[int, int] = {}
         while responses := generator.next_generated():
+            if ticks is not None:
+                ticks.append(time.perf_counter())
             for response in responses:
                 firsts.setdefault(response.uid, int(response.token))
                 if response.finish_reason is not None:

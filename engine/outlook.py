@@ -17,7 +17,7 @@ from engine.evaluate import generate
 from engine.forecast import STEP, Rates, as_answered, of_topics, paused, refined
 from engine.session import Session
 
-FEW = 3  # tokens of each answer
+FEW = 4  # tokens of each answer; the first one comes with its prompt
 PREDICTIONS = 2  # of a run
 LOOKS = 6  # times that a phase fingerprints the frozen weights, about, and what it does besides takes no longer
 
@@ -77,7 +77,7 @@ def guess(session: Session) -> Rates:
     """Rates before anything is trained: a step is taken to cost STEP forward passes."""
     topic = session.curriculum.topics[0]
     forward = forward_rate(session, topic.sft[:1])
-    decode = decode_rate(session, topic.questions, forward, FEW)
+    decode = decode_rate(session, topic.questions, FEW)
     started = time.perf_counter()
     adapters.frozen_digests(session.model)
     phase = LOOKS * (time.perf_counter() - started)
@@ -94,10 +94,9 @@ def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
     return (time.perf_counter() - started) / batch.total
 
 
-def decode_rate(session: Session, questions: Sequence[Question], forward: float, tokens: int) -> float:
+def decode_rate(session: Session, questions: Sequence[Question], tokens: int) -> float:
     """Seconds of a decoding step when these questions are answered together, timed over a few tokens of each."""
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in questions]
-    started = time.perf_counter()
-    answers = generate(session, prompts, tokens)
-    seconds = time.perf_counter() - started - forward * sum(map(len, prompts))
-    return max(0.0, seconds) / max(answer.tokens + (answer.stop == "eos") for answer in answers)
+    ticks: list[float] = []
+    generate(session, prompts, tokens, ticks)
+    return (ticks[-1] - ticks[0]) / max(1, len(ticks) - 1)

@@ -58,7 +58,7 @@ def run_trial(session: Session) -> Trial:
     started = time.perf_counter()
     attached = train_sft(session, topic, 1)
     around = time.perf_counter() - started
-    decode = decode_rate(session, topic.questions, forward, TOKENS)
+    decode = decode_rate(session, topic.questions, TOKENS)
     started = time.perf_counter()
     if config.adapters.strategy != "shared":
         phase.commit(session, attached)

@@ -37,23 +37,25 @@ def _model(report: dict[str, Any], cells: int) -> list[str]:
         return []
     name = model["name"].rstrip("/").rpartition("/")[2]
     text = f"{name}, {model['parameters']:,} parameters, {model['dtype']} on {model['device']}"
-    return [shorten(f"{'model':<10}{text}, base {model['fingerprint']}", cells)]
+    return _labelled("model", f"{text}, base {model['fingerprint']}", cells)
 
 
 def _data(report: dict[str, Any], cells: int) -> list[str]:
     data = report["data"]
     if data is None:
         return []
-    lines = [f"{'data':<10}{data['rows_used']} of {data['rows_read']} rows used"]
+    text = f"{data['rows_used']} of {data['rows_read']} rows used"
     if "total_tokens" not in data:
-        return lines
+        return _labelled("data", text, cells)
+    counts = ("sft_rows", "pairs", "heldout", "questions")
+    here = sum(topic[name] for topic in report["topics"] for name in counts)
+    text += f", {here} of them in this run; {data['orphans']} orphans, {data['duplicates']} duplicates, no leaks"
     share = data["supervised_tokens"] / data["total_tokens"]
-    lines[0] += f", {data['orphans']} orphans, {data['duplicates']} duplicates, no leaks"
-    lines.append(
-        f"{'':<10}supervised {share:.0%} of {data['total_tokens']:,} SFT tokens; longest row {data['longest']} of "
+    more = (
+        f"{share:.0%} of {data['total_tokens']:,} SFT tokens supervised; longest row {data['longest']} of "
         f"{data['max_length']} tokens, {data['cut']} cut"
     )
-    return [shorten(line, cells) for line in lines]
+    return [*_labelled("data", text, cells), *_labelled("", more, cells)]
 
 
 def _topics(report: dict[str, Any], cells: int) -> list[str]:
