@@ -67,11 +67,9 @@ def gate(sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Str
 def verdict(final: Evaluated, limits: ThresholdsConfig, broke: Evaluated | None = None) -> tuple[Verdict, str]:
     """The topic's verdict from the evaluation of what was kept; `broke` is that of an SFT that broke the answers.
 
-    Such a topic is marked, whatever the model could say before: it was rolled back, and nothing was taught.
+    Such an SFT was rolled back, and the reason says so; where what is kept does not pass either, the topic collapsed.
     """
     numbers = f"accuracy {final.accuracy:.2f}, voice {final.voice:.2f}"
-    if broke is not None:
-        return "collapsed", f"SFT made the answers {_words(broke)} and was rolled back; without it {numbers}"
     if final.health != "ok":
         return "collapsed", f"the answers are {_words(final)} ({numbers})"
     short = [
@@ -82,9 +80,10 @@ def verdict(final: Evaluated, limits: ThresholdsConfig, broke: Evaluated | None 
         )
         if value < limit
     ]
+    undone = f"; SFT made the answers {_words(broke)} and was rolled back" if broke is not None else ""
     if short:
-        return "below_threshold", " and ".join(short)
-    return "passed", f"{numbers}; needed {limits.accuracy:g} and {limits.voice:g}"
+        return "below_threshold" if broke is None else "collapsed", " and ".join(short) + undone
+    return "passed", f"{numbers}; needed {limits.accuracy:g} and {limits.voice:g}{undone}"
 
 
 def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:

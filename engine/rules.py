@@ -281,7 +281,7 @@ TAIL = """
 | `the disk is full` and status 3 | no space for the run folder | make room, then `mindprint-tui --resume RUN`: what was committed is whole |
 | `the run folder is gone` and status 3 | somebody deleted or moved logs/RUN while it ran | put it back and resume, or start the run again |
 | `‖ paused by run.pause_on` | a phase collapsed or failed, and run.pause_on asks for a pause then | look at the answers (enter), then `p` or `ctl RUN resume`, or `stop` |
-| topic `collapsed` | SFT broke the answers (repeated, empty, special tokens) and was rolled back | lower sft.learning_rate or sft.epochs |
+| topic `collapsed` | SFT broke the answers (repeated, empty, special tokens), was rolled back, and what is kept does not pass | lower sft.learning_rate or sft.epochs |
 | `rolled back` after DPO | DPO made the answers or the held-out pairs worse | lower dpo.learning_rate, raise dpo.beta |
 | warning `slow-blas` | MLX has no fast BLAS on this machine | the warning names the library |
 """  # noqa: E501

@@ -35,12 +35,14 @@ def stuck(engine: Breaker, after: str) -> None:
 
 
 def test_an_sft_that_wrecks_the_model_is_rolled_back_and_the_topic_marked(kit, unbroken, tmp_path, monkeypatch):
-    run = tiny.new_run(tmp_path / "run", settings(kit, "sft"))
+    config = settings(kit, "sft")
+    config["thresholds"] |= {"voice": 0.5}
+    run = tiny.new_run(tmp_path / "run", config)
     stuck(Breaker(monkeypatch, FIRST), "sft")
     ran = tiny.train_here(run)
-    assert ran.verdicts() == {FIRST: "collapsed", SECOND: "passed"} and ran.status == 1
+    assert ran.verdicts() == {FIRST: "collapsed", SECOND: "below_threshold"} and ran.status == 1
     (finished,) = ran.of(e.TopicFinished, topic=FIRST)
-    assert finished.reason.startswith("SFT made the answers repetitive and was rolled back; without it accuracy")
+    assert finished.reason.endswith("voice 0.00 < 0.5; SFT made the answers repetitive and was rolled back")
     assert [event.decision for event in ran.of(e.Decided, topic=FIRST)] == ["roll_back", "skip_dpo"]
     assert bytes_of(ran, FIRST) == []
     assert bytes_of(ran, SECOND) == bytes_of(unbroken["sft alone"], SECOND) != []

@@ -125,6 +125,15 @@ def test_the_verdict_has_its_numbers(final: Evaluated, word: str, reason: str) -
     assert reason in why
 
 
+def test_an_sft_that_broke_the_answers_is_named_and_marks_a_topic_that_does_not_pass_without_it() -> None:
+    broke = scored(0.2, 0.1, health="repeating")
+    word, why = verdict(scored(0.60, 0.50), LIMITS, broke)
+    assert word == "collapsed"
+    assert why == "accuracy 0.60 < 0.7 and voice 0.50 < 0.7; SFT made the answers repetitive and was rolled back"
+    word, why = verdict(scored(0.80, 0.90), LIMITS, broke)
+    assert word == "passed" and why.endswith("SFT made the answers repetitive and was rolled back")
+
+
 def test_retries_are_counted_from_the_first_attempt() -> None:
     assert retry("below_threshold", 1, 0) is None
     first, second = retry("below_threshold", 1, 2), retry("error", 2, 2)
