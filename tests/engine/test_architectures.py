@@ -57,6 +57,24 @@ def test_a_whole_run(kind: str, bits: int, curriculum: Path, tmp_path: Path, dec
     assert ran.committed() == [f"001-{FIRST.replace('/', '.')}-sft", f"002-{FIRST.replace('/', '.')}-dpo"]
 
 
+@pytest.mark.parametrize(("mode", "dtype"), [("mxfp4", "float32"), ("affine", "bfloat16")])
+def test_other_packings_and_number_types(
+    mode: str, dtype: str, curriculum: Path, tmp_path: Path, decided: None
+) -> None:
+    """What rounding to bfloat16 would lose is kept beside the weights; packing itself loses nothing."""
+    config = tiny.settings(zoo.make("llama", tmp_path / "model", 4, mode=mode), curriculum)
+    config["model"]["dtype"] = dtype
+    config["dpo"]["steps"] = 1
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    assert ran.of(e.Failed) == []
+    settled = [event for event in ran.of(e.AdapterChanged) if event.fuse_cosine is not None]
+    assert [event.phase for event in settled] == ["sft", "dpo"]
+    for event in settled:
+        limit = 0.99 if dtype == "bfloat16" else 0.999
+        assert event.state == ("fused" if event.fuse_cosine >= limit else "kept_attached")
+        assert event.state == "fused" or dtype == "bfloat16"
+
+
 def test_a_quantized_model_is_quantized_where_it_was_not_touched(tmp_path: Path) -> None:
     loaded = models.load(zoo.make("qwen3_moe", tmp_path / "model", 4), "float32")
     packed = [m for m in loaded.model.modules() if isinstance(m, nn.QuantizedLinear | QuantizedSwitchLinear)]

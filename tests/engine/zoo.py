@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import tiny
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 from mlx_lm.utils import _get_classes
 
 from engine import models
@@ -52,22 +52,32 @@ MODULES = {kind: (*ATTENTION, *DENSE) for kind in ARCHITECTURES} | {
 }
 
 
-def make(kind: str, folder: Path, bits: int = 0, loudness: float = 1.0) -> Path:
+def make(kind: str, folder: Path, bits: int = 0, loudness: float = 1.0, mode: str = "affine") -> Path:
     """A model folder that engine.models.load loads; its weights are multiplied by `loudness`."""
-    source = models.locate("smollm2-135m-instruct", print)
-    folder.mkdir(parents=True)
-    shutil.copy(source / "tokenizer_config.json", folder)
-    (folder / "tokenizer.json").write_text(tiny.cut_tokenizer(source / "tokenizer.json"))
     config = ARCHITECTURES[kind] | {"model_type": kind}
     model_class, arguments = _get_classes(config)
     mx.random.seed(7)
     model = model_class(arguments.from_dict(config))
-    if bits:
-        nn.quantize(model, group_size=32, bits=bits)
-        config["quantization"] = {"group_size": 32, "bits": bits}
-    weights = dict(tree_flatten(model.parameters()))
-    (folder / "config.json").write_text(json.dumps(config))
     if loudness != 1.0:
-        weights = {name: array * loudness for name, array in weights.items()}
+        model.update(tree_map(lambda array: array * loudness, model.parameters()))
+    return write(folder, model, config, bits, mode)
+
+
+def write(folder: Path, model: nn.Module, config: dict[str, Any], bits: int, mode: str = "affine") -> Path:
+    """Writes the model as a folder, quantized where bits are given, with the cut tokenizer."""
+    source = models.locate("smollm2-135m-instruct", print)
+    folder.mkdir(parents=True)
+    shutil.copy(source / "tokenizer_config.json", folder)
+    (folder / "tokenizer.json").write_text(tiny.cut_tokenizer(source / "tokenizer.json"))
+    if bits:
+        packing: dict[str, Any] = {"group_size": 32, "bits": bits, "mode": mode}
+        nn.quantize(model, **packing, class_predicate=_fits)
+        config = config | {"quantization": packing}
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
     return folder
+
+
+def _fits(_path: str, module: nn.Module) -> bool:
+    return hasattr(module, "to_quantized") and module.weight.shape[-1] % 32 == 0
