@@ -28,12 +28,8 @@ class Scorer:
         """`probe` is (1, L) token ids."""
         self._model: Any = model
         self._head = self._find_head()
-        if self._head is not None:
-            parts = self._head(self._model.model(probe))
-            factor = LOUD / max(mx.abs(parts).max().item(), 1e-6)
-            whole = self._amplified(probe, factor)
-            if whole.shape != parts.shape or not mx.allclose(whole, factor * parts, rtol=1e-4, atol=1e-2).item():
-                self._head = None
+        if self._head is not None and not self._parts_are_the_whole(probe):
+            self._head = None
 
     @property
     def split(self) -> bool:
@@ -57,6 +53,15 @@ class Scorer:
     def row_logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
         """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
         return sum_rows(self.logps(batch, learning=learning), batch)
+
+    def _parts_are_the_whole(self, probe: mx.array) -> bool:
+        try:
+            parts = self._head(self._model.model(probe))
+        except TypeError:  # a body that wants more than tokens
+            return False
+        factor = LOUD / max(mx.abs(parts).max().item(), 1e-6)
+        whole = self._amplified(probe, factor)
+        return whole.shape == parts.shape and bool(mx.allclose(whole, factor * parts, rtol=1e-4, atol=1e-2).item())
 
     def _amplified(self, probe: mx.array, factor: float) -> mx.array:
         """The whole model's logits with its head's output times `factor`."""

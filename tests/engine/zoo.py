@@ -36,6 +36,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gemma2": HEADS | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "query_pre_attn_scalar": 16},
     "gemma3": {"text_config": HEADS | GEMMA_3 | {"model_type": "gemma3_text"}, "vocab_size": tiny.VOCABULARY},
     "phi3": SIZES,
+    "phi": SIZES | {"partial_rotary_factor": 0.5, "layer_norm_eps": 1e-5},
     "mixtral": SIZES | {"num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen3_moe": HEADS
     | EXPERTS
@@ -48,6 +49,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 ATTENTION, DENSE = ("q_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 MODULES = {kind: (*ATTENTION, *DENSE) for kind in ARCHITECTURES} | {
     "phi3": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+    "phi": ("q_proj", "v_proj", "dense", "fc1", "fc2"),
     "lfm2": ("q_proj", "in_proj", "w1", "w2"),  # the first layer has no attention, the second no convolution
 }
 
