@@ -8,6 +8,7 @@ for each: `whole`, or the first thing that did not work. What cannot be built fr
 import dataclasses
 import importlib
 import pkgutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -153,19 +154,22 @@ def engine(loaded: models.Loaded) -> str:
     return f"whole: {len(made)} modules, cosine {survival.cosine:.5f}{odd}"
 
 
-def main(only: list[str]) -> None:
-    for kind in only or [item.name for item in pkgutil.iter_modules(mlx_lm.models.__path__)]:
-        for bits in (0, 4):
-            with tempfile.TemporaryDirectory() as place:
-                step = "not built"
-                try:
-                    loaded = build(kind, Path(place) / "model", bits)
-                    step = "fails"
-                    said = engine(loaded)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - a survey; olmo exits where its package is missing
-                    said = f"{step}: {type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
-                print(f"{kind} {'4-bit' if bits else 'float'} {said}", flush=True)
+def survey(kind: str) -> None:
+    for bits in (0, 4):
+        with tempfile.TemporaryDirectory() as place:
+            step = "not built"
+            try:
+                loaded = build(kind, Path(place) / "model", bits)
+                step = "fails"
+                said = engine(loaded)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a survey; olmo exits where its package is missing
+                said = f"{step}: {type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
+            print(f"{kind} {'4-bit' if bits else 'float'} {said}", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if len(sys.argv) == 2:
+        survey(sys.argv[1])
+    else:  # each in a process of its own: one that MLX takes down does not end the survey
+        for name in sys.argv[1:] or [item.name for item in pkgutil.iter_modules(mlx_lm.models.__path__)]:
+            subprocess.run([sys.executable, __file__, name], check=False)
