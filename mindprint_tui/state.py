@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from engine.contract import events as e
 from engine.contract.events import Phase, Record, Step
+from mindprint_tui.clean import one_line
 from mindprint_tui.series import Series
 from mindprint_tui.stretch import Point, Stretch
 
@@ -142,7 +143,9 @@ def _take(state: RunState, record: Record) -> RunState:
         case e.ModelLoaded():
             state = replace(state, model=event, preparing="loading what scores the answers")
         case e.CurriculumLoaded():
-            state.topics.update({info.id: TopicState(info) for info in event.topics if info.id not in state.topics})
+            state.topics.update(
+                {info.id: TopicState(_titled(info)) for info in event.topics if info.id not in state.topics}
+            )
         case e.TopicStarted():
             scores = {"before": before} if (before := _topic(state, event.topic).scores.get("before")) else {}
             _count(state, event.topic, None)
@@ -191,7 +194,13 @@ QUIET = (Step, e.Sample, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.A
 
 
 def _topic(state: RunState, topic: str) -> TopicState:
-    return state.topics.get(topic) or TopicState(e.TopicInfo(topic, topic, 0, 0, 0))
+    return state.topics.get(topic) or TopicState(_titled(e.TopicInfo(topic, topic, 0, 0, 0)))
+
+
+def _titled(info: e.TopicInfo) -> e.TopicInfo:
+    """Titles stand on one line wherever they are shown."""
+    title, unit, chapter = map(one_line, (info.title, info.unit_title, info.chapter_title))
+    return replace(info, title=title, unit_title=unit, chapter_title=chapter)
 
 
 def _change(state: RunState, topic: str, **changes: Any) -> None:

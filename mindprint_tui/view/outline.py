@@ -100,7 +100,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         if over and topic.verdict not in ("skipped", "error"):
             trained, seconds = trained + 1, seconds + topic.seconds
         places[id] = len(rows)
-        rows.append(Row("topic", id, one_line(topic.info.title), 1, over, topic.verdict == "passed", voice))
+        rows.append(Row("topic", id, topic.info.title, 1, over, topic.verdict == "passed", voice))
     for id, part in sums.items():
         mean = part.voice / part.scored if part.scored else None
         kind: Literal["unit", "chapter"] = "chapter" if "/" in id else "unit"

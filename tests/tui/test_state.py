@@ -13,6 +13,8 @@ from engine.contract import events as e
 from engine.contract.events import Record
 from mindprint_tui.series import BUCKETS, Series
 from mindprint_tui.state import ENTRIES, PHASES, RunState, fold
+from mindprint_tui.view.focus import Focus, selected
+from mindprint_tui.view.outline import outline
 
 TOLD = {name: make() for name, make in STORIES.items() if name != "many"}
 
@@ -99,3 +101,13 @@ def test_spikes_survive(of: int, values: list[float]) -> None:
 def test_a_series_forgets_what_came_after() -> None:
     series = Series(10).add((seq, seq, 1.0) for seq in range(1, 9))
     assert series.until(5) == Series(10).add((seq, seq, 1.0) for seq in range(1, 6))
+
+
+def test_a_damaged_journal_leads_to_a_state_that_can_be_shown() -> None:
+    """What the fuzzing of journals found: a topic that is not there, an id that is none, a title of two lines."""
+    infos = (e.TopicInfo("a/b/c", "two\nlines", 1, 1, 1), e.TopicInfo("", "", 0, 0, 0))
+    events = (e.CurriculumLoaded(infos, ()), e.PhaseStarted("no/such/topic", "sft", 2, 1, 1, 1))
+    state = fold(RunState(), [Record(place, 1.0, event) for place, event in enumerate(events)])
+    assert state.topics["a/b/c"].info.title == "two ⏎ lines"
+    assert selected(state, Focus()) == "a/b/c"
+    assert len(outline(state.topics).rows) == 6
