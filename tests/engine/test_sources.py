@@ -15,7 +15,7 @@ from test_curriculum import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn
 
 from engine import sources
 from engine.contract import events as e
-from engine.contract.config import CurriculumConfig, SourceConfig, load_config
+from engine.contract.config import CurriculumConfig, SourceConfig, dump_config, load_config
 from engine.contract.errors import InputError
 from engine.curriculum import Curriculum, load_curriculum
 from engine.leaks import find_leaks
@@ -207,6 +207,17 @@ def test_a_dataset_folder_with_splits_and_subsets(folder: Path) -> None:
     assert "cannot be read" in refusal(folder, False, sft=wrong, quiz_share=0.2)
 
 
+def test_a_folder_as_mlx_lm_has_it(folder: Path) -> None:
+    """train.jsonl and valid.jsonl; the one is trained on, the other asked."""
+    home = folder / "data"
+    write(home / "train.jsonl", [plain("train", n) for n in range(4)])
+    write(home / "valid.jsonl", [plain("valid", n) for n in range(2)])
+    quiz = SourceConfig(str(home), "validation", columns={"question": "prompt", "reference": "completion"})
+    found = load(folder, needs_pairs=False, sft=SourceConfig(str(home)), quiz=quiz)
+    assert [(len(t.sft), len(t.questions)) for t in found.topics] == [(4, 2)]
+    assert found.topics[0].questions[0].question == words("question", "valid", 0)
+
+
 def test_a_hub_that_cannot_be_reached_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
@@ -335,6 +346,9 @@ curriculum:
     )
     assert found.preferences == SourceConfig(str(tmp_path / "data/pairs.parquet"))
     assert found.quiz == SourceConfig(str(tmp_path / "quizzes"))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/config.yaml").write_text(dump_config(load_config(tmp_path / "mine.yaml")), encoding="utf-8")
+    assert load_config(tmp_path / "logs/config.yaml").curriculum == found, "what a run writes, it reads back"
     for line, message in (
         ("{split: x}", r"mine\.yaml:3: curriculum\.sft\.path: is missing"),
         ("5", r"mine\.yaml:3: curriculum\.sft: found 5"),
