@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run demo test soak check docs screenshots bench-console interop clean
+.PHONY: run demo test soak check docs screenshots bench bench-console interop clean
 
 run: $(READY)
 	$(VENV)/bin/mindprint-tui configs/quick.yaml
@@ -39,6 +39,17 @@ docs: $(READY)
 screenshots: $(READY)
 	$(VENV)/bin/python docs/screenshots.py
 
+RIVALS := .venv-rivals
+
+# this engine beside mlx-lm, mlx-lm-lora and TRL on one workload: about half an hour on a quiet machine; QUICK=--quick
+bench: $(READY) $(RIVALS)/.ready
+	$(VENV)/bin/python tests/bench/run.py --rivals $(RIVALS)/bin/python $(QUICK)
+
+$(RIVALS)/.ready: tests/bench/rivals.txt
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/bench/rivals.txt
+	@touch $(RIVALS)/.ready
+
 # what the console costs and how fast it answers, beside real training: about ten minutes on a quiet machine
 bench-console: $(READY)
 	$(VENV)/bin/python tests/bench/console.py
@@ -54,4 +65,4 @@ $(INTEROP)/.ready: tests/interop/requirements.txt
 	@touch $(INTEROP)/.ready
 
 clean:
-	rm -rf $(VENV) $(INTEROP) build dist *.egg-info
+	rm -rf $(VENV) $(INTEROP) $(RIVALS) build dist *.egg-info

@@ -1,6 +1,7 @@
 """Chooses the device and its number type, and gives MLX a fast BLAS; to be called before mlx is imported anywhere."""
 
 import ctypes
+import os
 import resource
 import sys
 import tempfile
@@ -18,6 +19,7 @@ FORTRAN_PACKAGE = "mlx-cpu"  # carries the same library, under a name of its own
 SLOW_GFLOPS = 30.0  # MLX's own reference BLAS does about 7 where OpenBLAS does hundreds
 PRODUCT_SIZE = 768
 TRIES = 3
+BREADTH = "1000"  # arrays that MLX schedules breadth first; with fewer than an adapter has, it takes lane after lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ def prepare() -> Backend:
             reason = f"{library.name} was loaded, but mlx does not use it or the machine is busy"
         except OSError as error:
             reason, library = f"{library.name} cannot be loaded ({error})", None
+
+    os.environ.setdefault("MLX_BFS_MAX_WIDTH", BREADTH)
 
     import mlx.core as mx
 

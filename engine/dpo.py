@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from engine import adapters, checks, phase
+from engine import adapters, checks, lanes, phase
 from engine.batches import Batch, batch_rows, collate, plan_steps
 from engine.chat import Example
 from engine.contract.events import PhaseStarted, Step
@@ -68,10 +68,11 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         started = time.perf_counter()
         micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
         picked = [part for rows in micro for part in session.parts(rows)]
-        batches = [_pairs(session, chosen, rejected, rows) for rows in picked]
+        batches = [
+            [(_pairs(session, chosen, rejected, part), mx.array(part)) for part in lanes.split(rows)] for rows in picked
+        ]
         count = sum(len(rows) for rows in picked)
-        with_rows = [(batch, mx.array(rows)) for batch, rows in zip(batches, picked, strict=True)]
-        gradients, means = accumulate(session.model, loss, with_rows, count)
+        gradients, means = accumulate(session.model, loss, batches, count)
         mean, right, chosen_reward, rejected_reward, chosen_logp, rejected_logp = means
         _check_loss(mean, chosen_reward - rejected_reward, attached.step)
         update = attached.updater.apply(session.model, gradients, mean, attached.step)
@@ -84,8 +85,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
                 loss=mean,
                 lr=update.lr,
                 grad_norm=update.grad_norm,
-                tokens=sum(batch.total for batch in batches),
-                supervised_tokens=sum(batch.supervised for batch in batches),
+                tokens=sum(batch.total for parts in batches for batch, _ in parts),
+                supervised_tokens=sum(batch.supervised for parts in batches for batch, _ in parts),
                 seconds=time.perf_counter() - started,
                 peak_bytes=mx.get_peak_memory(),
                 margin=chosen_reward - rejected_reward,
@@ -128,9 +129,10 @@ def _reference(
     for name, a, b in (("", chosen, rejected), ("heldout_", held_chosen, held_rejected)):
         size = session.config.dpo.batch
         groups = [range(start, min(start + size, len(a))) for start in range(0, len(a), size)]
-        parts = [part for group in groups for part in session.parts(group)]
-        sums = [session.scorer.row_logps(_pairs(session, a, b, rows)) for rows in parts]
-        mx.eval(sums)
+        sums: list[mx.array] = []
+        for piece in (piece for group in groups for piece in session.parts(group)):
+            parts = [(_pairs(session, a, b, rows),) for rows in lanes.split(piece)]
+            sums += lanes.run(session.scorer.row_logps, parts)
         if sums:
             found[f"{name}chosen"] = mx.concatenate([s[: len(s) // 2] for s in sums])
             found[f"{name}rejected"] = mx.concatenate([s[len(s) // 2 :] for s in sums])

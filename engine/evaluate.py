@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
-from engine import checks, measured, phase, voice
+from engine import checks, lanes, measured, phase, voice
 from engine.batches import collate
 from engine.chat import Message
 from engine.contract.events import Evaluated, Health, Sample, Stage
@@ -101,18 +101,20 @@ def generate(
 
 def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.array, mx.array]:
     """Held-out pairs: log-probabilities of chosen and of rejected (pairs,), then their token counts (pairs,)."""
-    logps, counts = [], []
     pairs = topic.heldout
     chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in pairs])
     rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in pairs])
+    sums: list[mx.array] = []
     for start in range(0, len(pairs), PAIR_BATCH):
-        examples = chosen[start : start + PAIR_BATCH] + rejected[start : start + PAIR_BATCH]
-        sums = session.scorer.row_logps(collate(examples, session.renderer.end_id))
-        size = mx.array([example.supervised for example in examples])
-        logps.append(sums.reshape(2, -1))
-        counts.append(size.reshape(2, -1))
-    both, sizes = mx.concatenate(logps, axis=1), mx.concatenate(counts, axis=1)
-    mx.eval(both, sizes)
+        parts = lanes.split(range(start, min(start + PAIR_BATCH, len(pairs))))
+        batches = [
+            collate([side[row] for side in (chosen, rejected) for row in rows], session.renderer.end_id)
+            for rows in parts
+        ]
+        sums += lanes.run(session.scorer.row_logps, [(batch,) for batch in batches])
+    both = mx.concatenate([part.reshape(2, -1) for part in sums], axis=1)
+    sizes = mx.array([[example.supervised for example in side] for side in (chosen, rejected)])
+    mx.eval(both)
     return both[0], both[1], sizes[0], sizes[1]
 
 

@@ -1,28 +1,21 @@
-"""exp, and the SwiGLU on top of it, from plain arithmetic: MLX's own exp is one slow loop on the CPU.
+"""exp, SwiGLU and attention for fp32 on the CPU, where MLX's own exp is the slow operation.
 
-Measured there: 20 ns an element for mx.exp, 5 ns for this one, whose relative error stays below 4e-7.
+Measured there: 21 ns an element for mx.exp (and so for mx.softmax and mx.sigmoid), 4 ns for mx.power.
 """
 
+import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 
-LOG2_E = 1.4426950408889634
-LN2 = (0.693359375, -2.12194440e-4)  # ln 2 in two parts, the first exact in a few bits (Cody and Waite 1980)
-SERIES = (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0)  # of e^r for |r| <= ln 2 / 2, by degree
-LARGEST = 126.0  # powers of two that fp32 holds with room to spare
+HIDDEN = -1e9  # added to the score of what may not be looked at
 
 
 def exp(x: mx.array) -> mx.array:
-    """exp of an fp32 array; NaN stays NaN, results beyond 2^126 and below 2^-126 are held there."""
-    x = mx.clip(x, -LARGEST / LOG2_E, LARGEST / LOG2_E)
-    whole = mx.round(x * LOG2_E)
-    rest = x - whole * LN2[0] - whole * LN2[1]
-    series = rest * SERIES[0] + SERIES[1]
-    for term in SERIES[2:]:
-        series = series * rest + term
-    return series * mx.left_shift(whole.astype(mx.int32) + 127, 23).view(mx.float32)
+    """exp of an fp32 array; its relative error stays below 1e-7 (2 + |x|)."""
+    return mx.power(math.e, x)
 
 
 @mx.custom_function
@@ -41,17 +34,77 @@ def _swiglu_vjp(
     return cotangent * x * (sigmoid + silu * (1 - sigmoid)), cotangent * silu
 
 
+@mx.custom_function
+def softmax(x: mx.array) -> mx.array:
+    """Softmax over the last axis."""
+    powers = exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@softmax.vjp
+def _softmax_vjp(_x: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
+    weighted = cotangent * output
+    return weighted - output * weighted.sum(axis=-1, keepdims=True)
+
+
+def attention(
+    queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: mx.array | str | None
+) -> mx.array:
+    """(B, H, L, D) from queries (B, H, L, D), keys and values (B, K, S, D), where K divides H.
+
+    `mask` is "causal", None, or an array that broadcasts to (B, 1, L, S): bool (True is looked at) or added to scores.
+    The query heads of one key head are folded into its rows: fewer and larger products, and no key is repeated.
+    """
+    batch, heads, length, width = queries.shape
+    kept, seen = keys.shape[1:3]
+    folded = (queries * scale).reshape(batch, kept, -1, width)
+    scores = (folded @ keys.swapaxes(-1, -2)).reshape(batch, kept, -1, length, seen)
+    if mask is not None:
+        if isinstance(mask, str):
+            mask = mx.arange(seen - length, seen)[:, None] >= mx.arange(seen)
+        bias = mx.where(mask, 0.0, HIDDEN) if mask.dtype == mx.bool_ else mask
+        scores = scores + (mx.expand_dims(bias, -3) if bias.ndim > 2 else bias)
+    shares = softmax(scores).reshape(batch, kept, -1, seen)
+    return (shares @ values).reshape(batch, heads, length, width)
+
+
 def quicken(model: Any) -> bool:
-    """Gives an fp32 model on the CPU this SwiGLU, where its architecture's module uses mlx-lm's; whether it did."""
+    """Gives an fp32 model on the CPU these, where its architecture's module uses mlx-lm's own; whether it did."""
     module = sys.modules[type(model).__module__]
     if mx.default_device().type != mx.DeviceType.cpu or not hasattr(module, "swiglu"):
         return False
-    original = getattr(module.swiglu, "original", module.swiglu)
+    slow_swiglu, slow_attention = (_original(module, name) for name in ("swiglu", "scaled_dot_product_attention"))
 
-    def either(gate: mx.array, x: mx.array) -> mx.array:
+    def either_swiglu(gate: mx.array, x: mx.array) -> mx.array:
         """The fast one for fp32, mlx-lm's for every other type."""
-        return swiglu(gate, x) if gate.dtype == mx.float32 else original(gate, x)
+        return swiglu(gate, x) if gate.dtype == mx.float32 else slow_swiglu(gate, x)
 
-    either.original = original  # type: ignore[attr-defined]  # so that a second model of the kind does not wrap it twice
-    module.swiglu = either
+    def either_attention(
+        queries: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        cache: Any,
+        scale: float,
+        mask: Any,
+        sinks: Any = None,
+    ) -> mx.array:
+        """The fast one for fp32 without sinks and quantized keys, mlx-lm's for everything else."""
+        if queries.dtype != mx.float32 or sinks is not None or hasattr(cache, "bits"):
+            return slow_attention(queries, keys, values, cache, scale=scale, mask=mask, sinks=sinks)
+        return attention(queries, keys, values, scale, mask)
+
+    _replace(module, "swiglu", either_swiglu, slow_swiglu)
+    if slow_attention is not None:
+        _replace(module, "scaled_dot_product_attention", either_attention, slow_attention)
     return True
+
+
+def _original(module: Any, name: str) -> Any:
+    """mlx-lm's own function, whether or not it is replaced already; None where the module has none."""
+    found = getattr(module, name, None)
+    return getattr(found, "original", found)
+
+
+def _replace(module: Any, name: str, function: Callable[..., mx.array], original: Any) -> None:
+    function.original = original  # type: ignore[attr-defined]  # so that a second model of the kind does not wrap it twice
+    setattr(module, name, function)

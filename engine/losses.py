@@ -130,12 +130,18 @@ def head_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
 def _with_slope(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
     """(n,) log-probabilities and their (n, D) gradients, each by its own position's hidden state."""
 
-    def total(hidden: mx.array) -> tuple[mx.array, mx.array]:
-        logps = token_logps(head(hidden).astype(mx.float32), targets)
-        return logps.sum(), logps
+    def logits(hidden: mx.array) -> mx.array:
+        return head(hidden).astype(mx.float32)
 
-    (_, logps), slope = mx.value_and_grad(total)(hidden)
-    return logps, slope
+    column = targets[:, None]
+    found = logits(hidden)
+    largest = found.max(axis=1, keepdims=True)
+    powers = fastmath.exp(found - largest)
+    total = _sum_pieces(powers)[:, None]
+    logps = mx.take_along_axis(found, column, axis=1) - largest - mx.log(total)
+    pull = mx.put_along_axis(powers * (-1 / total), column, 1 - mx.exp(logps), axis=1)
+    _, (slope,) = mx.vjp(logits, [hidden], [pull])  # its own logits are never asked for, so never computed
+    return logps[:, 0], slope
 
 
 @mx.custom_function
@@ -167,11 +173,15 @@ def _logsumexp(logits: mx.array) -> mx.array:
 
 
 def _logsumexp_rows(logits: mx.array) -> mx.array:
-    width = logits.shape[1]
     largest = logits.max(axis=1, keepdims=True)
-    powers = fastmath.exp(logits - largest)
-    powers = mx.pad(powers, ((0, 0), (0, -width % PIECE))) if width % PIECE else powers
-    return mx.log(mx.unflatten(powers, 1, (-1, PIECE)).sum(axis=-1).sum(axis=-1)) + largest[:, 0]
+    return mx.log(_sum_pieces(fastmath.exp(logits - largest))) + largest[:, 0]
+
+
+def _sum_pieces(rows: mx.array) -> mx.array:
+    """Sums (n, V) into (n,), in pieces, for exactness."""
+    rest = -rows.shape[1] % PIECE
+    rows = mx.pad(rows, ((0, 0), (0, rest))) if rest else rows
+    return mx.unflatten(rows, 1, (-1, PIECE)).sum(axis=-1).sum(axis=-1)
 
 
 def sum_rows(values: mx.array, batch: Batch) -> mx.array:

@@ -4,7 +4,7 @@ import time
 
 import mlx.core as mx
 
-from engine import checks, phase
+from engine import checks, lanes, phase
 from engine.batches import Batch, batch_rows, collate, plan_epochs
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
@@ -43,9 +43,12 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
         started = time.perf_counter()
         micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
         chosen = [part for rows in micro for part in session.parts(rows)]
-        batches = [collate([examples[row] for row in rows], session.renderer.end_id) for rows in chosen]
-        supervised = sum(batch.supervised for batch in batches)
-        gradients, (mean,) = accumulate(session.model, loss, [(batch,) for batch in batches], supervised)
+        batches = [
+            [(collate([examples[row] for row in part], session.renderer.end_id),) for part in lanes.split(rows)]
+            for rows in chosen
+        ]
+        supervised = sum(batch.supervised for parts in batches for (batch,) in parts)
+        gradients, (mean,) = accumulate(session.model, loss, batches, supervised)
         update = attached.updater.apply(session.model, gradients, mean, attached.step)
         say(
             Step(
@@ -56,7 +59,7 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
                 loss=mean,
                 lr=update.lr,
                 grad_norm=update.grad_norm,
-                tokens=sum(batch.total for batch in batches),
+                tokens=sum(batch.total for parts in batches for (batch,) in parts),
                 supervised_tokens=supervised,
                 seconds=time.perf_counter() - started,
                 peak_bytes=mx.get_peak_memory(),

@@ -1,7 +1,7 @@
 """Optimizer updates: warm-up and cosine, clipping, accumulation, and a refusal of steps that are not finite."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import mlx.nn as nn
 import mlx.optimizers as optimizers
 from mlx.utils import tree_flatten, tree_map
 
+from engine import lanes
 from engine.contract.config import DpoConfig, SftConfig
 
 Gradients = Any  # a tree of arrays, shaped as the trainable parameters
@@ -60,21 +61,24 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
 
 
 def accumulate(
-    model: nn.Module, loss: Callable[..., tuple[mx.array, ...]], batches: Iterable[tuple[Any, ...]], count: int
+    model: nn.Module,
+    loss: Callable[..., tuple[mx.array, ...]],
+    batches: Iterable[Sequence[tuple[Any, ...]]],
+    count: int,
 ) -> tuple[Gradients, list[float]]:
-    """Means over `count` (tokens or pairs) of the gradients of `loss(*batch)[0]`, and of each value that it returns.
+    """Means over `count` (tokens or pairs) of the gradients of `loss(*part)[0]`, and of each value that it returns.
 
-    `loss` returns sums, so that micro-batches of unlike size weigh what they hold. Each micro-batch is computed before
-    the next is begun, so that one alone is in memory.
+    A micro-batch comes in parts that are computed side by side. `loss` returns sums, so that parts of unlike size weigh
+    what they hold. Each micro-batch is computed before the next is begun, so that one alone is in memory.
     """
     step = nn.value_and_grad(model, loss)
     gradients, values = None, []
-    for batch in batches:
-        found, grads = step(*batch)
-        if gradients is None:
-            gradients, values = grads, list(found)
-        else:
-            gradients = tree_map(mx.add, gradients, grads)
-            values = [old + new for old, new in zip(values, found, strict=True)]
+    for parts in batches:
+        for found, grads in lanes.run(step, parts):
+            if gradients is None:
+                gradients, values = grads, list(found)
+            else:
+                gradients = tree_map(mx.add, gradients, grads)
+                values = [old + new for old, new in zip(values, found, strict=True)]
         mx.eval(gradients, values)
     return tree_map(lambda array: array / count, gradients), [float(value.item()) / count for value in values]

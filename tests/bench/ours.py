@@ -100,7 +100,9 @@ def main() -> None:
                 train_dpo(session, topic, 1, None)
             done = [dataclasses.asdict(step) for step in steps_of(session.run)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": [s["seconds"] for s in done], "array_bytes": done[-1]["peak_bytes"], "rss_bytes": peak}))
+    print(
+        json.dumps({"seconds": [s["seconds"] for s in done], "array_bytes": done[-1]["peak_bytes"], "rss_bytes": peak})
+    )
 
 
 if __name__ == "__main__":

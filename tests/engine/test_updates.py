@@ -37,7 +37,7 @@ def errors(model: Line):
 
 
 def gradient(model: Line, batches: list[list[int]], count: int) -> tuple[mx.array, list[float]]:
-    gradients, values = accumulate(model, errors(model), [(mx.array(rows),) for rows in batches], count)
+    gradients, values = accumulate(model, errors(model), [[(mx.array(rows),)] for rows in batches], count)
     return gradients["weight"], values
 
 
@@ -65,7 +65,7 @@ def test_the_remainder_of_an_accumulation_is_a_step_of_its_own(accumulation):
         seen.update(row for rows in batches for row in rows)
         before = model.weight
         gradients, (loss, _) = accumulate(
-            model, errors(model), [(mx.array(rows),) for rows in batches], sum(map(len, batches))
+            model, errors(model), [[(mx.array(rows),)] for rows in batches], sum(map(len, batches))
         )
         assert updater.apply(model, gradients, loss, step).applied
         assert not mx.array_equal(before, model.weight).item()
@@ -78,9 +78,9 @@ def test_accumulated_steps_are_the_steps_of_one_big_batch():
     settings = SftConfig(learning_rate=0.05)
     updaters = Updater(settings, 3), Updater(settings, 3)
     for step in range(3):
-        parts, values = accumulate(small, errors(small), [(mx.array(r),) for r in ([0, 1, 2], [3, 4, 5], [6])], 7)
+        parts, values = accumulate(small, errors(small), [[(mx.array(r),)] for r in ([0, 1, 2], [3, 4, 5], [6])], 7)
         updaters[0].apply(small, parts, values[0], step)
-        whole, values = accumulate(big, errors(big), [(mx.array(list(range(7))),)], 7)
+        whole, values = accumulate(big, errors(big), [[(mx.array(list(range(7))),)]], 7)
         updaters[1].apply(big, whole, values[0], step)
     assert small.weight.reshape(-1).tolist() == pytest.approx(big.weight.reshape(-1).tolist(), rel=1e-4)
 

@@ -1,0 +1,123 @@
+"""Times one whole topic on the real model against its parts, and what a run does besides; prints one JSON line."""
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ours
+import yaml
+
+from engine.contract import rundir
+from engine.contract.config import dump_config, load_config
+from engine.contract.events import Checkpointed, Evaluated, ModelLoaded, PhaseStarted, Sample, Step
+from engine.contract.journal import read_journal
+from engine.contract.rundir import RunDir
+
+ROOT = Path(__file__).parents[2]
+TOPIC = "unit-01/chapter-01/topic-01"
+OVERRIDES = ("dpo.when=always", "thresholds.worse=1.0", f"curriculum.topics=[{TOPIC}]")  # both phases, both kept
+DELTAS = 56  # of a run of 28 topics
+
+
+def whole(session: Any) -> dict[str, Any]:
+    """before, SFT, evaluate, DPO, evaluate, fuse: seconds, where they went, and the sum of steps and tokens."""
+    from engine import evaluate
+    from engine.history import TopicHistory
+    from engine.topic import train_topic
+
+    topic = session.curriculum.topics[0]
+    started = time.perf_counter()
+    before = evaluate.evaluate(session, [topic], "before")[topic.id]
+    train_topic(session, topic, before, TopicHistory(1))
+    seconds = time.perf_counter() - started
+    events = [record.event for record in read_journal(session.run.journal)]
+    tokens = sum(event.tokens + (event.stop == "eos") for event in events if isinstance(event, Sample))
+    batched, single = rates(session, topic)
+    where = {
+        f"{phase} steps": sum(event.seconds for event in events if isinstance(event, Step) and event.phase == phase)
+        for phase in ("sft", "dpo")
+    }
+    generated = tokens / batched
+    total = sum(where.values()) + generated
+    where |= {"tokens at the batched rate": generated}
+    for event in events:
+        if isinstance(event, Evaluated):
+            where[f"evaluation {event.stage}, tokens included"] = event.seconds
+    where["checkpoints"] = sum(event.seconds for event in events if isinstance(event, Checkpointed))
+    other = {
+        "generated tokens a second, batched": batched,
+        "generated tokens a second, one answer at a time": single,
+        "share of the topic outside optimizer steps": 1 - (where["sft steps"] + where["dpo steps"]) / seconds,
+    }
+    return {"seconds": seconds, "sum": total, "where": where, "other": other}
+
+
+def rates(session: Any, topic: Any) -> tuple[float, float]:
+    """Tokens a second of the topic's answers in one batch, and one by one."""
+    from engine.chat import Message
+    from engine.evaluate import generate
+
+    prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in topic.questions]
+
+    def rate(groups: list[list[list[int]]]) -> float:
+        started = time.perf_counter()
+        answers = [answer for group in groups for answer in generate(session, group)]
+        tokens = sum(answer.tokens + (answer.stop == "eos") for answer in answers)
+        return tokens / (time.perf_counter() - started)
+
+    batched = statistics.median(rate([prompts]) for _ in range(3))
+    return batched, rate([[prompt] for prompt in prompts])
+
+
+def materialize(session: Any) -> float:
+    """Seconds to make the touched weights from the base and as many deltas as a run of 28 topics leaves."""
+    deltas = (list(session.ledger.deltas) * DELTAS)[:DELTAS]
+    started = time.perf_counter()
+    session.ledger.restore(session.model, deltas)
+    return time.perf_counter() - started
+
+
+def start_up(config: str) -> dict[str, float]:
+    """Seconds from the start of the engine's process until the model is loaded and until the first step begins."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run = rundir.create(Path(scratch), "start")
+        run.config.write_text(config)
+        started = time.time()
+        process = subprocess.Popen([sys.executable, "-m", "engine", str(run.path)], cwd=ROOT)
+        first = None
+        while first is None and process.poll() is None:
+            time.sleep(0.1)
+            first = _first(run, PhaseStarted)
+        process.terminate()
+        process.wait()
+        assert first is not None, "the engine ended before its first phase"
+        return {
+            "seconds to the model in memory": _first(run, ModelLoaded) - started,
+            "seconds to the base model scored": _first(run, Evaluated) - started,
+            "seconds to the first step": first - started,
+        }
+
+
+def _first(run: RunDir, kind: type) -> Any:
+    """The time of the first event of a kind; None where there is none yet."""
+    return next((record.t for record in read_journal(run.journal) if isinstance(record.event, kind)), None)
+
+
+def main() -> None:
+    config = dump_config(load_config(ROOT / "configs" / "demo.yaml", OVERRIDES))
+    with ours.opened(yaml.safe_load(config)) as session:
+        found = whole(session)
+        assert session.ledger.deltas, dataclasses.asdict(session.config)
+        found["other"][f"seconds to make the weights from {DELTAS} deltas"] = materialize(session)
+    found["other"] |= start_up(config)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
