@@ -65,7 +65,7 @@ def attention(
         bias = mx.where(mask, 0.0, HIDDEN) if mask.dtype == mx.bool_ else mask
         scores = scores + (mx.expand_dims(bias, -3) if bias.ndim > 2 else bias)
     shares = softmax(scores).reshape(batch, kept, -1, seen)
-    return (shares @ values).reshape(batch, heads, length, width)
+    return (shares @ values).reshape(batch, heads, length, values.shape[-1])
 
 
 def quicken(model: Any) -> bool:

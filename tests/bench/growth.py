@@ -1,4 +1,4 @@
-"""How an optimizer step grows on the real model, in time and memory: rows, length, rank, pairs. Prints one JSON line."""
+"""How an optimizer step grows on the real model, in time and memory: rows, length, rank, pairs."""
 
 import argparse
 import dataclasses

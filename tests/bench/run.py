@@ -67,7 +67,7 @@ def measure_steps(rivals: str, quick: bool) -> dict[str, Any]:
 
 
 def measure_installed(rivals: str, _quick: bool) -> dict[str, Any]:
-    """mlx-lm with the reference BLAS of its wheel: about a minute a step, so two steps and this engine's beside them."""
+    """mlx-lm with the reference BLAS of its wheel, about a minute a step: two steps, and this engine beside them."""
     model = str(models.locate("smollm2-135m-instruct", print))
     ours = child(sys.executable, "ours.py", "sft", "4")["seconds"]
     theirs = child(rivals, "rival.py", "mlx-lm-sft", model, "2")["seconds"]
