@@ -3,13 +3,14 @@
 import asyncio
 import gc
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-os.environ.setdefault("TEXTUAL_FPS", "250")  # read when textual is imported; the longest wait from key to paint
+os.environ.setdefault("TEXTUAL_FPS", "1000")  # read when textual is imported; the longest wait from key to paint
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 from textual.app import App
@@ -103,6 +104,8 @@ class MindprintApp(App[None]):
     def on_mount(self) -> None:
         self.register_theme(TERMINAL)
         self.theme = THEMES[0]
+        if not self.is_headless:  # whoever ends this process gets the terminal back as it was
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.leave)
         if self.run_dir is not None:
             self.attach(self.run_dir)
         elif self._begin is not None:
@@ -155,6 +158,10 @@ class MindprintApp(App[None]):
             name = one_line(clean(self.run_dir.name))
             self.words = f"The engine goes on. See it again with: mindprint-tui attach {name}"
         self.exit()
+
+    async def action_quit(self) -> None:
+        """Textual's own ctrl+q leaves as q does."""
+        self.leave()
 
     def show_runs(self) -> None:
         from mindprint_tui.screens.runs import RunsScreen

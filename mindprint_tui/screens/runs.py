@@ -46,13 +46,15 @@ class RunsScreen(BaseScreen):
             self.paint()
             for run in self._runs:
                 feed = feeds.setdefault(run.name, Feed(run))
-                state = states.get(run.name, RunState())
-                while records := feed.skim():
-                    state = fold(state, records)
+                state = before = states.get(run.name)
+                while (records := feed.skim()) or state is None:
+                    state = fold(state or RunState(), records)
                     await asyncio.sleep(PAUSE)
                 states[run.name] = state
                 self._rows[run.name] = RunRow(run.name, state, feed.liveness())
-                self.paint()
+                if state is not before:
+                    self.paint()
+            self.paint()
             self.whole = True
             await asyncio.sleep(AGAIN)
 
@@ -69,27 +71,29 @@ class RunsScreen(BaseScreen):
         return self._configs is not None
 
     def paint(self) -> None:
-        cells, now = self.size.width, self.console.now()
-        body = self.lines("body")
+        cells, body = self.size.width, self.lines("body")
         if self.choosing:
-            head, rows = line((" Which configuration shall be trained?", "title")), self._config_rows()
+            head = line((" Which configuration shall be trained?", "title"))
+            rows = [(), *self._config_rows(max(1, body.size.height - 1))]
         elif self._runs:
             head = line((" mindprint", "title"), (" · runs in ", "dim"), one_line(clean(str(self.console.logs))))
-            rows = [
-                run_line(self._rows.get(run.name, RunRow(run.name)), now, cells, place == self.place)
-                for place, run in enumerate(self._runs)
-            ]
+            rows = self._run_rows(cells, max(1, body.size.height - 1))
         else:
-            head, rows = line((" mindprint", "title")), self._empty()
-        self.place = max(0, min(self.place, len(rows) - 1))
-        room = max(1, body.size.height - 1)
-        first = window(len(rows), room, self.place)
-        top = runs_head(cells) if self._runs and self._configs is None else ()
+            head, rows = line((" mindprint", "title")), [(), *self._empty()]
         self.lines("head").show([head])
-        body.show([top, *rows[first : first + room]])
+        body.show(rows)
         off = set() if self._runs or self._configs else {"attach"}
         off |= set() if self.console.start_config else {"configurations"}
         self.paint_footer({"attach": "train it"} if self._configs is not None else {}, off)
+
+    def _run_rows(self, cells: int, room: int) -> list[Line]:
+        """The names of the columns, and the runs around the cursor."""
+        now = self.console.now()
+        self.place = max(0, min(self.place, len(self._runs) - 1))
+        first = window(len(self._runs), room, self.place)
+        rows = [self._rows.get(run.name, RunRow(run.name)) for run in self._runs[first : first + room]]
+        shown = [run_line(row, now, cells, first + y == self.place) for y, row in enumerate(rows)]
+        return [runs_head(cells), *shown]
 
     def _empty(self) -> list[Line]:
         return [
@@ -98,14 +102,15 @@ class RunsScreen(BaseScreen):
             line("  c chooses a configuration and trains it; so does, in the shell:  mindprint-tui CONFIG"),
         ]
 
-    def _config_rows(self) -> list[Line]:
-        found = self._configs or []
-        if not found:
+    def _config_rows(self, room: int) -> list[Line]:
+        names = [one_line(clean(path.name)) for path in self._configs or []]
+        if not names:
             return [line("  There is no configuration in configs/.")]
-        names = [one_line(clean(path.name)) for path in found]
-        here = self.place
+        self.place = max(0, min(self.place, len(names) - 1))
+        first = window(len(names), room, self.place)
         return [
-            line(("▸ ", "accent"), (name, "cursor")) if i == here else line("  ", name) for i, name in enumerate(names)
+            line(("▸ ", "accent"), (name, "cursor")) if first + y == self.place else line("  ", name)
+            for y, name in enumerate(names[first : first + room])
         ]
 
     def action_move(self, down: int) -> None:

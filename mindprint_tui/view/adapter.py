@@ -56,12 +56,15 @@ def _trainable(event: AdapterChanged, cells: int) -> Line:
 
 
 def _modules(event: AdapterChanged) -> Line:
-    """Every requested projection in every requested layer, and nothing else."""
+    """Every requested projection in every layer that has it, and nothing else."""
     if not event.module_names or not event.layers:
         return line(f"modules {event.modules}")
     wanted = len(event.module_names) * event.layers
-    sign, verdict = ("=", TICK) if event.modules == wanted else ("≠", CROSS)
-    return line(f"modules {event.modules} {sign} {len(event.module_names)} × {event.layers} layers ", verdict)
+    text = f"modules {event.modules} {'=' if event.modules == wanted else 'of'} {len(event.module_names)}"
+    text += f" × {event.layers} layers "
+    if 0 < event.modules < wanted:
+        return line(text, ("where a layer has them", "dim"))
+    return line(text, TICK if event.modules == wanted else CROSS)
 
 
 def _frozen(event: AdapterChanged) -> Line:

@@ -96,6 +96,7 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
     if gone and not (state.seq < 0 and now - focus.opened < STARTING):
         name = state.started.run if state.started else "RUN"
         text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name}"
+        text += "" if state.started else " · its last words, if it had any, are in engine.out there"
         lines += [line((fit(row, cells), "breach")) for row in wrap(text, cells - 2, "   ")]
     elif state.died is not None and live.word != "gone":
         how = state.died.reason or state.died.signal or f"status {state.died.status}"

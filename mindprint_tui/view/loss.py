@@ -3,7 +3,9 @@
 from mindprint_tui.state import PhaseRun, RunState
 from mindprint_tui.view.chart import LABEL, chart
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.text import Line, beside, crop, join, line, number, small
+from mindprint_tui.view.text import Line, beside, crop, join, line, number, small, width
+
+GLUE = ("  ", "")
 
 
 def shown(state: RunState, focus: Focus) -> PhaseRun | None:
@@ -53,7 +55,9 @@ def _numbers(run: PhaseRun, cells: int) -> Line:
         line(f"‖g‖ {small(last.grad_norm)}"),
         line(f"{last.peak_bytes / 1e9:.1f} GB") if cells >= 62 else (),
     ]
-    return crop(join(parts, ("  ", "")), cells)
+    while len(parts) > 1 and width(join(parts, GLUE)) > cells:
+        parts.pop()
+    return crop(join(parts, GLUE), cells)
 
 
 def _preferences(run: PhaseRun, cells: int) -> Line:

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from mindprint_tui.clean import one_line
 from mindprint_tui.view.text import Line
 
 ROLES = ("dim", "bold", "ok", "warn", "bad", "accent", "title", "breach", "cursor", "key", "off", "mark", "frame")
@@ -49,8 +50,8 @@ class Lines(Widget):
         self._styles: dict[str, Style] = {}
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Replaces the lines."""
-        old, self._lines = self._lines, list(lines)
+        """Replaces the lines; a line end inside of one is shown as a sign."""
+        old, self._lines = self._lines, [tuple([(one_line(text), role) for text, role in spans]) for spans in lines]
         for y in range(max(len(old), len(self._lines))):
             before = old[y] if y < len(old) else ()
             after = self._lines[y] if y < len(self._lines) else ()

@@ -1,14 +1,21 @@
 """The feed: slices, torn lines, repeated and unknown events, answers on demand, and whether the engine is there."""
 
+import itertools
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make import journal
 
-from engine.contract.events import Paused, Record, Resumed, Sample, encode
+from engine.contract.events import Paused, Record, Resumed, Sample, decode, encode
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import feed as feeds
+from mindprint_tui.clean import clean_event
 from mindprint_tui.feed import Feed, Samples
 from mindprint_tui.state import RunState, fold
 
@@ -79,6 +86,26 @@ def test_answers_of_one_topic(story: Story, topic: str, count: int) -> None:
     found, whole = Samples(story("rolled-back"), topic).read(1.0)
     assert (len(found), whole) == (count, True)
     assert {sample.topic for sample in found} <= {topic}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(("happy", "restarted", "hostile")), st.lists(st.integers(0, 60_000), max_size=8))
+def test_wherever_the_writing_stops_for_a_moment_the_state_is_the_same(name: str, stops: list[int]) -> None:
+    data = journal(name)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDir(Path(folder))
+        feed, state = Feed(run), RunState()
+        for first, last in itertools.pairwise([0, *sorted(stop % len(data) for stop in stops), len(data)]):
+            with open(run.journal, "ab") as file:
+                file.write(data[first:last])
+            while records := feed.skim():
+                state = fold(state, records)
+    assert repr(state) == repr(whole(name))
+
+
+@cache
+def whole(name: str) -> RunState:
+    return fold(RunState(), [Record(r.seq, r.t, clean_event(r.event)) for r in map(decode, journal(name).splitlines())])
 
 
 @pytest.mark.parametrize("name", ["happy", "not-a-number", "restarted", "hostile", "long-3000"])

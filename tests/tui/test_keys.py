@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from golden import NOW, Open
+from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
 from engine.contract.commands import Command, parse
@@ -278,6 +279,27 @@ async def test_an_engine_that_is_gone_is_told_and_takes_no_commands(console: Ope
         await pilot.press("p")
         assert asked(app) == []
         assert "the engine is gone" in shown(app, "notice")
+
+
+async def test_a_line_stays_one_line_on_the_screen(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    app.screen.query_one("#notice", Lines).show([(("a title\nof two lines", "bold"),)])
+    assert "a title ⏎ of two lines" in shown(app, "notice")
+
+
+async def test_the_mouse_works_too(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.click("#topics", offset=(10, 3))
+    assert "Voice · Trimming the lamp" in shown(app, "voice")
+    await pilot.click("#log", offset=(10, 2))
+    assert [pane.id for pane in app.screen.query(Pane) if pane.active] == ["log"]
+    before = shown(app, "log")
+    app.screen.query_one("#log").post_message(MouseScrollUp(None, 10, 2, 0, -1, 0, False, False, False))
+    await until(pilot, lambda: shown(app, "log") != before)
+    await pilot.click("#foot", offset=(shown(app, "foot").index("? help"), 0))
+    assert isinstance(app.screen, HelpScreen)
 
 
 async def test_a_resize_while_running(pilot: Pilot[None]) -> None:
