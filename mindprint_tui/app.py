@@ -123,8 +123,12 @@ class MindprintApp(App[None]):
         self.run_worker(self._follow(feed), group="follow", exclusive=True)
 
     def start(self, begin: Callable[[], RunDir]) -> None:
-        """Starts an engine in a worker, and shows its run; a person's mistake is shown as its sentence."""
-        self.error = None
+        """Starts an engine in a worker, and shows its run; a person's mistake is shown as its sentence.
+
+        The run that was shown before goes on without this console.
+        """
+        self.workers.cancel_group(self, "follow")
+        self.run_dir, self.error = None, None
         self.state = RunState(preparing="starting the engine")
         self.live = Liveness("alive", 0.0)
         self._show_train(Focus(opened=self.now(), note=self._note, note_t=self.now()))

@@ -18,6 +18,7 @@ from mindprint_tui.widgets.lines import Lines
 
 AGAIN = 2.0  # seconds between two looks at logs/
 PAUSE = 0.005
+FIRST = 2  # screens when this one is the first: Textual's own lies below it
 
 
 class RunsScreen(BaseScreen):
@@ -136,7 +137,7 @@ class RunsScreen(BaseScreen):
         if self._configs is not None:
             self._configs, self.place = None, 0
             self.paint()
-        elif self.console.run_dir is not None:
+        elif len(self.app.screen_stack) > FIRST:
             self.app.pop_screen()
 
     @on(Lines.Clicked, "#body")

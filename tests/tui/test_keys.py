@@ -272,6 +272,29 @@ async def test_an_empty_folder_explains_itself_and_starts_a_configuration(
     assert [path.name for path in started] == ["bad.yaml", "good.yaml"]
 
 
+async def test_a_refused_configuration_is_not_mixed_with_the_run_before(console: Open) -> None:
+    def refuse(path: Path) -> RunDir:
+        raise InputError(f"{path}: cannot be read")
+
+    app = console("happy")
+    app.start_config, run = refuse, app.run_dir
+    Path("configs").mkdir()
+    Path("configs", "bad.yaml").touch()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.state.current == RUNNING)
+        await pilot.press("R", "c", "enter")
+        await until(pilot, lambda: "cannot be read" in shown(app, "banner"))
+        assert run is not None
+        with open(run.journal, "ab") as file:
+            file.write(encode(Record(9999, NOW, Paused("me"))))
+        await pilot.pause(0.5)
+        assert app.state.paused is None and app.state.topics == {}
+        await pilot.press("p")
+        assert not run.commands.exists()
+        await pilot.press("R", "escape")
+        assert isinstance(app.screen, TrainScreen)
+
+
 async def test_an_engine_that_is_gone_is_told_and_takes_no_commands(console: Open) -> None:
     app = console("happy", alive=False)
     async with app.run_test(size=(120, 40)) as pilot:
