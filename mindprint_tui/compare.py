@@ -49,20 +49,28 @@ def read_run(run: RunDir) -> Told:
     feed, state = Feed(run), RunState()
     phases: dict[tuple[str, Phase], Ran] = defaultdict(Ran)
     failures: dict[str, str] = {}
+    attempts: dict[str, int] = {}
     while True:
         records = feed.read()
         state = fold(state, records)
         for record in records:
-            _note(record.seq, record.event, phases, failures)
+            _note(record.seq, record.event, phases, failures, attempts)
         if not records and feed.drained:
             break
     live = feed.liveness()
     return Told(run.name, word(RunRow(run.name, state, live))[0].partition(" ")[2], state, dict(phases), failures)
 
 
-def _note(seq: int, event: e.Event, phases: dict[tuple[str, Phase], Ran], failures: dict[str, str]) -> None:
+def _note(
+    seq: int,
+    event: e.Event,
+    phases: dict[tuple[str, Phase], Ran],
+    failures: dict[str, str],
+    attempts: dict[str, int],
+) -> None:
     match event:
-        case e.TopicStarted(topic=topic):
+        case e.TopicStarted(topic=topic, attempt=attempt) if attempts.get(topic) != attempt:
+            attempts[topic] = attempt  # a resumed engine says again that a topic began, and its steps stay good
             for key in [key for key in phases if key[0] == topic]:
                 del phases[key]
             failures.pop(topic, None)
