@@ -27,11 +27,12 @@ LOADING = {
 LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft"}
 
 
-def card(records: Sequence[Record], form: str, base: str, fingerprint: str, loss: Loss | None, note: str | None) -> str:
-    """README.md as text; `note` is a sentence about what the folder cannot do."""
+def card(
+    records: Sequence[Record], form: str, base: str, deltas: int, fingerprint: str, loss: Loss | None, note: str | None
+) -> str:
+    """README.md as text; `deltas` counts what is in the model, `note` is a sentence about what the folder cannot do."""
     events = [record.event for record in records]
     started = next(event for event in events if isinstance(event, e.RunStarted))
-    loaded = next((event for event in events if isinstance(event, e.ModelLoaded)), None)
     seconds = records[-1].t - records[0].t
     summary = summarize(records, 0, fingerprint, seconds)
     infos = [info for event in events if isinstance(event, e.CurriculumLoaded) for info in event.topics]
@@ -52,7 +53,7 @@ def card(records: Sequence[Record], form: str, base: str, fingerprint: str, loss
         f"fine-tuning, {sum(info.pairs for info in infos)} preference pairs, "
         f"{sum(info.questions for info in infos)} held-out questions that were never trained on.",
         "## What was committed",
-        _committed(events, fingerprint, loaded, loss),
+        _committed(events, deltas, fingerprint, loss),
         "## Settings",
         f"```yaml\n{yaml.safe_dump(_shared(started.settings), sort_keys=False)}```",
         "## Versions",
@@ -71,26 +72,32 @@ def _scores(summary: dict[str, Any]) -> str:
     rows = summary["topics"]
     lines = [
         f"{summary['passed']} of {summary['of']} topics passed. Voice and accuracy are means over held-out questions, "
-        "from 0 to 1; a dash is a stage that was not run.",
+        "from 0 to 1; a dash is a stage that was not run, in brackets is what was rolled back.",
         "",
         "| topic | verdict | " + " | ".join(f"voice {word} | accuracy {word}" for _, word in STAGES) + " |",
         "|---|---|" + "--:|" * (2 * len(STAGES)),
     ]
     for row in rows[:ROWS]:
-        figures = [_number(row[stage], name) for stage, _ in STAGES for name in ("voice", "accuracy")]
+        figures = [_number(row, stage, name) for stage, _ in STAGES for name in ("voice", "accuracy")]
         lines.append(f"| {plain(row['title'])} ({row['topic']}) | {row['verdict']} | {' | '.join(figures)} |")
     if len(rows) > ROWS:
         lines.append(f"\nThe first {ROWS} of {len(rows)} topics; summary.json of the run has all of them.")
     return "\n".join(lines)
 
 
-def _number(stage: dict[str, Any] | None, name: str) -> str:
-    return f"{stage[name]:.2f}" if stage and stage[name] is not None else "–"
+def _number(row: dict[str, Any], stage: str, name: str) -> str:
+    """A score; one of a phase that was rolled back is in brackets."""
+    scores = row[stage]
+    if not scores or scores[name] is None:
+        return "–"
+    text = f"{scores[name]:.2f}"
+    return f"({text})" if row.get(stage.removeprefix("after_")) == "rolled_back" else text
 
 
-def _committed(events: Sequence[e.Event], fingerprint: str, loaded: e.ModelLoaded | None, loss: Loss | None) -> str:
+def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: Loss | None) -> str:
+    loaded = next((event for event in events if isinstance(event, e.ModelLoaded)), None)
     kept = [event for event in events if isinstance(event, e.AdapterChanged) and event.state in _KEPT]
-    lines = [f"- {len(kept)} phases were committed; model fingerprint {fingerprint}"]
+    lines = [f"- committed changes: {deltas}; model fingerprint {fingerprint}"]
     if kept:
         cosines = [event.fuse_cosine for event in kept if event.fuse_cosine is not None]
         lines.append(f"- lowest cosine between an intended and an applied change: {min(cosines, default=1.0):.6f}")

@@ -44,7 +44,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
             portable_adapters.write_adapter(folder, ledger, factors)
         else:
             portable_adapters.write_peft(folder, ledger, factors)
-        text = card(read_journal(run.journal), form, base, ledger.declared, loss, note)
+        text = card(read_journal(run.journal), form, base, len(ledger.deltas), ledger.declared, loss, note)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
     try:

@@ -231,6 +231,7 @@ def test_a_card_for_strangers(run: RunDir, tmp_path: Path) -> None:
     assert head["library_name"] == "peft" and "base_model" not in head  # a folder here is no name elsewhere
     assert "| Topic 01 (unit-01/chapter-01/topic-01) | not_run | – |" in card
     assert "9 rows of supervised fine-tuning" in card and "rank: 4" in card and "- mlx 0." in card
+    assert "- committed changes: 3; model fingerprint" in card
     assert str(tmp_path.parent) not in card
 
 
