@@ -11,7 +11,7 @@ import mlx.core as mx
 from engine.contract.errors import InputError
 from engine.ledger import Ledger
 from engine.lowrank import Factors, ranks
-from engine.models import name_of, quantized
+from engine.models import name_of
 
 PEFT_PREFIX = "base_model.model."
 
@@ -40,8 +40,7 @@ def write_adapter(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> 
 
 
 def write_peft(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> None:
-    """PEFT's form: lora_A (rank, in) and lora_B (out, rank), alpha = rank. Raises InputError where PEFT has none."""
-    refuse_for_peft(ledger, factors)
+    """PEFT's form: lora_A (rank, in) and lora_B (out, rank), alpha = rank; for what refuse_for_peft let pass."""
     weights = {}
     for path, each in factors.items():
         weights[f"{PEFT_PREFIX}{path}.lora_A.weight"] = mx.contiguous(each.a.T)
@@ -83,14 +82,14 @@ def peft_settings(ledger: Ledger, by_path: dict[str, int]) -> dict[str, Any]:
 
 def refuse_for_peft(ledger: Ledger, factors: dict[str, Factors]) -> None:
     """Raises InputError for a base that PyTorch cannot load, and for modules that PEFT knows by no name."""
-    if any(quantized(module) for module in ledger.model.modules()):
+    names = {name for file in ledger.base.glob("model*.safetensors") for name in mx.load(str(file))}
+    if any(name.endswith(".scales") for name in names):
         raise InputError(f"{base_name(ledger.base)} is quantized as only MLX reads it, and PEFT cannot load it")
     experts = [path for path, each in factors.items() if each.a.ndim == 3]
     if experts:
         raise InputError(
             f"{experts[0]} holds the experts of a mixture, for which PEFT has no adapter; use --format mlx"
         )
-    names = {name for file in ledger.base.glob("model*.safetensors") for name in mx.load(str(file))}
     strange = [path for path in factors if f"{path}.weight" not in names]
     if strange:
         raise InputError(f"the base calls {strange[0]} by another name, so PEFT would not find it; use --format mlx")
