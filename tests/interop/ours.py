@@ -29,7 +29,7 @@ from engine import models  # noqa: E402
 from engine.adapters import AdapterSpec  # noqa: E402
 from engine.chat import Message, Renderer  # noqa: E402
 from engine.contract.errors import InputError  # noqa: E402
-from engine.contract.events import Sample  # noqa: E402
+from engine.contract.events import AdapterChanged, Sample  # noqa: E402
 from engine.contract.journal import read_journal  # noqa: E402
 from engine.contract.rundir import RunDir  # noqa: E402
 from engine.export import export  # noqa: E402
@@ -98,11 +98,23 @@ def served(model: Path, sample: Sample) -> str:
         server.wait()
 
 
+def last_kept(run: RunDir) -> Sample:
+    """An answer of the model as the run left it: the last one before the last commit."""
+    kept, found = None, {}
+    for record in read_journal(run.journal):
+        if isinstance(record.event, Sample):
+            found[record.event.topic, record.event.stage] = record.event
+        elif isinstance(record.event, AdapterChanged) and record.event.state in ("fused", "kept_attached"):
+            kept = found.get((record.event.topic, record.event.phase))
+    assert kept is not None, "nothing was committed"
+    return kept
+
+
 def main(run: RunDir, tiny: Path, folder: Path) -> list[dict[str, object]]:
     """All cases; the tokenizer of the embedded model serves the tiny ones, which read no text."""
-    samples = [record.event for record in read_journal(run.journal) if isinstance(record.event, Sample)]
-    rows = case(folder / "trained", run, samples[-1])
-    same = served(folder / "trained" / "mlx", samples[-1]).strip() == samples[-1].answer.strip()
+    sample = last_kept(run)
+    rows = case(folder / "trained", run, sample)
+    same = served(folder / "trained" / "mlx", sample).strip() == sample.answer.strip()
     rows.append({"case": "trained", "where": "mlx_lm.server", "same_answer": same})
     tokenizer = models.locate("smollm2-135m-instruct", print)
     for model in sorted(tiny.iterdir()):

@@ -81,7 +81,7 @@ def compare(folder: Path, limit: float) -> list[dict[str, Any]]:
             asked = tokenizer.apply_chat_template(
                 [{"role": "user", "content": told["question"]}], add_generation_prompt=True, return_tensors="pt"
             )
-            said = model.generate(**asked, max_new_tokens=told["tokens"] + 1, do_sample=False)
+            said = model.generate(**asked, max_new_tokens=told["tokens"], do_sample=False)
             text = tokenizer.decode(said[0, asked["input_ids"].shape[1] :], skip_special_tokens=True)
             rows[-1]["same_answer"] = text.strip() == told["answer"].strip()
         if not (case / "peft").exists():
