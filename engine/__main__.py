@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 from engine.backend import prepare
-from engine.contract.errors import InputError, Unwritable, unwritable
+from engine.contract.errors import InputError, Unwritable
 from engine.contract.events import Failed
 from engine.contract.rundir import Lock, RunDir
 from engine.heartbeat import Heartbeat
@@ -37,7 +37,7 @@ def main() -> int:
     try:
         recorder = Recorder(run)
     except OSError as error:
-        print(unwritable(run.path, error), file=sys.stderr)
+        print(Unwritable(run.path, error), file=sys.stderr)
         return BAD_INPUT
     backend = prepare()
     try:
@@ -50,7 +50,7 @@ def main() -> int:
         return BAD_INPUT
     except Unwritable as error:
         then = f"what was committed is whole; when it can be written again, --resume {run.name} goes on"
-        words = f"{error}; {then if run.path.exists() else 'the run cannot be gone on with'}"
+        words = f"{error}; {'the run cannot be gone on with' if error.gone else then}"
         recorder.last_words(Failed("disk", words, traceback.format_exc()))
         with contextlib.suppress(OSError):  # engine.out may be on the same disk
             print(words, file=sys.stderr, flush=True)

@@ -8,30 +8,37 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.contract.errors import Unwritable, unwritable
+from engine.contract.errors import Unwritable
 
 LITTLE = 1 << 17  # bytes; a disk with fewer is full
 LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a file or folder half made, or the one it was to replace
 
 
 @contextlib.contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def _in_words(path: Path, beside: Path) -> Iterator[None]:
     """What the system has against a file becomes a sentence; MLX says it without a number."""
     try:
         yield
     except Unwritable:
         raise
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise Unwritable(path, error) from error
     except RuntimeError as error:
-        full = path.parent.exists() and shutil.disk_usage(path.parent).free < LITTLE
-        raise unwritable(path, OSError(errno.ENOSPC if full else 0, str(error))) from error
+        raise Unwritable(path, OSError(_number(beside), str(error))) from error
+
+
+def _number(beside: Path) -> int:
+    """What is wrong where a library could not write, as the system would number it; 0 where it cannot be told."""
+    try:
+        return errno.ENOSPC if shutil.disk_usage(beside).free < LITTLE else 0
+    except FileNotFoundError:
+        return errno.ENOENT
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Replaces a file in one go; on the disk when this returns."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with _in_words(path):
+    with _in_words(path, beside):
         with open(beside, "wb") as file:
             file.write(data)
             file.flush()
@@ -45,9 +52,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     old = path.with_name(f".{path.name}.old")
-    with _in_words(path):
-        beside.mkdir(mode=0o700)
-        try:
+    try:
+        with _in_words(path, beside):
+            beside.mkdir(mode=0o700)
             fill(beside)
             for file in beside.iterdir():
                 _sync(file)
@@ -57,18 +64,19 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
             beside.replace(path)
             _sync_folder(path.parent)
             shutil.rmtree(old, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
-            if old.exists() and not path.exists():
-                old.replace(path)
-            raise
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        if old.exists() and not path.exists():
+            old.replace(path)
+        raise
 
 
 def remove_folder(path: Path) -> None:
     """Takes a folder away in one go: a kill leaves it whole, or not there."""
     if path.exists():
         gone = path.with_name(f".{path.name}.{os.getpid()}")
-        path.replace(gone)
+        with _in_words(path, gone):
+            path.replace(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
 

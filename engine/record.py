@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from engine.contract.errors import Unwritable, unwritable
+from engine.contract.errors import Unwritable
 from engine.contract.events import Event, Record, Warned
 from engine.contract.journal import JournalWriter
 from engine.contract.lines import line
@@ -39,7 +39,7 @@ class Recorder:
             try:
                 self._log.write(text + "\n")
             except OSError as error:
-                raise unwritable(Path(self._log.name), error) from error
+                raise Unwritable(Path(self._log.name), error) from error
         return record
 
     def warn(self, key: str, message: str) -> None:

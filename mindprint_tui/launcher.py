@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.contract import commands, rundir
 from engine.contract.config import RunConfig, dump_config, load_config
-from engine.contract.errors import InputError, unwritable
+from engine.contract.errors import InputError, Unwritable
 from engine.contract.events import Evaluated, Failed, TopicStarted
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
@@ -57,7 +57,7 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
         output = open(run.output, "ab")  # noqa: SIM115 - closed below
         run.output.chmod(0o600)
     except OSError as error:
-        raise InputError(str(unwritable(run.output, error))) from error
+        raise InputError(str(Unwritable(run.output, error))) from error
     with output:
         return subprocess.Popen(
             [sys.executable, "-m", "engine.supervise", str(run.path.resolve())],
@@ -133,5 +133,5 @@ def ask(run: RunDir, kind: str, topic: str | None = None) -> str:
     try:
         commands.append(run.commands, command)
     except OSError as error:
-        raise InputError(str(unwritable(run.commands, error))) from error
+        raise InputError(str(Unwritable(run.commands, error))) from error
     return command.id

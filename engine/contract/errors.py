@@ -20,9 +20,11 @@ class InputError(Exception):
 
 
 class Unwritable(OSError):
-    """A file of a run cannot be written: the disk is full, read-only or gone. It ends the run, and no topic."""
+    """A file of a run cannot be written: the disk is full, read-only or gone. It ends the run, and no topic.
 
+    `gone` where what it lies in was taken away.
+    """
 
-def unwritable(path: Path, error: OSError) -> Unwritable:
-    """The sentence for what the system says of a file."""
-    return Unwritable(f"{path}: {WORDS.get(error.errno or 0, f'cannot be written ({error.strerror or error})')}")
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path}: {WORDS.get(error.errno or 0, f'cannot be written ({error.strerror or error})')}")
+        self.gone = error.errno == errno.ENOENT

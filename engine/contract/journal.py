@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.contract.errors import unwritable
+from engine.contract.errors import Unwritable
 from engine.contract.events import Event, Record, decode, encode
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -58,7 +58,7 @@ class JournalWriter:
             if durable:
                 os.fsync(self._descriptor)
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise Unwritable(self.path, error) from error
         self.seq = record.seq
         return record
 

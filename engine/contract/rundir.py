@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.errors import InputError, unwritable
+from engine.contract.errors import InputError, Unwritable
 from engine.contract.names import run_name
 
 
@@ -134,7 +134,7 @@ class Lock:
         try:
             self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise InputError(str(unwritable(run.path, error))) from error
+            raise InputError(str(Unwritable(run.path, error))) from error
         for left in reversed(range(LOOKS)):
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 import tiny
 import yaml
 from breaking import FIRST, screen, settings
 
 from engine.contract import events as e
+from engine.contract.errors import Unwritable
 from engine.contract.rundir import RunDir
+from engine.files import write_folder
 from mindprint_tui import launcher
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
@@ -127,6 +130,20 @@ def test_a_folder_that_is_deleted_while_it_runs_ends_the_run_and_is_not_made_aga
     assert not run.path.exists()
     assert words.read_text().endswith("the run folder is gone; the run cannot be gone on with\n")
     assert "Traceback" not in words.read_text()
+
+
+def test_a_folder_that_is_deleted_while_weights_are_written_into_it_is_said_to_be_gone(tmp_path):
+    place = tmp_path / "run"
+    place.mkdir()
+
+    def fill(folder: Path) -> None:
+        shutil.rmtree(place)
+        mx.save_safetensors(str(folder / "arrays.safetensors"), {"weight": mx.zeros((2, 2))})
+
+    with pytest.raises(Unwritable, match="checkpoint: the run folder is gone") as failed:
+        write_folder(place / "checkpoint", fill)
+    assert failed.value.gone
+    assert not place.exists()
 
 
 @contextlib.contextmanager
