@@ -38,7 +38,8 @@ class Feed:
         self._clock = clock
         self._tail = Tail(run.journal, offset)
         self._lines: list[bytes] = []
-        self._seq = -1
+        self._seq = -1  # the highest number that is believed
+        self._met = -1  # the number of the line before
         self.drained = True  # whether the last read came to the end of the journal
         self._last = 0.0
 
@@ -64,12 +65,12 @@ class Feed:
                 continue
             number, topic, name, step, loss = found.groups()
             seq = int(number)
-            if seq <= self._seq:
+            if not self._later(seq):
                 continue
             if points and (topic, name) != phase:
                 _stretch(points, last, records)
                 points = []
-            self._seq, phase, last = seq, (topic, name), line
+            phase, last = (topic, name), line
             points.append((seq, int(step), float(loss)))
         _stretch(points, last, records)
         if points and records:
@@ -113,15 +114,27 @@ class Feed:
 
     def _take(self, line: bytes, records: list[Record] | list[Record | Stretch]) -> None:
         if b'"sample"' in line[30:80] and (sample := SAMPLE.match(line)) is not None:
-            self._seq = max(self._seq, int(sample[1]))
-            self._last = float(sample[2])  # the latest, not the largest: a clock may be set back
+            if self._later(int(sample[1])):
+                self._last = float(sample[2])  # the latest, not the largest: a clock may be set back
             return
         record = decode(line)
-        if record.seq <= self._seq:
+        if not self._later(record.seq):
             return  # written twice, or out of order: what was first stays true
-        self._seq, self._last = record.seq, record.t
+        self._last = record.t
         if not isinstance(record.event, Unknown | Sample):
             records.append(Record(record.seq, record.t, clean_event(record.event)))
+
+    def _later(self, seq: int) -> bool:
+        """Whether a line with this number comes after those before it.
+
+        A number that jumps ahead is believed once the next line goes on from it, so that a damaged one hides nothing.
+        """
+        if seq <= self._seq or seq == self._met:
+            return False
+        if seq in (self._seq + 1, self._met + 1):
+            self._seq = seq
+        self._met = seq
+        return True
 
 
 def _stretch(points: list[Point], last: bytes, records: list[Record | Stretch]) -> None:

@@ -57,6 +57,34 @@ def test_repeated_unknown_and_damaged_lines_are_left_out(tmp_path: Path) -> None
     assert [record.event for record in Feed(run).read()] == [Paused("␛"), Resumed("me")]
 
 
+@pytest.mark.parametrize("number", [10**17, 60])
+@pytest.mark.parametrize("kind", ["step", "sample", "evaluated", "run_started"])
+def test_a_damaged_number_hides_no_later_line(story: Story, kind: str, number: int) -> None:
+    run = story("finished")
+    shown = events(run)
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    place = next(place for place, line in enumerate(lines) if b'"kind": "%s"' % kind.encode() in line)
+    lines[place] = lines[place].replace(b'"seq": %d,' % place, b'"seq": %d,' % number)
+    run.journal.write_bytes(b"".join(lines))
+    assert events(run) == shown
+    feed, skimmed, whole = Feed(run), RunState(), fold(RunState(), Feed(run).read(60))
+    while records := feed.skim():
+        skimmed = fold(skimmed, records)
+    assert repr(skimmed) == repr(whole)
+
+
+def events(run: RunDir) -> list[object]:
+    return [record.event for record in Feed(run).read(60)]
+
+
+def test_an_engine_that_counts_on_from_a_damaged_number_is_followed(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    numbers = [0, 1, 10**17, 2, 3, 10**17 + 1, 10**17 + 2, 3, 10**17 + 2, 10**17 + 3]
+    run.journal.write_bytes(b"".join(encode(Record(number, 1.0, Paused("me"))) for number in numbers))
+    read = [record.seq for record in Feed(run).read()]
+    assert read == [0, 1, 10**17, 2, 3, 10**17 + 1, 10**17 + 2, 10**17 + 3]
+
+
 def test_a_slice_ends_in_time(story: Story) -> None:
     feed = Feed(story("long-20000"))
     began = time.monotonic()
