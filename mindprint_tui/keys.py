@@ -39,7 +39,7 @@ KEYS = (
     Key("end,G", "End", "end(1)", "", "To the end", ("train", "samples", "runs", "help")),
     Key("n", "n", "question(1)", "next question", "The next question", ("samples",)),
     Key("p", "p", "question(-1)", "previous", "The previous question", ("samples",)),
-    Key("y", "y", "copy", "copy", "Copy question and answers to the clipboard", ("samples",)),
+    Key("y", "y", "copy", "copy", "Send question and answers to the terminal's clipboard", ("samples",)),
     Key("enter", "enter", "attach", "attach", "Open the chosen run", ("runs",)),
     Key("c", "c", "configurations", "start a configuration", "Choose a configuration and train it", ("runs",)),
     Key("R", "R", "runs", "", "All runs"),

@@ -78,5 +78,5 @@ class SamplesScreen(BaseScreen):
         found = questions(self._samples)
         if found:
             self.app.copy_to_clipboard(plain(found[self.question]))
-            self._note = "copied "
+            self._note = "sent to the terminal's clipboard "
             self.paint()

@@ -207,6 +207,7 @@ async def test_samples(pilot: Pilot[None]) -> None:
     assert "Who trims the lamp?" in shown(app, "body")
     await pilot.press("p", "down", "up", "y")
     assert "What is done at dusk?" in app.clipboard
+    assert "sent to the terminal's clipboard" in shown(app, "head")
     await pilot.press("escape")
     assert isinstance(app.screen, TrainScreen)
     await pilot.press("end", "enter")
