@@ -53,6 +53,10 @@ class Renderer:
         """Token ids of the conversation so far, up to where the model begins its answer."""
         return self._encode(self._text(messages, answering=True))
 
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text, with what the tokenizer itself puts before it."""
+        return list(self._tokenizer.encode(text))
+
     def example(self, messages: Sequence[Message], answer: str, max_length: int) -> Example:
         """Renders a training row; raises InputError where the prompt alone fills max_length tokens.
 
@@ -69,7 +73,7 @@ class Renderer:
         return Example(tuple(ids), len(prompt), len(completion), cut)
 
     def _plain(self, text: str, max_length: int) -> Example:
-        ids: list[int] = list(self._tokenizer.encode(text))
+        ids = self.text_ids(text)
         if ids[-1] in self.end_ids:
             ids.pop()
         if len(ids) < 2:

@@ -32,11 +32,16 @@ class Delta:
     def paths(self) -> list[str]:
         return sorted({name.rpartition(".")[0] for name in self.weights})
 
-    def change(self, path: str) -> mx.array:
-        """The change of one module's weight, (out, in) or (experts, out, in), fp32."""
+    def factors(self, path: str) -> tuple[mx.array, mx.array]:
+        """(out, r), the scale multiplied in, and (r, in), fp32; with experts in front where a module has them."""
         a = self.weights[f"{path}.lora_a"].astype(mx.float32)
         b = self.weights[f"{path}.lora_b"].astype(mx.float32)
-        return self.spec.scale * ((b @ a) if a.ndim == 3 else (a @ b).T)
+        return (self.spec.scale * b, a) if a.ndim == 3 else (self.spec.scale * b.T, a.T)
+
+    def change(self, path: str) -> mx.array:
+        """The change of one module's weight, (out, in) or (experts, out, in), fp32."""
+        out, inner = self.factors(path)
+        return out @ inner
 
 
 def delta_norm(weights: dict[str, mx.array], scale: float) -> float:

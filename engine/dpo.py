@@ -111,12 +111,10 @@ def undo(session: Session, attached: Attached) -> None:
     adapters.load_weights(session.model, _start(attached))
 
 
-def _pairs(
-    session: Session, chosen: Sequence[Example], rejected: Sequence[Example], rows: Sequence[int], padding: int = 0
-) -> Batch:
+def _pairs(session: Session, chosen: Sequence[Example], rejected: Sequence[Example], rows: Sequence[int]) -> Batch:
     """Chosen answers in the first half of the batch, rejected ones in the second."""
     both = [*(chosen[row] for row in rows), *(rejected[row] for row in rows)]
-    return collate(both, session.renderer.end_id, padding)
+    return collate(both, session.renderer.end_id)
 
 
 def _reference(
@@ -136,19 +134,10 @@ def _reference(
         if sums:
             found[f"{name}chosen"] = mx.concatenate([s[: len(s) // 2] for s in sums])
             found[f"{name}rejected"] = mx.concatenate([s[len(s) // 2 :] for s in sums])
-    _check_padding(session, chosen, rejected, mx.stack([found["chosen"][0], found["rejected"][0]]))
+    _require_same("padding-is-nothing", session, chosen, rejected, found, "alone, padded")
     start = {f"{START}{name}": array for name, array in adapters.adapter_weights(session.model).items()}
     mx.eval(found, start)
     return found | start
-
-
-@CHECKS.timed()
-def _check_padding(
-    session: Session, chosen: Sequence[Example], rejected: Sequence[Example], together: mx.array
-) -> None:
-    """Rule 11 on the first pair: alone and padded further, its log-probabilities are those that it had in its batch."""
-    alone = session.scorer.row_logps(_pairs(session, chosen, rejected, [0], padding=16))
-    _require_equal("padding-is-nothing", session, alone, together, "alone, padded")
 
 
 def _start(attached: Attached) -> dict[str, mx.array]:
@@ -186,21 +175,27 @@ def _check_loss(mean: float, margin: float, step: int) -> None:
 def _check_reference(
     session: Session, attached: Attached, chosen: Sequence[Example], rejected: Sequence[Example]
 ) -> None:
-    """Rule 10: with the adapter as it was before step 1, the first pair has the log-probabilities of before step 1."""
+    """Rule 10: with the adapter as it was before step 1, a pair has the log-probabilities of before step 1."""
     trained = dict(adapters.adapter_weights(session.model))
     adapters.load_weights(session.model, _start(attached))
-    now = session.scorer.row_logps(_pairs(session, chosen, rejected, [0]))
-    mx.eval(now)
+    _require_same("reference-fixed", session, chosen, rejected, attached.reference, "after the last step")
     adapters.load_weights(session.model, trained)
-    then = mx.stack([attached.reference["chosen"][0], attached.reference["rejected"][0]])
-    _require_equal("reference-fixed", session, now, then, "after the last step")
 
 
-def _require_equal(rule: str, session: Session, found: mx.array, expected: mx.array, when: str) -> None:
-    tolerance = TOLERANCE.get(session.ledger.dtype, 5e-2)
-    same = mx.allclose(found, expected, rtol=tolerance, atol=1e-3).item()
-    require(
-        rule,
-        bool(same),
-        f"the first pair's log-probabilities are {found.tolist()} {when}, {expected.tolist()} in its batch at first",
-    )
+@CHECKS.timed()
+def _require_same(
+    rule: str,
+    session: Session,
+    chosen: Sequence[Example],
+    rejected: Sequence[Example],
+    reference: dict[str, mx.array],
+    when: str,
+) -> None:
+    """Rules 10 and 11: the shortest pair, alone and padded further, is as likely as `reference` has it."""
+    pair = min(range(len(chosen)), key=lambda row: max(len(chosen[row].ids), len(rejected[row].ids)))
+    parts = [(collate([side[pair]], session.renderer.end_id, extra_padding=16),) for side in (chosen, rejected)]
+    found = mx.concatenate(lanes.run(session.scorer.row_logps, parts))
+    expected = mx.stack([reference["chosen"][pair], reference["rejected"][pair]])
+    same = mx.allclose(found, expected, rtol=TOLERANCE.get(session.ledger.dtype, 5e-2), atol=1e-3).item()
+    found_there = f"the log-probabilities of pair {pair + 1} are {found.tolist()} {when}"
+    require(rule, bool(same), f"{found_there}, {expected.tolist()} in its batch at first")

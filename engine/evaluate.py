@@ -95,7 +95,7 @@ def generate(
     finally:
         generator.close()
     answers = [Answer(session.renderer.decode(tokens[n]), len(tokens[n]), stops[n]) for n in numbers]
-    measured.check_answers(session, prompts[0], firsts[numbers[0]], answers, limit)
+    measured.check_answers(session, prompts, [firsts[n] for n in numbers], answers, limit)
     return answers
 
 

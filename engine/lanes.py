@@ -21,15 +21,15 @@ T = TypeVar("T")
 
 def split(rows: Sequence[T]) -> list[Sequence[T]]:
     """The rows in contiguous parts, as even as can be: one a core on the CPU, one in all elsewhere."""
-    parts = min(len(rows), _cores()) if mx.default_device().type == mx.DeviceType.cpu else 1
+    parts = min(len(rows), _lanes())
     ends = [len(rows) * number // parts for number in range(parts + 1)]
     return [rows[start:end] for start, end in pairwise(ends)]
 
 
 def run(function: Callable[..., T], parts: Sequence[tuple[Any, ...]]) -> list[T]:
-    """What `function` returns for each part, evaluated side by side."""
-    if len(parts) == 1:
-        found = [function(*parts[0])]
+    """What `function` returns for each part, evaluated side by side where there are lanes."""
+    if len(parts) == 1 or _lanes() == 1:
+        found = [function(*part) for part in parts]
         mx.eval(found)
         return found
     found = []
@@ -39,6 +39,10 @@ def run(function: Callable[..., T], parts: Sequence[tuple[Any, ...]]) -> list[T]
     with _blas_threads(max(1, _cores() // len(parts))):
         mx.eval(found)
     return found
+
+
+def _lanes() -> int:
+    return _cores() if mx.default_device().type == mx.DeviceType.cpu else 1
 
 
 def _cores() -> int:

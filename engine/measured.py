@@ -19,15 +19,18 @@ NEAR = {mx.float32: 0.05, mx.float16: 0.5, mx.bfloat16: 1.0}  # between logits t
 
 
 @CHECKS.timed()
-def check_answers(session: Session, prompt: Sequence[int], first: int, answers: Sequence["Answer"], limit: int) -> None:
+def check_answers(
+    session: Session, prompts: Sequence[Sequence[int]], firsts: Sequence[int], answers: Sequence["Answer"], limit: int
+) -> None:
     """Rule 26: answered greedily, and cut at `limit` tokens exactly where it says `length`.
 
-    Greedy is looked at in the `first` token said to the first `prompt`, against the logits of a plain forward pass.
+    Greedy is looked at in the first token said to the shortest prompt, against the logits of a plain forward pass.
     """
     for answer in answers:
         as_counted = (answer.stop == "length") == (answer.tokens == limit) and answer.tokens <= limit
         found = f"an answer of {answer.tokens} tokens says stop: {answer.stop}; the limit is {limit}"
         require("stop-as-counted", as_counted, found)
+    prompt, first = min(zip(prompts, firsts, strict=True), key=lambda asked: len(asked[0]))
     model: Any = session.model
     logits = model(mx.array([list(prompt)]))[0, -1].astype(mx.float32)
     short = (logits.max() - logits[first]).item()

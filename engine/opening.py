@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from engine import adapters, checkpoint, memory, models, phase
 from engine.backend import Backend
-from engine.chat import Message, Renderer
+from engine.chat import Renderer
 from engine.contract.config import RunConfig
 from engine.contract.errors import InputError
 from engine.contract.events import (
@@ -100,7 +100,7 @@ def open_session(
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     loaded = models.load(path, dtype)
     renderer = Renderer(loaded.tokenizer)
-    probe = mx.array([renderer.prompt_ids([Message("user", PROBE)])])
+    probe = mx.array([renderer.text_ids(PROBE)])
     for settings in (config.sft, config.dpo):
         adapters.requested_modules(loaded.model, phase.spec_of(settings))
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
