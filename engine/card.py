@@ -100,8 +100,7 @@ def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: L
     lines = [f"- committed changes: {deltas}; model fingerprint {fingerprint}"]
     if kept:
         cosines = [event.fuse_cosine for event in kept if event.fuse_cosine is not None]
-        lowest = min([1.0, *cosines])  # rounding may lift one above 1
-        lines.append(f"- lowest cosine between an intended and an applied change: {lowest:.6f}")
+        lines.append(f"- lowest cosine between an intended and an applied change: {min(cosines, default=1.0):.6f}")
     if loaded is not None:
         lines.append(f"- {loaded.parameters:,} parameters, {loaded.dtype}; base fingerprint {loaded.fingerprint}")
     if loss is not None:

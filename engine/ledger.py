@@ -217,7 +217,8 @@ class Ledger:
         for start in range(0, len(paths), together):
             found += lanes.run(products, [(path,) for path in paths[start : start + together]])
         dot, square = mx.stack(found).sum(axis=0).tolist()
-        return dot / max(delta_norm(delta.weights, delta.spec.scale) * math.sqrt(square), 1e-30)
+        norm = delta_norm(delta.weights, delta.spec.scale)
+        return min(1.0, dot / max(norm * math.sqrt(square), 1e-30))  # rounding may lift it above 1
 
 
 def read_ledger(folder: Path) -> dict[str, Any]:
