@@ -243,11 +243,13 @@ def metrics(
     if as_csv + (tensorboard is not None) + wandb != 1:
         raise click.UsageError("name one of --csv, --tensorboard DIR and --wandb")
     folder = rundir.find(logs, run_name(run))
-    sink: Sink = sinks.Csv(sys.stdout)
+    sink: Sink
     if tensorboard is not None:
         sink = sinks.TensorBoard(tensorboard, folder.name)
     elif wandb:
         sink = sinks.WandB(project)
+    else:
+        sink = sinks.Csv(sys.stdout)  # which begins with a line of its own
     pour(Feed(folder), sink, follow)
 
 
