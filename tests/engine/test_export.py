@@ -71,8 +71,8 @@ def test_a_fused_folder_holds_the_engine_s_model(run: RunDir, base: Path, tmp_pa
 
 
 def test_one_adapter_is_all_deltas(run: RunDir, base: Path, tmp_path: Path) -> None:
-    export(run, tmp_path / "one", "adapter")
-    model = load_adapters(load_model(base)[0], str(tmp_path / "one"))
+    said = export(run, tmp_path / "one", "adapter")
+    model = load_adapters(load_model(Path(said[-1].removeprefix("its base: ")))[0], str(tmp_path / "one"))
     assert far(model(IDS), engine_logits(run)) < CLOSE
     settings = json.loads((tmp_path / "one" / "adapter_config.json").read_text())
     assert settings["lora_parameters"]["rank"] == 7  # q_proj has 4 + 3, the others are filled with zeros
