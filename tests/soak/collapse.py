@@ -14,13 +14,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
-import pytest
-import tiny
-from breaking import Breaker, bytes_of
+from engine.backend import prepare
 
-from engine import adapters, policy, updates
-from engine.contract import events as e
-from engine.policy import Decision
+prepare()  # before mlx
+
+import pytest  # noqa: E402
+import tiny  # noqa: E402
+from breaking import Breaker, bytes_of, screen  # noqa: E402
+
+from engine import adapters, policy, updates  # noqa: E402
+from engine.contract import events as e  # noqa: E402
+from engine.policy import Decision  # noqa: E402
 
 KEEPER = tiny.ROOT / "configs" / "curricula" / "keeper"
 FIRST, SECOND = (f"unit-01/chapter-01/topic-0{number}" for number in (1, 2))
@@ -56,14 +60,14 @@ FAULTS: dict[str, tuple[str, Callable[[Breaker], None]]] = {
 
 
 def settings(strategy: str, topics: list[str]) -> dict[str, Any]:
-    """quick.yaml, shorter: two epochs and four steps of DPO, answers of 32 tokens."""
+    """quick.yaml, shorter: two epochs and four steps of DPO, answers of 32 tokens; the base does not pass."""
     return {
         "curriculum": {"path": str(KEEPER), "topics": topics},
         "sft": {"modules": ALL, "epochs": 2, "learning_rate": 4e-3},
         "dpo": {"when": "always", "rank": 4, "alpha": 8, "steps": 4, "learning_rate": 3e-4},
         "adapters": {"strategy": strategy},
         "evaluation": {"max_tokens": 32},
-        "thresholds": {"accuracy": 0.0, "voice": 0.0, "unreachable": "warn"},
+        "thresholds": {"accuracy": 0.30, "voice": 0.20},
     }
 
 
@@ -98,8 +102,8 @@ def check(name: str, ran: tiny.Ran, clean: tiny.Ran) -> str:
     else:
         assert not failed and states == ["attached", "rolled_back"]
         assert any(item.decision == "roll_back" for item in ran.of(e.Decided, topic=FIRST))
-    if name == "sft-x100":
-        assert finished.verdict == "collapsed", finished.reason
+        assert finished.verdict == ("passed" if phase == "dpo" else "collapsed"), finished.reason
+        assert screen(ran.run)[0].topics[FIRST].rolled_back == (phase,)
     decided = [f"{item.decision}: {item.reason}" for item in ran.of(e.Decided, topic=FIRST)]
     return f"{name}: {finished.verdict} ({finished.reason}); {decided}; rules {failed}; next topic: the same bytes"
 
