@@ -43,7 +43,7 @@ def main() -> int:
     try:
         from engine.train import train
 
-        return train(run, recorder, backend, heartbeat)
+        return train(run, recorder, backend, heartbeat, lock.unheard)
     except InputError as error:
         recorder.say(Failed("input", str(error), ""), durable=True)
         print(error, file=sys.stderr)

@@ -15,6 +15,7 @@ from engine.contract.typed import nearest
 from engine.record import Recorder
 
 PAUSE_TICK = 0.1  # seconds between two looks at commands.jsonl while paused
+UNHEARD = "asked before this engine was started, while none was at work on the run; ask again if it is still wanted"
 
 TopicStatus = Literal["pending", "running", "finished"]
 
@@ -36,7 +37,11 @@ class Skip(Exception):
 
 
 class Control:
-    """Reads commands.jsonl; `reevaluate`, `on_pause` and `beat` are set by the run, which alone can do those things."""
+    """Reads commands.jsonl; `reevaluate`, `on_pause` and `beat` are set by the run, which alone can do those things.
+
+    So is `unheard`: what had been asked by that byte was asked while nobody was there. A stop or a pause among it is
+    refused, since who starts an engine wants it to go on; what is to become of a topic is done all the same.
+    """
 
     def __init__(self, run: RunDir, recorder: Recorder, topics: Sequence[str], answered: Iterable[str] = ()) -> None:
         self._tail = Tail(run.commands)
@@ -50,6 +55,7 @@ class Control:
         self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
         self.skipped: dict[str, str] = {}
         self.retries: list[str] = []
+        self.unheard = 0
         self.reevaluate: Callable[[str], str] = lambda topic: topic
         self.on_pause: Callable[[], None] = lambda: None
         self.beat: Callable[[], None] = lambda: None
@@ -103,7 +109,8 @@ class Control:
             offset, line = self._lines.popleft()
             if line.strip() and (asked := parse(line, offset)).id not in self._known:
                 self._known.add(asked.id)
-                return asked
+                late = offset < self.unheard and asked.kind in ("stop", "pause")
+                return BadCommand(asked.id, asked.kind, UNHEARD) if late else asked
         return None
 
     def _take_all(self) -> None:

@@ -38,10 +38,13 @@ from engine.topic import finish, train_topic
 STOPPED = 130
 
 
-def train(folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heartbeat | None = None) -> int:
+def train(
+    folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heartbeat | None = None, unheard: int = 0
+) -> int:
     """Trains the run in `folder` to its end, or on from where it was; returns the exit status.
 
-    Raises InputError, with nothing begun, where configuration or data cannot be trained on.
+    `unheard` is the lock's: how much of commands.jsonl was written while nobody was there. Raises InputError, with
+    nothing begun, where configuration or data cannot be trained on.
     """
     started = time.monotonic()
     config = load_config(folder.config)
@@ -56,6 +59,7 @@ def train(folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heart
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
+    session.control.unheard = unheard
     outlook = Outlook(session, started - history.seconds)
     if heartbeat is not None:
         session.control.beat = heartbeat.beat

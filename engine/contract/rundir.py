@@ -120,7 +120,10 @@ LOOKS = 10  # tries to take a lock: a console that asks who holds it has it for 
 
 
 class Lock:
-    """Held by the engine for as long as it lives; the kernel lets it go when the process dies, however it dies."""
+    """Held by the engine for as long as it lives; the kernel lets it go when the process dies, however it dies.
+
+    `unheard` is the size of commands.jsonl when it was taken: what had been asked by then was asked of nobody.
+    """
 
     def __init__(self, run: RunDir, inherited: int | None = None) -> None:
         """Takes the lock, or shares the one that a supervisor hands on; raises InputError where another has it."""
@@ -129,6 +132,7 @@ class Lock:
                 raise InputError(f"{run.path}: the lock that was handed on is not this run's")
             os.set_inheritable(inherited, False)
             self._descriptor = inherited
+            self.unheard = int(json.loads(os.pread(inherited, 4096, 0))["unheard"])
             self.sign()
             return
         try:
@@ -136,6 +140,7 @@ class Lock:
         except OSError as error:
             raise InputError(str(Unwritable(run.path, error))) from error
         for left in reversed(range(LOOKS)):
+            self.unheard = run.commands.stat().st_size if run.commands.exists() else 0
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -153,8 +158,9 @@ class Lock:
 
     def sign(self) -> None:
         """Says that this process is the one to ask about the run."""
+        told = {"pid": os.getpid(), "started": time.time(), "unheard": self.unheard}
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps({"pid": os.getpid(), "started": time.time()}).encode(), 0)
+        os.pwrite(self._descriptor, json.dumps(told).encode(), 0)
 
     def release(self) -> None:
         os.close(self._descriptor)

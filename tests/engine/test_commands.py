@@ -482,6 +482,19 @@ def test_after_a_restart_old_commands_stay_answered(tmp_path: Path) -> None:
     second.recorder.close()
 
 
+def test_a_stop_and_a_pause_that_nobody_was_there_to_hear_are_refused_and_the_rest_is_done(desk: Desk) -> None:
+    stop, pause, skip = desk.ask("stop"), desk.ask("pause"), desk.ask("skip", TWO)
+    desk.control.unheard = desk.run.commands.stat().st_size
+    heard = [desk.ask("pause"), desk.ask("resume"), desk.ask("stop")]
+    with pytest.raises(Stop):
+        desk.control.poll()
+    for id in (stop, pause):
+        assert desk.answer(id).outcome == "refused" and "before this engine was started" in desk.answer(id).reason
+    assert [desk.answer(stop).command, desk.answer(pause).command] == ["stop", "pause"]
+    assert list(desk.control.skipped) == [TWO]
+    assert [desk.answer(id).outcome for id in (skip, *heard)] == ["done"] * 4
+
+
 def test_a_storm_of_commands_is_answered_one_by_one(desk: Desk) -> None:
     rng = random.Random(5)
     desk.control.status[ONE] = "running"

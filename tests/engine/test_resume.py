@@ -1,7 +1,10 @@
 """Going on exactly: whatever a death left on the disk, the run comes out as if it had never died, or says why not."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +18,7 @@ from engine import checkpoint, files, record, sft, train
 from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.journal import JournalWriter, read_journal
-from engine.contract.rundir import RunDir
+from engine.contract.rundir import RunDir, holder
 from engine.history import read_history
 from engine.invariants import Broken
 
@@ -215,6 +218,28 @@ def test_a_stop_that_the_engine_did_not_live_to_carry_out_is_carried_out(killed,
     assert ran.status == 130 and ran.of(e.RunFinished)[0].exit_status == 130
     ran = tiny.train_here(killed)  # and a person may still go on from there
     assert ran.status == 0 and ran.adapters() == whole.adapters()
+
+
+def test_a_stop_that_was_asked_while_nobody_was_there_does_not_end_who_resumes(killed, whole):
+    for number, kind in enumerate(("stop", "pause")):
+        tiny.ask(killed, f"c{number}", kind)
+    ran = tiny.train_here(killed)
+    assert [(event.id, event.outcome) for event in ran.of(e.CommandTaken)] == [("c0", "refused"), ("c1", "refused")]
+    assert ran.status == 0 and ran.of(e.Paused) == [] and ran.adapters() == whole.adapters()
+
+
+def test_a_stop_that_is_asked_between_two_engines_ends_the_run(sources, tmp_path):
+    settings = tiny.settings(*sources, sft={"epochs": 4000, "accumulation": 1})
+    run = tiny.new_run(tmp_path / "run", settings)
+    process = tiny.start_engine(run, "engine.supervise")
+    ran = tiny.Ran(run)
+    while not (run.journal.exists() and ran.of(e.Step)):
+        assert process.poll() is None, run.output.read_text()
+        time.sleep(0.05)
+    os.kill(holder(run), signal.SIGKILL)
+    tiny.ask(run, "s1", "stop")
+    assert process.wait() == 130
+    assert ran.of(e.CommandTaken, id="s1")[0].outcome == "done" and len(ran.of(e.EngineRestarted)) == 1
 
 
 def test_a_run_that_died_before_its_first_event_begins(config, tmp_path, whole):

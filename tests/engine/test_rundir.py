@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract.commands import append, new_command
 from engine.contract.errors import InputError
 from engine.contract.events import Paused
 from engine.contract.journal import JournalWriter
@@ -133,6 +134,19 @@ def test_a_second_engine_is_refused(tmp_path: Path) -> None:
     lock.release()
     assert holder(run) is None
     Lock(run).release()
+
+
+def test_what_was_asked_of_nobody_is_the_same_for_every_engine_of_a_supervisor(tmp_path: Path) -> None:
+    run = create(tmp_path, "night")
+    append(run.commands, new_command("stop"))
+    before = run.commands.stat().st_size
+    lock = Lock(run)
+    append(run.commands, new_command("stop"))
+    assert lock.unheard == before and Lock(run, lock.descriptor).unheard == before
+    lock.release()
+    lock = Lock(run)
+    assert lock.unheard == run.commands.stat().st_size == 2 * before
+    lock.release()
 
 
 def test_looking_does_not_take_the_lock_from_an_engine(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def train_here(run: RunDir) -> Ran:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with quick_loading():
-            return Ran(run, train(run, recorder, prepare()))
+            return Ran(run, train(run, recorder, prepare(), unheard=lock.unheard))
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
