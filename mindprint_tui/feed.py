@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.contract.events import Record, Sample, Step, Unknown, decode
+from engine.contract.codec import decode
+from engine.contract.events import Record, Sample, Step, Unknown
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir, holder
 from mindprint_tui.clean import clean_event

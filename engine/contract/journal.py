@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.contract.codec import decode, encode
 from engine.contract.errors import Unwritable
-from engine.contract.events import Event, Record, decode, encode
+from engine.contract.events import Event, Record
 
 CHUNK = 1 << 20  # bytes read at a time
 

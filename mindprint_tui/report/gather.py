@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.contract import events as e
-from engine.contract.events import Record, decode
+from engine.contract.codec import decode
+from engine.contract.events import Record
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event

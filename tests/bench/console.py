@@ -24,7 +24,8 @@ from make import write  # noqa: E402
 from terminal import Terminal  # noqa: E402
 
 from engine.contract import commands  # noqa: E402
-from engine.contract.events import Step, decode  # noqa: E402
+from engine.contract.codec import decode  # noqa: E402
+from engine.contract.events import Step  # noqa: E402
 from engine.contract.rundir import RunDir  # noqa: E402
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.contract import events as e
+from engine.contract.codec import STEP_LINE, decode, encode
 from engine.contract.errors import Unwritable
-from engine.contract.events import KINDS, Record, Unknown, decode, encode
+from engine.contract.events import KINDS, Record, Unknown
 from engine.contract.journal import JournalWriter, Tail, read_journal, repair
 from engine.contract.lines import line
 
@@ -92,9 +93,9 @@ def test_steps_read_alike_on_the_fast_and_on_the_plain_path() -> None:
         a_step(loss=7e22),
     ):
         written = encode(Record(3, 12.5, step))
-        assert e.STEP_LINE.fullmatch(written[:-1])
+        assert STEP_LINE.fullmatch(written[:-1])
         plain = json.dumps(dict(reversed(json.loads(written).items()))).encode()
-        assert not e.STEP_LINE.fullmatch(plain)
+        assert not STEP_LINE.fullmatch(plain)
         assert decode(written[:-1]) == decode(plain) == Record(3, 12.5, step)
 
 

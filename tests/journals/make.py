@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from story import HOSTILE, Story, topic_id
 
 from engine.contract import events as e
-from engine.contract.events import Record, encode
+from engine.contract.codec import encode
+from engine.contract.events import Record
 from engine.contract.rundir import RunDir
 
 

@@ -26,8 +26,8 @@ from make import STORIES
 
 from engine import control as control_module
 from engine.contract import events as e
+from engine.contract.codec import encode
 from engine.contract.commands import Command, append
-from engine.contract.events import encode
 from engine.contract.journal import JournalWriter, read_journal
 from engine.contract.rundir import RunDir, create
 from engine.control import Control, Skip, Stop

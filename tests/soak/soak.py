@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 import tiny
 
 from engine.contract import events as e
-from engine.contract.events import Record, decode
+from engine.contract.codec import decode
+from engine.contract.events import Record
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir, holder
 from engine.history import landmarks

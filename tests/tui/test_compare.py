@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from engine.contract import events as e
-from engine.contract.events import Record, encode
+from engine.contract.codec import encode
+from engine.contract.events import Record
 from engine.contract.rundir import RunDir
 from mindprint_tui.compare import compare, dump, read_run
 from mindprint_tui.view.compare import table

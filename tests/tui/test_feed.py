@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import journal
 
-from engine.contract.events import Paused, Record, Resumed, Sample, decode, encode
+from engine.contract.codec import decode, encode
+from engine.contract.events import Paused, Record, Resumed, Sample
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import feed as feeds
 from mindprint_tui.clean import clean_event

@@ -8,9 +8,10 @@ from golden import NOW, Open
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
+from engine.contract.codec import encode
 from engine.contract.commands import Command, parse
 from engine.contract.errors import InputError
-from engine.contract.events import CommandTaken, Event, Paused, Record, RunFinished, encode
+from engine.contract.events import CommandTaken, Event, Paused, Record, RunFinished
 from engine.contract.rundir import RunDir
 from mindprint_tui.app import THEMES, MindprintApp
 from mindprint_tui.keys import KEYS, keys_of, table

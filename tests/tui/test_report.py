@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from engine.contract import events as e
-from engine.contract.events import Record, encode
+from engine.contract.codec import encode
+from engine.contract.events import Record
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui.cli import cli
 from mindprint_tui.report import page
