@@ -13,8 +13,9 @@ NONE = "–"
 
 
 def line(*parts: str | Span) -> Line:
-    """A line from plain texts and (text, role) pairs."""
-    return tuple((part, "") if isinstance(part, str) else part for part in parts if part and part[0])
+    """A line from plain texts and (text, role) pairs; a line end inside of one is shown as a sign."""
+    spans = [(part, "") if isinstance(part, str) else part for part in parts]
+    return tuple([(one_line(text), role) for text, role in spans if text])
 
 
 def width(spans: Line) -> int:

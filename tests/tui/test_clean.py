@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from engine.contract.events import Decided, Evaluated
 from mindprint_tui.clean import LONGEST, MARKS, clean, clean_event, one_line
+from mindprint_tui.view.text import line
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,7 @@ def test_piled_up_marks_are_cut() -> None:
 
 def test_lines() -> None:
     assert one_line("a\nb") == "a ⏎ b"
+    assert line("a\nb", ("c\nd", "bold"), "") == (("a ⏎ b", ""), ("c ⏎ d", "bold"))
 
 
 def test_every_text_of_an_event_is_cleaned() -> None:
