@@ -28,6 +28,7 @@ from mindprint_tui.view.focus import Asked, Focus
 
 if TYPE_CHECKING:
     from textual.command import Provider
+    from textual.screen import Screen
 
 TICK = 0.2  # seconds between two looks at the journal
 REST = 0.45  # between two paints of what the journal says; a key is painted at once
@@ -59,6 +60,12 @@ def _palette() -> "type[Provider]":
     return KeyCommands
 
 
+def _help() -> "Screen[None]":
+    from mindprint_tui.screens.help import HelpScreen
+
+    return HelpScreen()
+
+
 class MindprintApp(App[None]):
     """`run` is shown as it is; `start` makes a run and its engine in a worker; without either, the runs are listed.
 
@@ -68,6 +75,7 @@ class MindprintApp(App[None]):
 
     CSS_PATH = "styles/app.tcss"
     COMMANDS: ClassVar["set[type[Provider] | Callable[[], type[Provider]]]"] = {_palette}
+    SCREENS: ClassVar["dict[str, Callable[[], Screen[None]]]"] = {"help": _help}  # made once, and kept
     TITLE = "mindprint"
 
     def __init__(

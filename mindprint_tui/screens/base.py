@@ -10,7 +10,7 @@ from textual.screen import Screen
 from mindprint_tui.keys import Screen as ScreenName
 from mindprint_tui.keys import keys_of
 from mindprint_tui.view.foot import Hit, footer
-from mindprint_tui.widgets.lines import Lines
+from mindprint_tui.widgets.lines import ROLES, Lines
 
 if TYPE_CHECKING:
     from mindprint_tui.app import MindprintApp
@@ -31,6 +31,7 @@ class BaseScreen(Screen[None]):
 
     NAME: ClassVar[ScreenName]
     AUTO_FOCUS = ""
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{role}" for role in ROLES}
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +42,16 @@ class BaseScreen(Screen[None]):
     @property
     def console(self) -> "MindprintApp":
         return cast("MindprintApp", self.app)
+
+    @property
+    def cells(self) -> int:
+        """The width of the terminal; unlike the size of a widget it is known before anything is laid out."""
+        return self.app.size.width
+
+    @property
+    def rows(self) -> int:
+        """Lines between head and foot."""
+        return max(1, self.app.size.height - 2)
 
     def compose(self) -> ComposeResult:
         yield Lines("head")
@@ -83,7 +94,7 @@ class BaseScreen(Screen[None]):
         return self._kept[id]
 
     def paint_footer(self, words: dict[str, str], off: set[str]) -> None:
-        shown, self._hits = footer(keys_of(self.NAME), words, off, self.size.width)
+        shown, self._hits = footer(keys_of(self.NAME), words, off, self.cells)
         self.lines("foot").show([shown])
 
     @on(Lines.Clicked, "#foot")
@@ -115,6 +126,4 @@ class BaseScreen(Screen[None]):
         self.console.next_theme()
 
     def action_help(self) -> None:
-        from mindprint_tui.screens.help import HelpScreen
-
-        self.app.push_screen(HelpScreen())
+        self.app.push_screen("help")

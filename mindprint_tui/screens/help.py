@@ -49,13 +49,15 @@ class HelpScreen(BaseScreen):
         super().__init__()
         self.place = 0
 
+    def on_screen_resume(self) -> None:
+        self.place = 0  # and then BaseScreen paints: Textual calls the handler of every class
+
     def paint(self) -> None:
-        body = self.lines("body")
-        lines = help_lines(self.size.width)
-        height = max(1, body.size.height)
-        self.place = max(0, min(self.place, len(lines) - height))
-        body.show(lines[self.place : self.place + height])
-        cut = f" ↓ {len(lines) - self.place - height} more lines" if len(lines) > self.place + height else ""
+        lines = help_lines(self.cells)
+        self.place = max(0, min(self.place, len(lines) - self.rows))
+        end = self.place + self.rows
+        self.lines("body").show(lines[self.place : end])
+        cut = f" ↓ {len(lines) - end} more lines" if len(lines) > end else ""
         self.lines("head").show([line((" mindprint help", "title"), (cut, "dim"))])
         self.paint_footer({}, set())
 

@@ -36,7 +36,6 @@ class RunsScreen(BaseScreen):
         self.whole = False  # whether every journal was read
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.run_worker(self._watch())
 
     async def _watch(self) -> None:
@@ -72,24 +71,23 @@ class RunsScreen(BaseScreen):
         return self._configs is not None
 
     def paint(self) -> None:
-        cells, body = self.size.width, self.lines("body")
         if self.choosing:
             head = line((" Which configuration shall be trained?", "title"))
-            rows = [(), *self._config_rows(max(1, body.size.height - 1))]
+            rows = [(), *self._config_rows(max(1, self.rows - 1))]
         elif self._runs:
             head = line((" mindprint", "title"), (" · runs in ", "dim"), one_line(clean(str(self.console.logs))))
-            rows = self._run_rows(cells, max(1, body.size.height - 1))
+            rows = self._run_rows(max(1, self.rows - 1))
         else:
             head, rows = line((" mindprint", "title")), [(), *self._empty()]
         self.lines("head").show([head])
-        body.show(rows)
+        self.lines("body").show(rows)
         off = set() if self._runs or self._configs else {"attach"}
         off |= set() if self.console.start_config else {"configurations"}
         self.paint_footer({"attach": "train it"} if self._configs is not None else {}, off)
 
-    def _run_rows(self, cells: int, room: int) -> list[Line]:
+    def _run_rows(self, room: int) -> list[Line]:
         """The names of the columns, and the runs around the cursor."""
-        now = self.console.now()
+        now, cells = self.console.now(), self.cells
         self.place = max(0, min(self.place, len(self._runs) - 1))
         first = window(len(self._runs), room, self.place)
         rows = [self._rows.get(run.name, RunRow(run.name)) for run in self._runs[first : first + room]]
@@ -143,7 +141,7 @@ class RunsScreen(BaseScreen):
     @on(Lines.Clicked, "#body")
     def choose(self, event: Lines.Clicked) -> None:
         count = len(self._configs if self._configs is not None else self._runs)
-        place = window(count, max(1, event.lines.size.height - 1), self.place) + event.y - 1
+        place = window(count, max(1, self.rows - 1), self.place) + event.y - 1
         if 0 <= place < count:
             self.place = place
             self.paint()

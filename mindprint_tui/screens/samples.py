@@ -27,7 +27,6 @@ class SamplesScreen(BaseScreen):
         self._note = ""
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.run_worker(self._read())
 
     async def _read(self) -> None:
@@ -45,25 +44,24 @@ class SamplesScreen(BaseScreen):
 
     def paint(self) -> None:
         topic = self.console.state.topics.get(self.topic)
-        body = self.lines("body")
         found = questions(self._samples)
         self.question = max(0, min(self.question, len(found) - 1))
         title = topic.info.title if topic else self.topic
         count = f"question {self.question + 1} of {len(found)} " if found else ""
         head = line((" answers", "title"), (" · ", "dim"), (title, "bold"))
-        self.lines("head").show([beside(head, line((self._note or count, "dim")), self.size.width)])
+        self.lines("head").show([beside(head, line((self._note or count, "dim")), self.cells)])
         lines: list[Line]
         if found:
-            lines = sample_lines(found[self.question], self.size.width - 2, topic.rolled_back if topic else ())
+            lines = sample_lines(found[self.question], self.cells - 2, topic.rolled_back if topic else ())
         else:
             text = "No answers yet." if self.whole else "Reading the journal for answers…"
             lines = [line((text, "dim"))]
-        height = max(1, body.size.height)
-        self.place = max(0, min(self.place, len(lines) - height))
-        shown = lines[self.place : self.place + height]
-        if len(lines) > self.place + height:
-            shown[-1] = line((f"↓ {len(lines) - self.place - height + 1} more lines", "dim"))
-        body.show([line(" ", *text) for text in shown])
+        self.place = max(0, min(self.place, len(lines) - self.rows))
+        end = self.place + self.rows
+        shown = lines[self.place : end]
+        if len(lines) > end:
+            shown[-1] = line((f"↓ {len(lines) - end + 1} more lines", "dim"))
+        self.lines("body").show([line(" ", *text) for text in shown])
         self.paint_footer({}, set() if len(found) > 1 else {"question(1)", "question(-1)"})
 
     def action_question(self, step: int) -> None:

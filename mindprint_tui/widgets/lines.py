@@ -1,7 +1,6 @@
 """Styled lines on the screen: only the cells that changed are drawn again."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -19,9 +18,10 @@ ROLES = ("dim", "bold", "ok", "warn", "bad", "accent", "title", "breach", "curso
 
 
 class Lines(Widget):
-    """Shows lines. A Static repaints itself whole; this compares line by line and refreshes the cells between."""
+    """Shows lines. A Static repaints itself whole; this compares line by line and refreshes the cells between.
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{role}" for role in ROLES}
+    Its screen has the styles of the roles, as component classes: worked out once, and not for each widget anew.
+    """
 
     class Clicked(Message):
         """A click on cell x of line y."""
@@ -89,7 +89,8 @@ class Lines(Widget):
 
     def _style(self, role: str) -> Style:
         if role not in self._styles:
-            self._styles[role] = _lean(self.get_component_rich_style(f"lines--{role}") if role else self.rich_style)
+            named = self.screen.get_component_rich_style(f"lines--{role}") if role else self.rich_style
+            self._styles[role] = _lean(named)
         return self._styles[role]
 
 

@@ -108,6 +108,20 @@ def test_colours(story: Story, variables: dict[str, str], keys: str, colours: st
     assert [code for code in codes if not one.fullmatch(code.decode())] == []
 
 
+def test_help_and_the_way_back_are_sent_once(story: Story) -> None:
+    with console(story("happy")) as terminal:
+        terminal.wait("1 Topics")
+        terminal.type("?")  # the page is made, and kept
+        terminal.wait("mindprint help")
+        terminal.settle(0.5)
+        for text in ("1 Topics", "mindprint help", "1 Topics"):
+            sent = len(terminal.raw)
+            terminal.type("?")
+            terminal.wait(text)
+            terminal.settle(0.5)
+            assert terminal.raw[sent:].count(text.encode()) == 1
+
+
 def test_hostile_names_and_values_on_stdout_and_stderr(tmp_path: Path) -> None:
     write("happy", tmp_path / "logs").path.rename(tmp_path / "logs" / NAME)
     Path(tmp_path, "bad.yaml").write_text('curriculum: {path: here}\nsft: {"\\e]0;x\\a\\u202e": 1}\n')
