@@ -30,7 +30,9 @@ def help_lines(cells: int) -> list[Line]:
     for key in KEYS:
         if key.action not in ("back", "detach") or key.screens == ("train",):
             where = next((WHERE[name] for name in key.screens if name in WHERE), "")
-            lines.append(line((f"  {key.shown:<7}", "key"), where + key.help))
+            first, *rest = wrap(where + key.help, cells - 10)
+            lines.append(line((f"  {key.shown:<7}", "key"), first))
+            lines += [line(" " * 9 + text) for text in rest]
     lines += [(), line((" Signs", "title"))]
     lines += [line("  ", SIGNS[name], f"      {text}") for name, text in MEANING.items()]
     lines += [(), line((" Good to know", "title"))]

@@ -50,7 +50,7 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
         what.append(line((f"restarted ×{state.restarts}", "warn")))
     title = line(("mindprint", "title"))
     model = line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}") if state.model else ()
-    for parts in ([title, name, model, *what], [title, name, *what], [name, *what]):
+    for parts in ([title, name, model, *what], [title, name, *what], [name, *what], [name, *what[:2]], [name, what[0]]):
         if width(shown := (SPACE, *join(parts))) <= cells:
             return shown
     room = max(8, cells - width(join([(), *what])) - 4)
@@ -110,8 +110,8 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
 def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> Line:
     """What was asked and what became of it, or where the console stands."""
     if focus.asking:
-        question = (" Stop the run? It saves a checkpoint first. ", "breach")
-        return crop(line(question, ("  y stops it, n does not", "bold")), cells)
+        question = (" Stop the run? It saves a checkpoint. ", "breach")
+        return crop(line(question, ("  y stops, n does not", "bold")), cells)
     if focus.typing:
         return crop(
             line((" filter the log: ", "accent"), focus.filter, ("▏", "accent"), ("  enter keeps, esc clears", "dim")),
@@ -175,7 +175,7 @@ def _engine(live: Liveness, state: RunState) -> Line:
             (f"{state.finished.passed}/{state.finished.of} passed ", "ok" if not state.finished.exit_status else "warn")
         )
     if live.word == "gone":
-        return line(("engine ✗ ", "bad"))
+        return line(("engine ✗ ", "bad")) if state.seq >= 0 else ()  # before the first event it may be starting
     if live.word == "silent" or live.seconds >= 5:
         role = "warn" if live.word == "silent" else ""
         return line((f"engine ✓ silent for {about(live.seconds)} ", role))

@@ -55,7 +55,8 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             return f"{_title(state, event.topic)}: {event.verdict.replace('_', ' ')}: {_typeset(event.reason)}", role
         case e.CommandTaken():
             role = "accent" if event.outcome == "done" else "warn"
-            return f"{event.command or 'command'} {event.outcome}: {event.reason}", role
+            command = event.command.replace("reevaluate", "re-evaluate") or "command"
+            return f"{command} {event.outcome}: {event.reason}", role
         case e.Paused():
             return f"paused by {event.by}", "warn"
         case e.Resumed():
@@ -76,7 +77,7 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.RunFinished():
             end = f"run finished: {event.passed} of {event.of} passed in {about(event.seconds)}"
             if event.predicted_seconds is not None:
-                end += f"; {about(event.predicted_seconds)} were predicted"
+                end += f"; predicted: {about(event.predicted_seconds)}"
             return end, "ok" if event.exit_status == 0 else "warn"
         case _:
             return None

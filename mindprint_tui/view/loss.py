@@ -55,6 +55,11 @@ def _numbers(run: PhaseRun, cells: int) -> Line:
         line(f"‖g‖ {small(last.grad_norm)}"),
         line(f"{last.peak_bytes / 1e9:.1f} GB") if cells >= 62 else (),
     ]
+    return _fitting(parts, cells)
+
+
+def _fitting(parts: list[Line], cells: int) -> Line:
+    """As many as there is room for: a number that is cut would be another one."""
     while len(parts) > 1 and width(join(parts, GLUE)) > cells:
         parts.pop()
     return crop(join(parts, GLUE), cells)
@@ -65,8 +70,9 @@ def _preferences(run: PhaseRun, cells: int) -> Line:
     if last is None or last.margin is None:
         return ()
     share = f"{last.preference_accuracy:.0%}" if last.preference_accuracy is not None else "–"
-    rewards = f"  chosen {number(last.chosen_reward)}  rejected {number(last.rejected_reward)}"
-    return crop(line(f"margin {last.margin:+.2f}  preferred {share}", (rewards, "dim")), cells)
+    rewards = f"chosen {number(last.chosen_reward)}, rejected {number(last.rejected_reward)}"
+    parts = [line(f"margin {last.margin:+.2f}"), line(f"correct {share}"), line((rewards, "dim"))]
+    return _fitting(parts, cells)
 
 
 def _axis(run: PhaseRun, cells: int) -> Line:

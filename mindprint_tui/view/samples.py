@@ -62,7 +62,7 @@ def _answers(question: Question) -> list[tuple[str, Sample]]:
 
 def _answer(key: str, sample: Sample, cells: int, rolled_back: bool) -> list[Line]:
     name = STAGES[key] + (" ⟲ rolled back" if rolled_back else "")
-    stop = ("cut at the limit", "warn") if sample.stop == "length" else ("ended by itself", "dim")
+    stop = ("cut short", "warn") if sample.stop == "length" else ("complete", "dim")
     lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
     body = sample.answer if sample.answer.strip() else "(empty)"
     marks = _pattern(sample)

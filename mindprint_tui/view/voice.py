@@ -39,7 +39,8 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
     lines.append(_values("combined", [s.combined for s in scores], label, None))
     lines += _rest(scores, label)
     if topic.reason:
-        lines += [line((text, "dim")) for text in wrap(f"{topic.verdict}: {topic.reason}", cells, "  ")]
+        verdict = (topic.verdict or "").replace("_", " ")
+        lines += [line((text, "dim")) for text in wrap(f"{verdict}: {topic.reason}", cells, "  ")]
     return [crop(text, cells) for text in lines]
 
 
