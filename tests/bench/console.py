@@ -1,6 +1,6 @@
 """What the console costs and how fast it answers, in a pseudo-terminal of 120x40 beside real training.
 
-    python tests/bench/console.py [live] [share] [long] [many]     each takes two to six minutes; all of them by default
+    python tests/bench/console.py [live] [share] [long] [many]     each takes two to four minutes; all by default
 
 Prints one JSON object a part; docs/CONSOLE.md holds the numbers of one machine. Needs Linux (/proc), for `live` and
 `share` the embedded model, and a machine that does nothing else.
@@ -31,7 +31,7 @@ from engine.contract.rundir import RunDir  # noqa: E402
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 TOPIC = "unit-01/chapter-01/topic-01"
 STARTS, CALM, SETTLE, PRESSES = 9, 60.0, 5.0, 60
-PAIRS, STRETCH = 6, 10  # stretches of so many steps, in turn with and without a console
+PAIRS, STRETCH = 8, 8  # stretches of so many steps, in turn with and without a console: four epochs
 Seen = Callable[[Terminal], bool]
 
 
@@ -40,7 +40,7 @@ def training(logs: Path) -> Iterator[RunDir]:
     """A real engine in the middle of a long SFT phase; stopped at the end."""
     run = RunDir(logs / "bench")
     command = [PROGRAM, "--no-ui", str(ROOT / "configs" / "quick.yaml"), "--logs", str(logs), "--run-id", run.name]
-    command += ["--topic", TOPIC, "--set", "sft.epochs=2000"]
+    command += ["--topic", TOPIC, "--set", "sft.epochs=2000", "--set", "run.checkpoint_every=10000"]
     engine = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         while len(steps(run)) < 3:
@@ -172,9 +172,9 @@ def share() -> dict[str, object]:
     """Steps per second with a console as a share of those without: stretches of one run in turn, a ratio each pair."""
 
     def stretch(run: RunDir) -> float:
-        first = len(steps(run)) + 1  # the step that is under way is half of the stretch before
+        first = len(steps(run))  # the step that is under way belongs to the stretch before
         while len(steps(run)) <= first + STRETCH:
-            time.sleep(0.1)
+            time.sleep(0.5)
         times = steps(run)
         return STRETCH / (times[first + STRETCH] - times[first])
 
