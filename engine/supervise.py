@@ -4,6 +4,7 @@ The supervisor holds the run's lock from first to last and hands it to each engi
 belongs to somebody between two engines, too. It writes to the journal only while no engine of its own is alive.
 """
 
+import contextlib
 import os
 import select
 import shutil
@@ -26,6 +27,7 @@ from engine.record import Recorder
 
 ENGINE = (sys.executable, "-m", "engine")
 TICK = 0.5  # seconds between two looks at the engine
+NICE = 5  # steps that a run stands behind what a person waits for
 DEATHS = 3  # at the same place, and the run ends
 WORDS = 1 << 16  # bytes of what an engine printed last
 ASKED = (signal.SIGTERM, signal.SIGINT)  # an engine that one of these ended was asked to end
@@ -160,6 +162,19 @@ class Supervisor:
             self._engine.terminate()
 
 
+def give_way() -> None:
+    """Lets what a person waits for, the console first of all, go before this session of the run's own.
+
+    Linux shares the cores out among sessions first, and looks at the niceness of a process only within its own.
+    """
+    if os.getsid(0) != os.getpid():
+        return  # a person started this by hand, and the shell would stand behind, too
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICE))
+
+
 def stay_awake() -> subprocess.Popen[bytes] | None:
     """Keeps the machine from sleeping while this process lives, where the platform has a program for that (macOS)."""
     program = shutil.which("caffeinate")
@@ -200,7 +215,9 @@ def main() -> int:
         print("usage: python -m engine.supervise RUN_DIR", file=sys.stderr)
         return BAD_INPUT
     try:
-        return Supervisor(RunDir(Path(sys.argv[1]))).run()
+        supervisor = Supervisor(RunDir(Path(sys.argv[1])))
+        give_way()
+        return supervisor.run()
     except InputError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT

@@ -184,6 +184,18 @@ def test_the_machine_is_kept_awake_where_there_is_a_program_for_it(run, tmp_path
         os.kill(int(pid), 0)
 
 
+@pytest.mark.parametrize(("own", "steps"), [(True, supervise.NICE), (False, 0)])
+def test_a_run_in_a_session_of_its_own_gives_way(own, steps):
+    words = (
+        "import os; from pathlib import Path; from engine.supervise import give_way; give_way(); "
+        "group = Path('/proc/self/autogroup'); print(os.nice(0)); print(group.read_text() if group.exists() else '')"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, start_new_session=own)
+    niceness, group = done.stdout.split("\n")[:2]
+    assert int(niceness) == os.nice(0) + steps
+    assert not own or not group or group.endswith(f" nice {steps}")
+
+
 # With the real engine.
 
 
