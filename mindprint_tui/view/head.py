@@ -37,6 +37,8 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span
             return DOING[asked.kind], "warn"
     if state.paused is not None:
         return f"‖ paused by {shorten(state.paused.by, 24)}", "warn"
+    if state.seq < 0 and not state.preparing:
+        return "starting…", "accent"
     return ("preparing", "accent") if state.preparing else ("running", "ok")
 
 

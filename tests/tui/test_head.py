@@ -1,0 +1,34 @@
+"""The header: what it says before the journal says anything, and what it leaves out where there is no room."""
+
+import pytest
+from make import restarted
+
+from mindprint_tui.feed import Liveness
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.view.focus import Focus
+from mindprint_tui.view.head import STARTING, condition, header, timing
+from mindprint_tui.view.outline import outline
+from mindprint_tui.view.text import Line
+
+
+def words(shown: Line) -> str:
+    return "".join(text for text, _ in shown)
+
+
+@pytest.mark.parametrize("word", ["gone", "alive"])
+def test_an_engine_that_has_said_nothing_yet_is_starting(word: str) -> None:
+    state, live = RunState(), Liveness(word, 0.0)
+    assert condition(state, live, Focus(opened=0.0), 1.0)[0] == "starting…"
+    assert "✗" not in words(timing(state, live, outline({}), 1.0, True))
+
+
+def test_an_engine_that_never_said_anything_is_gone() -> None:
+    assert condition(RunState(), Liveness("gone", 0.0), Focus(opened=0.0), STARTING + 1)[0] == "engine gone"
+
+
+@pytest.mark.parametrize("cells", [34, 40, 60])
+def test_what_there_is_no_room_for_is_left_out_whole(cells: int) -> None:
+    state = fold(RunState(), restarted())
+    shown = words(header(state, Liveness("alive", 0.0), Focus(), outline(state.topics), state.t, cells))
+    assert "restarted · running · topic 2/3" in shown
+    assert "…" not in shown
