@@ -11,6 +11,7 @@ from engine.batches import Batch
 from engine.chat import Example, Message
 from engine.checkpoint import Checkpoint
 from engine.invariants import CHECKS, require
+from engine.ledger import log_softmax
 from engine.rows import Pair, SftRow
 from engine.session import Session
 
@@ -35,12 +36,13 @@ def held_out(session: Session, rows: Sequence[SftRow | Pair]) -> None:
 
 
 @CHECKS.timed()
-def as_declared(session: Session) -> tuple[dict[str, str], mx.array]:
-    """Digests of the frozen weights and the probe's logits before attach; rule 8: they are those of the ledger."""
+def as_declared(session: Session) -> dict[str, str]:
+    """Digests of the frozen weights before attach; rule 8: they are the ledger's. It knows what they answer then."""
     found, declared = adapters.frozen_digests(session.model), session.ledger.digests
     astray = sorted(name for name, _ in found.items() ^ declared.items())
     require("ledger-declares", not astray, f"weights differ from the ledger's as a phase begins: {astray[:2]}")
-    return found, session.probe_logits()
+    session.ledger.answers(session.probe)
+    return found
 
 
 def checkpoint(saved: Checkpoint) -> None:
@@ -108,6 +110,8 @@ def frozen(session: Session, attached: "Attached") -> None:
 
 
 @CHECKS.timed()
-def silent(session: Session, attached: "Attached") -> None:
-    same = mx.array_equal(session.probe_logits(), attached.silent).item()
+def silent(session: Session) -> None:
+    """Rule 7: after detach the model answers the probe, bit for bit, as it did before attach."""
+    ledger = session.ledger
+    same = mx.array_equal(log_softmax(ledger.model, session.probe), ledger.answers(session.probe)).item()
     require("detach-restores", bool(same), "the probe's logits after detach differ from those before attach")

@@ -191,11 +191,14 @@ def _require_same(
     reference: dict[str, mx.array],
     when: str,
 ) -> None:
-    """Rules 10 and 11: the shortest pair, alone and padded further, is as likely as `reference` has it."""
-    pair = min(range(len(chosen)), key=lambda row: max(len(chosen[row].ids), len(rejected[row].ids)))
-    parts = [(collate([side[pair]], session.renderer.end_id, extra_padding=16),) for side in (chosen, rejected)]
-    found = mx.concatenate(lanes.run(session.scorer.row_logps, parts))
-    expected = mx.stack([reference["chosen"][pair], reference["rejected"][pair]])
-    same = mx.allclose(found, expected, rtol=TOLERANCE.get(session.ledger.dtype, 5e-2), atol=1e-3).item()
-    found_there = f"the log-probabilities of pair {pair + 1} are {found.tolist()} {when}"
-    require(rule, bool(same), f"{found_there}, {expected.tolist()} in its batch at first")
+    """Rules 10 and 11: the shortest answer, alone and padded further, is as likely as `reference` has it."""
+    sides = (("chosen", chosen), ("rejected", rejected))
+    side, row, example = min(
+        ((side, row, example) for side, rows in sides for row, example in enumerate(rows)),
+        key=lambda answer: len(answer[2].ids),
+    )
+    found = session.scorer.row_logps(collate([example], session.renderer.end_id, extra_padding=16)).item()
+    expected = reference[side][row].item()
+    same = math.isclose(found, expected, rel_tol=TOLERANCE.get(session.ledger.dtype, 5e-2), abs_tol=1e-3)
+    where = f"the log-probability of {side} answer {row + 1}"
+    require(rule, same, f"{where} is {found:.6g} {when}, and was {expected:.6g} in its batch at first")

@@ -67,11 +67,23 @@ class Ledger:
         self.base = base
         self.dtype = dtype
         self.digests = adapters.frozen_digests(model)  # of every weight, as it is declared to be
+        self._answers: tuple[str, mx.array] | None = (
+            None  # to the probe, and the fingerprint of the model that gave them
+        )
 
     @property
     def declared(self) -> str:
         """The fingerprint of the model that base and deltas make."""
         return adapters.fingerprint(self.digests)
+
+    def answers(self, probe: mx.array) -> mx.array:
+        """Log-probabilities (1, L, V) that the declared model gives after each token of the probe, asked once of each.
+
+        No adapter may be attached where they are not known yet.
+        """
+        if self._answers is None or self._answers[0] != self.declared:
+            self._answers = self.declared, log_softmax(self.model, probe)
+        return self._answers[1]
 
     def fuse(self, delta: Delta, probe: mx.array, min_cosine: float, max_kl: float) -> tuple[Delta, Survival]:
         """Takes the attached adapter off and commits its delta; returns it as committed, and what survived.
@@ -82,19 +94,21 @@ class Ledger:
         """
         was = self.digests
         with CHECKS.timed():
-            attached = _log_softmax(self.model, probe)
+            attached = log_softmax(self.model, probe)
         adapters.detach(self.model)
         before = {path: dense(self._module(path)) for path in delta.paths}
         self.deltas.append(delta)
         self._materialize(delta.paths)
         with CHECKS.timed():
-            survival = Survival(self._cosine(delta, before), _kl(attached, _log_softmax(self.model, probe)))
+            fused = log_softmax(self.model, probe)
+            survival = Survival(self._cosine(delta, before), _kl(attached, fused))
         kl = survival.kl
         if survival.cosine < min_cosine or survival.kl > max_kl:
             delta = Delta(delta.name, delta.topic, delta.phase, delta.spec, delta.weights, fused=False)
             self.deltas[-1] = delta
             self._materialize(delta.paths)
-            kl = _kl(attached, _log_softmax(self.model, probe))
+            fused = log_softmax(self.model, probe)
+            kl = _kl(attached, fused)
         require(
             "fuse-moves-weights",
             kl <= max_kl,
@@ -103,6 +117,7 @@ class Ledger:
         )
         self.commits += 1
         self._declare()
+        self._answers = self.declared, fused
         self._check_fused(was, delta)
         return delta, survival
 
@@ -280,7 +295,7 @@ def plain_linear(pristine: Any, weight: mx.array) -> Any:
     return module
 
 
-def _log_softmax(model: Any, probe: mx.array) -> mx.array:
+def log_softmax(model: Any, probe: mx.array) -> mx.array:
     logits = model(probe).astype(mx.float32)
     logps = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
     mx.eval(logps)

@@ -28,9 +28,9 @@ from engine.updates import Update, Updater
 class Attached:
     """A phase whose adapter is on the model.
 
-    `frozen` holds digests of the weights under it, `silent` the probe's logits before it was attached, `step` the
-    optimizer steps done, `refused` those that were not finite, `reference` what DPO compares with; `whole` is set when
-    every check after the last step has held, and nothing is committed without it.
+    `frozen` holds digests of the weights under it, `step` the optimizer steps done, `refused` those that were not
+    finite, `reference` what DPO compares with; `whole` is set when every check after the last step has held, and
+    nothing is committed without it.
     """
 
     topic: str
@@ -39,7 +39,6 @@ class Attached:
     spec: AdapterSpec
     updater: Updater
     frozen: dict[str, str]
-    silent: mx.array
     modules: int
     expected: int
     reference: dict[str, mx.array]
@@ -94,11 +93,11 @@ def attach(
     spec: AdapterSpec,
 ) -> Attached:
     """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable."""
-    frozen, silent = checks.as_declared(session)
+    frozen = checks.as_declared(session)
     made = adapters.attach(session.model, spec, seed_of(session, topic, attempt, phase))
     expected = adapters.expected_count(made, spec.rank)
     updater = Updater(settings, steps)
-    attached = Attached(topic, attempt, phase, spec, updater, frozen, silent, len(made), expected, {})
+    attached = Attached(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})
     if (saved := take_checkpoint(session, topic, attempt, phase)) is not None:
         found = attached.base
         require("ledger-declares", saved.model == found, f"the checkpoint is of model {saved.model}, this is {found}")
@@ -201,7 +200,7 @@ def roll_back(session: Session, attached: Attached, state: Literal["rolled_back"
     """Takes the adapter off and commits nothing; rules 6 and 7: everything is as it was before attach, bit for bit."""
     adapters.detach(session.model)
     checks.frozen(session, attached)
-    checks.silent(session, attached)
+    checks.silent(session)
     announce(session, attached, state)
     _close(session)
 

@@ -57,13 +57,6 @@ class Session:
         size = math.ceil(len(rows) / self.pieces)
         return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
-    def probe_logits(self) -> mx.array:
-        """Logits of the fixed probe, (1, L, V)."""
-        model: Any = self.ledger.model
-        logits = model(self.probe)
-        mx.eval(logits)
-        return logits
-
     @property
     def layers(self) -> int:
         model: Any = self.ledger.model
