@@ -46,7 +46,7 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
             phase.commit(session, session.attached)
     elif done.settled["dpo"] == "kept":
         best = done.evaluated["dpo"]
-    elif session.attached is not None:  # shared: its DPO was rolled back, and the process died before SFT was committed
+    elif session.attached is not None:  # shared, as below
         phase.commit(session, session.attached)
     return policy.verdict(best, limits, broke)
 
@@ -63,6 +63,8 @@ def _supervised(
         after = done.evaluated["sft"]
         return after, "kept", after  # a shared adapter: its SFT is inside the DPO phase's checkpoint or delta
     attached = train_sft(session, topic, attempt)
+    if "dpo" in done.settled:  # shared: its DPO was rolled back, and the process died before SFT was committed
+        return done.evaluated["sft"], "kept", done.evaluated["sft"]
     after = _evaluate(session, topic, "sft")
     decision = policy.after_phase(start, after, session.config.thresholds)
     session.collapsed |= policy.collapsed(start, after)

@@ -14,13 +14,14 @@ import pytest
 import tiny
 import yaml
 
-from engine import checkpoint, files, record, sft, train
+from engine import checkpoint, files, phase, policy, record, sft, train
 from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.journal import JournalWriter, read_journal
 from engine.contract.rundir import RunDir, holder
 from engine.history import read_history
 from engine.invariants import Broken
+from engine.policy import Decision
 
 FIRST, SECOND = tiny.TOPICS[:2]
 
@@ -153,6 +154,21 @@ def test_random_numbers_go_on_where_they_were():
     mx.random.seed(5)
     mx.random.seed(state)
     assert mx.random.uniform(shape=(3,)).tolist() == expected
+
+
+def test_a_shared_sft_whose_dpo_was_rolled_back_is_made_again_and_decided_once(sources, tmp_path, monkeypatch):
+    """A death after the roll-back of DPO and before the commit of SFT, which has no checkpoint of its own by then."""
+    config = tiny.settings(*sources, adapters={"strategy": "shared"})
+    monkeypatch.setattr(policy, "after_dpo", lambda *args: Decision("roll_back", "for the test"))
+    peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, phase, "announce", 3)
+        tiny.train_here(run)
+    died(run)
+    ran = tiny.train_here(run)
+    assert [event.state for event in ran.of(e.AdapterChanged, topic=FIRST)][2:] == ["rolled_back", "attached", "fused"]
+    assert ran.adapters() == peace.adapters() and ran.told() == peace.told()
 
 
 # Retries, pauses and stops outlive the engine that took them.
