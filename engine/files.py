@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +31,11 @@ def _in_words(path: Path, beside: Path) -> Iterator[None]:
 def _number(beside: Path) -> int:
     """What is wrong where a library could not write, as the system would number it; 0 where it cannot be told."""
     try:
-        return errno.ENOSPC if shutil.disk_usage(beside).free < LITTLE else 0
+        if shutil.disk_usage(beside).free < LITTLE:
+            return errno.ENOSPC
     except FileNotFoundError:
         return errno.ENOENT
+    return 0 if resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY else errno.EFBIG
 
 
 def write_file(path: Path, data: bytes) -> None:

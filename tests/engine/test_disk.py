@@ -77,27 +77,31 @@ def resumed_as_if_nothing_had_been(run: RunDir, whole: tiny.Ran) -> None:
     assert [record.seq for record in tiny.Ran(run).records] == list(range(len(tiny.Ran(run).records)))
 
 
+a_disk = pytest.param(True, id="disk", marks=pytest.mark.skipif(not MOUNTS, reason="nothing may be mounted here"))
+
+
+@pytest.mark.parametrize("disk", [a_disk, pytest.param(False, id="limit")])
 @pytest.mark.parametrize("moment", [e.Step, e.AdapterChanged], ids=["in the first phase", "after a commit"])
-def test_a_run_on_a_full_disk_ends_in_words_and_goes_on_when_there_is_room(moment, kit, unbroken, tmp_path):
-    """On a file system of its own where one may be mounted; else with a limit on the size of files, which is alike."""
-    with small_disk(tmp_path / "logs") if MOUNTS else contextlib.nullcontext():
+def test_a_run_on_a_full_disk_ends_in_words_and_goes_on_when_there_is_room(moment, disk, kit, unbroken, tmp_path):
+    """On a file system of its own where one may be mounted; and with a limit on the size of files, which is alike."""
+    with small_disk(tmp_path / "logs") if disk else contextlib.nullcontext():
         (tmp_path / "logs").mkdir(exist_ok=True)
         run = tiny.new_run(tmp_path / "logs" / "run", settings(kit, "sft"))
         engine = tiny.start_engine(run)
         until(reached(run, moment, **({"state": "fused"} if moment is e.AdapterChanged else {})), engine)
         ballast = tmp_path / "logs" / "ballast"
-        if MOUNTS:
+        if disk:
             fill(ballast)
         else:
             resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (run.journal.stat().st_size, resource.RLIM_INFINITY))
         assert engine.wait() == 3
         words = run.output.read_text()
-        assert ("the disk is full" if MOUNTS else "the limit on the size of a file is reached") in words
+        assert ("the disk is full" if disk else "the limit on the size of a file is reached") in words
         assert "what was committed is whole" in words and "--resume run goes on" in words
         assert "Traceback" not in words
         ran = tiny.Ran(run)
         assert ran.of(e.TopicFinished, verdict="error") == [] and ran.of(e.RunFinished) == []
-        if MOUNTS:
+        if disk:
             assert [event.where for event in ran.of(e.Failed)] == ["disk"]
             assert "the disk is full" in screen(run)[1]["banner"]
         committed = ran.committed()
