@@ -149,7 +149,7 @@ class Samples:
 
     def __init__(self, run: RunDir, topic: str) -> None:
         self._tail = Tail(run.journal)
-        self._topic = topic.encode()
+        self._topic, self._bytes = topic, topic.encode()
 
     def read(self, seconds: float = SLICE) -> tuple[list[Sample], bool]:
         """New answers, cleaned, and whether the end of the journal was reached."""
@@ -160,8 +160,8 @@ class Samples:
             if not lines:
                 return found, True
             for _, line in lines:
-                if self._topic in line and b'"sample"' in line:
+                if self._bytes in line and b'"sample"' in line:
                     event = decode(line).event
-                    if isinstance(event, Sample) and event.topic.encode() == self._topic:
+                    if isinstance(event, Sample) and event.topic == self._topic:
                         found.append(clean_event(event))
         return found, False

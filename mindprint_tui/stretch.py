@@ -8,7 +8,8 @@ from engine.contract.events import Step
 Point = tuple[int, int, float]  # seq, step, loss
 HEAD = re.compile(
     rb'\{"v": 1, "seq": ([0-9]{1,18}), "t": [0-9.]{1,20}, "kind": "step", "topic": "([a-z0-9_/-]{1,200})", '
-    rb'"phase": "(sft|dpo)", "step": ([0-9]{1,9}), "of": [0-9]{1,9}, "loss": (-?[0-9.]{1,30}(?:e[+-]?[0-9]{1,3})?), "'
+    rb'"phase": "(sft|dpo)", "step": ([0-9]{1,9}), "of": [0-9]{1,9}, '
+    rb'"loss": (-?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,3})?), "'
 )
 
 

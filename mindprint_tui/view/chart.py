@@ -7,6 +7,7 @@ from mindprint_tui.view.text import Line, Span, small
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 LABEL = 5  # cells of a y label
+LARGEST = 3.5e38  # no float32 is larger; what a damaged line has beyond it lies on the edge
 
 
 def chart(series: Series, cells: int, rows: int, log: bool) -> list[Line]:
@@ -47,7 +48,7 @@ def _row(grid: list[list[int]], y: int, rows: int, span: tuple[float, float], sp
 
 def _axis(span: tuple[float, float] | None, log: bool) -> tuple[float, float]:
     """Round limits, so that a new value seldom moves the whole curve."""
-    low, high = span if span is not None else (0.0, 1.0)
+    low, high = (min(LARGEST, max(-LARGEST, end)) for end in (span or (0.0, 1.0)))
     if log and low > 0:
         return 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high) + 1e-9)
     size = max(high - low, abs(high) * 0.05, 1e-9)

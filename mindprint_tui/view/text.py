@@ -121,6 +121,8 @@ def clock(seconds: float) -> str:
 
 def about(seconds: float) -> str:
     """A length of time in its largest unit, rounded: 40 s, 24 min, 5.1 h, 3 days."""
+    if not math.isfinite(seconds):
+        return NONE
     if seconds < 60:
         return f"{max(0, round(seconds))} s"
     if seconds < 5400:

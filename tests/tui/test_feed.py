@@ -4,6 +4,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from make import journal
 
 from engine.contract.codec import decode, encode
-from engine.contract.events import Paused, Record, Resumed, Sample
+from engine.contract.events import Paused, Record, Resumed, Sample, Step
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import feed as feeds
 from mindprint_tui.clean import clean_event
@@ -148,6 +149,18 @@ def test_skimming_leads_to_the_same_state(story: Story, name: str) -> None:
         fast = fold(fast, stretches)
     assert repr(fast) == repr(slow)
     assert skimmed.liveness() == whole.liveness()
+
+
+def test_what_the_fuzzing_of_journals_found(tmp_path: Path) -> None:
+    """A loss with two points, and the answer to a topic whose name no file could hold."""
+    run = RunDir(tmp_path)
+    topic = "unit-01/chapter-01/topic-01"
+    step = encode(Record(0, 1.0, Step(topic, "sft", 1, 2, 0.25, 1e-3, 1.0, 9, 9, 1.0, 1))).replace(b"0.25", b"0.2.5")
+    answer = Sample(topic, "before", topic, "", "an answer", 1, "eos", (), (), {})
+    odd = encode(Record(1, 1.0, replace(answer, topic="odd"))).replace(b'"topic": "odd"', b'"topic": "\\ud800"')
+    run.journal.write_bytes(step + odd + encode(Record(2, 1.0, answer)))
+    assert Feed(run).skim() == []
+    assert Samples(run, topic).read() == ([answer], True)
 
 
 @pytest.mark.parametrize("read", [Feed.read, Feed.skim])

@@ -13,8 +13,10 @@ from engine.contract import events as e
 from engine.contract.events import Record
 from mindprint_tui.series import BUCKETS, Series
 from mindprint_tui.state import ENTRIES, PHASES, RunState, fold
+from mindprint_tui.view.chart import chart
 from mindprint_tui.view.focus import Focus, selected
 from mindprint_tui.view.outline import outline
+from mindprint_tui.view.text import about, width
 
 TOLD = {name: make() for name, make in STORIES.items() if name != "many"}
 
@@ -111,3 +113,14 @@ def test_a_damaged_journal_leads_to_a_state_that_can_be_shown() -> None:
     assert state.topics["a/b/c"].info.title == "two ⏎ lines"
     assert selected(state, Focus()) == "a/b/c"
     assert len(outline(state.topics).rows) == 6
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", [(1e308, -1e308), (5e-324, 1e308), (1e308,), (-1e308, 0.0), (5e-324,)])
+def test_a_damaged_loss_is_drawn_on_the_edge(values: tuple[float, ...], log: bool) -> None:
+    lines = chart(Series(5).add((i, i + 1, value) for i, value in enumerate(values)), 40, 4, log)
+    assert [width(line) for line in lines] == [40] * 4
+
+
+def test_a_time_that_is_none_is_a_dash() -> None:
+    assert [about(seconds) for seconds in (float("nan"), float("inf"), 40.0, 1e7)] == ["–", "–", "40 s", "116 days"]
