@@ -93,7 +93,8 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
                 row["decisions"] = [item for item in row["decisions"] if item[0] <= seq]
         case e.TopicFinished(topic=topic) as finished:
             row = topics[topic]
-            row |= {"verdict": finished.verdict, "reason": finished.reason, "seconds": round(finished.seconds, 1)}
+            seconds = round(finished.seconds, 1) if math.isfinite(finished.seconds) else None
+            row |= {"verdict": finished.verdict, "reason": finished.reason, "seconds": seconds}
             row["final"] = _final(row)
         case _:
             pass
@@ -128,9 +129,14 @@ def _overhead(records: Iterable[Record]) -> dict[str, float]:
     """Seconds that checkpoints and checks took, of every process of the run."""
     events = [record.event for record in records]
     return {
-        "checkpoint_seconds": sum(event.seconds for event in events if isinstance(event, e.Checkpointed)),
-        "check_seconds": sum(event.check_seconds for event in events if isinstance(event, e.AdapterChanged)),
+        "checkpoint_seconds": _sum(event.seconds for event in events if isinstance(event, e.Checkpointed)),
+        "check_seconds": _sum(event.check_seconds for event in events if isinstance(event, e.AdapterChanged)),
     }
+
+
+def _sum(values: Iterable[float]) -> float:
+    """Of what is a number: a damaged line makes no sum one that JSON has no word for."""
+    return sum(value for value in values if math.isfinite(value))
 
 
 def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:

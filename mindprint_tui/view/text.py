@@ -143,7 +143,7 @@ def sparkline(values: Sequence[float], cells: int) -> str:
     count = min(len(values), cells)
     stretches = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
     means = [sum(part) / len(part) for part in stretches]
-    return "".join("▁▂▃▄▅▆▇█"[min(7, max(0, int(value * 8)))] for value in means)
+    return "".join("▁▂▃▄▅▆▇█"[int(min(7.0, max(0.0, value * 8)))] for value in means)
 
 
 def join(parts: Iterable[Line], glue: Span = (" · ", "dim")) -> Line:

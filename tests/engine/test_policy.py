@@ -254,7 +254,10 @@ def test_a_summary_tells_each_stage_from_what_was_not_run() -> None:
 
 def test_a_summary_is_json_even_of_numbers_that_are_not_finite() -> None:
     events = (*OPENING, e.TopicStarted(ONE, 1, 3), scored(0.5, 0.5, ONE, "dpo", heldout_margin=math.nan))
+    events += (e.Checkpointed(ONE, "dpo", 1, math.inf, 1), e.Checkpointed(ONE, "dpo", 2, 0.5, 1))
+    events += (e.TopicFinished(ONE, "passed", "good", math.nan),)
     found = summarize(journal(*events), 1, "fp", 1.0)
+    assert found["overhead"]["checkpoint_seconds"] == 0.5 and found["topics"][0]["seconds"] is None
     assert found["topics"][0]["after_dpo"]["heldout_margin"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 

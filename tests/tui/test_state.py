@@ -16,7 +16,7 @@ from mindprint_tui.state import ENTRIES, PHASES, RunState, fold
 from mindprint_tui.view.chart import chart
 from mindprint_tui.view.focus import Focus, selected
 from mindprint_tui.view.outline import outline
-from mindprint_tui.view.text import about, width
+from mindprint_tui.view.text import about, sparkline, width
 
 TOLD = {name: make() for name, make in STORIES.items() if name != "many"}
 
@@ -120,6 +120,10 @@ def test_a_damaged_journal_leads_to_a_state_that_can_be_shown() -> None:
 def test_a_damaged_loss_is_drawn_on_the_edge(values: tuple[float, ...], log: bool) -> None:
     lines = chart(Series(5).add((i, i + 1, value) for i, value in enumerate(values)), 40, 4, log)
     assert [width(line) for line in lines] == [40] * 4
+
+
+def test_a_score_that_is_not_finite_has_a_height() -> None:
+    assert sparkline([0.5, float("inf"), float("nan"), -1e308], 4) == "▅█▁▁"
 
 
 def test_a_time_that_is_none_is_a_dash() -> None:
