@@ -31,7 +31,7 @@ from engine.contract.rundir import RunDir  # noqa: E402
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 TOPIC = "unit-01/chapter-01/topic-01"
 STARTS, CALM, SETTLE, PRESSES = 9, 60.0, 5.0, 60
-PAIRS, STRETCH = 8, 8  # stretches of so many steps, in turn with and without a console: four epochs
+PAIRING, STRETCH = 200.0, 8  # seconds of stretches of so many steps (four epochs), in turn with and without a console
 Seen = Callable[[Terminal], bool]
 
 
@@ -178,11 +178,12 @@ def share() -> dict[str, object]:
         times = steps(run)
         return STRETCH / (times[first + STRETCH] - times[first])
 
-    ratios = []
+    ratios: list[float] = []
     with tempfile.TemporaryDirectory() as logs, training(Path(logs)) as run:
-        for pair in range(PAIRS):
+        deadline = time.monotonic() + PAIRING
+        while time.monotonic() < deadline:
             rates = {}
-            for watched in (True, False) if pair % 2 else (False, True):
+            for watched in (True, False) if len(ratios) % 2 else (False, True):
                 if watched:
                     console = subprocess.Popen([sys.executable, __file__, "watch", str(run.path)])
                     time.sleep(2.0)
