@@ -9,7 +9,6 @@ Metal are answered here; nothing else of it is touched.
 """
 
 import contextlib
-import ctypes
 import io
 import json
 import os
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import workload
+
+from engine.backend import load_blas
 
 FAR = 10**6  # steps: never
 MAX_LENGTH = 512
@@ -157,7 +158,7 @@ RIVALS = {
 def main() -> None:
     name, model, steps = sys.argv[1], str(Path(sys.argv[2]).resolve()), int(sys.argv[3])
     if sys.argv[4:]:
-        ctypes.CDLL(sys.argv[4], mode=ctypes.RTLD_GLOBAL)
+        load_blas(Path(sys.argv[4]))
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
         workload.write(Path(scratch))
         seconds, array_bytes = RIVALS[name](model, steps, Path(scratch))
