@@ -46,7 +46,7 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
             phase.commit(session, session.attached)
     elif done.settled["dpo"] == "kept":
         best = done.evaluated["dpo"]
-    elif session.attached is not None:  # shared, as below
+    elif session.attached is not None:  # shared: `_supervised` has trained it again
         phase.commit(session, session.attached)
     return policy.verdict(best, limits, broke)
 
