@@ -3,7 +3,8 @@
 What is attached is read from the module tree at each look; there is no flag to go stale.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine.invariants import CHECKS, require
 ADAPTERS = (LoRALinear, LoRASwitchLinear, LoRAEmbedding, DoRALinear, DoRAEmbedding)
 FACTORS = ("lora_a", "lora_b")
 LEAVES = (*FACTORS, "m")
+THREADS = 4  # that hash weights; more than the memory can feed gain nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +195,13 @@ def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
 def frozen_digests(model: nn.Module) -> dict[str, str]:
     """A digest of every parameter that is not an adapter's, under its name in the plain model."""
     wrapped = {f"{path}.linear.": f"{path}." for path in adapter_modules(model)}
-    digests = {}
+    arrays = {}
     for name, array in tree_flatten(model.parameters()):
         if name.split(".")[-1] in LEAVES:
             continue
         head = next((inner for inner in _parents(name) if inner in wrapped), None)
-        digests[wrapped[head] + name.removeprefix(head) if head else name] = digest(array)
-    return digests
+        arrays[wrapped[head] + name.removeprefix(head) if head else name] = array
+    return digests_of(arrays)
 
 
 def fingerprint(digests: dict[str, str]) -> str:
@@ -211,11 +213,19 @@ def fingerprint(digests: dict[str, str]) -> str:
 
 
 def digest(array: mx.array) -> str:
-    """xxh3 of an array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
-    flat = mx.contiguous(array.reshape(-1))
-    flat = flat.view(mx.uint16) if array.dtype == mx.bfloat16 else flat
+    """The digest of one array."""
+    return digests_of({"": array})[""]
+
+
+def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
+    """xxh3 of each array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
+    flat = [mx.contiguous(array.reshape(-1)) for array in arrays.values()]
+    flat = [array.view(mx.uint16) if array.dtype == mx.bfloat16 else array for array in flat]
     mx.eval(flat)
-    return xxhash.xxh3_128(memoryview(flat)).hexdigest() + f"{array.shape}{array.dtype}"
+    with ThreadPoolExecutor(THREADS) as pool:  # hashing lets Python's lock go
+        hashes = list(pool.map(lambda array: xxhash.xxh3_128(memoryview(array)).hexdigest(), flat))
+    named = zip(arrays.items(), hashes, strict=True)
+    return {name: f"{found}{array.shape}{array.dtype}" for (name, array), found in named}
 
 
 def _parents(name: str) -> list[str]:

@@ -91,8 +91,7 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
 def require_on_disk(folder: Path, delta: Delta) -> None:
     """Rule 29: the adapter that the disk gives back is the one that was trained, array by array."""
     written = load_delta(folder / delta.name, fused=True)
-    same = {name: adapters.digest(array) for name, array in written.weights.items()}
-    wanted = {name: adapters.digest(array) for name, array in delta.weights.items()}
+    same, wanted = adapters.digests_of(written.weights), adapters.digests_of(delta.weights)
     require(
         "committed-on-disk", same == wanted, f"{folder / delta.name} on the disk is not the adapter that was trained"
     )

@@ -146,7 +146,7 @@ def _start(attached: Attached) -> dict[str, mx.array]:
 
 @CHECKS.timed()
 def _digest(attached: Attached) -> str:
-    return adapters.fingerprint({name: adapters.digest(array) for name, array in attached.reference.items()})
+    return adapters.fingerprint(adapters.digests_of(attached.reference))
 
 
 def _check_sign(beta: float) -> None:
@@ -197,7 +197,7 @@ def _require_same(
         ((side, row, example) for side, rows in sides for row, example in enumerate(rows)),
         key=lambda answer: len(answer[2].ids),
     )
-    found = session.scorer.row_logps(collate([example], session.renderer.end_id, extra_padding=16)).item()
+    found = session.scorer.row_logps(collate([example], session.renderer.end_id, extra_padding=1)).item()
     expected = reference[side][row].item()
     same = math.isclose(found, expected, rel_tol=TOLERANCE.get(session.ledger.dtype, 5e-2), abs_tol=1e-3)
     where = f"the log-probability of {side} answer {row + 1}"

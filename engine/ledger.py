@@ -16,7 +16,7 @@ from mlx.utils import tree_unflatten
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.utils import load_model
 
-from engine import adapters, lanes
+from engine import adapters, fastmath, lanes
 from engine.deltas import UNREADABLE, Delta, delta_norm, load_delta
 from engine.files import write_file
 from engine.invariants import CHECKS, require
@@ -222,8 +222,8 @@ class Ledger:
         def products(path: str) -> mx.array:
             out, inner = delta.factors(path)
             applied = dense(modules[path]) - before[path]
-            dot = (out * (applied @ inner.swapaxes(-1, -2))).sum()
-            return mx.stack([dot, applied.square().sum(axis=-1).sum()])  # row by row: one long sum of fp32 loses 2e-4
+            flat = applied.reshape(1, -1)  # its square as a product: ten times as fast, and MLX's long sums lose 2e-4
+            return mx.stack([(out * (applied @ inner.swapaxes(-1, -2))).sum(), (flat @ flat.T).sum()])
 
         paths, found = delta.paths, []
         together = len(lanes.split(paths))
@@ -295,11 +295,12 @@ def plain_linear(pristine: Any, weight: mx.array) -> Any:
 
 def log_softmax(model: Any, probe: mx.array) -> mx.array:
     logits = model(probe).astype(mx.float32)
-    logps = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    logps = logits - mx.log(fastmath.exp(logits).sum(axis=-1, keepdims=True))
     mx.eval(logps)
     return logps
 
 
 def _kl(p: mx.array, q: mx.array) -> float:
     """KL divergence of two (…, V) log-distributions, mean over positions, in nats."""
-    return float(mx.maximum((mx.exp(p) * (p - q)).sum(axis=-1).mean(), 0.0).item())
+    return float(mx.maximum((fastmath.exp(p) * (p - q)).sum(axis=-1).mean(), 0.0).item())

@@ -50,6 +50,12 @@ class Scorer:
             return head_logps(self._head, hidden, batch.targets)
         return token_logps(self._head(hidden).astype(mx.float32), batch.targets)
 
+    def next_logits(self, tokens: mx.array) -> mx.array:
+        """(B, V) fp32 logits of what comes after each row of tokens (B, L)."""
+        if self._head is None:
+            return self._model(tokens)[:, -1].astype(mx.float32)
+        return self._head(self._model.model(tokens)[:, -1]).astype(mx.float32)
+
     def row_logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
         """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
         return sum_rows(self.logps(batch, learning=learning), batch)

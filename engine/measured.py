@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
@@ -31,8 +31,7 @@ def check_answers(
         found = f"an answer of {answer.tokens} tokens says stop: {answer.stop}; the limit is {limit}"
         require("stop-as-counted", as_counted, found)
     prompt, first = min(zip(prompts, firsts, strict=True), key=lambda asked: len(asked[0]))
-    model: Any = session.model
-    logits = model(mx.array([list(prompt)]))[0, -1].astype(mx.float32)
+    logits = session.scorer.next_logits(mx.array([list(prompt)]))[0]
     short = (logits.max() - logits[first]).item()
     near = NEAR.get(session.ledger.dtype, 1.0)
     require("stop-as-counted", short <= near, f"the first token is {short:.2f} less likely (logits) than the likeliest")
