@@ -1,5 +1,6 @@
 """Every request that a person can make of a running engine, in the imperative, and its line in commands.jsonl."""
 
+import fcntl
 import getpass
 import json
 import os
@@ -46,12 +47,13 @@ def new_command(kind: str, topic: str | None = None) -> Command:
 
 
 def append(path: Path, command: Command) -> None:
-    """Appends the command as one write, so that several writers never mix their lines."""
+    """Appends the command as one write, one writer after the other: half a line is somebody's mistake, never a race."""
     data: dict[str, Any] = {"id": command.id, "kind": command.kind, "by": command.by}
     if command.topic is not None:
         data["topic"] = command.topic
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # somebody's `printf` forgot its newline
         os.write(descriptor, ("\n" * torn + json.dumps(data) + "\n").encode())
