@@ -39,7 +39,7 @@ def rows_of(python: str, script: str, *arguments: object) -> list[dict[str, Any]
 
 
 def holds(row: dict[str, Any]) -> bool:
-    """Whether a row is as it must be: logits of the same weights differ by no more than LIMIT, in float64 and in fp32."""
+    """Whether a row is as it must be: logits of the same weights within LIMIT of each other, in float64 and in fp32."""
     if "refused" in row:
         return row["case"] in NO_PEFT
     if "same_answer" in row:
