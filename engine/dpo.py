@@ -2,24 +2,19 @@
 
 import math
 import time
-from collections.abc import Sequence
 
 import mlx.core as mx
 
-from engine import adapters, checks, lanes, phase
+from engine import adapters, checks, lanes, phase, reference
 from engine.batches import Batch, batch_rows, collate, plan_steps
-from engine.chat import Example
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
 from engine.curriculum import Topic
-from engine.invariants import CHECKS, require
+from engine.invariants import require
 from engine.losses import dpo_loss
 from engine.phase import Attached
 from engine.session import Session
 from engine.updates import accumulate
-
-START = "start/"  # the adapter as DPO began, in Attached.reference
-TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}  # relative, between equal log-probabilities
 
 
 def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
@@ -48,9 +43,9 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, spec)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     if not attached.reference:
-        attached.reference = _reference(session, topic, chosen, rejected)
+        attached.reference = reference.measure(session, topic, chosen, rejected)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
-    fixed = _digest(attached)
+    begun = reference.digest(attached)
 
     def loss(batch: Batch, picked: mx.array) -> tuple[mx.array, ...]:
         sums = session.scorer.row_logps(batch, learning=True)
@@ -69,7 +64,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
         picked = [part for rows in micro for part in session.parts(rows)]
         batches = [
-            [(_pairs(session, chosen, rejected, part), mx.array(part)) for part in lanes.split(rows)] for rows in picked
+            [(reference.paired(session, chosen, rejected, part), mx.array(part)) for part in lanes.split(rows)]
+            for rows in picked
         ]
         count = sum(len(rows) for rows in picked)
         gradients, means = accumulate(session.model, loss, batches, count)
@@ -100,53 +96,14 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         phase.note_update(session, attached, update, [topic.pairs[row].where for rows in picked for row in rows])
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
-    require("reference-fixed", _digest(attached) == fixed, "what DPO compares with is not what it began with")
-    _check_reference(session, attached, chosen, rejected)
+    reference.check(session, attached, chosen, rejected, begun)
     checks.trained(session, attached, plan.steps)
     return attached
 
 
 def undo(session: Session, attached: Attached) -> None:
     """Puts a shared adapter back to what SFT had made of it."""
-    adapters.load_weights(session.model, _start(attached))
-
-
-def _pairs(session: Session, chosen: Sequence[Example], rejected: Sequence[Example], rows: Sequence[int]) -> Batch:
-    """Chosen answers in the first half of the batch, rejected ones in the second."""
-    both = [*(chosen[row] for row in rows), *(rejected[row] for row in rows)]
-    return collate(both, session.renderer.end_id)
-
-
-def _reference(
-    session: Session, topic: Topic, chosen: Sequence[Example], rejected: Sequence[Example]
-) -> dict[str, mx.array]:
-    """Log-probabilities (pairs,) under the model as it stands: `chosen` and `rejected`, and the held-out pairs'."""
-    held_chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.heldout])
-    held_rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.heldout])
-    found = {}
-    for name, a, b in (("", chosen, rejected), ("heldout_", held_chosen, held_rejected)):
-        size = session.config.dpo.batch
-        groups = [range(start, min(start + size, len(a))) for start in range(0, len(a), size)]
-        sums: list[mx.array] = []
-        for piece in (piece for group in groups for piece in session.parts(group)):
-            parts = [(_pairs(session, a, b, rows),) for rows in lanes.split(piece)]
-            sums += lanes.run(session.scorer.row_logps, parts)
-        if sums:
-            found[f"{name}chosen"] = mx.concatenate([s[: len(s) // 2] for s in sums])
-            found[f"{name}rejected"] = mx.concatenate([s[len(s) // 2 :] for s in sums])
-    _require_same("padding-is-nothing", session, chosen, rejected, found, "alone, padded")
-    start = {f"{START}{name}": array for name, array in adapters.adapter_weights(session.model).items()}
-    mx.eval(found, start)
-    return found | start
-
-
-def _start(attached: Attached) -> dict[str, mx.array]:
-    return {name.removeprefix(START): a for name, a in attached.reference.items() if name.startswith(START)}
-
-
-@CHECKS.timed()
-def _digest(attached: Attached) -> str:
-    return adapters.fingerprint(adapters.digests_of(attached.reference))
+    adapters.load_weights(session.model, reference.start_of(attached))
 
 
 def _check_sign(beta: float) -> None:
@@ -169,36 +126,3 @@ def _check_loss(mean: float, margin: float, step: int) -> None:
         still = abs(mean - math.log(2)) <= 1e-3 and abs(margin) <= 2e-3
         first = f"the first DPO loss is {mean:.4f} with margin {margin:+.4f}, expected ln 2 = {math.log(2):.4f} and 0"
         require("dpo-starts-at-ln2", step > 0 or still, first)
-
-
-@CHECKS.timed()
-def _check_reference(
-    session: Session, attached: Attached, chosen: Sequence[Example], rejected: Sequence[Example]
-) -> None:
-    """Rule 10: with the adapter as it was before step 1, a pair has the log-probabilities of before step 1."""
-    trained = dict(adapters.adapter_weights(session.model))
-    adapters.load_weights(session.model, _start(attached))
-    _require_same("reference-fixed", session, chosen, rejected, attached.reference, "after the last step")
-    adapters.load_weights(session.model, trained)
-
-
-@CHECKS.timed()
-def _require_same(
-    rule: str,
-    session: Session,
-    chosen: Sequence[Example],
-    rejected: Sequence[Example],
-    reference: dict[str, mx.array],
-    when: str,
-) -> None:
-    """Rules 10 and 11: the shortest answer, alone and padded further, is as likely as `reference` has it."""
-    sides = (("chosen", chosen), ("rejected", rejected))
-    side, row, example = min(
-        ((side, row, example) for side, rows in sides for row, example in enumerate(rows)),
-        key=lambda answer: len(answer[2].ids),
-    )
-    found = session.scorer.row_logps(collate([example], session.renderer.end_id, extra_padding=1)).item()
-    expected = reference[side][row].item()
-    same = math.isclose(found, expected, rel_tol=TOLERANCE.get(session.ledger.dtype, 5e-2), abs_tol=1e-3)
-    where = f"the log-probability of {side} answer {row + 1}"
-    require(rule, same, f"{where} is {found:.6g} {when}, and was {expected:.6g} in its batch at first")

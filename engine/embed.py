@@ -112,6 +112,13 @@ class Embedder:
         self.model.load_weights(read_weights(folder / "model.safetensors"))
         self.model.eval()
         mx.eval(self.model.parameters())
+        self._known: tuple[list[str], mx.array] = [], self.embed([])
+
+    def known(self, texts: list[str]) -> mx.array:
+        """As `embed`, and kept until others are asked for: a topic's references, at each of its stages."""
+        if texts != self._known[0]:
+            self._known = texts, self.embed(texts)
+        return self._known[1]
 
     def embed(self, texts: list[str]) -> mx.array:
         """Unit vectors (n, 384), float32, in the order of `texts`; a text is cut at 256 word pieces."""

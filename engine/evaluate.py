@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
-from engine import checks, lanes, measured, phase, voice
+from engine import checks, embed, lanes, measured, phase, voice
 from engine.batches import collate
 from engine.chat import Message
 from engine.contract.events import Evaluated, Health, Sample, Stage
@@ -134,9 +134,8 @@ def _preferences(
 
 def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
     """Cosine between each answer and its reference under MiniLM, negative ones as 0."""
-    texts = [answer.text for answer in answers] + [question.reference for question in questions]
-    vectors = session.embedder.embed(texts)
-    cosines = (vectors[: len(answers)] * vectors[len(answers) :]).sum(axis=-1)
+    references = session.embedder.known([question.reference for question in questions])
+    cosines = embed.cosine(session.embedder.embed([answer.text for answer in answers]), references)
     return [max(0.0, value) if answer.text else 0.0 for value, answer in zip(cosines.tolist(), answers, strict=True)]
 
 

@@ -16,7 +16,7 @@ import mlx.core as mx
 
 from engine import backend
 
-T = TypeVar("T")
+S, T = TypeVar("S"), TypeVar("T")
 
 
 def split(rows: Sequence[T]) -> list[Sequence[T]]:
@@ -38,6 +38,14 @@ def run(function: Callable[..., T], parts: Sequence[tuple[Any, ...]]) -> list[T]
             found.append(function(*part))
     with _blas_threads(max(1, _cores() // len(parts))):
         mx.eval(found)
+    return found
+
+
+def each(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """What `function` returns for each item, evaluated side by side, as many at a time as there are lanes."""
+    found: list[T] = []
+    for start in range(0, len(items), _lanes()):
+        found += run(function, [(item,) for item in items[start : start + _lanes()]])
     return found
 
 

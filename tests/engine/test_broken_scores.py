@@ -6,7 +6,7 @@ import mlx.core as mx
 import tiny
 from breaking import Faults, caught
 
-from engine import deltas, dpo, evaluate, ledger, sft, topic, train
+from engine import deltas, evaluate, ledger, reference, sft, topic, train
 from engine.contract import events as e
 from engine.record import Recorder
 
@@ -26,7 +26,7 @@ def dpo_raises(engine):
     def broken(real, *args):
         raise ZeroDivisionError("a call that does not exist")
 
-    engine.replace(dpo, "_reference", broken)
+    engine.replace(reference, "measure", broken)
 
 
 @fault(None)
@@ -59,7 +59,7 @@ def a_broken_rule_is_swallowed(engine):
     def raises(real, *args):
         raise ZeroDivisionError("in the middle of a check")
 
-    engine.replace(dpo, "_check_reference", raises)
+    engine.replace(reference, "check", raises)
     engine.replace(topic, "train_dpo", swallow(engine))
 
 

@@ -8,7 +8,7 @@ import mlx.core as mx
 import tiny
 from breaking import FIRST, Breaker, Faults, caught, settings
 
-from engine import adapters, batches, chat, dpo, phase, sft, topic, updates
+from engine import adapters, batches, chat, dpo, phase, reference, sft, topic, updates
 from engine.chat import Message
 from engine.contract import events as e
 from engine.curriculum import SftRow
@@ -50,7 +50,7 @@ def the_reference_is_another_model(engine):
         found = real(session, *args)
         return found | {"chosen": found["chosen"] - 1.0}
 
-    engine.replace(dpo, "_reference", broken)
+    engine.replace(reference, "measure", broken)
     engine.replace(dpo, "_check_sign", lambda real, beta: None)
 
 
@@ -76,7 +76,7 @@ def the_adapter_that_dpo_began_with_is_not_kept(engine):
         real(session, attached, *args)
         if attached.phase == "dpo":
             now = adapters.adapter_weights(session.model)
-            attached.reference |= {f"{dpo.START}{name}": array for name, array in now.items()}
+            attached.reference |= {f"{reference.START}{name}": array for name, array in now.items()}
 
     engine.replace(phase, "note_update", broken)
 
@@ -92,7 +92,7 @@ def padding_stands_on_the_left_where_attention_sees_it(engine):
             mx.array(tokens), batch.gather + shift, batch.targets, batch.rows, batch.size, batch.supervised, batch.total
         )
 
-    engine.replace(dpo, "collate", broken)
+    engine.replace(reference, "collate", broken)
 
 
 @fault("padding-is-nothing", "dpo")
@@ -212,7 +212,7 @@ def the_reference_is_off_by_as_much_for_both_answers(engine):
         found = real(session, *args)
         return found | {"chosen": found["chosen"] - 1.0, "rejected": found["rejected"] - 1.0}
 
-    engine.replace(dpo, "_reference", broken)
+    engine.replace(reference, "measure", broken)
 
 
 @fault("reference-fixed", "dpo")

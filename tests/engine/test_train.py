@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from engine import checkpoint, checks, deltas, dpo, evaluate, files, ledger, phase, train
+from engine import checkpoint, checks, deltas, evaluate, files, ledger, phase, reference, train
 from engine.contract import events as e
 from engine.contract.events import KINDS
 from engine.contract.journal import read_journal
@@ -331,7 +331,7 @@ POINTS = {
     "in an evaluation": (evaluate, "generate", "before"),
     "after an evaluation": (evaluate, "_summarize", "after"),
     "when SFT has ended": (checks, "trained", "after"),
-    "before DPO's reference": (dpo, "_reference", "before"),
+    "before DPO's reference": (reference, "measure", "before"),
     "at the verdict": (train, "finish", "before"),
     "between topics": (train, "finish", "after"),
 }

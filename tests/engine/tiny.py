@@ -223,6 +223,8 @@ class Remembering:
     def embed(self, texts: list[str]) -> mx.array:
         return self._known(tuple(texts))
 
+    known = embed
+
 
 TOKENIZERS: list[Any] = []
 

@@ -1,0 +1,118 @@
+"""What DPO compares with: log-probabilities under the model as the phase begins, and how it is seen that they stay."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from engine import adapters, lanes, phase
+from engine.batches import Batch, collate
+from engine.chat import Example
+from engine.curriculum import Topic
+from engine.invariants import CHECKS, require
+from engine.phase import Attached
+from engine.session import Session
+
+START = "start/"  # the adapter as DPO began, in Attached.reference
+WITNESS = "witness"  # log-probabilities (N,) of one answer's tokens, alone, as DPO began, likewise
+SEEN = 8  # of its first tokens are looked at again after the last step
+TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}  # relative, between equal log-probabilities
+
+
+def paired(session: Session, chosen: Sequence[Example], rejected: Sequence[Example], rows: Sequence[int]) -> Batch:
+    """Chosen answers in the first half of the batch, rejected ones in the second."""
+    both = [*(chosen[row] for row in rows), *(rejected[row] for row in rows)]
+    return collate(both, session.renderer.end_id)
+
+
+def measure(
+    session: Session, topic: Topic, chosen: Sequence[Example], rejected: Sequence[Example]
+) -> dict[str, mx.array]:
+    """Log-probabilities (pairs,) under the model as it stands: `chosen` and `rejected`, and the held-out pairs'.
+
+    With them the adapter as it stands, and one answer's log-probabilities alone (rule 11).
+    """
+    held_chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.heldout])
+    held_rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.heldout])
+    found = {}
+    for name, a, b in (("", chosen, rejected), ("heldout_", held_chosen, held_rejected)):
+        size = session.config.dpo.batch
+        groups = [range(start, min(start + size, len(a))) for start in range(0, len(a), size)]
+        sums: list[mx.array] = []
+        for piece in (piece for group in groups for piece in session.parts(group)):
+            parts = [(paired(session, a, b, rows),) for rows in lanes.split(piece)]
+            sums += lanes.run(session.scorer.row_logps, parts)
+        if sums:
+            found[f"{name}chosen"] = mx.concatenate([s[: len(s) // 2] for s in sums])
+            found[f"{name}rejected"] = mx.concatenate([s[len(s) // 2 :] for s in sums])
+    found[WITNESS] = _alone(session, chosen, rejected)
+    _require_as_alone("padding-is-nothing", session, chosen, rejected, found)
+    start = {f"{START}{name}": array for name, array in adapters.adapter_weights(session.model).items()}
+    mx.eval(found, start)
+    return found | start
+
+
+def start_of(attached: Attached) -> dict[str, mx.array]:
+    """The adapter's arrays as DPO began."""
+    return {name.removeprefix(START): a for name, a in attached.reference.items() if name.startswith(START)}
+
+
+@CHECKS.timed()
+def digest(attached: Attached) -> str:
+    """One hash over all that DPO compares with."""
+    return adapters.fingerprint(adapters.digests_of(attached.reference))
+
+
+@CHECKS.timed()
+def check(
+    session: Session, attached: Attached, chosen: Sequence[Example], rejected: Sequence[Example], begun: str
+) -> None:
+    """Rule 10 after the last step; `begun` is the digest as DPO began.
+
+    The reference in use is that of an answer alone before step 1, and with the adapter of before step 1 that answer
+    begins as likely as it did.
+    """
+    require("reference-fixed", digest(attached) == begun, "what DPO compares with is not what it began with")
+    _require_as_alone("reference-fixed", session, chosen, rejected, attached.reference)
+    side, row, example = _shortest(chosen, rejected)
+    beginning = dataclasses.replace(example, ids=example.ids[: example.prompt + SEEN])
+    trained = dict(adapters.adapter_weights(session.model))
+    adapters.load_weights(session.model, start_of(attached))
+    now = session.scorer.row_logps(collate([beginning], session.renderer.end_id)).item()
+    adapters.load_weights(session.model, trained)
+    before = attached.reference[WITNESS][:SEEN].sum().item()
+    found = f"the first tokens of {side} answer {row + 1} have log-probability {now:.6g} after the last step"
+    require("reference-fixed", _near(session, now, before), f"{found}, and had {before:.6g} before the first")
+
+
+@CHECKS.timed()
+def _alone(session: Session, chosen: Sequence[Example], rejected: Sequence[Example]) -> mx.array:
+    example = _shortest(chosen, rejected)[2]
+    logps = session.scorer.logps(collate([example], session.renderer.end_id, extra_padding=1))
+    mx.eval(logps)
+    return logps
+
+
+def _require_as_alone(
+    rule: str,
+    session: Session,
+    chosen: Sequence[Example],
+    rejected: Sequence[Example],
+    reference: dict[str, mx.array],
+) -> None:
+    """Rules 10 and 11: the shortest answer, alone and padded further, is as likely as `reference` has it."""
+    side, row, _ = _shortest(chosen, rejected)
+    alone, used = reference[WITNESS].sum().item(), reference[side][row].item()
+    where = f"the log-probability of {side} answer {row + 1}"
+    require(rule, _near(session, alone, used), f"{where} is {alone:.6g} alone, padded, and {used:.6g} as it is used")
+
+
+def _shortest(chosen: Sequence[Example], rejected: Sequence[Example]) -> tuple[str, int, Example]:
+    sides = (("chosen", chosen), ("rejected", rejected))
+    answers = ((side, row, example) for side, rows in sides for row, example in enumerate(rows))
+    return min(answers, key=lambda answer: len(answer[2].ids))
+
+
+def _near(session: Session, found: float, expected: float) -> bool:
+    return math.isclose(found, expected, rel_tol=TOLERANCE.get(session.ledger.dtype, 5e-2), abs_tol=1e-3)
