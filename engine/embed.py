@@ -9,7 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from tokenizers import Tokenizer
 
-from engine import lanes
+from engine import fastmath, lanes
 from engine.fetch import Say, Wheel, fetched
 
 NAME = "all-minilm-l6-v2"
@@ -61,7 +61,7 @@ class Layer(nn.Module):
     def __call__(self, x: mx.array, mask: mx.array) -> mx.array:
         """x (n, length, width), additive mask (n, 1, 1, length) -> (n, length, width)."""
         x = self.attention(x, mask)
-        return self.norm(x + self.down(nn.gelu(self.up(x))))
+        return self.norm(x + self.down(fastmath.gelu(self.up(x))))
 
 
 class Bert(nn.Module):

@@ -1,6 +1,6 @@
-"""exp, SwiGLU and attention for fp32 on the CPU, where MLX's own exp is the slow operation.
+"""exp, GELU, SwiGLU and attention for fp32 on the CPU, where MLX's own exp and erf are the slow operations.
 
-Measured there: 21 ns an element for mx.exp (and so for mx.softmax and mx.sigmoid), 4 ns for mx.power.
+Measured there: 21 ns an element for mx.exp (and so for mx.softmax and mx.sigmoid), 22 for mx.erf, 4 for mx.power.
 """
 
 import math
@@ -11,11 +11,22 @@ from typing import Any
 import mlx.core as mx
 
 HIDDEN = -1e9  # added to the score of what may not be looked at
+ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)  # Abramowitz and Stegun, 7.1.26
 
 
 def exp(x: mx.array) -> mx.array:
     """exp of an fp32 array; its relative error stays below 1e-7 (2 + |x|)."""
     return mx.power(math.e, x)
+
+
+def gelu(x: mx.array) -> mx.array:
+    """x times the normal distribution's share below x, of an fp32 array; its error stays below 5e-7."""
+    size = mx.abs(x)
+    near = 1 / (1 + (0.3275911 / math.sqrt(2)) * size)
+    above = ERF[0] * near
+    for factor in ERF[1:]:
+        above = (above + factor) * near
+    return mx.maximum(x, 0) - 0.5 * size * above * exp(-0.5 * size * size)
 
 
 @mx.custom_function

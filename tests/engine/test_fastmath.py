@@ -1,4 +1,6 @@
-"""The fast exp, SwiGLU and attention say what MLX's own say, gradients and non-finite numbers included."""
+"""The fast exp, GELU, SwiGLU and attention say what MLX's own say, gradients and non-finite numbers included."""
+
+import math
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -19,6 +21,12 @@ def test_exp_at_the_ends() -> None:
     ends = fastmath.exp(mx.array([-1e9, -mx.inf, 0.0, 1e9, mx.inf, mx.nan])).tolist()
     assert ends[:5] == [0.0, 0.0, 1.0, np.inf, np.inf]
     assert ends[5] != ends[5]
+
+
+def test_gelu_is_as_exact_as_it_says() -> None:
+    x = np.linspace(-12, 12, 100_001, dtype=np.float32)
+    exact = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x.astype(float)])
+    assert np.abs(np.array(fastmath.gelu(mx.array(x))) - exact).max() < 5e-7
 
 
 def test_swiglu_and_its_gradients() -> None:
