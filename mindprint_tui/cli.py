@@ -12,7 +12,7 @@ import click
 from engine.contract import commands, rundir
 from engine.contract import events as e
 from engine.contract.errors import InputError
-from engine.contract.names import run_name, topic_id
+from engine.contract.names import topic_id
 from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
 from mindprint_tui.clean import clean
@@ -26,6 +26,12 @@ OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a configuration value; repeatable."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object on stdout.")
+
+
+def find(logs: Path, run: str | None) -> RunDir:
+    """The run of that name in `logs`, or at that path, as a shell completes it, or the newest."""
+    path = Path(run or "")
+    return rundir.find(logs if path.name == (run or "") else path.parent, run and path.name)
 
 
 class RunByDefault(click.Group):
@@ -72,7 +78,7 @@ def run(
 
     def begin() -> RunDir:
         if resume is not None:
-            return rundir.find(logs, resume)
+            return find(logs, resume)
         return launcher.prepare(config or Path(launcher.DEFAULT), topics, overrides, logs, run_id)
 
     if terminal and not no_ui:
@@ -118,7 +124,7 @@ def console(folder: RunDir | None, logs: Path, begin: Callable[[], RunDir] | Non
 @LOGS
 def attach(run: str | None, logs: Path) -> int:
     """Open a console on RUN, alive or finished; the newest by default."""
-    return console(rundir.find(logs, run), logs)
+    return console(find(logs, run), logs)
 
 
 @cli.command()
@@ -150,7 +156,7 @@ def runs(logs: Path) -> None:
 @LOGS
 def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
     """Ask the engine of RUN to pause, resume, stop, or to skip, reevaluate or retry a TOPIC; print its answer."""
-    folder = rundir.find(logs, run_name(run))
+    folder = find(logs, run)
     feed = Feed(folder, folder.journal.stat().st_size)
     wanted = launcher.ask(folder, kind, topic)
     while True:
@@ -192,7 +198,7 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
     from mindprint_tui import compare as facts
     from mindprint_tui.view.compare import table
 
-    found = facts.compare([facts.read_run(rundir.find(logs, run_name(name))) for name in runs])
+    found = facts.compare([facts.read_run(find(logs, name)) for name in runs])
     if as_json:
         click.echo(facts.dump(found))
         return
@@ -208,7 +214,7 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
 @LOGS
 def export(run: str, target: Path, form: str, rank: int | None, logs: Path) -> int:
     """Write what RUN made as a folder: a fused model (mlx; transformers reads it too), or one adapter."""
-    return launcher.export(rundir.find(logs, run_name(run)), target, form, rank)
+    return launcher.export(find(logs, run), target, form, rank)
 
 
 @cli.command()
@@ -222,7 +228,7 @@ def chat(run: str, stage: str | None, max_tokens: int | None, logs: Path) -> int
 
     if stage not in (None, "before"):
         stage = topic_id(stage or "")
-    return talk.chat(rundir.find(logs, run_name(run)), stage, max_tokens)
+    return talk.chat(find(logs, run), stage, max_tokens)
 
 
 @cli.command()
@@ -242,7 +248,7 @@ def metrics(
 
     if as_csv + (tensorboard is not None) + wandb != 1:
         raise click.UsageError("name one of --csv, --tensorboard DIR and --wandb")
-    folder = rundir.find(logs, run_name(run))
+    folder = find(logs, run)
     sink: Sink
     if tensorboard is not None:
         sink = sinks.TensorBoard(tensorboard, folder.name)
@@ -261,7 +267,7 @@ def report(run: str, target: Path | None, logs: Path) -> None:
     """Write RUN as one HTML page that needs no network: curves, scores, decisions, answers, what held."""
     from mindprint_tui.report import gather, page
 
-    folder = rundir.find(logs, run_name(run))
+    folder = find(logs, run)
     target = target or folder.path / "report.html"
     page.write(page.render(gather.gather(folder)), target)
     click.echo(target)

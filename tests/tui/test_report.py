@@ -248,7 +248,7 @@ def test_the_command(story: Story, tmp_path: Path) -> None:
     done = runner.invoke(cli, ["report", "finished"], standalone_mode=False)
     assert done.output.strip() == str(run.path / "report.html")
     assert (run.path / "report.html").stat().st_mode & 0o777 == 0o600
-    again = runner.invoke(cli, ["report", "finished", "--to", "here.html"], standalone_mode=False)
+    again = runner.invoke(cli, ["report", "logs/finished/", "--to", "here.html"], standalone_mode=False)  # by its path
     assert again.exception is None and Path("here.html").read_text() == (run.path / "report.html").read_text()
     for target, why in (("nowhere/here.html", "No such file"), (".", "it is a folder")):
         refused = runner.invoke(cli, ["report", "finished", "--to", target], standalone_mode=False)
