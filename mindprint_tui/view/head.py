@@ -73,7 +73,7 @@ def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
     """The header's second line where there is no room for panes side by side: the numbers that matter."""
     run, topic = state.phase, running(state) or selected(state, focus)
     parts: list[Line] = []
-    if run is not None and run.last is not None:
+    if run is not None and run.last is not None and run.topic == topic:  # not the numbers of the topic before
         rolled = f"{run.phase.upper()} {run.last.step}/{run.steps}"
         parts += [line(f" {rolled}"), line(f"loss {number(run.last.loss, 3)}")]
     elif state.preparing:

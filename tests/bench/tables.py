@@ -59,12 +59,17 @@ def installed(found: dict[str, float]) -> str:
     )
 
 
+def ratio(found: dict[str, Any]) -> float:
+    """A whole topic's seconds to those of its optimizer steps and generated tokens."""
+    return float(found["seconds"] / found["sum"])
+
+
 def topic(found: dict[str, Any]) -> str:
     rows = [(name, f"{seconds:.2f}") for name, seconds in found["where"].items()]
-    ratio = found["seconds"] / found["sum"]
     line = (
         f"{found['seconds']:.1f} s against {found['sum']:.1f} s of optimizer steps and generated tokens: "
-        f"{ratio:.2f}, wanted at most {TOPIC}: {met(ratio <= TOPIC)}."
+        f"{ratio(found):.3f} (of {' '.join(f'{once:.3f}' for once in found['ratios'])}), wanted at most {TOPIC}: "
+        f"{met(ratio(found) <= TOPIC)}."
     )
     other = grid(("what", "value"), [(name, f"{value:.3g}") for name, value in found["other"].items()])
     return f"### A whole topic\n\n{line}\n\n{grid(('where', 'seconds'), rows)}\n\n### Other times\n\n{other}"

@@ -1,14 +1,18 @@
 """Times one whole topic on the real model against its parts, and what a run does besides; prints one JSON line."""
 
 import dataclasses
+import functools
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ours
 import yaml
@@ -25,6 +29,40 @@ OVERRIDES = ("dpo.when=always", "thresholds.worse=1.0", f"curriculum.topics=[{TO
 DELTAS = 56  # of a run of 28 topics
 
 
+@contextmanager
+def beside() -> Iterator[dict[str, float]]:
+    """Seconds in what a topic does beside steps and tokens, by what it is, of the code that runs inside."""
+    from engine import evaluate, ledger, measured, phase, reference
+
+    places = {
+        "held-out pairs, three times": (evaluate, "pair_logps"),
+        "what DPO compares with": (reference, "measure"),
+        "and its rule after the last step": (reference, "check"),
+        "two commits": (phase, "commit"),
+        "of them, two fuses": (ledger.Ledger, "fuse"),
+        "two adapters attached": (phase, "attach"),
+        "embeddings": (evaluate, "_cosines"),
+        "first tokens looked at (counts as tokens)": (measured, "check_answers"),
+    }
+    found = dict.fromkeys(places, 0.0)
+    with ExitStack() as stack:
+        for what, (owner, name) in places.items():
+            stack.enter_context(mock.patch.object(owner, name, _timed(getattr(owner, name), found, what)))
+        yield found
+
+
+def _timed(real: Any, found: dict[str, float], what: str) -> Any:
+    @functools.wraps(real)
+    def timed(*args: Any, **more: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return real(*args, **more)
+        finally:
+            found[what] += time.perf_counter() - started
+
+    return timed
+
+
 def whole(session: Any) -> dict[str, Any]:
     """before, SFT, evaluate, DPO, evaluate, fuse: seconds, where they went, and the sum of steps and tokens."""
     from engine import evaluate
@@ -32,10 +70,11 @@ def whole(session: Any) -> dict[str, Any]:
     from engine.topic import train_topic
 
     topic = session.curriculum.topics[0]
-    started = time.perf_counter()
-    before = evaluate.evaluate(session, [topic], "before")[topic.id]
-    train_topic(session, topic, before, TopicHistory(1))
-    seconds = time.perf_counter() - started
+    with beside() as parts:
+        started = time.perf_counter()
+        before = evaluate.evaluate(session, [topic], "before")[topic.id]
+        train_topic(session, topic, before, TopicHistory(1))
+        seconds = time.perf_counter() - started
     events = [record.event for record in read_journal(session.run.journal)]
     tokens = sum(event.tokens + (event.stop == "eos") for event in events if isinstance(event, Sample))
     batched, single = rates(session, topic)
@@ -50,6 +89,7 @@ def whole(session: Any) -> dict[str, Any]:
         if isinstance(event, Evaluated):
             where[f"evaluation {event.stage}, tokens included"] = event.seconds
     where["checkpoints"] = sum(event.seconds for event in events if isinstance(event, Checkpointed))
+    where |= parts
     other = {
         "generated tokens a second, batched": batched,
         "generated tokens a second, one answer at a time": single,

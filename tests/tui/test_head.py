@@ -1,12 +1,13 @@
 """The header: what it says before the journal says anything, and what it leaves out where there is no room."""
 
 import pytest
-from make import restarted
+from make import finished, restarted
 
+from engine.contract import events as e
 from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.head import STARTING, condition, header, timing
+from mindprint_tui.view.head import STARTING, condition, header, second, timing
 from mindprint_tui.view.outline import outline
 from mindprint_tui.view.text import Line
 
@@ -32,3 +33,14 @@ def test_what_there_is_no_room_for_is_left_out_whole(cells: int) -> None:
     shown = words(header(state, Liveness("alive", 0.0), Focus(), outline(state.topics), state.t, cells))
     assert "restarted · running · topic 2/3" in shown
     assert "…" not in shown
+
+
+def test_the_second_line_has_no_numbers_of_the_topic_before() -> None:
+    told = finished()
+    starts = [place for place, record in enumerate(told) if isinstance(record.event, e.TopicStarted)]
+    at = fold(RunState(), told[: starts[1]])
+    assert "DPO" in words(second(at, Focus(), outline(at.topics), 80))
+    begun = fold(RunState(), told[: starts[1] + 1])
+    shown = words(second(begun, Focus(), outline(begun.topics), 80))
+    assert "DPO" not in shown and "loss" not in shown
+    assert begun.topics[told[starts[1]].event.topic].info.title in shown
