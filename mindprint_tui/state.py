@@ -68,6 +68,7 @@ class RunState:
     began: float = 0.0
     started: e.RunStarted | None = None
     preparing: str = ""
+    predicted: float | None = None  # seconds of the run in all
     model: e.ModelLoaded | None = None
     topics: dict[str, TopicState] = field(default_factory=dict)
     tally: dict[str, int] = field(default_factory=dict)  # verdict -> topics
@@ -146,6 +147,8 @@ def _take(state: RunState, record: Record) -> RunState:
             state.topics.update(
                 {info.id: TopicState(_titled(info)) for info in event.topics if info.id not in state.topics}
             )
+        case e.Predicted():
+            state = replace(state, predicted=event.seconds)
         case e.TopicStarted():
             scores = {"before": before} if (before := _topic(state, event.topic).scores.get("before")) else {}
             _count(state, event.topic, None)

@@ -62,7 +62,7 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
 def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: bool) -> Line:
     """The right end of the header: all that moves with the clock, so that the rest is not drawn again each second."""
     over = live.word == "gone" or state.finished is not None
-    left = remaining(state, outline)
+    left = remaining(state, outline, now)
     parts: list[Line] = [line(clock((state.t if over else now) - state.began))] if state.began else []
     if wide and left is not None and not over and state.paused is None:
         parts.append(line(f"about {about(left)} left"))
@@ -135,10 +135,14 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
     return crop((SPACE, *join(parts)), cells)
 
 
-def remaining(state: RunState, outline: Outline) -> float | None:
-    """Seconds that the topics to come will take, from the mean of those that were trained; None before the first."""
+def remaining(state: RunState, outline: Outline, now: float) -> float | None:
+    """Seconds that the topics to come will take, from the mean of those that were trained.
+
+    Before the first it is what the engine predicted, less what has passed; None where that is not known or is over.
+    """
     if not outline.trained:
-        return None
+        left = 0.0 if state.predicted is None else state.predicted - (now - state.began)
+        return left if left > 0 else None
     mean = outline.trained_seconds / outline.trained
     return mean * (len(state.topics) - outline.finished)
 

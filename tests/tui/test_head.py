@@ -44,3 +44,14 @@ def test_the_second_line_has_no_numbers_of_the_topic_before() -> None:
     shown = words(second(begun, Focus(), outline(begun.topics), 80))
     assert "DPO" not in shown and "loss" not in shown
     assert begun.topics[told[starts[1]].event.topic].info.title in shown
+
+
+def test_before_the_first_topic_is_done_what_is_left_is_what_was_predicted() -> None:
+    told = finished()
+    first = next(place for place, record in enumerate(told) if isinstance(record.event, e.PhaseStarted))
+    state = fold(RunState(), told[: first + 1])
+    rows, live = outline(state.topics), Liveness("alive", 0.0)
+    assert "left" not in words(timing(state, live, rows, state.t, True))
+    state = fold(state, [e.Record(state.seq + 1, state.t, e.Predicted(state.t - state.began + 240.0, 60.0, "a guess"))])
+    assert "about 4 min left" in words(timing(state, live, rows, state.t, True))
+    assert "left" not in words(timing(state, live, rows, state.t + 300.0, True)), "it took longer than predicted"
