@@ -16,7 +16,8 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, make_shards
 
 from engine.adapters import digest
-from engine.ledger import Ledger, dense
+from engine.ledger import Ledger
+from engine.weights import dense
 
 BESIDES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json")
 VOCABULARIES = ("vocab.*", "merges.txt", "*.tiktoken")

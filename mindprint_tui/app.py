@@ -60,6 +60,16 @@ def _palette() -> "type[Provider]":
     return KeyCommands
 
 
+def _end_without_terminal() -> None:
+    """Dies of SIGHUP where the terminal has gone and nobody sent one: make, for one, keeps it to itself.
+
+    Textual's input thread would read the end of that file for ever.
+    """
+    if not os.isatty(0):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGHUP)
+
+
 def _help() -> "Screen[None]":
     from mindprint_tui.screens.help import HelpScreen
 
@@ -114,6 +124,8 @@ class MindprintApp(App[None]):
         self.theme = THEMES[0]
         if not self.is_headless:  # whoever ends this process gets the terminal back as it was
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.leave)
+        if not self.is_headless and os.isatty(0):
+            self.set_interval(SECOND, _end_without_terminal)
         if self.run_dir is not None:
             self.attach(self.run_dir)
         elif self._begin is not None:

@@ -5,7 +5,7 @@ from mlx.utils import tree_unflatten
 from mlx_lm.models import llama
 from mlx_lm.tuner.lora import LoRALinear
 
-from engine import adapters, ledger, phase, topic, train, updates
+from engine import adapters, ledger, phase, topic, train, updates, weights
 from engine.adapters import AdapterSpec
 from engine.policy import Decision
 
@@ -148,7 +148,7 @@ def the_fuse_forgets_the_scale(engine):
         a, b = real(deltas, path)
         return a, 3 * b
 
-    engine.replace(ledger, "_factors", broken)
+    engine.replace(weights, "factors", broken)
     engine.replace(ledger.Ledger, "_cosine", lambda real, self, delta, before: 1.0)
 
 

@@ -15,7 +15,8 @@ from mlx_lm.utils import save_config
 from engine import adapters, deltas, ledger, models
 from engine.adapters import AdapterSpec
 from engine.invariants import Broken
-from engine.ledger import Delta, KeptLinear, Ledger
+from engine.ledger import Delta, Ledger
+from engine.weights import KeptLinear
 
 SPEC = AdapterSpec(4, 2.0, ("q_proj", "o_proj", "down_proj"), 0)
 PROBE = mx.array([[1, 200, 300, 400, 5, 60, 70]])

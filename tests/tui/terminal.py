@@ -41,7 +41,13 @@ class Terminal:
         if self.status is None:
             os.kill(self.pid, 15)
             self.ended(5)
+        if self._terminal >= 0:
+            os.close(self._terminal)
+
+    def vanish(self) -> None:
+        """The terminal is closed, as by a lost connection; the program is left as it is."""
         os.close(self._terminal)
+        self._terminal = -1
 
     @property
     def text(self) -> str:
@@ -76,7 +82,9 @@ class Terminal:
         return self.status
 
     def _read(self, seconds: float) -> None:
-        if select.select([self._terminal], [], [], seconds)[0]:
+        if self._terminal < 0:
+            time.sleep(seconds)
+        elif select.select([self._terminal], [], [], seconds)[0]:
             try:
                 data = os.read(self._terminal, 1 << 16)
             except OSError:
