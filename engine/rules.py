@@ -107,14 +107,14 @@ ALL = (
     Rule(
         10, "reference-fixed", "phase",
         "The reference log-probabilities are the same at the last step as at the first.",
-        "the log-probability of … is … after the last step, and was … in its batch at first",
+        "the first tokens of … answer … have log-probability … after the last step, and had … before the first",
         "the reference followed the policy",
         "report it with the journal",
     ),
     Rule(
         11, "padding-is-nothing", "phase",
         "Padding and batch mates change no log-probability.",
-        "the log-probability of … is … alone, padded, and was … in its batch at first",
+        "the log-probability of … answer … is … alone, padded, and … as it is used",
         "the model attends to padding, or its number type is too coarse",
         "try model.dtype float32; a model that attends both ways cannot be trained here",
     ),
