@@ -52,7 +52,9 @@ def shown(row: dict[str, Any]) -> str:
         return f"refused: {row['refused']}"
     if "same_answer" in row:
         return f"the engine's greedy answer: {row['same_answer']}"
-    return ", ".join(f"{name} {row[name]:.1e}" for name in ("float64", "fp32", "rounding") if name in row)
+    return ", ".join(
+        f"{name} {row[name]:.1e}" for name in ("float64", "fp32", "rounds", "engine rounds") if name in row
+    )
 
 
 def main(python: str, run: Path | None) -> int:
