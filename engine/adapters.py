@@ -35,6 +35,23 @@ class AdapterSpec:
     layers: int
 
 
+class Lora(LoRALinear):
+    """mlx-lm's, with the adapter's product added to the layer's in one operation: an answer is said 7 % faster."""
+
+    def __init__(self, plain: nn.Module, spec: AdapterSpec) -> None:
+        """A fresh adapter (B = 0) around a linear layer, quantized or not."""
+        out, inner = linear_shape(plain)
+        super().__init__(inner, out, spec.rank, scale=spec.scale)
+        self.linear = plain
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """x (…, in) -> (…, out)."""
+        y = self.linear(x)
+        if y.dtype != self.lora_a.dtype:
+            return y + (self.scale * ((x @ self.lora_a) @ self.lora_b)).astype(y.dtype)
+        return mx.addmm(y, x @ self.lora_a, self.lora_b, alpha=self.scale)
+
+
 def adapter_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Every adapter module of any kind in the tree, by path; nested ones too."""
     return {path: module for path, module in model.named_modules() if isinstance(module, ADAPTERS)}
@@ -73,8 +90,10 @@ def attach(model: nn.Module, spec: AdapterSpec, seed: int) -> dict[str, nn.Modul
     targets = requested_modules(model, spec)
     made = {}
     for path, module in targets.items():
-        kind = LoRASwitchLinear if isinstance(module, SwitchLinear | QuantizedSwitchLinear) else LoRALinear
-        made[path] = kind.from_base(module, r=spec.rank, scale=spec.scale, dropout=0.0)
+        if isinstance(module, SwitchLinear | QuantizedSwitchLinear):
+            made[path] = LoRASwitchLinear.from_base(module, r=spec.rank, scale=spec.scale, dropout=0.0)
+        else:
+            made[path] = Lora(module, spec)
     model.update_modules(tree_unflatten(list(made.items())))
     model.train()
     mx.eval(model.trainable_parameters())
