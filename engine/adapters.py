@@ -38,11 +38,13 @@ class AdapterSpec:
 class Lora(LoRALinear):
     """mlx-lm's, with the adapter's product added to the layer's in one operation: an answer is said 7 % faster."""
 
-    def __init__(self, plain: nn.Module, spec: AdapterSpec) -> None:
+    @staticmethod
+    def from_base(linear: nn.Module, r: int, dropout: float, scale: float) -> "Lora":
         """A fresh adapter (B = 0) around a linear layer, quantized or not."""
-        out, inner = linear_shape(plain)
-        super().__init__(inner, out, spec.rank, scale=spec.scale)
-        self.linear = plain
+        out, inner = linear_shape(linear)
+        made = Lora(inner, out, r, dropout, scale)
+        made.linear = linear
+        return made
 
     def __call__(self, x: mx.array) -> mx.array:
         """x (…, in) -> (…, out)."""
@@ -90,10 +92,8 @@ def attach(model: nn.Module, spec: AdapterSpec, seed: int) -> dict[str, nn.Modul
     targets = requested_modules(model, spec)
     made = {}
     for path, module in targets.items():
-        if isinstance(module, SwitchLinear | QuantizedSwitchLinear):
-            made[path] = LoRASwitchLinear.from_base(module, r=spec.rank, scale=spec.scale, dropout=0.0)
-        else:
-            made[path] = Lora(module, spec)
+        kind = LoRASwitchLinear if isinstance(module, SwitchLinear | QuantizedSwitchLinear) else Lora
+        made[path] = kind.from_base(module, r=spec.rank, scale=spec.scale, dropout=0.0)
     model.update_modules(tree_unflatten(list(made.items())))
     model.train()
     mx.eval(model.trainable_parameters())

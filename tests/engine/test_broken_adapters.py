@@ -40,7 +40,7 @@ def attach_nests_an_adapter_in_an_adapter(engine):
         outer.linear = inner
         return outer
 
-    engine.replace(adapters.LoRALinear, "from_base", broken)
+    engine.replace(adapters.Lora, "from_base", broken)
 
 
 @fault("no-stacked-adapter")
@@ -56,7 +56,7 @@ def nothing_is_frozen(engine):
 @fault("counted-over-leaves")
 def the_rank_is_not_the_one_asked_for(engine):
     engine.replace(
-        adapters.LoRALinear,
+        adapters.Lora,
         "from_base",
         lambda real, module, r, scale, dropout: real(module, r=2 * r, scale=scale, dropout=dropout),
     )
@@ -94,7 +94,7 @@ def only_the_last_layer_is_converted(engine):
 
 @fault("requested-modules")
 def nothing_is_converted(engine):
-    engine.replace(adapters.LoRALinear, "from_base", lambda real, module, **settings: module)
+    engine.replace(adapters.Lora, "from_base", lambda real, module, **settings: module)
 
 
 @fault("requested-modules")
@@ -148,7 +148,8 @@ def the_fuse_forgets_the_scale(engine):
         a, b = real(deltas, path)
         return a, 3 * b
 
-    engine.replace(weights, "factors", broken)
+    for owner in (weights, ledger):  # fused, and kept beside
+        engine.replace(owner, "factors", broken)
     engine.replace(ledger.Ledger, "_cosine", lambda real, self, delta, before: 1.0)
 
 
