@@ -165,11 +165,9 @@ def note_update(session: Session, attached: Attached, update: Update, rows: Sequ
 
 
 def commit(session: Session, attached: Attached) -> None:
-    """Writes the delta to the disk, fuses it, and only then journals it; raises Broken where a rule does not hold.
-
-    The fuse makes what the delta touches anew from the base, and looks at every other weight.
-    """
+    """Writes the delta to the disk, fuses it, and only then journals it; raises Broken where a rule does not hold."""
     require("exception-ends-phase", attached.whole, "the phase did not come to its end, and is not committed")
+    checks.frozen(session, attached)  # the fuse would mend what it touches, and hide that another model was scored
     weights = dict(adapters.adapter_weights(session.model))
     mx.eval(weights)
     name = delta_name(session, attached.topic, attached.phase)

@@ -5,7 +5,7 @@ from mlx.utils import tree_unflatten
 from mlx_lm.models import llama
 from mlx_lm.tuner.lora import LoRALinear
 
-from engine import adapters, ledger, phase, topic, train, updates, weights
+from engine import adapters, evaluate, ledger, phase, topic, train, updates, weights
 from engine.adapters import AdapterSpec
 from engine.policy import Decision
 
@@ -140,6 +140,18 @@ def fuse_and_unload_move_no_weight(engine):
         adapters.detach(self.model)
 
     engine.replace(ledger.Ledger, "_materialize", broken)
+
+
+@fault("frozen-unchanged")
+def the_evaluation_nudges_a_weight_that_the_fuse_makes_anew(engine):
+    def broken(real, session, *args):
+        found = real(session, *args)
+        for path, module in adapters.adapter_modules(session.model).items():
+            if session.attached is not None and path.endswith("q_proj"):
+                module.linear.weight = module.linear.weight + 1e-6
+        return found
+
+    engine.replace(evaluate, "generate", broken)
 
 
 @fault("fuse-moves-weights")
