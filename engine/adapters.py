@@ -3,7 +3,7 @@
 What is attached is read from the module tree at each look; there is no flag to go stale.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -107,8 +107,8 @@ def detach(model: nn.Module) -> None:
     for path, module in adapter_modules(model).items():
         inner = module.embedding if isinstance(module, LoRAEmbedding | DoRAEmbedding) else module.linear
         plain.append((path, inner))
-    outermost = [(path, inner) for path, inner in plain if not any(path.startswith(f"{other}.") for other, _ in plain)]
-    model.update_modules(tree_unflatten(outermost))
+    inside = set(_nested(dict(plain)))
+    model.update_modules(tree_unflatten([(path, inner) for path, inner in plain if path not in inside]))
     model.freeze()
     model.eval()
     require_none(model, "after detach")
@@ -134,7 +134,7 @@ def require_arrays(model: nn.Module, paths: set[str]) -> None:
 def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> None:
     """Rules 1 to 5: adapted modules == requested modules, trainable parameters == theirs, by name and by count."""
     found = adapter_modules(model)
-    nested = [path for path in found if any(path.startswith(f"{other}.") for other in found)]
+    nested = _nested(found)
     require("no-stacked-adapter", not nested, f"adapters inside adapters: {', '.join(nested[:3])}")
     require_arrays(model, set(found))
     missing, surplus = sorted(targets - set(found)), sorted(set(found) - targets)
@@ -241,10 +241,21 @@ def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
     flat = [mx.contiguous(array.reshape(-1)) for array in arrays.values()]
     flat = [array.view(mx.uint16) if array.dtype == mx.bfloat16 else array for array in flat]
     mx.eval(flat)
+    hashes = [""] * len(flat)
+
+    def hash_every(start: int) -> None:
+        for index in range(start, len(flat), THREADS):
+            hashes[index] = xxhash.xxh3_128(memoryview(flat[index])).hexdigest()
+
     with ThreadPoolExecutor(THREADS) as pool:  # hashing lets Python's lock go
-        hashes = list(pool.map(lambda array: xxhash.xxh3_128(memoryview(array)).hexdigest(), flat))
+        list(pool.map(hash_every, range(THREADS)))
     named = zip(arrays.items(), hashes, strict=True)
     return {name: f"{found}{array.shape}{array.dtype}" for (name, array), found in named}
+
+
+def _nested(modules: Collection[str]) -> list[str]:
+    """The paths that lie inside another of them."""
+    return [path for path in modules if any(parent[:-1] in modules for parent in _parents(path))]
 
 
 def _parents(name: str) -> list[str]:
