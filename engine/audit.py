@@ -87,7 +87,7 @@ def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: Run
         work=Work(
             sft=config.sft.epochs * _tokens(rows),
             dpo=_dpo_tokens(config, len(topic.pairs), _tokens(trained)),
-            reference=_tokens(trained) + _tokens(held),
+            reference=_tokens(trained),
             read=_tokens(held) + sum(example.prompt for _, example in asked),
             answers=_decode_steps(config, [example.answer_tokens + 1 for _, example in asked]),
         ),

@@ -43,7 +43,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, spec)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     if not attached.reference:
-        attached.reference = reference.measure(session, topic, chosen, rejected)
+        attached.reference = reference.measure(session, chosen, rejected)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
     begun = reference.digest(attached)
 

@@ -1,5 +1,6 @@
 """Held-out questions -> answers, generated in one batch -> scores and health; held-out pairs -> preference accuracy."""
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,11 +30,11 @@ class Answer:
 
 
 def evaluate(
-    session: Session, topics: Sequence[Topic], stage: Stage, reference: dict[str, mx.array] | None = None
+    session: Session, topics: Sequence[Topic], stage: Stage, since: Evaluated | None = None
 ) -> dict[str, Evaluated]:
     """Scores topics with the model as it stands, journals every answer, and returns the evaluations by topic.
 
-    `reference` holds held-out log-probabilities as DPO began (`heldout_chosen`, `heldout_rejected`), for the margin.
+    `since` is the evaluation with which DPO began, for the margin that it has made on the held-out pairs.
     """
     started = time.perf_counter()
     questions = [(topic, question) for topic in topics for question in topic.questions]
@@ -49,11 +50,15 @@ def evaluate(
         began = time.perf_counter()
         rows = [(question, answer, cosine) for (owner, question), answer, cosine in scored if owner is topic]
         samples = [_sample(session, topic, stage, *row) for row in rows]
-        accuracy, margin = _preferences(session, topic, reference)
+        accuracy, gap = _preferences(session, topic)
         for sample in samples:
             session.recorder.say(sample)
         seconds = shared + time.perf_counter() - began
-        found[topic.id] = _summarize(session, topic, stage, samples, accuracy, margin, seconds)
+        scores = _summarize(session, topic, stage, samples, accuracy, gap, seconds)
+        if since is not None and gap is not None and since.heldout_gap is not None:
+            margin = session.config.dpo.beta * (gap - since.heldout_gap)
+            scores = dataclasses.replace(scores, heldout_margin=margin)
+        found[topic.id] = scores
         measured.check_scores(session, samples, found[topic.id])
         session.recorder.say(found[topic.id], durable=True)
     mx.clear_cache()
@@ -118,18 +123,13 @@ def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.a
     return both[0], both[1], sizes[0], sizes[1]
 
 
-def _preferences(
-    session: Session, topic: Topic, reference: dict[str, mx.array] | None
-) -> tuple[float | None, float | None]:
-    """(accuracy by log-probability per token, mean reward margin against the reference); None where not asked for."""
+def _preferences(session: Session, topic: Topic) -> tuple[float | None, float | None]:
+    """(accuracy by log-probability per token, mean gap between chosen and rejected in nats); None without pairs."""
     if not topic.heldout:
         return None, None
     chosen, rejected, chosen_tokens, rejected_tokens = pair_logps(session, topic)
     accuracy = (chosen / chosen_tokens > rejected / rejected_tokens).astype(mx.float32).mean().item()
-    if reference is None:
-        return accuracy, None
-    rewards = (chosen - reference["heldout_chosen"]) - (rejected - reference["heldout_rejected"])
-    return accuracy, session.config.dpo.beta * rewards.mean().item()
+    return accuracy, (chosen - rejected).mean().item()
 
 
 def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
@@ -164,7 +164,7 @@ def _summarize(
     stage: Stage,
     samples: Sequence[Sample],
     preference_accuracy: float | None,
-    margin: float | None,
+    gap: float | None,
     seconds: float,
 ) -> Evaluated:
     def mean(name: str) -> float:
@@ -185,7 +185,7 @@ def _summarize(
         health=health,
         seconds=seconds,
         concepts=mean("concepts") if named else None,
-        heldout_margin=margin,
+        heldout_gap=gap,
         cut=sum(sample.stop == "length" for sample in samples),
         questions=len(samples),
         model_fingerprint=session.ledger.declared,

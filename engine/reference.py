@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from engine import adapters, lanes, phase
+from engine import adapters, lanes
 from engine.batches import Batch, collate
 from engine.chat import Example
-from engine.curriculum import Topic
 from engine.invariants import CHECKS, require
 from engine.phase import Attached
 from engine.session import Session
@@ -26,27 +25,21 @@ def paired(session: Session, chosen: Sequence[Example], rejected: Sequence[Examp
     return collate(both, session.renderer.end_id)
 
 
-def measure(
-    session: Session, topic: Topic, chosen: Sequence[Example], rejected: Sequence[Example]
-) -> dict[str, mx.array]:
-    """Log-probabilities (pairs,) under the model as it stands: `chosen` and `rejected`, and the held-out pairs'.
+def measure(session: Session, chosen: Sequence[Example], rejected: Sequence[Example]) -> dict[str, mx.array]:
+    """Log-probabilities `chosen` and `rejected` (pairs,) under the model as it stands.
 
     With them the adapter as it stands, and one answer's log-probabilities alone (rule 11).
     """
-    held_chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.heldout])
-    held_rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.heldout])
-    found = {}
-    for name, a, b in (("", chosen, rejected), ("heldout_", held_chosen, held_rejected)):
-        size = session.config.dpo.batch
-        groups = [range(start, min(start + size, len(a))) for start in range(0, len(a), size)]
-        sums: list[mx.array] = []
-        for piece in (piece for group in groups for piece in session.parts(group)):
-            parts = [(paired(session, a, b, rows),) for rows in lanes.split(piece)]
+    size, sums = session.config.dpo.batch, []
+    for start in range(0, len(chosen), size):
+        for piece in session.parts(range(start, min(start + size, len(chosen)))):
+            parts = [(paired(session, chosen, rejected, rows),) for rows in lanes.split(piece)]
             sums += lanes.run(session.scorer.row_logps, parts)
-        if sums:
-            found[f"{name}chosen"] = mx.concatenate([s[: len(s) // 2] for s in sums])
-            found[f"{name}rejected"] = mx.concatenate([s[len(s) // 2 :] for s in sums])
-    found[WITNESS] = _alone(session, chosen, rejected)
+    found = {
+        "chosen": mx.concatenate([row[: len(row) // 2] for row in sums]),
+        "rejected": mx.concatenate([row[len(row) // 2 :] for row in sums]),
+        WITNESS: _alone(session, chosen, rejected),
+    }
     _require_as_alone("padding-is-nothing", session, chosen, rejected, found)
     start = {f"{START}{name}": array for name, array in adapters.adapter_weights(session.model).items()}
     mx.eval(found, start)

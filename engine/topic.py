@@ -8,7 +8,6 @@ from engine.curriculum import Topic
 from engine.dpo import train_dpo, undo
 from engine.history import TopicHistory
 from engine.invariants import CHECKS, require
-from engine.phase import Attached
 from engine.policy import Decision
 from engine.session import Session
 from engine.sft import train_sft
@@ -81,7 +80,7 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     """Runs DPO; returns the evaluation of what is kept."""
     shared = session.config.adapters.strategy == "shared"
     attached = train_dpo(session, topic, attempt, session.attached)
-    after = _evaluate(session, topic, "dpo", attached)
+    after = _evaluate(session, topic, "dpo", sft)
     decision = policy.after_dpo(sft, after, session.config.thresholds)
     session.collapsed |= policy.collapsed(sft, after)
     _decide(session, topic, decision)
@@ -106,10 +105,9 @@ def finish(session: Session, topic: Topic, verdict: Verdict, reason: str, starte
     session.recorder.say(event, durable=True)
 
 
-def _evaluate(session: Session, topic: Topic, stage: Stage, dpo: Attached | None = None) -> Evaluated:
-    reference = dpo.reference if dpo is not None and "heldout_chosen" in dpo.reference else None
+def _evaluate(session: Session, topic: Topic, stage: Stage, since: Evaluated | None = None) -> Evaluated:
     before = session.recorder.said["sample"]
-    found = evaluate.evaluate(session, [topic], stage, reference)
+    found = evaluate.evaluate(session, [topic], stage, since)
     measured.require_measured(session, [topic], found, session.recorder.said["sample"] - before)
     session.control.boundary()
     return found[topic.id]

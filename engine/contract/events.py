@@ -183,10 +183,11 @@ class Evaluated:
     health: Health
     seconds: float
     concepts: float | None = None  # share of the listed concepts that the answers name
-    heldout_margin: float | None = None  # mean DPO margin on held-out pairs, against the model as DPO began
+    heldout_margin: float | None = None  # mean DPO margin on held-out pairs, since the evaluation with which DPO began
     cut: int = 0  # answers that stopped at the token limit
     questions: int = 0
     model_fingerprint: str = ""
+    heldout_gap: float | None = None  # mean log-probability of chosen over rejected, nats, of the held-out pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mlx.core as mx
+import numpy as np
 import pytest
 import tiny
 
-from engine import checkpoint, checks, deltas, evaluate, files, ledger, phase, reference, train
+from engine import checkpoint, checks, deltas, evaluate, files, ledger, models, phase, reference, train
+from engine.chat import Renderer
 from engine.contract import events as e
+from engine.contract.config import load_config
 from engine.contract.events import KINDS
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir, holder
 from engine.evaluate import Answer
+from engine.ledger import Ledger
+from engine.opening import read_curriculum
 
 FIRST, SECOND = tiny.TOPICS[:2]
 FIELDS = {  # of DESIGN.md, section 2: what other programs rely on
@@ -114,6 +120,31 @@ def test_dpo_starts_at_ln_2_and_raises_the_margin(whole):
             first, second = whole(strategy).of(e.Step, topic=topic, phase="dpo")
             assert first.loss == pytest.approx(0.693147, abs=1e-3) and first.margin == pytest.approx(0.0, abs=1e-3)
             assert second.margin > first.margin and second.loss < first.loss
+
+
+def test_the_heldout_margin_is_the_reward_of_dpo_over_sft(whole, sources):
+    """Computed again from the committed deltas, one answer at a time, with mlx-lm's plain forward pass and NumPy."""
+    ran = whole()
+    config = load_config(ran.run.config)
+    kept = [deltas.load_delta(ran.run.adapters / name, fused=True) for name in ran.committed()]
+    (pair,) = (pair for pair in read_curriculum(config).topics[0].heldout)
+
+    def gap(count: int) -> float:
+        loaded, total = models.load(sources[0], "float32"), 0.0
+        renderer = Renderer(loaded.tokenizer)
+        Ledger(loaded.model, sources[0], mx.float32).restore(loaded.model, kept[:count])
+        for sign, answer in ((1, pair.chosen), (-1, pair.rejected)):
+            example = renderer.example(pair.messages, answer, config.model.max_length)
+            logits = np.array(loaded.model(mx.array([example.ids]))[0], dtype=np.float64)
+            logps = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            places = range(example.prompt, len(example.ids))
+            total += sign * sum(logps[place - 1, example.ids[place]] for place in places)
+        return total
+
+    sft, dpo = (ran.of(e.Evaluated, topic=FIRST, stage=stage)[0] for stage in ("sft", "dpo"))
+    assert sft.heldout_gap == pytest.approx(gap(1), abs=1e-3) and sft.heldout_margin is None
+    assert dpo.heldout_gap == pytest.approx(gap(2), abs=1e-3)
+    assert dpo.heldout_margin == pytest.approx(config.dpo.beta * (gap(2) - gap(1)), abs=1e-3) and dpo.heldout_margin > 0
 
 
 def test_the_summary_says_what_the_journal_says(whole):
