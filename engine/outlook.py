@@ -3,9 +3,7 @@
 import time
 from collections.abc import Sequence
 
-import mlx.core as mx
-
-from engine import adapters
+from engine import adapters, lanes
 from engine.audit import audit, summed
 from engine.batches import collate
 from engine.chat import Message
@@ -17,6 +15,7 @@ from engine.evaluate import generate
 from engine.forecast import STEP, Rates, as_answered, of_topics, paused, refined
 from engine.session import Session
 
+ROWS = 2  # in the forward pass that is timed
 FEW = 4  # tokens of each answer; the first one comes with its prompt
 PREDICTIONS = 2  # of a run
 LOOKS = 6  # times that a phase fingerprints the frozen weights, about, and what it does besides takes no longer
@@ -76,7 +75,7 @@ class Outlook:
 def guess(session: Session) -> Rates:
     """Rates before anything is trained: a step is taken to cost STEP forward passes."""
     topic = session.curriculum.topics[0]
-    forward = forward_rate(session, topic.sft[:1])
+    forward = forward_rate(session, topic.sft[:ROWS])
     decode = decode_rate(session, topic.questions, FEW)
     started = time.perf_counter()
     adapters.frozen_digests(session.model)
@@ -85,13 +84,13 @@ def guess(session: Session) -> Rates:
 
 
 def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
-    """Seconds a token of one forward pass over the first batch of these rows."""
+    """Seconds a token of one forward pass over the first batch of these rows, in lanes as a training step is."""
     limit = session.config.model.max_length
     examples = [session.renderer.example(row.messages, row.answer, limit) for row in rows[: session.config.sft.batch]]
-    batch = collate(examples, session.renderer.end_id)
+    batches = [collate(part, session.renderer.end_id) for part in lanes.split(examples)]
     started = time.perf_counter()
-    mx.eval(session.scorer.logps(batch))
-    return (time.perf_counter() - started) / batch.total
+    lanes.run(session.scorer.logps, [(batch,) for batch in batches])
+    return (time.perf_counter() - started) / sum(batch.total for batch in batches)
 
 
 def decode_rate(session: Session, questions: Sequence[Question], tokens: int) -> float:
