@@ -87,16 +87,17 @@ def generate(
         tokens: dict[int, list[int]] = {number: [] for number in numbers}
         stops: dict[int, Literal["eos", "length"]] = {}
         firsts: dict[int, int] = {}
-        while responses := generator.next_generated():
-            if ticks is not None:
-                ticks.append(time.perf_counter())
-            for response in responses:
-                firsts.setdefault(response.uid, int(response.token))
-                if response.finish_reason is not None:
-                    stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
-                if response.finish_reason != "stop":
-                    tokens[response.uid].append(response.token)
-            session.control.poll()
+        with lanes.Pace() as pace:
+            while responses := pace.step(generator.next_generated):
+                if ticks is not None:
+                    ticks.append(time.perf_counter())
+                for response in responses:
+                    firsts.setdefault(response.uid, int(response.token))
+                    if response.finish_reason is not None:
+                        stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
+                    if response.finish_reason != "stop":
+                        tokens[response.uid].append(response.token)
+                session.control.poll()
     finally:
         generator.close()
     answers = [Answer(session.renderer.decode(tokens[n]), len(tokens[n]), stops[n]) for n in numbers]

@@ -6,17 +6,19 @@ them at work from the first operation to the last.
 
 import ctypes
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import mlx.core as mx
 
 from engine import backend
 
 S, T = TypeVar("S"), TypeVar("T")
+TRIED = 4  # steps with all BLAS threads, and as many with one
 
 
 def split(rows: Sequence[T]) -> list[Sequence[T]]:
@@ -47,6 +49,53 @@ def each(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
     for start in range(0, len(items), _lanes()):
         found += run(function, [(item,) for item in items[start : start + _lanes()]])
     return found
+
+
+class Pace:
+    """BLAS threads of many small steps, such as decoding: all or one, whichever is faster when both are tried.
+
+    Threads wait for each other at each product, and one whose core another program holds keeps the others waiting for
+    that program's whole turn. OpenBLAS divides rows and columns among threads, never a sum: every bit stays the same.
+    """
+
+    crowded = False  # whether one was faster the last time; then it is tried first
+
+    def __init__(self) -> None:
+        self._library = _blas()
+        self._all = self._library.openblas_get_num_threads() if self._library is not None else 1
+        self._first, self._other = (1, self._all) if Pace.crowded else (self._all, 1)
+        self._settled = self._all == 1
+        self._seconds: list[float] = []  # of the steps that were tried
+
+    def __enter__(self) -> Self:
+        self._use(self._first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._use(self._all)
+
+    def step(self, function: Callable[[], T]) -> T:
+        """What `function` returns; its time settles the threads of those to come."""
+        started = time.perf_counter()
+        found = function()
+        if not self._settled:
+            self._seconds.append(time.perf_counter() - started)
+            self._settle()
+        return found
+
+    def _settle(self) -> None:
+        first, other = self._seconds[1:TRIED], self._seconds[TRIED + 1 :]  # the first one of each has more to do
+        if len(self._seconds) == TRIED:
+            self._use(self._other)
+        elif other and (len(other) == len(first) or min(other) > 2 * min(first)):
+            self._settled = True
+            chosen = self._other if min(other) < min(first) else self._first
+            Pace.crowded = chosen == 1
+            self._use(chosen)
+
+    def _use(self, threads: int) -> None:
+        if self._library is not None:
+            self._library.openblas_set_num_threads(threads)
 
 
 def _lanes() -> int:
