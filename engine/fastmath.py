@@ -10,6 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 
+BLOCK = 256  # queries of causal attention at a time
 HIDDEN = -1e9  # added to the score of what may not be looked at
 ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)  # Abramowitz and Stegun, 7.1.26
 
@@ -64,10 +65,18 @@ def attention(
     """(B, H, L, D) from queries (B, H, L, D), keys and values (B, K, S, D), where K divides H.
 
     `mask` is "causal", None, or an array that broadcasts to (B, 1, L, S): bool (True is looked at) or added to scores.
-    The query heads of one key head are folded into its rows: fewer and larger products, and no key is repeated.
+    The query heads of one key head are folded into its rows: fewer and larger products, and no key is repeated. A long
+    row is taken in blocks of queries, each against the keys that it may look at: half the scores, and half the memory.
     """
     batch, heads, length, width = queries.shape
     kept, seen = keys.shape[1:3]
+    if length > BLOCK and isinstance(mask, str):
+        parts = []
+        for start in range(0, length, BLOCK):
+            block = queries[:, :, start : start + BLOCK]
+            end = seen - length + start + block.shape[2]
+            parts.append(attention(block, keys[:, :, :end], values[:, :, :end], scale, mask))
+        return mx.concatenate(parts, axis=2)
     folded = (queries * scale).reshape(batch, kept, -1, width)
     scores = (folded @ keys.swapaxes(-1, -2)).reshape(batch, kept, -1, length, seen)
     if mask is not None:

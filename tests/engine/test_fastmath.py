@@ -41,10 +41,12 @@ def test_swiglu_and_its_gradients() -> None:
         assert mx.allclose(a, b, rtol=1e-5, atol=1e-5).item()
 
 
+@pytest.mark.parametrize("block", [fastmath.BLOCK, 4, 3])
 @pytest.mark.parametrize("length", [1, 5, 8])
 @pytest.mark.parametrize("kind", ["none", "causal", "bool", "added"])
-def test_attention_and_its_gradients(kind: str, length: int) -> None:
+def test_attention_and_its_gradients(kind: str, length: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six query heads on two key heads; with fewer queries than keys, as when a prompt is in the cache already."""
+    monkeypatch.setattr(fastmath, "BLOCK", block)
     q, k, v, weight = (
         mx.random.normal(shape, key=mx.random.key(i))
         for i, shape in enumerate([(3, 6, length, 4), (3, 2, 8, 4), (3, 2, 8, 4), (3, 6, length, 4)])
