@@ -36,8 +36,8 @@ def measure(session: Session, chosen: Sequence[Example], rejected: Sequence[Exam
             parts = [(paired(session, chosen, rejected, rows),) for rows in lanes.split(piece)]
             sums += lanes.run(session.scorer.row_logps, parts)
     found = {
-        "chosen": mx.concatenate([row[: len(row) // 2] for row in sums]),
-        "rejected": mx.concatenate([row[len(row) // 2 :] for row in sums]),
+        "chosen": mx.concatenate([part[: len(part) // 2] for part in sums]),
+        "rejected": mx.concatenate([part[len(part) // 2 :] for part in sums]),
         WITNESS: _alone(session, chosen, rejected),
     }
     _require_as_alone("padding-is-nothing", session, chosen, rejected, found)
