@@ -1,10 +1,9 @@
 """Held-out questions -> answers, generated in one batch -> scores and health; held-out pairs -> preference accuracy."""
 
-import dataclasses
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import mlx.core as mx
@@ -57,7 +56,7 @@ def evaluate(
         scores = _summarize(session, topic, stage, samples, accuracy, gap, seconds)
         if since is not None and gap is not None and since.heldout_gap is not None:
             margin = session.config.dpo.beta * (gap - since.heldout_gap)
-            scores = dataclasses.replace(scores, heldout_margin=margin)
+            scores = replace(scores, heldout_margin=margin)
         found[topic.id] = scores
         measured.check_scores(session, samples, found[topic.id])
         session.recorder.say(found[topic.id], durable=True)
