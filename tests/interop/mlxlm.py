@@ -82,9 +82,10 @@ def compare(folder: Path) -> list[dict[str, Any]]:
     for case in sorted(path.parent for path in folder.glob("*/case.json")):
         told, reference = json.loads((case / "case.json").read_text()), mx.load(str(case / "reference.npz"))
         fused = load_model(case / "mlx")[0]
-        rows.append({"case": case.name, "where": "mlx-lm, fused"} | differences(fused, reference))
         adapted = load_adapters(load_model(Path(told["base"]))[0], str(case / "adapter"))
-        rows.append({"case": case.name, "where": "mlx-lm, one adapter"} | differences(adapted, reference))
+        for where, model in (("mlx-lm, fused", fused), ("mlx-lm, one adapter", adapted)):
+            found = differences(model, reference, case / f"{where}.npy")
+            rows.append({"case": case.name, "where": where} | found)
         if "question" in told:
             rows += answers(case, told)
     return rows

@@ -3,12 +3,15 @@
 run.py PYTHON [RUN_DIR]    PYTHON has PyTorch, transformers and PEFT; RUN_DIR is a run to take instead of a new one
 """
 
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -57,6 +60,12 @@ def shown(row: dict[str, Any]) -> str:
     )
 
 
+def apart(case: Path) -> list[str]:
+    """How far the fp32 logits of every two of the other programs lie from each other: none of the engine's code is in it."""
+    kept = {file.stem: np.load(file) for file in sorted(case.glob("*.npy"))}
+    return [f"{a} and {b} {np.abs(kept[a] - kept[b]).max():.1e}" for a, b in itertools.combinations(kept, 2)]
+
+
 def main(python: str, run: Path | None) -> int:
     """Prints the table; status 1 where a difference is too large, an answer differs or a comparison is missing."""
     with tempfile.TemporaryDirectory() as folder:
@@ -67,9 +76,11 @@ def main(python: str, run: Path | None) -> int:
         rows += rows_of(sys.executable, "mlxlm.py", work / "cases")
         rows += rows_of(python, "theirs.py", "compare", work / "cases")
         boards = subprocess.run([python, HERE / "boards.py", run, work], check=False).returncode
+        others = apart(work / "cases" / "trained")
         cases = {path.name for path in (work / "tiny").iterdir()} | {"trained"}
     for row in sorted(rows, key=lambda row: (row["case"], row["where"])):
         print(f"{row['case']:<12} {row['where']:<24} {shown(row)}{'' if holds(row) else '   DOES NOT HOLD'}")
+    print("trained, fp32, without the engine: " + "; ".join(others))
     bad = sum(not holds(row) for row in rows)
     missing = sorted(
         {(case, where) for case in cases for where in EVERYWHERE}.union(("trained", where) for where in ANSWERS)

@@ -73,21 +73,25 @@ def compare(folder: Path) -> list[dict[str, Any]]:
         if "question" in told:
             same = agrees(answer(model, case / "mlx", told), told["answer"], told["gaps"])
             rows.append({"case": case.name, "where": "transformers, answer", "same_answer": same})
-        rows.append({"case": case.name, "where": "transformers"} | differences(model, reference))
-        if not (case / "peft").exists():
-            continue
-        adapted = AutoPeftModelForCausalLM.from_pretrained(case / "peft", dtype=torch.float32)
-        rows.append({"case": case.name, "where": "PEFT"} | differences(adapted, reference))
-        base = AutoModelForCausalLM.from_pretrained(told["base"], dtype=torch.float32)
-        merged = PeftModel.from_pretrained(base, case / "peft").merge_and_unload()
-        rows.append({"case": case.name, "where": "PEFT, merged"} | differences(merged, reference))
+        programs = {"transformers": model}
+        if (case / "peft").exists():
+            programs["PEFT"] = AutoPeftModelForCausalLM.from_pretrained(case / "peft", dtype=torch.float32)
+            base = AutoModelForCausalLM.from_pretrained(told["base"], dtype=torch.float32)
+            programs["PEFT, merged"] = PeftModel.from_pretrained(base, case / "peft").merge_and_unload()
+        for where, program in programs.items():
+            found = differences(program, reference, case / f"{where}.npy")
+            rows.append({"case": case.name, "where": where} | found)
     return rows
 
 
-def differences(model: Any, reference: dict[str, torch.Tensor]) -> dict[str, float]:
-    """The largest ones to the engine's logits in each precision, and of fp32 to float64 here and in the engine."""
+def differences(model: Any, reference: dict[str, torch.Tensor], kept: Path) -> dict[str, float]:
+    """The largest ones to the engine's logits in each precision, and of fp32 to float64 here and in the engine.
+
+    The fp32 logits go to the file `kept`.
+    """
     ids = reference["ids"].long()
     fp32 = logits(model, ids)
+    numpy.save(kept, fp32.numpy())
     rows = {"fp32": far(fp32, reference["fp32"])}
     if "float64" in reference:
         exact = logits(model.double(), ids)
