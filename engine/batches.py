@@ -39,10 +39,15 @@ def plan_steps(rows: int, batch: int, accumulation: int, steps: int) -> Plan:
     return Plan(rows, batch, accumulation, steps * accumulation, steps)
 
 
-def batch_rows(plan: Plan, lengths: Sequence[int], seed: str, cursor: int) -> list[int]:
-    """Row numbers of micro-batch `cursor`: rows of like length together, the batches of an epoch in a seeded order."""
+def micro_batches(plan: Plan, lengths: Sequence[int]) -> list[list[int]]:
+    """Row numbers of the micro-batches of every epoch, the shortest first: rows of like length together."""
     ordered = sorted(range(plan.rows), key=lambda row: (lengths[row], row))
-    groups = [ordered[i : i + plan.batch] for i in range(0, plan.rows, plan.batch)]
+    return [ordered[i : i + plan.batch] for i in range(0, plan.rows, plan.batch)]
+
+
+def batch_rows(plan: Plan, lengths: Sequence[int], seed: str, cursor: int) -> list[int]:
+    """Row numbers of micro-batch `cursor`: those of an epoch come in a seeded order."""
+    groups = micro_batches(plan, lengths)
     epoch, position = divmod(cursor, len(groups))
     random.Random(f"{seed}/{epoch}").shuffle(groups)
     return groups[position]

@@ -6,7 +6,7 @@ import time
 import mlx.core as mx
 
 from engine import adapters, checks, lanes, phase, reference
-from engine.batches import Batch, batch_rows, collate, plan_steps
+from engine.batches import Batch, batch_rows, collate, micro_batches, plan_steps
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
 from engine.curriculum import Topic
@@ -43,7 +43,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, spec)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     if not attached.reference:
-        attached.reference = reference.measure(session, chosen, rejected)
+        attached.reference = reference.measure(session, chosen, rejected, micro_batches(plan, lengths))
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
     begun = reference.digest(attached)
 

@@ -35,7 +35,7 @@ def evaluate(
 
     `since` is the evaluation with which DPO began, for the margin that it has made on the held-out pairs.
     """
-    started = time.perf_counter()
+    started, model = time.perf_counter(), measured.scored_model(session)
     questions = [(topic, question) for topic in topics for question in topic.questions]
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
     for (_, question), prompt in zip(questions, prompts, strict=True):
@@ -53,7 +53,7 @@ def evaluate(
         for sample in samples:
             session.recorder.say(sample)
         seconds = shared + time.perf_counter() - began
-        scores = _summarize(session, topic, stage, samples, accuracy, gap, seconds)
+        scores = _summarize(session, topic, stage, samples, accuracy, gap, seconds, model)
         if since is not None and gap is not None and since.heldout_gap is not None:
             margin = session.config.dpo.beta * (gap - since.heldout_gap)
             scores = replace(scores, heldout_margin=margin)
@@ -110,11 +110,11 @@ def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.a
     chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in pairs])
     rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in pairs])
     sums: list[mx.array] = []
-    for start in range(0, len(pairs), PAIR_BATCH):
-        parts = lanes.split(range(start, min(start + PAIR_BATCH, len(pairs))))
+    groups = [range(start, min(start + PAIR_BATCH, len(pairs))) for start in range(0, len(pairs), PAIR_BATCH)]
+    for piece in (piece for group in groups for piece in session.parts(group)):
         batches = [
             collate([side[row] for side in (chosen, rejected) for row in rows], session.renderer.end_id)
-            for rows in parts
+            for rows in lanes.split(piece)
         ]
         sums += lanes.run(session.scorer.row_logps, [(batch,) for batch in batches])
     both = mx.concatenate([part.reshape(2, -1) for part in sums], axis=1)
@@ -166,6 +166,7 @@ def _summarize(
     preference_accuracy: float | None,
     gap: float | None,
     seconds: float,
+    model: str,
 ) -> Evaluated:
     def mean(name: str) -> float:
         values = [value for sample in samples if (value := sample.scores[name]) is not None]
@@ -188,7 +189,7 @@ def _summarize(
         heldout_gap=gap,
         cut=sum(sample.stop == "length" for sample in samples),
         questions=len(samples),
-        model_fingerprint=session.ledger.declared,
+        model_fingerprint=model,
     )
 
 

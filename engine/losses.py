@@ -11,7 +11,7 @@ from engine.batches import Batch
 
 PIECE = 256  # logits that are summed at a time
 ROWS = 32  # rows of logits whose exponentials are summed at a time, for the memory's sake
-POSITIONS = 64  # supervised positions whose logits exist at a time while a phase trains
+POSITIONS = 64  # supervised positions whose logits exist at a time
 LOUD = 1000.0  # largest logit of the probe that shows what a model does to its logits; soft caps are at 15 to 50
 Head = Callable[[mx.array], mx.array]
 
@@ -37,18 +37,16 @@ class Scorer:
         return self._head is not None
 
     def logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
-        """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens.
+        """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens; with `learning` to be differentiated.
 
-        With `learning` they are to be differentiated, and the logits of few positions are in memory at a time.
+        The logits of few positions are in memory at a time.
         """
         if self._head is None:
             logits = self._model(batch.tokens)
             return token_logps(logits.reshape(-1, logits.shape[-1])[batch.gather].astype(mx.float32), batch.targets)
         hidden = self._model.model(batch.tokens)
         hidden = hidden.reshape(-1, hidden.shape[-1])[batch.gather]
-        if learning:
-            return head_logps(self._head, hidden, batch.targets)
-        return token_logps(self._head(hidden).astype(mx.float32), batch.targets)
+        return (learned_logps if learning else plain_logps)(self._head, hidden, batch.targets)
 
     def next_logits(self, tokens: mx.array) -> mx.array:
         """(B, V) fp32 logits of what comes after each row of tokens (B, L)."""
@@ -105,7 +103,7 @@ class _Amplified(nn.Module):
         return self._factor * self.head(x)
 
 
-def head_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
     """(N,) log-probabilities, in nats, of targets (N,) after a frozen head on hidden (N, D).
 
     A position's log-probability depends on its own hidden state alone, so the forward pass takes the gradient along
@@ -131,6 +129,17 @@ def head_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
         return (cotangents[0][:, None] * outputs[1]).astype(outputs[1].dtype)
 
     return both(hidden)[0]
+
+
+def plain_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """(N,) log-probabilities, in nats, of targets (N,) after a head on hidden (N, D)."""
+    logps: list[mx.array] = []
+    for start in range(0, hidden.shape[0], POSITIONS):
+        piece = hidden[start : start + POSITIONS]
+        if logps:
+            (piece,) = mx.depends([piece], [logps[-1]])  # the logits before these are gone by then
+        logps.append(token_logps(head(piece).astype(mx.float32), targets[start : start + POSITIONS]))
+    return mx.concatenate(logps)
 
 
 def _with_slope(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
-from engine import voice
+from engine import adapters, voice
 from engine.contract.events import Evaluated, Sample
 from engine.curriculum import Topic
 from engine.invariants import CHECKS, require
@@ -50,15 +50,23 @@ def check_scores(session: Session, samples: Sequence[Sample], found: Evaluated) 
 
 
 @CHECKS.timed()
+def scored_model(session: Session) -> str:
+    """The fingerprint of what answers: the declared weights, and the adapter on them with its scales."""
+    weights = adapters.adapter_weights(session.model)
+    scales = {path: str(module.scale) for path, module in adapters.adapter_modules(session.model).items()}
+    return adapters.fingerprint(session.ledger.digests | adapters.digests_of(weights) | scales)
+
+
+@CHECKS.timed()
 def require_measured(session: Session, topics: Sequence[Topic], found: Mapping[str, Evaluated], journaled: int) -> None:
     """Rules 16 and 25 of whole evaluations; `journaled` is how many answers the journal took meanwhile."""
+    now = scored_model(session)
     for topic in topics:
         item, asked = found[topic.id], len(topic.questions)
         require("score-is-measured", item.questions == asked, f"{item.questions} of {asked} questions were answered")
         for name in ("accuracy", "voice", "combined"):
             value = getattr(item, name)
             require("score-is-measured", 0 <= value <= 1 + 1e-6, f"{name} of {topic.id} is {value}")
-        now = session.ledger.declared
         require(
             "score-is-measured", item.model_fingerprint == now, f"scored was {item.model_fingerprint}, this is {now}"
         )

@@ -13,7 +13,6 @@ from engine.contract.events import Phase, Step
 from engine.contract.journal import read_journal
 from engine.curriculum import Pair, Topic
 from engine.dpo import train_dpo
-from engine.evaluate import PAIR_BATCH
 from engine.forecast import Rates, may_prefer
 from engine.outlook import decode_rate, forward_rate
 from engine.session import Session
@@ -99,14 +98,11 @@ def heaviest(session: Session) -> Topic:
         return max(length(pair.messages, pair.chosen), length(pair.messages, pair.rejected))
 
     rows = sorted((row for topic in topics for row in topic.sft), key=lambda row: -length(row.messages, row.answer))
-    pairs, held = (
-        sorted((pair for topic in topics for pair in found(topic)), key=weight, reverse=True)
-        for found in (lambda topic: topic.pairs, lambda topic: topic.heldout)
-    )
+    pairs = sorted((pair for topic in topics for pair in topic.pairs), key=weight, reverse=True)
     return dataclasses.replace(
         topics[0],
         sft=tuple(rows[: config.sft.batch * config.sft.accumulation]),
         pairs=tuple(pairs[: config.dpo.batch * config.dpo.accumulation]),
-        heldout=tuple(held[:PAIR_BATCH]),
+        heldout=(),
         questions=max((topic.questions for topic in topics), key=len),
     )

@@ -6,7 +6,7 @@ import mlx.core as mx
 import tiny
 from breaking import Faults, caught
 
-from engine import deltas, evaluate, ledger, reference, sft, topic, train
+from engine import adapters, deltas, evaluate, ledger, reference, sft, topic, train
 from engine.contract import events as e
 from engine.record import Recorder
 
@@ -93,6 +93,20 @@ def another_model_was_scored(engine):
         return dataclasses.replace(real(*args), model_fingerprint="0123456789abcdef")
 
     engine.replace(evaluate, "_summarize", broken)
+
+
+@fault("score-is-measured")
+def the_adapter_is_off_while_its_model_answers(engine):
+    def broken(real, session, *args):
+        scales = [(module, module.scale) for module in adapters.adapter_modules(session.model).values()]
+        for module, _ in scales:
+            module.scale = 0.0
+        found = real(session, *args)
+        for module, scale in scales:
+            module.scale = scale
+        return found
+
+    engine.replace(evaluate, "evaluate", broken)
 
 
 @fault("attempt-has-steps")

@@ -112,6 +112,8 @@ def test_a_whole_run(whole, strategy):
     declared = json.loads((ran.run.adapters / "ledger.json").read_text())["fingerprint"]
     assert ran.of(e.RunFinished)[0].fingerprint == fused[-1].model_fingerprint == declared
     assert not ran.run.checkpoint.exists()
+    scored = [event.model_fingerprint for event in ran.of(e.Evaluated) if event.stage in ("sft", "dpo")]
+    assert len({*scored, *(event.model_fingerprint for event in ran.of(e.TopicStarted))}) == len(scored) + 2
 
 
 def test_dpo_starts_at_ln_2_and_raises_the_margin(whole):

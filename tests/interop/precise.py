@@ -29,7 +29,7 @@ def _rope(
     freqs: mx.array | None = None,
     **more: Any,
 ) -> mx.array:
-    """mx.fast.rope of (B, H, L, D), whose float64 on the CPU turns by angles of fp32, 4e-7 off from the second token on, and mx.sin's float64 too."""
+    """mx.fast.rope of (B, H, L, D), whose float64 on the CPU turns by angles of fp32, as mx.sin's own float64 would."""
     if x.dtype != mx.float64 or traditional:
         return _fast_rope(x, dims, traditional=traditional, base=base, scale=scale, offset=offset, freqs=freqs, **more)
     periods = base ** (np.arange(0, dims, 2) / dims) if freqs is None else np.array(freqs, np.float64)

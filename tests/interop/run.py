@@ -61,7 +61,7 @@ def shown(row: dict[str, Any]) -> str:
 
 
 def apart(case: Path) -> list[str]:
-    """How far the fp32 logits of every two of the other programs lie from each other: none of the engine's code is in it."""
+    """How far the fp32 logits of every two of the other programs lie apart: none of the engine's code is in it."""
     kept = {file.stem: np.load(file) for file in sorted(case.glob("*.npy"))}
     return [f"{a} and {b} {np.abs(kept[a] - kept[b]).max():.1e}" for a, b in itertools.combinations(kept, 2)]
 
