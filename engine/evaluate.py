@@ -12,11 +12,12 @@ from mlx_lm.generate import BatchGenerator
 from engine import checks, embed, lanes, measured, phase, voice
 from engine.batches import collate
 from engine.chat import Message
-from engine.contract.events import Evaluated, Health, Sample, Stage
+from engine.contract.events import Evaluated, Health, Preparing, Sample, Stage
 from engine.curriculum import Question, Topic
 from engine.session import Session
 
 PAIR_BATCH = 4  # held-out pairs scored at a time
+TOLD = 8  # answers after which a long evaluation says how far it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,19 @@ class Answer:
 
 
 def evaluate(
-    session: Session, topics: Sequence[Topic], stage: Stage, since: Evaluated | None = None
+    session: Session, topics: Sequence[Topic], stage: Stage, since: Evaluated | None = None, doing: str = ""
 ) -> dict[str, Evaluated]:
     """Scores topics with the model as it stands, journals every answer, and returns the evaluations by topic.
 
-    `since` is the evaluation with which DPO began, for the margin that it has made on the held-out pairs.
+    `since` is the evaluation with which DPO began, for the margin that it has made on the held-out pairs. `doing` is
+    said with the number of answers whenever TOLD more of them are complete.
     """
     started, model = time.perf_counter(), measured.scored_model(session)
     questions = [(topic, question) for topic in topics for question in topic.questions]
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
     for (_, question), prompt in zip(questions, prompts, strict=True):
         checks.template(session, [Message("user", question.question)], prompt, question.where)
-    answers = generate(session, prompts)
+    answers = generate(session, prompts, doing=doing)
     cosines = _cosines(session, [question for _, question in questions], answers)
     scored = list(zip(questions, answers, cosines, strict=True))
     shared = (time.perf_counter() - started) / len(topics)
@@ -65,12 +67,16 @@ def evaluate(
 
 
 def generate(
-    session: Session, prompts: Sequence[Sequence[int]], limit: int | None = None, ticks: list[float] | None = None
+    session: Session,
+    prompts: Sequence[Sequence[int]],
+    limit: int | None = None,
+    ticks: list[float] | None = None,
+    doing: str = "",
 ) -> list[Answer]:
     """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens.
 
     `limit` is the longest answer in tokens; evaluation.max_tokens where it is left out. `ticks` gets the time of each
-    decoding step.
+    decoding step. `doing` is said with the number of answers whenever TOLD more are complete.
     """
     settings = session.config.evaluation
     limit = limit or settings.max_tokens
@@ -94,6 +100,8 @@ def generate(
                     firsts.setdefault(response.uid, int(response.token))
                     if response.finish_reason is not None:
                         stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
+                        if doing and len(stops) % TOLD == 0 and len(stops) < len(prompts):
+                            session.recorder.say(Preparing(f"{doing}, {len(stops)} of {len(prompts)} answers"))
                     if response.finish_reason != "stop":
                         tokens[response.uid].append(response.token)
                 session.control.poll()

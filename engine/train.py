@@ -115,9 +115,10 @@ def _score_base(session: Session, history: History) -> None:
     """`before`: every topic's questions, answered in one go by the model before this run taught it anything."""
     missing = [topic for topic in session.curriculum.topics if topic.id not in history.before]
     if missing:
-        session.recorder.say(Preparing(f"scoring the base model on {len(missing)} topics"))
+        doing = f"scoring the base model on {len(missing)} topics"
+        session.recorder.say(Preparing(doing))
         said = session.recorder.said["sample"]
-        found = evaluate.evaluate(session, missing, "before")
+        found = evaluate.evaluate(session, missing, "before", doing=doing)
         measured.require_measured(session, missing, found, session.recorder.said["sample"] - said)
         history.before |= found
 

@@ -144,8 +144,8 @@ def fuse_and_unload_move_no_weight(engine):
 
 @fault("frozen-unchanged")
 def the_evaluation_nudges_a_weight_that_the_fuse_makes_anew(engine):
-    def broken(real, session, *args):
-        found = real(session, *args)
+    def broken(real, session, *args, **more):
+        found = real(session, *args, **more)
         for path, module in adapters.adapter_modules(session.model).items():
             if session.attached is not None and path.endswith("q_proj"):
                 module.linear.weight = module.linear.weight + 1e-6

@@ -39,7 +39,7 @@ def the_disk_is_full_when_the_ledger_is_written(engine):
 
 @fault(None)
 def the_evaluation_raises(engine):
-    def broken(real, *args):
+    def broken(real, *args, **more):
         raise ZeroDivisionError("in the middle of an evaluation")
 
     engine.replace(evaluate, "generate", broken)
@@ -75,7 +75,7 @@ def swallow(engine):
 
 @fault("score-is-measured")
 def a_failed_evaluation_becomes_0(engine):
-    def broken(real, session, topics, stage, *args):
+    def broken(real, session, topics, stage, *args, **more):
         nothing = evaluate.Evaluated(topics[0].id, stage, 0.0, 0.0, 0.0, {}, None, "ok", 0.0)
         return {topics[0].id: nothing}
 
@@ -97,11 +97,11 @@ def another_model_was_scored(engine):
 
 @fault("score-is-measured")
 def the_adapter_is_off_while_its_model_answers(engine):
-    def broken(real, session, *args):
+    def broken(real, session, *args, **more):
         scales = [(module, module.scale) for module in adapters.adapter_modules(session.model).values()]
         for module, _ in scales:
             module.scale = 0.0
-        found = real(session, *args)
+        found = real(session, *args, **more)
         for module, scale in scales:
             module.scale = scale
         return found

@@ -21,8 +21,8 @@ PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 def stuck(engine: Breaker, after: str) -> None:
     """Every step of that phase is a hundred times too long, and the answers after it are one word."""
 
-    def broken(real, session, *args):
-        answers = real(session, *args)
+    def broken(real, session, *args, **more):
+        answers = real(session, *args, **more)
         if session.attached is None or session.attached.phase != after:
             return answers
         return [dataclasses.replace(answer, text="Aye, aye, aye, aye, aye") for answer in answers]

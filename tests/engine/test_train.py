@@ -165,6 +165,15 @@ def test_the_summary_says_what_the_journal_says(whole):
     assert "voice=" in log and "attached" in log and "fused" in log
 
 
+def test_a_long_scoring_of_the_base_says_how_far_it_is(sources, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "TOLD", 1)
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources)))
+    answers = sum(event.stage == "before" for event in ran.of(e.Sample))
+    told = [event.message for event in ran.of(e.Preparing) if "answers" in event.message]
+    assert answers > 1
+    assert told == [f"scoring the base model on 2 topics, {n} of {answers} answers" for n in range(1, answers)]
+
+
 def test_the_same_run_again_gives_the_same_bytes(whole, sources, tmp_path):
     config = tiny.settings(*sources, adapters={"strategy": "fuse_between"})
     again = tiny.train_here(tiny.new_run(tmp_path / "again", config))
