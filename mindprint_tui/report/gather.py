@@ -78,7 +78,7 @@ def chosen(topics: dict[str, TopicState]) -> list[str]:
     def urgency(topic: TopicState) -> int:
         if topic.verdict in URGENT:
             return URGENT.index(topic.verdict)
-        return 3 if topic.status == "running" else 4 if topic.rolled_back else 5 if topic.status == "finished" else 6
+        return 3 if topic.status == "running" else 4 if topic.undone else 5 if topic.status == "finished" else 6
 
     first = set(sorted(topics, key=lambda id: urgency(topics[id]))[:DETAILED])
     return [id for id in topics if id in first]

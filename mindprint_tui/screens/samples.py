@@ -52,7 +52,7 @@ class SamplesScreen(BaseScreen):
         self.lines("head").show([beside(head, line((self._note or count, "dim")), self.cells)])
         lines: list[Line]
         if found:
-            lines = sample_lines(found[self.question], self.cells - 2, topic.rolled_back if topic else ())
+            lines = sample_lines(found[self.question], self.cells - 2, topic.undone if topic else {})
         else:
             text = "No answers yet." if self.whole else "Reading the journal for answers…"
             lines = [line((text, "dim"))]

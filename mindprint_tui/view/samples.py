@@ -1,7 +1,7 @@
 """The answers to one question, stage by stage, beside one another or, where it is narrow, one above the other."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.contract.events import Sample
@@ -37,20 +37,23 @@ def plain(question: Question) -> str:
     return "\n\n".join(parts)
 
 
-def sample_lines(question: Question, cells: int, rolled_back: tuple[str, ...]) -> list[Line]:
-    """The question, then reference and answers: as many beside one another as there is room for."""
+def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> list[Line]:
+    """The question, then reference and answers: as many beside one another as there is room for.
+
+    `undone` is what became of stages that were not kept.
+    """
     lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
     answers = sorted(_answers(question), key=lambda pair: pair[0] not in MAIN)  # those first that are compared most
     across = (cells + GAP) // (COLUMN + GAP)
     if across < min(3, len(answers) + 1):
         lines += [(), line(("reference", "title")), *(line(text) for text in wrap(question.reference, cells))]
         for key, sample in answers:
-            lines += [(), *_answer(key, sample, cells, key in rolled_back)]
+            lines += [(), *_answer(key, sample, cells, undone.get(key))]
         return [crop(text, cells) for text in lines]
     across = min(across, len(answers) + 1)
     side = (cells + GAP) // across - GAP
     blocks = [[line(("reference", "title")), (), *(line(text) for text in wrap(question.reference, side))]]
-    blocks += [_answer(key, sample, side, key in rolled_back) for key, sample in answers]
+    blocks += [_answer(key, sample, side, undone.get(key)) for key, sample in answers]
     for first in range(0, len(blocks), across):
         lines += [(), *_beside(blocks[first : first + across], side)]
     return lines
@@ -60,8 +63,8 @@ def _answers(question: Question) -> list[tuple[str, Sample]]:
     return [(key, question.answers[key]) for key in STAGES if key in question.answers]
 
 
-def _answer(key: str, sample: Sample, cells: int, rolled_back: bool) -> list[Line]:
-    name = STAGES[key] + (" ⟲ rolled back" if rolled_back else "")
+def _answer(key: str, sample: Sample, cells: int, undone: str | None) -> list[Line]:
+    name = STAGES[key] + (f" ⟲ {undone}" if undone else "")
     stop = ("cut short", "warn") if sample.stop == "length" else ("complete", "dim")
     lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
     body = sample.answer if sample.answer.strip() else "(empty)"
