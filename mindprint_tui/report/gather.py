@@ -1,15 +1,14 @@
 """A journal as what a report shows: the run's state, its checks, and the details of as many topics as a page bears."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.contract import events as e
-from engine.contract.codec import decode
 from engine.contract.events import Record
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event
-from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.feed import Feed, Liveness, answer_or_start
 from mindprint_tui.report.checks import Tally
 from mindprint_tui.series import Series
 from mindprint_tui.state import RunState, TopicState, fold
@@ -132,17 +131,12 @@ def _steps(current: PhaseDetail | None, last: e.Step, points: list[tuple[int, in
 
 
 def _add_questions(run: RunDir, details: dict[str, Detail]) -> None:
-    found: dict[str, list[e.Sample]] = {topic: [] for topic in details}
-    for line in _sample_lines(run):
-        event = decode(line).event
-        if isinstance(event, e.Sample) and event.topic in found:
-            found[event.topic].append(event)
-    for topic, samples in found.items():
-        asked = questions(clean_event(sample) for sample in samples)
-        details[topic].questions, details[topic].more = asked[:QUESTIONS], max(0, len(asked) - QUESTIONS)
-
-
-def _sample_lines(run: RunDir) -> Iterable[bytes]:
+    found: dict[str, list[e.Sample | e.TopicStarted]] = {topic: [] for topic in details}
     tail = Tail(run.journal)
     while lines := tail.read():
-        yield from (line for _, line in lines if b'"sample"' in line[:100])
+        for _, line in lines:
+            if (event := answer_or_start(line)) and event.topic in found:
+                found[event.topic].append(event)
+    for topic, told in found.items():
+        asked = questions(clean_event(event) for event in told)
+        details[topic].questions, details[topic].more = asked[:QUESTIONS], max(0, len(asked) - QUESTIONS)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from engine.contract.events import Sample
+from engine.contract.events import Sample, TopicStarted
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
 
 STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
@@ -14,19 +14,28 @@ COLUMN, GAP = 24, 3  # cells that an answer needs beside others, and between two
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its latest answer of each stage."""
+    """A question with its answers of the latest attempt by stage."""
 
     text: str
     reference: str
     answers: dict[str, Sample]
 
 
-def questions(samples: Iterable[Sample]) -> list[Question]:
-    """In the order in which they were first asked; a later answer of the same stage takes the place of the earlier."""
+def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
+    """In the order in which they were first asked; a later answer of the same stage takes the place of the earlier.
+
+    Of one topic. Where it starts again, only what the base answered (`before`) still holds: an attempt begins without
+    the deltas of the one before it, and by then later topics may have added theirs, so its `start` is measured anew.
+    """
     found: dict[str, Question] = {}
-    for sample in samples:
-        known = found.setdefault(sample.question, Question(sample.question, sample.reference, {}))
-        known.answers[sample.stage] = sample
+    for event in told:
+        if isinstance(event, TopicStarted):
+            for question in found.values():
+                for stage in question.answers.keys() - {"before"}:
+                    del question.answers[stage]
+        else:
+            known = found.setdefault(event.question, Question(event.question, event.reference, {}))
+            known.answers[event.stage] = event
     return list(found.values())
 
 
