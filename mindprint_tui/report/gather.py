@@ -34,10 +34,11 @@ class PhaseDetail:
 
 @dataclass(slots=True)
 class Detail:
-    """A topic's last attempt; `more` questions are not shown."""
+    """A topic's last attempt; decisions by seq, `more` questions are not shown."""
 
+    attempt: int = 0
     phases: dict[e.Phase, PhaseDetail] = field(default_factory=dict)
-    decisions: list[e.Decided] = field(default_factory=list)
+    decisions: dict[int, e.Decided] = field(default_factory=dict)
     failures: list[e.Failed] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     more: int = 0
@@ -100,24 +101,28 @@ def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Rec
     match event:
         case e.Step():
             _steps(current, event, [(record.seq, event.step, event.loss)])
-        case e.Restored() if current is not None:
-            current.loss = current.loss.until(event.rewind_to)
-        case e.TopicStarted(topic=topic) if topic in details:
-            details[topic] = Detail()
+        case e.Restored(rewind_to=last):
+            for detail in details.values():
+                detail.decisions = {seq: said for seq, said in detail.decisions.items() if seq <= last}
+            if current is not None:
+                current.loss = current.loss.until(last)
+        case e.TopicStarted(topic=topic, attempt=attempt) if topic in details:
+            if details[topic].attempt != attempt:  # a resumed engine says again that a topic began, and not its phase
+                details[topic] = Detail(attempt)
         case e.PhaseStarted(topic=topic, phase=phase):
-            detail = details.get(topic)
-            resumed = detail.phases.get(phase) if detail else None
-            if detail is None:
+            begun = details.get(topic)
+            resumed = begun.phases.get(phase) if begun else None
+            if begun is None:
                 return None
             if resumed is not None and resumed.settled is None:
                 return resumed  # an engine that went on says again what it goes on with
-            current = detail.phases[phase] = PhaseDetail(event, Series(max(1, event.steps)))
+            current = begun.phases[phase] = PhaseDetail(event, Series(max(1, event.steps)))
         case e.AdapterChanged(topic=topic, phase=phase) if topic in details:
             if (found := details[topic].phases.get(phase)) is not None:
                 found.adapter = event if event.state == "attached" else found.adapter
                 found.settled = event if event.state != "attached" else None
         case e.Decided(topic=topic) if topic in details:
-            details[topic].decisions.append(event)
+            details[topic].decisions[record.seq] = event
         case e.Failed(topic=str() as topic) if topic in details:
             details[topic].failures.append(event)
         case _:

@@ -9,6 +9,7 @@ from engine.contract import events as e
 from engine.contract.codec import encode
 from engine.contract.rundir import RunDir
 from mindprint_tui.feed import Samples
+from mindprint_tui.report import page
 from mindprint_tui.report.gather import gather
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.samples import Question, questions
@@ -63,3 +64,51 @@ def test_answers_and_scores_are_of_the_latest_attempt(tmp_path: Path, finished: 
     assert texts(questions(Samples(run, TOPIC).read(1.0)[0])) == shown
     assert texts(gather(run).details[TOPIC].questions) == shown
     assert fold(RunState(), story.records).topics[TOPIC].scores.keys() == shown.keys()
+
+
+def died(story: Story, mark: int) -> None:
+    story.say(e.EngineDied(None, "SIGKILL", 1))
+    story.say(e.EngineRestarted(None, "SIGKILL", 1))
+    story.say(e.Restored(mark, f"{TOPIC} goes on at sft step 2 from its checkpoint"))
+
+
+def test_a_topic_that_began_before_its_engine_died_keeps_its_phase_in_the_report(tmp_path: Path) -> None:
+    """Nothing was scored yet, so the engine that goes on says again that the topic starts, and no phase."""
+    story = Story("died", 1)
+    story.open()
+    story.base()
+    story.say(e.TopicStarted(TOPIC, 1, 1))
+    story.phase(0, "sft", 4, 2)
+    mark = story.records[-1].seq
+    story.say(e.Checkpointed(TOPIC, "sft", 2, 0.1, 10))
+    story.steps(0, "sft", 4, 3, 3)
+    died(story, mark)
+    story.say(e.TopicStarted(TOPIC, 1, 1))
+    story.adapter(0, "sft", "attached")
+    story.steps(0, "sft", 4, 3, 4)
+    story.score(0, "sft", 0.8)
+    story.adapter(0, "sft", "fused", True)
+    story.say(e.TopicFinished(TOPIC, "passed", "voice 0.80; needed 0.6", 9.0))
+    phases = gather(written(tmp_path, story)).details[TOPIC].phases
+    assert list(phases) == ["sft"]
+    assert sorted(phases["sft"].loss.buckets) == [0, 1, 2, 3]
+    assert phases["sft"].settled is not None and phases["sft"].settled.state == "fused"
+
+
+def test_a_decision_that_a_death_made_void_is_in_the_report_once(tmp_path: Path) -> None:
+    story = Story("decided", 1)
+    story.open()
+    story.base()
+    story.say(e.TopicStarted(TOPIC, 1, 1))
+    story.phase(0, "sft", 4)
+    mark = story.records[-1].seq
+    story.say(e.Checkpointed(TOPIC, "sft", 4, 0.1, 10))
+    story.score(0, "sft", 0.8)
+    story.decide(0, "keep", "voice 0.08 -> 0.80, before the death")
+    died(story, mark)
+    story.adapter(0, "sft", "attached")
+    story.score(0, "sft", 0.8)
+    story.decide(0, "keep", "voice 0.08 -> 0.80, after it")
+    shown = page.render(gather(written(tmp_path, story)))
+    assert "before the death" not in shown
+    assert shown.count("after it") == 1
