@@ -243,6 +243,6 @@ def _warnings(runs: Sequence[Told], rows: Sequence[dict[str, Any]]) -> list[str]
         found.append(f"{len(partial)} topics are not in every run; means are over the topics that every run scored")
     for told in runs:
         if told.condition != "finished":
-            why = next((f"; {failed.message}" for failed in told.state.failures if failed.topic is None), "")
+            why = f"; {told.state.fatal.message}" if told.state.fatal else ""
             found.append(f"{told.name}: {told.condition}{why}; what it has not run is not a score")
     return found

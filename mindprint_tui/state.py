@@ -107,6 +107,7 @@ class RunState:
     answers: dict[str, e.CommandTaken] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     failures: tuple[e.Failed, ...] = ()
+    fatal: e.Failed | None = None  # the one that ended the run, until an engine goes on with it
     died: e.EngineDied | None = None
     restarts: int = 0
     finished: e.RunFinished | None = None
@@ -165,7 +166,7 @@ def _take(state: RunState, record: Record) -> RunState:
             if not math.isfinite(event.loss):
                 _note(state, record)
         case e.RunStarted():
-            state = replace(state, started=event)
+            state = replace(state, started=event, fatal=None)
         case e.Preparing():
             state = replace(state, preparing=event.message)
         case e.ModelLoaded():
@@ -205,12 +206,13 @@ def _take(state: RunState, record: Record) -> RunState:
         case e.Restored():
             state = _rewound(replace(state, preparing=""), event.rewind_to)
         case e.Failed():
-            state = replace(state, failures=(*state.failures[-FAILURES + 1 :], event))
+            fatal = event if event.topic is None else state.fatal
+            state = replace(state, failures=(*state.failures[-FAILURES + 1 :], event), fatal=fatal)
         case e.EngineDied():
             state = replace(state, died=event, paused=None)
         case e.EngineRestarted():
             again = state.restarts + (state.died is not None)  # a person who resumes a run restarts nothing
-            state = replace(state, died=None, finished=None, paused=None, restarts=again)
+            state = replace(state, died=None, finished=None, fatal=None, paused=None, restarts=again)
         case e.RunFinished():
             state = replace(state, finished=event, paused=None, current=None, preparing="")
         case _:
