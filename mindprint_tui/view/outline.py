@@ -55,13 +55,20 @@ def kept_voice(topic: TopicState) -> float | None:
 
 
 def voices(topic: TopicState) -> str:
-    """Voice before → SFT → DPO; ⟲ leads to what was not kept."""
+    """Voice before → SFT → DPO; ⟲ leads to what was not kept.
+
+    Where earlier topics have taught some of it, the start stands between, by name: SFT builds on it, not on `before`.
+    """
     text, undone = "", topic.undone
-    for stage in STAGES:
-        score = topic.scores.get(stage)
-        if score is not None:
-            glue = "⟲" if stage in undone else "→" if text else ""
-            text += glue + number(score.voice)
+    for stage in ("before", "start", "sft", "dpo"):
+        if (score := topic.scores.get(stage)) is None:
+            continue
+        shown = number(score.voice)
+        if stage == "start":
+            if shown == text:
+                continue
+            shown = f"start {shown}"
+        text += ("⟲" if stage in undone else "→" if text else "") + shown
     return text
 
 
