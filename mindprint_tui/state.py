@@ -53,8 +53,9 @@ class TopicState:
     @property
     def kept(self) -> Phase | None:
         """The last phase that is in the model; DPO on a shared adapter has SFT inside."""
-        phases: tuple[Phase, ...] = ("dpo", "sft")
-        return next((phase for phase in phases if self.settled.get(phase) in KEPT), None)
+        if self.settled.get("dpo") in KEPT:
+            return "dpo"
+        return "sft" if self.settled.get("sft") in KEPT else None
 
     @property
     def final(self) -> e.Evaluated | None:

@@ -131,9 +131,9 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     final = [score for topic in topics if topic.status == "finished" and (score := topic.final)]
     passed = state.tally.get("passed", 0)
     others = [f"{count} {word.replace('_', ' ')}" for word, count in state.tally.items() if count and word != "passed"]
-    ran = sum("dpo" in topic.scores for topic in topics)
-    kept = sum(topic.kept == "dpo" for topic in topics)
-    back = sum(topic.settled.get("dpo") == "rolled_back" for topic in topics)
+    preferred = [topic for topic in topics if "dpo" in topic.scores]
+    kept = sum(topic.kept == "dpo" for topic in preferred)
+    back = sum(topic.settled.get("dpo") == "rolled_back" for topic in preferred)
     seconds = state.finished.seconds if state.finished else max(0.0, state.t - state.began)
     voice, accuracy = _mean(score.voice for score in final), _mean(score.accuracy for score in final)
     unvoiced, was = _mean(score.voice for score in before), _mean(score.accuracy for score in before)
@@ -141,7 +141,7 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
         ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
         ("mean voice", number(voice), f"before {number(unvoiced)}"),
         ("mean accuracy", number(accuracy), f"before {number(was)}"),
-        ("DPO", f"{kept} kept", f"{back} rolled back, of {ran} topics where it ran"),
+        ("DPO", f"{kept} kept", f"{back} rolled back, of {len(preferred)} topics where it ran"),
         ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
         ("time", about(seconds), f"{sum(topic.status == 'finished' for topic in topics):,} topics finished"),
     ]  # fmt: skip

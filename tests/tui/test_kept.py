@@ -86,14 +86,17 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
     run.path.mkdir()
     run.journal.write_bytes(b"".join(map(encode, story.records)))
 
-    assert summarize(story.records, 1, "", 1.0)["topics"][0]["final"]["voice"] == voice
+    summary = summarize(story.records, 1, "", 1.0)
+    assert summary["topics"][0]["final"]["voice"] == voice
     state = fold(RunState(), story.records)
     topic = state.topics[TOPIC]
     assert kept_voice(topic) == (voice if kept else None)
     assert outline(state.topics).trend == ([voice] if kept else [])
     tiles = {name: (value, note) for name, value, note in page._tiles(gather(run))}
     assert tiles["mean voice"][0] == f"{voice:.2f}"
-    assert tiles["DPO"][0] == f"{int(kept == 'dpo')} kept"
+    dpo = summary["dpo"]
+    note = f"{dpo['rolled_back']} rolled back, of {dpo['ran']} topics where it ran"
+    assert tiles["DPO"] == (f"{dpo['kept']} kept", note)
     cell = compare([read_run(run)])["topics"][0]["runs"][0]
     assert cell["kept"] == kept
     if topic.verdict in ("passed", "below_threshold"):
