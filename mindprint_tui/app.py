@@ -226,13 +226,13 @@ class MindprintApp(App[None]):
     def _notice_end(self) -> None:
         """What the shell is told when the console closes."""
         self.status = self.state.finished.exit_status if self.state.finished else None
-        refused = [failed.message for failed in self.state.failures if failed.where == "input"]
-        self.error = refused[-1] if refused else None
+        fatal = self.state.fatal
+        self.error = fatal.message if fatal is not None and fatal.where == "input" else None
 
     def _refused(self, sentence: str) -> None:
         self.error = sentence
         refusal = e.Failed("input", clean(sentence), "")
-        self.state = replace(self.state, preparing="", failures=(refusal,))
+        self.state = replace(self.state, preparing="", failures=(refusal,), fatal=refusal)
         self.live = Liveness("gone", 0.0)
         self.paint(1.0)
 

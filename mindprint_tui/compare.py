@@ -11,21 +11,19 @@ from engine.contract import events as e
 from engine.contract.events import Evaluated, Phase, Stage
 from engine.contract.rundir import RunDir
 from mindprint_tui.feed import Feed
-from mindprint_tui.state import RunState, TopicState, fold
+from mindprint_tui.state import KEPT, RunState, TopicState, fold
 from mindprint_tui.view.runs import RunRow, word
 
 STAGES: tuple[Stage, ...] = ("before", "start", "sft", "dpo")
 FIGURES = ("voice", "accuracy", "combined", "preference_accuracy", "heldout_margin")
-KEPT = ("fused", "kept_attached")
 SCORED = ("passed", "below_threshold", "collapsed")  # verdicts that came from an evaluation
 UNLIKE = ("run.name", "curriculum.path")  # settings that are told otherwise
 
 
 @dataclass(slots=True)
 class Ran:
-    """What one attempt at a phase came to: how it was settled, and the seconds of its optimizer steps by seq."""
+    """One attempt at a phase: the seconds of its optimizer steps by seq."""
 
-    settled: str | None = None
     steps: dict[int, float] = field(default_factory=dict)
 
     @property
@@ -78,12 +76,9 @@ def _note(
             phases[topic, phase] = Ran()
         case e.Step(topic=topic, phase=phase, seconds=seconds):
             phases[topic, phase].steps[seq] = seconds
-        case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
-            phases[topic, phase].settled = state
         case e.Restored(rewind_to=rewind_to):
             for ran in phases.values():
-                if ran.settled is None:
-                    ran.steps = {number: seconds for number, seconds in ran.steps.items() if number <= rewind_to}
+                ran.steps = {number: seconds for number, seconds in ran.steps.items() if number <= rewind_to}
         case e.Failed(topic=str(topic)) as failed:
             failures[topic] = f"rule {failed.rule}" if failed.rule else failed.message
         case _:
@@ -143,9 +138,6 @@ def _cell(topic: str, told: Told) -> dict[str, Any] | None:
     if found is None:
         return None
     stages: dict[str, Any] = {stage: _stage(topic, stage, found, told) for stage in STAGES}
-    phases = {phase: told.phases.get((topic, phase), Ran()) for phase in ("sft", "dpo")}
-    kept = next((phase for phase in ("dpo", "sft") if phases[phase].settled in KEPT), None)
-    scored = found.scores.get(kept or "start") or found.scores.get("before")
     over = found.status == "finished"
     return {
         "status": found.status,
@@ -154,8 +146,8 @@ def _cell(topic: str, told: Told) -> dict[str, Any] | None:
         "attempts": found.attempt,
         "seconds": found.seconds if over else None,
         **stages,
-        "kept": kept,
-        "final": _figures(scored) if scored and found.verdict in SCORED else None,
+        "kept": found.kept,
+        "final": _figures(found.final) if found.final and found.verdict in SCORED else None,
     }
 
 
@@ -168,7 +160,7 @@ def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str,
     if scored is None and ran is None:
         return None
     ran = ran or Ran()
-    return _figures(scored) | {"settled": ran.settled, "steps": len(ran.steps), "seconds": ran.seconds}
+    return _figures(scored) | {"settled": found.settled.get(stage), "steps": len(ran.steps), "seconds": ran.seconds}
 
 
 def _figures(scored: Evaluated | None) -> dict[str, Any]:
@@ -251,6 +243,6 @@ def _warnings(runs: Sequence[Told], rows: Sequence[dict[str, Any]]) -> list[str]
         found.append(f"{len(partial)} topics are not in every run; means are over the topics that every run scored")
     for told in runs:
         if told.condition != "finished":
-            why = next((f"; {failed.message}" for failed in told.state.failures if failed.topic is None), "")
+            why = f"; {told.state.fatal.message}" if told.state.fatal else ""
             found.append(f"{told.name}: {told.condition}{why}; what it has not run is not a score")
     return found

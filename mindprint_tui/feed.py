@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.contract.codec import decode
-from engine.contract.events import Record, Sample, Step, Unknown
+from engine.contract.events import Record, Sample, Step, TopicStarted, Unknown
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir, holder
 from mindprint_tui.clean import clean_event
@@ -16,6 +16,7 @@ from mindprint_tui.stretch import HEAD, Point, Stretch
 SLICE = 0.02  # seconds of reading before keys are answered again
 BYTES = 1 << 18  # of one read
 QUIET = 30.0  # seconds without an event that make an engine that holds the lock `silent`
+TELLING = (b'"sample"', b'"topic_started"')  # in the first bytes of a line
 SAMPLE = re.compile(rb'\{"v": 1, "seq": ([0-9]{1,18}), "t": ([0-9]{1,14}\.[0-9]{1,6}), "kind": "sample"')
 
 
@@ -145,23 +146,29 @@ def _stretch(points: list[Point], last: bytes, records: list[Record | Stretch]) 
 
 
 class Samples:
-    """The answers to the questions of one topic, found in the journal; `read` goes on where it stopped."""
+    """The answers to the questions of one topic, and where its attempts start; `read` goes on where it stopped."""
 
     def __init__(self, run: RunDir, topic: str) -> None:
         self._tail = Tail(run.journal)
         self._topic, self._bytes = topic, topic.encode()
 
-    def read(self, seconds: float = SLICE) -> tuple[list[Sample], bool]:
-        """New answers, cleaned, and whether the end of the journal was reached."""
-        found: list[Sample] = []
+    def read(self, seconds: float = SLICE) -> tuple[list[Sample | TopicStarted], bool]:
+        """What is new, cleaned, and whether the end of the journal was reached."""
+        found: list[Sample | TopicStarted] = []
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             lines = self._tail.read(BYTES)
             if not lines:
                 return found, True
             for _, line in lines:
-                if self._bytes in line and b'"sample"' in line:
-                    event = decode(line).event
-                    if isinstance(event, Sample) and event.topic == self._topic:
-                        found.append(clean_event(event))
+                if self._bytes in line and (event := answer_or_start(line)) and event.topic == self._topic:
+                    found.append(clean_event(event))
         return found, False
+
+
+def answer_or_start(line: bytes) -> Sample | TopicStarted | None:
+    """What a line of a journal says of a topic's answers, not cleaned; None where it is about something else."""
+    if not any(word in line[:100] for word in TELLING):
+        return None
+    event = decode(line).event
+    return event if isinstance(event, Sample | TopicStarted) else None

@@ -15,6 +15,7 @@ PHASES = 64  # curves that are kept, the latest
 ENTRIES = 500  # of the log
 ANSWERS = 64  # to commands
 FAILURES = 50
+KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
 Status = Literal["pending", "running", "finished"]
 
@@ -38,16 +39,43 @@ class PhaseRun:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic and what came of it; `scores` by stage, of this attempt but for `before`."""
+    """A topic and what came of it; `scores` by stage and `settled` by phase are of this attempt, but for `before`."""
 
     info: e.TopicInfo
     status: Status = "pending"
     attempt: int = 1
     scores: dict[str, e.Evaluated] = field(default_factory=dict)
-    rolled_back: tuple[Phase, ...] = ()
+    settled: dict[Phase, str] = field(default_factory=dict)  # the last state of its adapter, once it is off
     verdict: e.Verdict | None = None
     reason: str = ""
     seconds: float = 0.0
+
+    @property
+    def kept(self) -> Phase | None:
+        """The last phase that is in the model; DPO on a shared adapter has SFT inside."""
+        if self.settled.get("dpo") in KEPT:
+            return "dpo"
+        return "sft" if self.settled.get("sft") in KEPT else None
+
+    @property
+    def final(self) -> e.Evaluated | None:
+        """The scores of the model that the topic leaves behind: of what was kept, else as it began."""
+        if self.kept is not None:
+            return self.scores.get(self.kept)
+        return self.scores.get("start") or self.scores.get("before")
+
+    @property
+    def undone(self) -> dict[str, str]:
+        """The phases that ran and are not in the model, each with a word for why.
+
+        A shared adapter that comes off in DPO takes SFT with it, which was scored and never settled by itself.
+        """
+        if self.kept == "dpo":
+            return {}
+        ran = {*self.settled, *(self.scores if self.status == "finished" else ())}
+        phases: tuple[Phase, ...] = ("sft", "dpo")
+        lost = [phase for phase in phases if phase in ran and phase != self.kept]
+        return {phase: self.settled.get(phase, "not kept").replace("_", " ") for phase in lost}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +108,7 @@ class RunState:
     answers: dict[str, e.CommandTaken] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     failures: tuple[e.Failed, ...] = ()
+    fatal: e.Failed | None = None  # the one that ended the run, until an engine goes on with it
     died: e.EngineDied | None = None
     restarts: int = 0
     finished: e.RunFinished | None = None
@@ -138,7 +167,7 @@ def _take(state: RunState, record: Record) -> RunState:
             if not math.isfinite(event.loss):
                 _note(state, record)
         case e.RunStarted():
-            state = replace(state, started=event)
+            state = replace(state, started=event, fatal=None)
         case e.Preparing():
             state = replace(state, preparing=event.message)
         case e.ModelLoaded():
@@ -152,7 +181,7 @@ def _take(state: RunState, record: Record) -> RunState:
         case e.TopicStarted():
             scores = {"before": before} if (before := _topic(state, event.topic).scores.get("before")) else {}
             _count(state, event.topic, None)
-            _change(state, event.topic, status="running", attempt=event.attempt, scores=scores, rolled_back=())
+            _change(state, event.topic, status="running", attempt=event.attempt, scores=scores, settled={})
             state = replace(state, current=event.topic, preparing="")
         case e.PhaseStarted():
             state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(event)), preparing="")
@@ -178,12 +207,13 @@ def _take(state: RunState, record: Record) -> RunState:
         case e.Restored():
             state = _rewound(replace(state, preparing=""), event.rewind_to)
         case e.Failed():
-            state = replace(state, failures=(*state.failures[-FAILURES + 1 :], event))
+            fatal = event if event.topic is None else state.fatal
+            state = replace(state, failures=(*state.failures[-FAILURES + 1 :], event), fatal=fatal)
         case e.EngineDied():
             state = replace(state, died=event, paused=None)
         case e.EngineRestarted():
             again = state.restarts + (state.died is not None)  # a person who resumes a run restarts nothing
-            state = replace(state, died=None, finished=None, paused=None, restarts=again)
+            state = replace(state, died=None, finished=None, fatal=None, paused=None, restarts=again)
         case e.RunFinished():
             state = replace(state, finished=event, paused=None, current=None, preparing="")
         case _:
@@ -220,11 +250,10 @@ def _count(state: RunState, topic: str, verdict: e.Verdict | None) -> None:
 
 
 def _adapter(state: RunState, event: e.AdapterChanged) -> RunState:
-    if event.state in ("fused", "kept_attached"):
+    if event.state in KEPT:
         state = replace(state, fuse=event)
-    if event.state == "rolled_back":
-        rolled = _topic(state, event.topic).rolled_back
-        _change(state, event.topic, rolled_back=(*rolled, event.phase))
+    if event.state != "attached":
+        _change(state, event.topic, settled={**_topic(state, event.topic).settled, event.phase: event.state})
     run = state.phase
     if run is not None and (run.topic, run.phase) == (event.topic, event.phase):
         state = replace(state, phases=(*state.phases[:-1], replace(run, adapter=event)))

@@ -1,6 +1,7 @@
 """The answers to one question as columns: text in marked pieces, and notes below it."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from engine.contract.events import Sample
@@ -17,8 +18,11 @@ ANSWERS = (
 LONGEST = 1500  # characters of an answer that are shown
 
 
-def side_by_side(question: Question, left_out: tuple[str, ...], rolled_back: tuple[str, ...]) -> dict[str, Any]:
-    """The question, and a column for the reference and each stage's answer, with what is to be said of it."""
+def side_by_side(question: Question, left_out: tuple[str, ...], undone: Mapping[str, str]) -> dict[str, Any]:
+    """The question, and a column for the reference and each stage's answer, with what is to be said of it.
+
+    `undone` is what became of stages that were not kept.
+    """
     columns: list[dict[str, Any]] = [
         {"name": "Reference", "parts": [(_cut(question.reference), "")], "notes": [], "stage": "reference"}
     ]
@@ -28,7 +32,7 @@ def side_by_side(question: Question, left_out: tuple[str, ...], rolled_back: tup
         notes = [(f"{sample.tokens} tokens", "")]
         notes += [("cut at the token limit", "warn")] if sample.stop == "length" else []
         notes += [(sample.health.replace("_", " "), "bad")] if sample.health != "ok" else []
-        notes += [("rolled back", "warn")] if key in rolled_back else []
+        notes += [(undone[key], "warn")] if key in undone else []
         voice = sample.scores.get("voice")
         notes += [(f"voice {number(voice)}", "")] if voice is not None else []
         columns.append({"name": name, "parts": _parts(sample), "notes": notes, "stage": key})

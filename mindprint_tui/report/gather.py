@@ -1,15 +1,14 @@
 """A journal as what a report shows: the run's state, its checks, and the details of as many topics as a page bears."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.contract import events as e
-from engine.contract.codec import decode
 from engine.contract.events import Record
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event
-from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.feed import Feed, Liveness, answer_or_start
 from mindprint_tui.report.checks import Tally
 from mindprint_tui.series import Series
 from mindprint_tui.state import RunState, TopicState, fold
@@ -35,10 +34,11 @@ class PhaseDetail:
 
 @dataclass(slots=True)
 class Detail:
-    """A topic's last attempt; `more` questions are not shown."""
+    """A topic's last attempt; decisions by seq, `more` questions are not shown."""
 
+    attempt: int = 0
     phases: dict[e.Phase, PhaseDetail] = field(default_factory=dict)
-    decisions: list[e.Decided] = field(default_factory=list)
+    decisions: dict[int, e.Decided] = field(default_factory=dict)
     failures: list[e.Failed] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     more: int = 0
@@ -78,7 +78,7 @@ def chosen(topics: dict[str, TopicState]) -> list[str]:
     def urgency(topic: TopicState) -> int:
         if topic.verdict in URGENT:
             return URGENT.index(topic.verdict)
-        return 3 if topic.status == "running" else 4 if topic.rolled_back else 5 if topic.status == "finished" else 6
+        return 3 if topic.status == "running" else 4 if topic.undone else 5 if topic.status == "finished" else 6
 
     first = set(sorted(topics, key=lambda id: urgency(topics[id]))[:DETAILED])
     return [id for id in topics if id in first]
@@ -101,24 +101,28 @@ def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Rec
     match event:
         case e.Step():
             _steps(current, event, [(record.seq, event.step, event.loss)])
-        case e.Restored() if current is not None:
-            current.loss = current.loss.until(event.rewind_to)
-        case e.TopicStarted(topic=topic) if topic in details:
-            details[topic] = Detail()
+        case e.Restored(rewind_to=last):
+            for detail in details.values():
+                detail.decisions = {seq: said for seq, said in detail.decisions.items() if seq <= last}
+            if current is not None:
+                current.loss = current.loss.until(last)
+        case e.TopicStarted(topic=topic, attempt=attempt) if topic in details:
+            if details[topic].attempt != attempt:  # a resumed engine says again that a topic began, and not its phase
+                details[topic] = Detail(attempt)
         case e.PhaseStarted(topic=topic, phase=phase):
-            detail = details.get(topic)
-            resumed = detail.phases.get(phase) if detail else None
-            if detail is None:
+            begun = details.get(topic)
+            resumed = begun.phases.get(phase) if begun else None
+            if begun is None:
                 return None
             if resumed is not None and resumed.settled is None:
                 return resumed  # an engine that went on says again what it goes on with
-            current = detail.phases[phase] = PhaseDetail(event, Series(max(1, event.steps)))
+            current = begun.phases[phase] = PhaseDetail(event, Series(max(1, event.steps)))
         case e.AdapterChanged(topic=topic, phase=phase) if topic in details:
             if (found := details[topic].phases.get(phase)) is not None:
                 found.adapter = event if event.state == "attached" else found.adapter
                 found.settled = event if event.state != "attached" else None
         case e.Decided(topic=topic) if topic in details:
-            details[topic].decisions.append(event)
+            details[topic].decisions[record.seq] = event
         case e.Failed(topic=str() as topic) if topic in details:
             details[topic].failures.append(event)
         case _:
@@ -132,17 +136,12 @@ def _steps(current: PhaseDetail | None, last: e.Step, points: list[tuple[int, in
 
 
 def _add_questions(run: RunDir, details: dict[str, Detail]) -> None:
-    found: dict[str, list[e.Sample]] = {topic: [] for topic in details}
-    for line in _sample_lines(run):
-        event = decode(line).event
-        if isinstance(event, e.Sample) and event.topic in found:
-            found[event.topic].append(event)
-    for topic, samples in found.items():
-        asked = questions(clean_event(sample) for sample in samples)
-        details[topic].questions, details[topic].more = asked[:QUESTIONS], max(0, len(asked) - QUESTIONS)
-
-
-def _sample_lines(run: RunDir) -> Iterable[bytes]:
+    found: dict[str, list[e.Sample | e.TopicStarted]] = {topic: [] for topic in details}
     tail = Tail(run.journal)
     while lines := tail.read():
-        yield from (line for _, line in lines if b'"sample"' in line[:100])
+        for _, line in lines:
+            if (event := answer_or_start(line)) and event.topic in found:
+                found[event.topic].append(event)
+    for topic, told in found.items():
+        asked = questions(clean_event(event) for event in told)
+        details[topic].questions, details[topic].more = asked[:QUESTIONS], max(0, len(asked) - QUESTIONS)

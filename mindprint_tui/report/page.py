@@ -11,7 +11,6 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from engine.contract import events as e
 from engine.contract.errors import InputError
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
@@ -36,7 +35,7 @@ class Mark:
 
     stage: str
     value: float
-    rolled_back: bool
+    undone: str  # why it was not kept, else empty
 
 
 def render(found: Gathered) -> str:
@@ -129,11 +128,12 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     state, tally = found.state, found.tally
     topics = list(state.topics.values())
     before = [score for topic in topics if (score := topic.scores.get("before"))]
-    final = [score for topic in topics if topic.status == "finished" and (score := _final(topic))]
+    final = [score for topic in topics if topic.status == "finished" and (score := topic.final)]
     passed = state.tally.get("passed", 0)
     others = [f"{count} {word.replace('_', ' ')}" for word, count in state.tally.items() if count and word != "passed"]
-    ran = sum("dpo" in topic.scores for topic in topics)
-    back = sum("dpo" in topic.rolled_back for topic in topics)
+    preferred = [topic for topic in topics if "dpo" in topic.scores]
+    kept = sum(topic.kept == "dpo" for topic in preferred)
+    back = sum(topic.settled.get("dpo") == "rolled_back" for topic in preferred)
     seconds = state.finished.seconds if state.finished else max(0.0, state.t - state.began)
     voice, accuracy = _mean(score.voice for score in final), _mean(score.accuracy for score in final)
     unvoiced, was = _mean(score.voice for score in before), _mean(score.accuracy for score in before)
@@ -141,16 +141,10 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
         ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
         ("mean voice", number(voice), f"before {number(unvoiced)}"),
         ("mean accuracy", number(accuracy), f"before {number(was)}"),
-        ("DPO", f"{ran - back} kept", f"{back} rolled back, of {ran} topics where it ran"),
+        ("DPO", f"{kept} kept", f"{back} rolled back, of {len(preferred)} topics where it ran"),
         ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
         ("time", about(seconds), f"{sum(topic.status == 'finished' for topic in topics):,} topics finished"),
     ]  # fmt: skip
-
-
-def _final(topic: TopicState) -> e.Evaluated | None:
-    """The scores of the model that the topic left behind: of the last phase that was kept, else as it began."""
-    stages = [stage for stage in ("dpo", "sft") if stage in topic.scores and stage not in topic.rolled_back]
-    return next((topic.scores[stage] for stage in (*stages, "start", "before") if stage in topic.scores), None)
 
 
 def _mean(values: Iterable[float]) -> float | None:
@@ -166,11 +160,11 @@ def _verdict(topic: TopicState) -> tuple[str, str]:
 
 def _marks(topic: TopicState) -> list[Mark]:
     stages = [key for key, _ in STAGES if key in topic.scores and key != "reevaluated"]
-    return [Mark(stage, topic.scores[stage].voice, stage in topic.rolled_back) for stage in stages]
+    return [Mark(stage, topic.scores[stage].voice, topic.undone.get(stage, "")) for stage in stages]
 
 
 def _row(topic: TopicState, details: dict[str, Detail]) -> dict[str, Any]:
-    before, final = topic.scores.get("before"), _final(topic) if topic.status == "finished" else None
+    before, final = topic.scores.get("before"), topic.final if topic.status == "finished" else None
     return {
         "id": topic.info.id,
         "title": shorten(topic.info.title, TITLE),
@@ -214,12 +208,12 @@ def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[s
         "attempt": topic.attempt,
         "verdict": _verdict(topic),
         "reason": topic.reason,
-        "stages": [(name, key in topic.rolled_back) for key, name in stages],
+        "stages": [(name, key in topic.undone) for key, name in stages],
         "table": table if stages else [],
-        "decisions": [(item.decision.replace("_", " "), item.reason) for item in detail.decisions],
+        "decisions": [(item.decision.replace("_", " "), item.reason) for item in detail.decisions.values()],
         "failures": detail.failures,
         "phases": [_phase(phase) for phase in detail.phases.values()],
-        "questions": [side_by_side(question, _left_out(topic), topic.rolled_back) for question in detail.questions],
+        "questions": [side_by_side(question, _left_out(topic), topic.undone) for question in detail.questions],
         "more": detail.more,
     }
 
@@ -252,7 +246,7 @@ def _phase(found: PhaseDetail) -> dict[str, Any]:
 def _left_out(topic: TopicState) -> tuple[str, ...]:
     """Answers as a topic began are shown only where nothing else was kept of it."""
     began = topic.scores.get("start")
-    return () if began is not None and _final(topic) is began else ("start",)
+    return () if began is not None and topic.final is began else ("start",)
 
 
 def _settings(whole: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

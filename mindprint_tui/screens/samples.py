@@ -2,7 +2,7 @@
 
 import asyncio
 
-from engine.contract.events import Sample
+from engine.contract.events import Sample, TopicStarted
 from mindprint_tui.feed import Samples
 from mindprint_tui.screens.base import BaseScreen, bindings
 from mindprint_tui.view.samples import plain, questions, sample_lines
@@ -20,7 +20,7 @@ class SamplesScreen(BaseScreen):
     def __init__(self, topic: str) -> None:
         super().__init__()
         self.topic = topic
-        self._samples: list[Sample] = []
+        self._told: list[Sample | TopicStarted] = []
         self.whole = False
         self.question = 0
         self.place = 0
@@ -36,7 +36,7 @@ class SamplesScreen(BaseScreen):
         source = Samples(run, self.topic)
         while True:
             found, whole = source.read()
-            self._samples += found
+            self._told += found
             if found or whole != self.whole:
                 self.whole = self.whole or whole
                 self.paint()
@@ -44,7 +44,7 @@ class SamplesScreen(BaseScreen):
 
     def paint(self) -> None:
         topic = self.console.state.topics.get(self.topic)
-        found = questions(self._samples)
+        found = questions(self._told)
         self.question = max(0, min(self.question, len(found) - 1))
         title = topic.info.title if topic else self.topic
         count = f"question {self.question + 1} of {len(found)} " if found else ""
@@ -52,7 +52,7 @@ class SamplesScreen(BaseScreen):
         self.lines("head").show([beside(head, line((self._note or count, "dim")), self.cells)])
         lines: list[Line]
         if found:
-            lines = sample_lines(found[self.question], self.cells - 2, topic.rolled_back if topic else ())
+            lines = sample_lines(found[self.question], self.cells - 2, topic.undone if topic else {})
         else:
             text = "No answers yet." if self.whole else "Reading the journal for answers…"
             lines = [line((text, "dim"))]
@@ -73,7 +73,7 @@ class SamplesScreen(BaseScreen):
         self.paint()
 
     def action_copy(self) -> None:
-        found = questions(self._samples)
+        found = questions(self._told)
         if found:
             self.app.copy_to_clipboard(plain(found[self.question]))
             self._note = "sent to the terminal's clipboard "

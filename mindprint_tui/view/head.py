@@ -26,7 +26,7 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span
     """The state of the run in a word or two."""
     if state.finished is not None:
         return ENDS.get(state.finished.exit_status, ("finished", "bold"))
-    if live.word == "gone" and any(failed.topic is None for failed in state.failures):
+    if live.word == "gone" and state.fatal is not None:
         return "✗ failed", "bad"
     if live.word == "gone":
         if state.seq < 0 and now - focus.opened < STARTING:
@@ -88,13 +88,14 @@ def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
 def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> list[Line]:
     """Lines that are the loudest on the screen: a broken rule, a failure, an engine that is not there."""
     lines: list[Line] = []
-    for failed in state.failures[focus.seen :][-2:]:
+    unseen = state.failures[focus.seen :]
+    for failed in [failed for failed in unseen if failed.topic is not None or failed is state.fatal][-2:]:
         word = f" ✗ RULE BROKEN: {failed.rule} " if failed.rule else " ✗ FAILED "
         where = "the run ended" if failed.topic is None else failed.where
         text = one_line(failed.message)
         rows = wrap(f"{word}· {where} · {text}", cells - 2, "   ")
         lines += [line((fit(row, cells), "breach")) for row in rows[: 3 if failed.rule else 2]]
-    gone = live.word == "gone" and state.finished is None and not any(f.topic is None for f in state.failures)
+    gone = live.word == "gone" and state.finished is None and state.fatal is None
     if gone and not (state.seq < 0 and now - focus.opened < STARTING):
         name = state.started.run if state.started else "RUN"
         text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name}"

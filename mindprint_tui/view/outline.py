@@ -19,7 +19,7 @@ class Row(NamedTuple):
     topics: int
     finished: int
     passed: int
-    voice: float | None  # mean over the topics that were trained
+    voice: float | None  # mean over the topics of which a phase was kept
 
 
 @dataclass(slots=True)
@@ -50,21 +50,25 @@ class Outline:
 
 
 def kept_voice(topic: TopicState) -> float | None:
-    """The voice of what was kept of a topic; None where no phase of it was scored."""
-    for stage in ("dpo", "sft"):
-        if stage in topic.scores and stage not in topic.rolled_back:
-            return topic.scores[stage].voice
-    return None
+    """The voice of what was kept of a topic; None where no phase of it was."""
+    return topic.final.voice if topic.kept and topic.final else None
 
 
 def voices(topic: TopicState) -> str:
-    """Voice before → SFT → DPO; ⟲ leads to what was rolled back."""
-    text = ""
-    for stage in STAGES:
-        score = topic.scores.get(stage)
-        if score is not None:
-            glue = "⟲" if stage in topic.rolled_back else "→" if text else ""
-            text += glue + number(score.voice)
+    """Voice before → SFT → DPO; ⟲ leads to what was not kept.
+
+    Where earlier topics have taught some of it, the start stands between, by name: SFT builds on it, not on `before`.
+    """
+    text, undone = "", topic.undone
+    for stage in ("before", "start", "sft", "dpo"):
+        if (score := topic.scores.get(stage)) is None:
+            continue
+        shown = number(score.voice)
+        if stage == "start":
+            if shown == text:
+                continue
+            shown = f"start {shown}"
+        text += ("⟲" if stage in undone else "→" if text else "") + shown
     return text
 
 

@@ -28,7 +28,7 @@ def word(row: RunRow) -> Span:
         return ("‖ paused", "warn") if state.paused else (f"▶ alive{again}", "ok")
     if state.finished is not None:
         return ("■ stopped", "warn") if state.finished.exit_status == 130 else ("✓ finished", "")
-    if any(failed.where == "input" for failed in state.failures):
+    if state.fatal is not None and state.fatal.where == "input":
         return "! refused", "bad"
     return "✗ died", "bad"
 

@@ -1,10 +1,10 @@
 """The answers to one question, stage by stage, beside one another or, where it is narrow, one above the other."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from engine.contract.events import Sample
+from engine.contract.events import Sample, TopicStarted
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
 
 STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
@@ -14,19 +14,28 @@ COLUMN, GAP = 24, 3  # cells that an answer needs beside others, and between two
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its latest answer of each stage."""
+    """A question with its answers of the latest attempt by stage."""
 
     text: str
     reference: str
     answers: dict[str, Sample]
 
 
-def questions(samples: Iterable[Sample]) -> list[Question]:
-    """In the order in which they were first asked; a later answer of the same stage takes the place of the earlier."""
+def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
+    """In the order in which they were first asked; a later answer of the same stage takes the place of the earlier.
+
+    Of one topic. Where it starts again, only what the base answered (`before`) still holds: an attempt begins without
+    the deltas of the one before it, and by then later topics may have added theirs, so its `start` is measured anew.
+    """
     found: dict[str, Question] = {}
-    for sample in samples:
-        known = found.setdefault(sample.question, Question(sample.question, sample.reference, {}))
-        known.answers[sample.stage] = sample
+    for event in told:
+        if isinstance(event, TopicStarted):
+            for question in found.values():
+                for stage in question.answers.keys() - {"before"}:
+                    del question.answers[stage]
+        else:
+            known = found.setdefault(event.question, Question(event.question, event.reference, {}))
+            known.answers[event.stage] = event
     return list(found.values())
 
 
@@ -37,20 +46,23 @@ def plain(question: Question) -> str:
     return "\n\n".join(parts)
 
 
-def sample_lines(question: Question, cells: int, rolled_back: tuple[str, ...]) -> list[Line]:
-    """The question, then reference and answers: as many beside one another as there is room for."""
+def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> list[Line]:
+    """The question, then reference and answers: as many beside one another as there is room for.
+
+    `undone` is what became of stages that were not kept.
+    """
     lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
     answers = sorted(_answers(question), key=lambda pair: pair[0] not in MAIN)  # those first that are compared most
     across = (cells + GAP) // (COLUMN + GAP)
     if across < min(3, len(answers) + 1):
         lines += [(), line(("reference", "title")), *(line(text) for text in wrap(question.reference, cells))]
         for key, sample in answers:
-            lines += [(), *_answer(key, sample, cells, key in rolled_back)]
+            lines += [(), *_answer(key, sample, cells, undone.get(key))]
         return [crop(text, cells) for text in lines]
     across = min(across, len(answers) + 1)
     side = (cells + GAP) // across - GAP
     blocks = [[line(("reference", "title")), (), *(line(text) for text in wrap(question.reference, side))]]
-    blocks += [_answer(key, sample, side, key in rolled_back) for key, sample in answers]
+    blocks += [_answer(key, sample, side, undone.get(key)) for key, sample in answers]
     for first in range(0, len(blocks), across):
         lines += [(), *_beside(blocks[first : first + across], side)]
     return lines
@@ -60,8 +72,8 @@ def _answers(question: Question) -> list[tuple[str, Sample]]:
     return [(key, question.answers[key]) for key in STAGES if key in question.answers]
 
 
-def _answer(key: str, sample: Sample, cells: int, rolled_back: bool) -> list[Line]:
-    name = STAGES[key] + (" ⟲ rolled back" if rolled_back else "")
+def _answer(key: str, sample: Sample, cells: int, undone: str | None) -> list[Line]:
+    name = STAGES[key] + (f" ⟲ {undone}" if undone else "")
     stop = ("cut short", "warn") if sample.stop == "length" else ("complete", "dim")
     lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
     body = sample.answer if sample.answer.strip() else "(empty)"

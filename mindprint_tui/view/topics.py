@@ -22,7 +22,7 @@ def sign(topic: TopicState) -> Span:
     """One character that says where a topic stands."""
     if topic.status != "finished" or topic.verdict is None:
         return SIGNS["running" if topic.status == "running" else "pending"]
-    if topic.rolled_back and topic.verdict in ("passed", "below_threshold"):
+    if topic.undone and topic.verdict in ("passed", "below_threshold"):
         return "⟲", SIGNS[topic.verdict][1]
     return SIGNS[topic.verdict]
 
@@ -69,9 +69,10 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
     if topic.verdict == "skipped":
         return line(("skipped", "dim"))
     values: list[Span] = []
+    undone = topic.undone
     for stage in STAGES:
         score = topic.scores.get(stage)
-        back = stage in topic.rolled_back
+        back = stage in undone
         values += [("⟲", "warn") if back else ("→", "dim")] if values else []
         text = number(score.voice) if score else NONE
         values.append((f"{text:>4}", "warn" if back else "" if score else "dim"))

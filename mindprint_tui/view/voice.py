@@ -45,7 +45,7 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
 
 
 def _head(topic: TopicState, key: str, name: str) -> str:
-    return f"⟲ {name}" if key in topic.rolled_back else name
+    return f"⟲ {name}" if key in topic.undone else name
 
 
 def _trend(outline: Outline, limits: dict[str, float], cells: int) -> Line:

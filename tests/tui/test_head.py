@@ -1,7 +1,8 @@
 """The header: what it says before the journal says anything, and what it leaves out where there is no room."""
 
 import pytest
-from make import finished, restarted
+from make import collapsed, finished, restarted
+from story import Story, topic_id
 
 from engine.contract import events as e
 from mindprint_tui.feed import Liveness
@@ -44,6 +45,29 @@ def test_the_second_line_has_no_numbers_of_the_topic_before() -> None:
     shown = words(second(begun, Focus(), outline(begun.topics), 80))
     assert "DPO" not in shown and "loss" not in shown
     assert begun.topics[told[starts[1]].event.topic].info.title in shown
+
+
+def test_the_second_line_says_what_a_topic_began_with() -> None:
+    """A topic whose voice earlier topics have taught is not shown with the base's voice alone."""
+    told = collapsed()
+    began = [place for place, record in enumerate(told) if isinstance(record.event, e.TopicStarted)]
+    first = fold(RunState(), told[: began[1]])
+    assert "voice 0.08→0.66 · Trimming the lamp" in words(second(first, Focus(), outline(first.topics), 80))
+    third = fold(RunState(), told)
+    shown = words(second(third, Focus(), outline(third.topics), 80))
+    assert "SFT 3/12" in shown and "voice 0.08→start 0.31 · The clockwork" in shown
+    assert outline(third.topics).voices[topic_id(1)] == "0.08→start 0.25⟲0.00"
+
+
+def test_a_start_like_the_base_is_no_news() -> None:
+    story = Story("same", 2)
+    story.open()
+    story.base()
+    story.say(e.TopicStarted(topic_id(1), 2, 2))
+    story.score(1, "start", 0.082)
+    story.score(1, "sft", 0.7)
+    topics = fold(RunState(), story.records).topics
+    assert outline(topics).voices[topic_id(1)] == "0.08→0.70"
 
 
 def test_before_the_first_topic_is_done_what_is_left_is_what_was_predicted() -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,16 @@ def test_every_step_evaluation_and_verdict_is_a_row(story: Story) -> None:
     steps = [row for row in rows if row["kind"] == "step"]
     assert [int(row["run_step"]) for row in steps] == list(range(1, len(steps) + 1))
     assert {row["topic_index"] for row in steps} == {"1", "2", "3", "4"}
+
+
+def test_every_figure_of_an_evaluation_is_a_column(tmp_path: Path) -> None:
+    figures = {item.name for item in fields(e.Evaluated) if item.type in (float, float | None)}
+    assert {"voice", "heldout_gap"} < figures <= set(metrics.COLUMNS)
+    run = RunDir(tmp_path / "run")
+    run.path.mkdir()
+    event = e.Evaluated("a/b/c", "before", 0.5, 0.25, 0.375, {}, 0.5, "ok", 1.0, heldout_gap=-0.125)
+    run.journal.write_bytes(make.encode(Record(0, 1.0, event)))
+    assert [row["heldout_gap"] for row in table(run)] == ["-0.125"]
 
 
 def test_steps_that_a_restart_made_void_do_not_come_out(story: Story) -> None:

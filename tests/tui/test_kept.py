@@ -1,0 +1,110 @@
+"""What is kept of a topic: console, report, comparison and summary.json read the same in the same journal."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from story import Story, topic_id
+
+from engine.contract import events as e
+from engine.contract.codec import encode
+from engine.contract.rundir import RunDir
+from engine.summary import summarize
+from mindprint_tui.compare import compare, read_run
+from mindprint_tui.report import page
+from mindprint_tui.report.gather import gather
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.view.outline import kept_voice, outline
+
+TOPIC = topic_id(0)
+
+
+def skipped(story: Story) -> None:
+    """A skip was taken when DPO had been scored: its adapter came off, and SFT had been fused before."""
+    story.adapter(0, "sft", "fused", True, 0.8)
+    story.phase(0, "dpo", 4)
+    story.score(0, "dpo", 0.9)
+    story.adapter(0, "dpo", "detached", True)
+    story.say(e.TopicFinished(TOPIC, "skipped", "skipped by keeper@pts/3", 9.0))
+
+
+def skipped_shared(story: Story) -> None:
+    """The same where DPO had gone on with the adapter of SFT."""
+    story.phase(0, "dpo", 4)
+    story.score(0, "dpo", 0.9)
+    story.adapter(0, "dpo", "detached", True)
+    story.say(e.TopicFinished(TOPIC, "skipped", "skipped by keeper@pts/3", 9.0))
+
+
+def failed_shared(story: Story) -> None:
+    """An error in DPO took the adapter off that SFT had made."""
+    story.phase(0, "dpo", 4, 2)
+    story.say(e.Failed(f"{TOPIC} dpo", "two steps were not finite", "", TOPIC, "dpo", "finite-steps"))
+    story.adapter(0, "dpo", "rolled_back", True)
+    story.say(e.TopicFinished(TOPIC, "error", "two steps were not finite", 9.0))
+
+
+def undone_shared(story: Story) -> None:
+    """DPO was put back to what SFT had made of the adapter, and that was committed."""
+    story.phase(0, "dpo", 4)
+    story.score(0, "dpo", 0.1)
+    story.adapter(0, "dpo", "rolled_back", True)
+    story.adapter(0, "sft", "fused", True, 0.8)
+    story.say(e.TopicFinished(TOPIC, "below_threshold", "voice 0.40; needed 0.6", 9.0))
+
+
+def kept_shared(story: Story) -> None:
+    """DPO and the SFT inside it were committed as one."""
+    story.phase(0, "dpo", 4)
+    story.score(0, "dpo", 0.9)
+    story.adapter(0, "dpo", "fused", True, 0.8)
+    story.say(e.TopicFinished(TOPIC, "passed", "voice 0.90; needed 0.6", 9.0))
+
+
+ENDS: dict[Callable[[Story], None], tuple[float, str | None, dict[str, str]]] = {  # final voice, kept, not kept
+    skipped: (0.4, "sft", {"dpo": "detached"}),
+    skipped_shared: (0.25, None, {"sft": "not kept", "dpo": "detached"}),
+    failed_shared: (0.25, None, {"sft": "not kept", "dpo": "rolled back"}),
+    undone_shared: (0.4, "sft", {"dpo": "rolled back"}),
+    kept_shared: (0.9, "dpo", {}),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Callable[[Story], None]) -> None:
+    voice, kept, undone = ENDS[end]
+    story = Story(end.__name__, 1)
+    story.open()
+    story.base()
+    story.say(e.TopicStarted(TOPIC, 1, 1))
+    story.score(0, "start", 0.25)
+    story.phase(0, "sft", 4)
+    story.score(0, "sft", 0.4)
+    end(story)
+    story.finish(0, 1)
+    run = RunDir(tmp_path / end.__name__)
+    run.path.mkdir()
+    run.journal.write_bytes(b"".join(map(encode, story.records)))
+
+    summary = summarize(story.records, 1, "", 1.0)
+    assert summary["topics"][0]["final"]["voice"] == voice
+    state = fold(RunState(), story.records)
+    topic = state.topics[TOPIC]
+    assert kept_voice(topic) == (voice if kept else None)
+    assert outline(state.topics).trend == ([voice] if kept else [])
+    tiles = {name: (value, note) for name, value, note in page._tiles(gather(run))}
+    assert tiles["mean voice"][0] == f"{voice:.2f}"
+    dpo = summary["dpo"]
+    note = f"{dpo['rolled_back']} rolled back, of {dpo['ran']} topics where it ran"
+    assert tiles["DPO"] == (f"{dpo['kept']} kept", note)
+    cell = compare([read_run(run)])["topics"][0]["runs"][0]
+    assert cell["kept"] == kept
+    if topic.verdict in ("passed", "below_threshold"):
+        assert cell["final"]["voice"] == voice
+    shown = page.render(gather(run))
+    for stage in ("sft", "dpo"):
+        struck = f'class="value {stage} back"' in shown
+        assert struck == (stage in undone and stage in topic.scores), stage
+        assert (f'<span class="warn">{undone.get(stage)}</span>' in shown) == struck, stage
+    assert topic.final is not None and topic.final.voice == voice
+    assert topic.undone == undone
