@@ -18,6 +18,7 @@ from engine.contract.events import Evaluated, Failed, TopicStarted
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event
+from mindprint_tui.relay import relayed
 
 DEFAULT = "configs/demo.yaml"
 STOPPED = 130
@@ -72,7 +73,8 @@ def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
     """Has the engine write what the run made; what it says goes to this terminal. Returns its exit status."""
     command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target.resolve())]
     command += ["--format", form, *([] if rank is None else ["--rank", str(rank)])]
-    return subprocess.run(command, check=False).returncode
+    with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
+        return subprocess.run(command, check=False, stdout=out, stderr=err).returncode
 
 
 def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
@@ -81,11 +83,11 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
     Raises InputError for a configuration that cannot be read, and where the engine died without a report.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill, too, takes child and folder away
-    with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch, relayed(sys.stderr) as err:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
         command = [sys.executable, "-m", "engine.check", scratch]
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
     if done.returncode == STOPPED:
         raise KeyboardInterrupt
     try:
