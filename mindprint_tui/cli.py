@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,8 +15,9 @@ from engine.contract.names import topic_id
 from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
 from mindprint_tui.clean import clean
+from mindprint_tui.console import console
 from mindprint_tui.feed import Feed
-from mindprint_tui.headless import DIED, Headless
+from mindprint_tui.headless import Headless
 
 LOGS = click.option("--logs", type=click.Path(path_type=Path), default=Path("logs"), help="Where runs are kept.")
 
@@ -82,41 +82,14 @@ def run(
         return launcher.prepare(config or Path(launcher.DEFAULT), topics, overrides, logs, run_id)
 
     if terminal and not no_ui:
-        return console(None, logs, begin)
+        return console(None, logs, begin, new=resume is None)
     folder = begin()
     try:
-        return Headless(folder, launcher.spawn(folder)).follow()
+        return Headless(folder).follow()
     except InputError:
         if resume is None:
             launcher.discard(folder)
         raise
-
-
-def console(folder: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None = None) -> int:
-    """Opens the console on a run, on one that `begin` makes, or on the list of runs; returns the exit status."""
-    from mindprint_tui.app import MindprintApp
-
-    begun: list[RunDir] = []
-
-    def start(make: Callable[[], RunDir]) -> RunDir:
-        begun.append(make())
-        launcher.spawn(begun[-1])
-        return begun[-1]
-
-    def start_config(config: Path) -> RunDir:
-        return start(lambda: launcher.prepare(config, (), (), logs, None))
-
-    app = MindprintApp(
-        run=folder, logs=logs, start=None if begin is None else lambda: start(begin), start_config=start_config
-    )
-    app.run()
-    for made in begun:
-        launcher.discard_refused(made)
-    if app.words:
-        click.echo(app.words)
-    if app.error:
-        raise InputError(app.error)
-    return app.status or 0
 
 
 @cli.command()
@@ -167,7 +140,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
                 return 0 if record.event.outcome == "done" else 1
         if not alive:
             click.echo("the engine ended before it answered", err=True)
-            return DIED
+            return launcher.DIED
         time.sleep(0.05)
 
 
