@@ -59,7 +59,7 @@ def cli() -> None:
 @OVERRIDES
 @LOGS
 @click.option("--run-id", metavar="NAME", help="Name the run.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that stopped or died.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that stopped or died, as it began.")
 def run(
     config: Path | None,
     no_ui: bool,
@@ -70,10 +70,13 @@ def run(
     resume: str | None,
 ) -> int:
     """Train CONFIG (configs/demo.yaml by default) and open the console on it."""
+    shaped = config is not None or bool(topics or overrides) or run_id is not None
+    if resume is not None and shaped:
+        raise click.UsageError("--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id")
     terminal = sys.stdout.isatty() and sys.stdin.isatty()
     if not terminal and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
-    if terminal and not no_ui and config is None and resume is None and launcher.alive(logs):
+    if terminal and not no_ui and not shaped and resume is None and launcher.alive(logs):
         return console(None, logs)
 
     def begin() -> RunDir:
