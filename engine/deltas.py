@@ -8,6 +8,8 @@ import mlx.core as mx
 
 from engine import adapters
 from engine.adapters import AdapterSpec
+from engine.contract.errors import InputError
+from engine.contract.names import topic_id
 from engine.files import write_folder
 from engine.invariants import CHECKS, require
 
@@ -79,9 +81,16 @@ def save_delta(folder: Path, delta: Delta, layers: int) -> None:
 
 
 def load_delta(folder: Path, *, fused: bool) -> Delta:
-    """Reads what save_delta wrote."""
-    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    """Reads what save_delta wrote; raises InputError where the topic that it names is none."""
+    file = folder / "adapter_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
     lora, ours = settings["lora_parameters"], settings["mindprint"]
+    try:
+        topic_id(ours["topic"])
+        if ours["phase"] not in ("sft", "dpo"):
+            raise InputError(f"phase {ours['phase']!a} is neither sft nor dpo")
+    except InputError as error:
+        raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])
     weights = dict(mx.load(str(folder / "adapters.safetensors")))
     return Delta(folder.name, ours["topic"], ours["phase"], spec, weights, fused)

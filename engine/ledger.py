@@ -16,6 +16,8 @@ from mlx.utils import tree_unflatten
 from mlx_lm.utils import load_model
 
 from engine import adapters, fastmath, lanes
+from engine.contract.errors import InputError
+from engine.contract.names import delta_name
 from engine.deltas import UNREADABLE, Delta, delta_norm, load_delta
 from engine.files import write_file
 from engine.invariants import CHECKS, require
@@ -143,11 +145,14 @@ class Ledger:
         write_file(folder / "ledger.json", (json.dumps(data, indent=1) + "\n").encode())
 
     def replay(self, folder: Path) -> None:
-        """Goes on from what `save` wrote; raises Broken where that cannot be read or makes another model."""
+        """Goes on from what `save` wrote; raises Broken where that cannot be read or makes another model.
+
+        Raises InputError for a name in it that is none.
+        """
         deltas, problem = [], None
         try:
             data = read_ledger(folder)
-            deltas = [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
+            deltas = load_deltas(folder, data)
             self.commits = int(data["commits"])
         except UNREADABLE as error:
             problem = error
@@ -216,9 +221,23 @@ class Ledger:
 
 
 def read_ledger(folder: Path) -> dict[str, Any]:
-    """What `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order."""
-    data: dict[str, Any] = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
+    """What `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order.
+
+    Raises InputError where one has a name that may not touch a path.
+    """
+    file = folder / "ledger.json"
+    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    for place, row in enumerate(data["deltas"]):
+        try:
+            delta_name(row["name"])
+        except InputError as error:
+            raise InputError(f"{file}: deltas[{place}].name: {error}") from None
     return data
+
+
+def load_deltas(folder: Path, data: dict[str, Any]) -> list[Delta]:
+    """The committed deltas that a ledger read from the same folder lists."""
+    return [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
 
 
 def listed(folder: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """The model as a run had it at a committed stage: the base, or the base and the first deltas of its ledger."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +10,9 @@ from engine.backend import Backend
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
-from engine.deltas import load_delta
+from engine.deltas import UNREADABLE, Delta
 from engine.invariants import Broken
-from engine.ledger import Ledger
+from engine.ledger import Ledger, load_deltas, read_ledger
 from engine.models import Loaded
 
 BEFORE = "before"
@@ -31,13 +30,13 @@ class Opened:
 def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[str], None]) -> Opened:
     """Loads base and deltas: of the whole run (None), none of them (`before`), or up to a topic's last one.
 
-    Raises InputError where nothing has been committed, or nothing of that topic.
+    Raises InputError where nothing has been committed, or nothing of that topic, and where it cannot be read.
     """
     config = load_config(run.config)
-    rows = committed(run)
-    if stage is None and not rows:
+    whole = [] if stage == BEFORE else _committed(run)
+    if stage is None and not whole:
         raise InputError(f"{run.path}: nothing has been committed in this run; the base model is all there is")
-    deltas = [] if stage == BEFORE else [load_delta(run.adapters / row["name"], fused=row["fused"]) for row in rows]
+    deltas = whole
     if stage not in (None, BEFORE):
         places = [place for place, delta in enumerate(deltas) if delta.topic == stage]
         if not places:
@@ -48,7 +47,7 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
     path = models.locate(config.model.name, say)
     loaded = models.load(path, dtype)
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
-    if deltas and len(deltas) == len(rows):
+    if deltas and len(deltas) == len(whole):
         _replay(run, ledger)
     elif deltas:
         ledger.restore(loaded.model, deltas)
@@ -63,8 +62,11 @@ def _replay(run: RunDir, ledger: Ledger) -> None:
         raise InputError(f"{run.path}: {error}; take the base model and the machine that it was trained on") from error
 
 
-def committed(run: RunDir) -> list[dict[str, object]]:
-    """The rows of the run's ledger, in order: `name` of the adapter's folder, and whether it was `fused`."""
-    file = run.adapters / "ledger.json"
-    rows: list[dict[str, object]] = json.loads(file.read_text(encoding="utf-8"))["deltas"] if file.exists() else []
-    return rows
+def _committed(run: RunDir) -> list[Delta]:
+    """The run's deltas, in order; none where nothing has been committed."""
+    if not (run.adapters / "ledger.json").exists():
+        return []
+    try:
+        return load_deltas(run.adapters, read_ledger(run.adapters))
+    except UNREADABLE as error:
+        raise InputError(f"{run.adapters}: what was committed cannot be read: {error!r}") from error

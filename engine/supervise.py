@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from engine import memory
+from engine.contract.begun import begun
 from engine.contract.config import load_config
 from engine.contract.errors import InputError
 from engine.contract.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
@@ -75,7 +76,7 @@ class Supervisor:
                 seq = _last_seq(self._run)
                 end = self._live()
                 records = read_journal(self._run.journal)
-                status = self._final(end, [record for record in records if record.seq > seq])
+                status = self._final(end, [record for record in records if record.seq > seq], deaths)
                 if status is not None:
                     return status
                 progress = landmarks(records)
@@ -127,13 +128,16 @@ class Supervisor:
                 return silent
         return None
 
-    def _final(self, end: End, records: list[Record]) -> int | None:
-        """The run's exit status where this end is its end; None where the engine died and is to be started again."""
+    def _final(self, end: End, records: list[Record], deaths: int) -> int | None:
+        """The run's exit status where this end is its end; None where the engine died and is to be started again.
+
+        `records` are this engine's. 2 says that nothing was started, so it is not for one that follows a death.
+        """
         finished = [record.event for record in records if isinstance(record.event, RunFinished)]
         if finished:
             return finished[-1].exit_status
         if end.code == BAD_INPUT:
-            return BAD_INPUT
+            return DIED if deaths or begun(records) else BAD_INPUT
         if self._requests or -end.code in ASKED:
             return STOPPED
         if end.code >= 0 and not end.no_memory:

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,8 +15,9 @@ from engine.contract.names import topic_id
 from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
 from mindprint_tui.clean import clean
+from mindprint_tui.console import console
 from mindprint_tui.feed import Feed
-from mindprint_tui.headless import DIED, Headless
+from mindprint_tui.headless import Headless
 
 LOGS = click.option("--logs", type=click.Path(path_type=Path), default=Path("logs"), help="Where runs are kept.")
 
@@ -59,7 +59,7 @@ def cli() -> None:
 @OVERRIDES
 @LOGS
 @click.option("--run-id", metavar="NAME", help="Name the run.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that stopped or died.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that stopped or died, as it began.")
 def run(
     config: Path | None,
     no_ui: bool,
@@ -70,10 +70,13 @@ def run(
     resume: str | None,
 ) -> int:
     """Train CONFIG (configs/demo.yaml by default) and open the console on it."""
+    shaped = config is not None or bool(topics or overrides) or run_id is not None
+    if resume is not None and shaped:
+        raise click.UsageError("--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id")
     terminal = sys.stdout.isatty() and sys.stdin.isatty()
     if not terminal and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
-    if terminal and not no_ui and config is None and resume is None and launcher.alive(logs):
+    if terminal and not no_ui and not shaped and resume is None and launcher.alive(logs):
         return console(None, logs)
 
     def begin() -> RunDir:
@@ -82,41 +85,14 @@ def run(
         return launcher.prepare(config or Path(launcher.DEFAULT), topics, overrides, logs, run_id)
 
     if terminal and not no_ui:
-        return console(None, logs, begin)
+        return console(None, logs, begin, new=resume is None)
     folder = begin()
     try:
-        return Headless(folder, launcher.spawn(folder)).follow()
+        return Headless(folder).follow()
     except InputError:
         if resume is None:
             launcher.discard(folder)
         raise
-
-
-def console(folder: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None = None) -> int:
-    """Opens the console on a run, on one that `begin` makes, or on the list of runs; returns the exit status."""
-    from mindprint_tui.app import MindprintApp
-
-    begun: list[RunDir] = []
-
-    def start(make: Callable[[], RunDir]) -> RunDir:
-        begun.append(make())
-        launcher.spawn(begun[-1])
-        return begun[-1]
-
-    def start_config(config: Path) -> RunDir:
-        return start(lambda: launcher.prepare(config, (), (), logs, None))
-
-    app = MindprintApp(
-        run=folder, logs=logs, start=None if begin is None else lambda: start(begin), start_config=start_config
-    )
-    app.run()
-    for made in begun:
-        launcher.discard_refused(made)
-    if app.words:
-        click.echo(app.words)
-    if app.error:
-        raise InputError(app.error)
-    return app.status or 0
 
 
 @cli.command()
@@ -167,7 +143,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
                 return 0 if record.event.outcome == "done" else 1
         if not alive:
             click.echo("the engine ended before it answered", err=True)
-            return DIED
+            return launcher.DIED
         time.sleep(0.05)
 
 

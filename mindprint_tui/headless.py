@@ -16,15 +16,14 @@ from mindprint_tui import launcher
 from mindprint_tui.feed import Feed
 
 TICK = 0.1  # seconds between two looks at the journal
-DIED = 3
 
 
 class Headless:
-    """Follows one supervised engine that this process started."""
+    """Starts a supervised engine on a run, and follows it."""
 
-    def __init__(self, run: RunDir, supervisor: subprocess.Popen[bytes]) -> None:
+    def __init__(self, run: RunDir) -> None:
         self._run = run
-        self._supervisor = supervisor
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._feed = Feed(run, run.journal.stat().st_size if run.journal.exists() else 0)
         self._interrupts = 0
         self._terminal = sys.stdout.isatty()
@@ -34,13 +33,16 @@ class Headless:
     def follow(self) -> int:
         """Prints until the engine has ended; returns the run's exit status.
 
-        Raises InputError, with the run folder as it was before, where the engine refused the run.
+        Raises InputError where the engine refused the run before anything had begun.
         """
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
+        supervisor = self._supervisor = launcher.spawn(self._run)
+        if self._interrupts:
+            supervisor.terminate()  # asked for before there was anybody to ask
         print(f"run {self._run.path}", flush=True)
         while True:
-            ended = self._supervisor.poll()
+            ended = supervisor.poll()
             records = self._feed.read()
             for record in records:
                 self._show(record)
@@ -48,14 +50,22 @@ class Headless:
                 break
             if not records and self._feed.drained:
                 time.sleep(TICK)
-        if ended == 2:
-            raise InputError(self._refusal or _last_words(self._run))
-        if self._status is None:
-            there = self._run.path.exists()
-            words = f"its last words are in {self._run.output}" if there else f"{self._run.path} is gone"
-            self._print(f"the engine ended with status {ended}; {words}")
-            return DIED if self._interrupts < 2 else 130
-        return self._status
+        if ended == launcher.BAD_INPUT:
+            raise InputError(self._refusal or launcher.last_words(self._run))
+        return self._without_end(ended) if self._status is None else self._status
+
+    def _without_end(self, ended: int) -> int:
+        """Says how a run ended whose engine did not say so itself; returns its exit status."""
+        if ended == launcher.STOPPED or (self._interrupts and ended < 0):
+            self._print("stopped at once, without a last checkpoint")
+            return launcher.STOPPED
+        there = self._run.path.exists()
+        words = f"its last words are in {self._run.output}" if there else f"{self._run.path} is gone"
+        if self._refusal is not None:
+            mended = f"what was committed is whole, and --resume {self._run.name} goes on when that is mended"
+            words = f"{self._refusal}; {mended}"
+        self._print(f"the engine ended with status {ended}; {words}")
+        return launcher.DIED
 
     def _show(self, record: Record) -> None:
         match record.event:
@@ -80,16 +90,15 @@ class Headless:
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
+        supervisor = self._supervisor
         if self._interrupts == 1:
             print("\nstopping with a checkpoint; Ctrl-C again stops now", file=sys.stderr, flush=True)
-            try:
-                launcher.ask(self._run, "stop")
-            except InputError:
-                self._supervisor.terminate()  # it has not begun to read commands yet
-        else:
-            self._supervisor.send_signal(signal.SIGQUIT)
-
-
-def _last_words(run: RunDir) -> str:
-    lines = run.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "the engine refused the run without a word"
+        if supervisor is None:
+            return
+        if self._interrupts > 1:
+            supervisor.send_signal(signal.SIGQUIT)
+            return
+        try:
+            launcher.ask(self._run, "stop")
+        except InputError:
+            supervisor.terminate()  # it has not begun to read commands yet

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import commands, rundir
+from engine.contract.begun import begun, refused
 from engine.contract.config import RunConfig, dump_config, load_config
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.events import Evaluated, Failed, TopicStarted
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event
+from mindprint_tui.relay import relayed
+from mindprint_tui.state import RunState, fold
 
 DEFAULT = "configs/demo.yaml"
-STOPPED = 130
+BAD_INPUT, DIED, STOPPED = 2, 3, 130
 
 
 def find_config(path: Path) -> Path:
@@ -72,7 +74,8 @@ def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
     """Has the engine write what the run made; what it says goes to this terminal. Returns its exit status."""
     command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target.resolve())]
     command += ["--format", form, *([] if rank is None else ["--rank", str(rank)])]
-    return subprocess.run(command, check=False).returncode
+    with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
+        return subprocess.run(command, check=False, stdout=out, stderr=err).returncode
 
 
 def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
@@ -81,11 +84,11 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
     Raises InputError for a configuration that cannot be read, and where the engine died without a report.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill, too, takes child and folder away
-    with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch, relayed(sys.stderr) as err:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
         command = [sys.executable, "-m", "engine.check", scratch]
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
     if done.returncode == STOPPED:
         raise KeyboardInterrupt
     try:
@@ -104,20 +107,40 @@ def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> 
 
 
 def discard(run: RunDir) -> None:
-    """Removes the folder of a run that was refused before anything began."""
-    shutil.rmtree(run.path, ignore_errors=True)
+    """Removes the folder of a run that was refused; one in which anything had begun stays as it is, whoever asks."""
+    kept = begun(read_journal(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
+    if not kept and rundir.holder(run) is None:
+        shutil.rmtree(run.path, ignore_errors=True)
 
 
 def discard_refused(run: RunDir) -> None:
-    """Removes the folder of a run that its engine refused: nothing was begun, so nothing is left.
+    """Removes the folder of a run whose engine refused it, if one did."""
+    if refused(read_journal(run.journal)):
+        discard(run)
 
-    A run that had begun to score or train and was refused when it was resumed stays as it is.
+
+def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None:
+    """The exit status of a run that nobody is at work on, None while somebody is.
+
+    Of one that was started here its supervisor may say that it was refused, died or was stopped; else the journal does.
     """
-    if rundir.holder(run) is None and run.journal.exists():
-        events = [record.event for record in read_journal(run.journal)]
-        refused = any(isinstance(event, Failed) and event.where == "input" for event in events)
-        if refused and not any(isinstance(event, Evaluated | TopicStarted) for event in events):
-            discard(run)
+    while supervisor is not None and supervisor.poll() is None and rundir.holder(run) is None:
+        time.sleep(0.02)  # it is about to take the lock, or has just released it
+    if rundir.holder(run) is not None:
+        return None
+    if supervisor is not None and supervisor.returncode in (BAD_INPUT, DIED, STOPPED):
+        return supervisor.returncode
+    records = read_journal(run.journal)
+    finished = fold(RunState(), records).finished
+    if finished is not None:
+        return finished.exit_status
+    return BAD_INPUT if refused(records) else DIED
+
+
+def last_words(run: RunDir) -> str:
+    """What the engine's process printed last, for one that refused a run without a word in the journal."""
+    lines = run.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "the engine refused the run without a word"
 
 
 def alive(logs: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean
+from mindprint_tui.relay import relayed
 
 REFUSED, DIED = 2, 3
 LONGEST = 4000  # characters of a line that are looked at together
@@ -52,13 +53,14 @@ def command(run: RunDir, stage: str | None, max_tokens: int | None) -> list[str]
 
 
 class Speaker:
-    """The engine's process with the model in it."""
+    """The engine's process with the model in it; what it says beside the answers goes to the descriptor `aside`."""
 
-    def __init__(self, run: RunDir, stage: str | None, max_tokens: int | None) -> None:
+    def __init__(self, run: RunDir, stage: str | None, max_tokens: int | None, aside: int) -> None:
         self._child = subprocess.Popen(
             command(run, stage, max_tokens),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=aside,
             encoding="utf-8",
             start_new_session=True,
         )  # a session of its own: Ctrl-C is the terminal's word to this process alone
@@ -85,7 +87,7 @@ class Speaker:
         with self._interrupted_by_keyboard():
             while (said := self._next()) is not None:
                 if "refused" in said:
-                    raise InputError(said["refused"])
+                    raise InputError(clean(said["refused"]))
                 if "end" in said:
                     yield ENDS.get(said["end"], "")
                     return
@@ -125,21 +127,26 @@ def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
     terminal = sys.stdin.isatty()
     if terminal:
         print("loading the model…", file=sys.stderr, flush=True)
-    speaker = Speaker(run, stage, max_tokens)
-    try:
-        ready = speaker.ready()
-        if ready is None:
-            return REFUSED if speaker.status() == REFUSED else DIED
-        if terminal:
-            print(f"{ready}. {KEYS}", file=sys.stderr, flush=True)
-        for question in _typed() if terminal else _piped():
-            _answer(speaker, question, fresh=not terminal)
-        return 0
-    except Gone:
-        print("the engine ended before it answered", file=sys.stderr)
-        return DIED
-    finally:
-        speaker.close()
+    with relayed(sys.stderr) as aside:
+        speaker = Speaker(run, stage, max_tokens, aside)
+        try:
+            return _converse(speaker, terminal)
+        except Gone:
+            print("the engine ended before it answered", file=sys.stderr)
+            return DIED
+        finally:
+            speaker.close()
+
+
+def _converse(speaker: Speaker, terminal: bool) -> int:
+    ready = speaker.ready()
+    if ready is None:
+        return REFUSED if speaker.status() == REFUSED else DIED
+    if terminal:
+        print(f"{ready}. {KEYS}", file=sys.stderr, flush=True)
+    for question in _typed() if terminal else _piped():
+        _answer(speaker, question, fresh=not terminal)
+    return 0
 
 
 def _answer(speaker: Speaker, question: str, fresh: bool) -> None:

@@ -66,6 +66,14 @@ def test_arguments(tmp_path: Path, arguments: list[str], expected: str) -> None:
     assert expected in refuse(tmp_path, "--no-ui", *arguments)
 
 
+@pytest.mark.parametrize(
+    "more", [["configs/quick.yaml"], ["--set", "dpo.rank=4"], ["--topic", "a/b/c"], ["--run-id", "x"]], ids=" ".join
+)
+def test_what_a_resumed_run_would_not_heed_is_refused(tmp_path: Path, more: list[str]) -> None:
+    sentence = refuse(tmp_path, "--no-ui", "--resume", "night", *more)
+    assert "--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id" in sentence
+
+
 def curriculum(tmp_path: Path, name: str, text: str) -> str:
     """The keeper's curriculum with one file replaced, and a configuration that names it."""
     folder = tmp_path / "data"

@@ -1,4 +1,4 @@
-"""Names that may touch a path: topic ids and run names, checked against a strict pattern first."""
+"""Names that may touch a path: of topics, runs and adapters, checked against a strict pattern first."""
 
 import re
 
@@ -7,6 +7,7 @@ from engine.contract.errors import InputError
 PART = r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?"
 TOPIC_ID = re.compile(rf"{PART}/{PART}/{PART}")
 RUN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?")
+DELTA_NAME = re.compile(rf"[0-9]{{3,9}}-{PART}\.{PART}\.{PART}-(?:sft|dpo)")
 COMMAND_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -21,6 +22,13 @@ def run_name(text: str) -> str:
     """Returns a run name (letters, digits, `_`, `-`, `.` inside); raises InputError for anything else."""
     if not RUN_NAME.fullmatch(text):
         raise InputError(f"run name {_short(text)} may hold only letters, digits, '_', '-' and inner dots, 100 at most")
+    return text
+
+
+def delta_name(text: str) -> str:
+    """Returns the name of a committed adapter's folder; raises InputError for anything else."""
+    if not DELTA_NAME.fullmatch(text):
+        raise InputError(f"adapter {_short(text)} is not of the form 001-unit-01.chapter-01.topic-01-sft")
     return text
 
 

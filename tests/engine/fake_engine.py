@@ -31,6 +31,11 @@ for word in now.split():
             recorder.say(e.Checkpointed("unit-01/chapter-01/topic-01", "sft", int(step), 0.1, 1))
         case ["finish", status]:
             recorder.say(e.RunFinished(1, 1, int(status), "", 1.0))
+        case ["restart", _]:
+            recorder.say(e.EngineRestarted(None, None, 1))
+        case ["refuse", words]:
+            recorder.say(e.Failed("input", words, ""))
+            sys.exit(2)
         case ["exit", status]:
             sys.exit(int(status))
         case ["signal", name]:

@@ -1,6 +1,7 @@
 """The model is its base and its deltas: what is fused, kept, dropped and replayed is exact, and loads elsewhere."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -14,6 +15,7 @@ from mlx_lm.utils import save_config
 
 from engine import adapters, deltas, ledger, models
 from engine.adapters import AdapterSpec
+from engine.contract.errors import InputError
 from engine.invariants import Broken
 from engine.ledger import Delta, Ledger
 from engine.weights import KeptLinear
@@ -49,6 +51,12 @@ def trained(book: Ledger, name: str, size: float = 0.05, spec: AdapterSpec = SPE
     adapters.load_weights(book.model, weights)
     book.model.eval()
     return Delta(name, name.rpartition("-")[0], name.rpartition("-")[2], spec, weights)
+
+
+def stored(delta: Delta, number: int = 1) -> Delta:
+    """Named as a run names it: what is read from a disk has to be."""
+    name = f"{number:03d}-unit-01.chapter-01.{delta.name}"
+    return replace(delta, name=name, topic=f"unit-01/chapter-01/{delta.topic}")
 
 
 def fuse(book: Ledger, delta: Delta, cosine: float = 0.99, kl: float = 1e-3) -> tuple[Delta, ledger.Survival]:
@@ -113,15 +121,17 @@ def test_what_the_journal_does_not_know_of_is_forgotten(folder):
 def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
     book = opened(folder)
     for seed, name in enumerate(("a-sft", "a-dpo", "b-sft")):
-        delta = trained(book, name, seed=seed)
-        deltas.save_delta(tmp_path / name, delta, 2)
+        delta = stored(trained(book, name, seed=seed), seed + 1)
+        deltas.save_delta(tmp_path / delta.name, delta, 2)
         fuse(book, delta)
-    book.drop("b")
+    book.drop("unit-01/chapter-01/b")
     book.save(tmp_path)
     again = opened(folder)
     again.replay(tmp_path)
     assert again.declared == book.declared and bits(again) == bits(book)
-    assert [delta.name for delta in again.deltas] == ["a-sft", "a-dpo"] and again.commits == 3
+    names = [delta.name for delta in again.deltas]
+    assert names == [f"{number:03d}-unit-01.chapter-01.{name}" for number, name in ((1, "a-sft"), (2, "a-dpo"))]
+    assert again.commits == 3
     weights = again.deltas[0].weights
     assert all(mx.array_equal(array, book.deltas[0].weights[name]).item() for name, array in weights.items())
     assert again.deltas[0].spec == AdapterSpec(4, 2.0, SPEC.modules, 2)
@@ -129,15 +139,45 @@ def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
 
 def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_path):
     book = opened(folder)
-    delta = trained(book, "a-sft")
-    deltas.save_delta(tmp_path / "a-sft", delta, 2)
+    delta = stored(trained(book, "a-sft"))
+    deltas.save_delta(tmp_path / delta.name, delta, 2)
     fuse(book, delta)
     book.save(tmp_path)
-    other = Delta(delta.name, "a", "sft", SPEC, {name: 1.001 * array for name, array in delta.weights.items()})
-    deltas.save_delta(tmp_path / "a-sft", other, 2)
+    other = replace(delta, weights={name: 1.001 * array for name, array in delta.weights.items()})
+    deltas.save_delta(tmp_path / delta.name, other, 2)
     with pytest.raises(Broken, match=f"it declares {book.declared}") as caught:
         opened(folder).replay(tmp_path)
     assert caught.value.rule.name == "ledger-declares"
+
+
+NAME = "001-unit-01.chapter-01.topic-01-sft"
+CLIMBING = ["../elsewhere", "/etc", "", ".", f"{NAME}/../x", f"{NAME}\n", f"\x1b[2J{NAME}", "001-a.b.c-rl", "1" * 300]
+
+
+@pytest.mark.parametrize("name", CLIMBING, ids=range(len(CLIMBING)))
+def test_a_name_in_the_ledger_that_could_leave_the_folder_is_refused(folder, tmp_path, name):
+    row = {"name": name, "fused": True}
+    good = {"name": NAME, "fused": True}
+    (tmp_path / "ledger.json").write_text(json.dumps({"fingerprint": "", "commits": 2, "deltas": [good, row]}))
+    with pytest.raises(
+        InputError, match=r"ledger\.json: deltas\[1\]\.name: adapter '.*' is not of the form 001-"
+    ) as found:
+        opened(folder).replay(tmp_path)
+    assert str(found.value).isprintable() and len(str(found.value)) < 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("topic", "phase", "words"),
+    [
+        ("\x1b]52;c;aGk=\x07\x1b[2J", "sft", r"mindprint: topic id '\\x1b\]52.*' is not of the form unit-01/"),
+        ("a/b/c", "\x1b[2J", r"mindprint: phase '\\x1b\[2J' is neither sft nor dpo"),
+    ],
+)
+def test_what_a_delta_says_of_itself_is_looked_at(folder, tmp_path, topic, phase, words):
+    delta = replace(stored(trained(opened(folder), "a-sft")), topic=topic, phase=phase)
+    deltas.save_delta(tmp_path / NAME, delta, 2)
+    with pytest.raises(InputError, match=rf"{NAME}/adapter_config\.json: {words}"):
+        deltas.load_delta(tmp_path / NAME, fused=True)
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [("float32", 2**-24), ("bfloat16", 2**-8)])
@@ -204,11 +244,11 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
 
 def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
     book = opened(folder, "bfloat16")
-    delta = trained(book, "a-dpo", size=2e-5)
-    deltas.save_delta(tmp_path / "a-dpo", delta, 2)
+    delta = stored(trained(book, "a-dpo", size=2e-5))
+    deltas.save_delta(tmp_path / delta.name, delta, 2)
     fuse(book, delta)
     book.save(tmp_path)
-    assert json.loads((tmp_path / "ledger.json").read_text())["deltas"] == [{"name": "a-dpo", "fused": False}]
+    assert json.loads((tmp_path / "ledger.json").read_text())["deltas"] == [{"name": delta.name, "fused": False}]
     again = opened(folder, "bfloat16")
     again.replay(tmp_path)
     assert bits(again) == bits(book) and mx.array_equal(logits(again), logits(book)).item()

@@ -98,6 +98,21 @@ def test_what_is_not_started_again(run, life, status):
     assert ran.status == status and deaths(ran) == [] and (run.path / "lives.txt").read_text() == "finish=0"
 
 
+@pytest.mark.parametrize(
+    ("lives", "status"),
+    [
+        (["refuse=data"], 2),
+        (["restart=1 refuse=data"], 2),  # a person resumed it, and nothing was started
+        (["reach=1 refuse=data"], 3),
+        (["reach=1 signal=SIGKILL", "refuse=data"], 3),
+        (["signal=SIGKILL", "exit=2"], 3),
+    ],
+)
+def test_a_refusal_has_status_2_only_where_nothing_had_begun(run, lives, status):
+    ran = supervised(run, *lives, "finish=0")
+    assert ran.status == status and (run.path / "lives.txt").read_text() == "finish=0"
+
+
 @pytest.mark.parametrize("words", ["MemoryError", "std::bad_alloc", "[metal::malloc]"])
 def test_memory_that_the_engine_speaks_of_is_the_reason(run, words, monkeypatch):
     with open(run.output, "ab") as output:
@@ -227,6 +242,36 @@ def test_ctrl_c_twice_ends_a_stuck_engine_at_once_and_for_good(sources, tmp_path
     finally:
         process.kill()
     assert holder(run) is None and tiny.Ran(run).of(e.EngineDied) == []
+
+
+def test_a_run_whose_restart_is_refused_keeps_what_it_committed_and_goes_on_when_that_is_mended(tmp_path):
+    """The data is edited while it trains; the engine that a supervisor starts instead of a dead one finds it so."""
+    data = tiny.make_curriculum(tmp_path / "data", 1)
+    settings = tiny.settings(tiny.make_model(tmp_path / "model"), data, dpo={"steps": 400, "learning_rate": 1e-6})
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+    command = [PROGRAM, "--no-ui", "--logs", "logs"]
+    run = RunDir(tmp_path / "logs" / "night")
+    ran = tiny.Ran(run)
+    pipes = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen([*command, "mine.yaml", "--run-id", "night"], **pipes)
+    rows = data / "sft.jsonl"
+    good = rows.read_text()
+    try:
+        wait(lambda: run.journal.exists() and ran.of(e.Step, phase="dpo"), process, run)
+        rows.write_text(good + '{"topic": "unit-01/chap')
+        os.kill(holder(run), signal.SIGKILL)
+        said, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 3
+    last = said.splitlines()[-1]
+    assert "sft.jsonl:4: not a JSON object" in last and "--resume night goes on when that is mended" in last
+    (committed,) = ran.committed()
+    assert committed in ran.adapters()
+    rows.write_text(good)
+    done = subprocess.run([*command, "--resume", "night"], check=False, timeout=120, **pipes)
+    assert done.returncode == 0 and set(ran.verdicts().values()) == {"passed"}
+    assert ran.committed()[0] == committed and len(ran.committed()) == 2
 
 
 def test_a_stopped_process_is_a_hang_and_a_paused_run_is_none(sources, tmp_path):

@@ -2,7 +2,10 @@
 
 import io
 import json
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from engine.talk import Talk
 
 SPECS = (AdapterSpec(4, 4.0, ("q_proj", "v_proj"), 0), AdapterSpec(2, 8.0, ("down_proj",), 0))
 TOKENS = 12
+PROGRAM = Path(sys.executable).with_name("mindprint-tui")
+ESCAPES = "\x1b]52;c;aGk=\x07\x1b[2J"
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +109,35 @@ def test_an_interrupted_answer_stops(run: RunDir) -> None:
 def test_a_stage_that_was_never_committed(run: RunDir, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="topics that have: unit-01/chapter-01/topic-01, unit-01/chapter-01/topic-02"):
         Talk(run, tiny.TOPICS[2], 0, io.StringIO())
+
+
+def hostile(run: RunDir, copy: Path, **fields: object) -> RunDir:
+    """The same run with another word in it: of an adapter (`topic`), of the ledger (`name`), or no JSON (`torn`)."""
+    shutil.copytree(run.path, copy)
+    made = RunDir(copy)
+    adapter, ledger = next(made.adapters.glob("001*/adapter_config.json")), made.adapters / "ledger.json"
+    said, listed = json.loads(adapter.read_text()), json.loads(ledger.read_text())
+    said["mindprint"]["topic"] = fields.get("topic", said["mindprint"]["topic"])
+    listed["deltas"][0]["name"] = fields.get("name", listed["deltas"][0]["name"])
+    adapter.write_text(json.dumps(said))
+    ledger.write_text("{" if "torn" in fields else json.dumps(listed))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"topic": ESCAPES}, "adapter_config.json: mindprint: topic id '\\x1b]52;c;aGk=\\x07\\x1b[2J' is not of"),
+        ({"name": "/absolute"}, "ledger.json: deltas[0].name: adapter '/absolute' is not of the form"),
+        ({"torn": True}, "what was committed cannot be read"),
+    ],
+    ids=["topic", "name", "torn"],
+)
+@pytest.mark.parametrize("command", [["chat", "--stage", tiny.TOPICS[0]], ["chat"], ["export", "--to", "made"]])
+def test_a_run_folder_that_somebody_has_changed_is_one_harmless_sentence(run, tmp_path, command, fields, words) -> None:
+    copy = hostile(run, tmp_path / "copy", **fields)
+    whole = [PROGRAM, command[0], str(copy.path), *command[1:]]
+    done = subprocess.run(whole, capture_output=True, text=True, input="", cwd=tmp_path, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert words in line and line.isprintable()

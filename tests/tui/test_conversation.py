@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from terminal import Terminal
 
 from engine.contract.rundir import RunDir
-from mindprint_tui import talk
+from mindprint_tui import launcher, talk
 from mindprint_tui.clean import clean
 
 HOSTILE = st.lists(st.text(st.sampled_from("ab \r\n\t\x1b]52;\x9b\u202e\u0301漢🗼\x07")), max_size=8)
@@ -72,6 +72,30 @@ def test_each_piped_line_is_a_question_of_its_own(monkeypatch, capsys) -> None:
         "to three anew: ␛]52;c;aGk=␇\\u202e\nAye.",
         "",
     ]
+
+
+HOSTILE_WORDS = "\x1b]52;c;aGk=\x07\x1b[2J\u202ex\n\n"
+ASIDE = f"""
+import sys
+sys.stderr.buffer.write({HOSTILE_WORDS!r}.encode() + b"half \\xff of it")
+sys.stdout.buffer.write({HOSTILE_WORDS!r}.encode()) if len(sys.argv) > 1 else None
+sys.exit(2)
+"""
+HARMLESS = "␛]52;c;aGk=␇␛[2J\\u202ex\n\n"
+
+
+def test_what_the_engine_says_beside_its_answers_is_shown_and_not_obeyed(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(talk, "command", lambda *_: [sys.executable, "-c", ASIDE])
+    assert piped(monkeypatch, capsys, "one\n") == (2, "", f"{HARMLESS}half � of it\n")
+
+
+def test_what_an_export_says_is_shown_and_not_obeyed(monkeypatch, capfd, tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\n{ASIDE}")
+    program.chmod(0o700)
+    monkeypatch.setattr(launcher.sys, "executable", str(program))
+    assert launcher.export(RunDir(tmp_path), tmp_path / "made", "mlx", None) == 2
+    assert capfd.readouterr() == (HARMLESS, f"{HARMLESS}half � of it\n")
 
 
 @pytest.mark.usefixtures("fake")

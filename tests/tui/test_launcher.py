@@ -1,25 +1,49 @@
-"""What becomes of a run folder whose engine refused it."""
+"""What becomes of a run folder whose engine refused it, and what the shell is told of a run."""
 
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from engine.contract import events as e
 from engine.contract.journal import JournalWriter
-from engine.contract.rundir import RunDir
+from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import launcher
 
+TOPIC = "unit-01/chapter-01/topic-01"
+BEGUN = [
+    e.TopicStarted(TOPIC, 1, 2),
+    e.Evaluated(TOPIC, "before", 0.5, 0.5, 0.5, {}, None, "ok", 1.0),
+    e.Step(TOPIC, "sft", 1, 2, 1.0, 1e-3, 1.0, 10, 5, 0.1, 1),
+    e.Restored(3, "goes on"),
+    e.EngineDied(None, "SIGKILL", 1),
+    e.Failed("disk", "full", ""),
+    e.RunFinished(0, 1, 130, "", 1.0),
+    None,  # a damaged line
+]
 
-def refused(folder: Path, *events: e.Event) -> RunDir:
+
+def wrote(folder: Path, *events: e.Event | None) -> RunDir:
     run = RunDir(folder)
     folder.mkdir()
     writer = JournalWriter(run.journal)
-    for event in (e.RunStarted("r", "c", 0, 1, {}), *events, e.Failed("input", "no such model", "")):
-        writer.append(event)
+    for event in (e.RunStarted("r", "c", 0, 1, {}), *events):
+        if event is not None:
+            writer.append(event)
+            continue
+        with open(run.journal, "ab") as file:
+            file.write(b'{"v": 1, "seq"\n')
     writer.close()
     return run
 
 
+def refused(folder: Path, *events: e.Event | None) -> RunDir:
+    return wrote(folder, *events, e.Failed("input", "no such model", ""))
+
+
 def test_a_new_run_that_was_refused_is_removed(tmp_path: Path) -> None:
-    run = refused(tmp_path / "new")
+    run = refused(tmp_path / "new", e.Preparing("loading"), e.Warned("curriculum", "short", 1))
     launcher.discard_refused(run)
     assert not run.path.exists()
 
@@ -29,3 +53,88 @@ def test_a_run_that_had_begun_stays_when_it_is_refused_at_its_resumption(tmp_pat
     (run.path / "adapters").mkdir()
     launcher.discard_refused(run)
     assert run.adapters.is_dir()
+
+
+@pytest.mark.parametrize("event", BEGUN, ids=lambda event: event.kind if event else "damaged")
+def test_a_folder_in_which_anything_had_begun_stays_whoever_asks(tmp_path: Path, event: e.Event | None) -> None:
+    run = refused(tmp_path / "old", event)
+    launcher.discard_refused(run)
+    launcher.discard(run)
+    assert run.journal.exists()
+
+
+def test_a_folder_that_holds_weights_or_an_engine_stays(tmp_path: Path) -> None:
+    committed, saved, held = (refused(tmp_path / name) for name in ("committed", "saved", "held"))
+    (committed.adapters / "001-unit-01.chapter-01.topic-01-sft").mkdir(parents=True)
+    saved.checkpoint.mkdir()
+    lock = Lock(held)
+    for run in (committed, saved, held):
+        launcher.discard(run)
+        assert run.path.exists()
+    lock.release()
+
+
+def test_a_folder_without_a_refusal_is_not_taken_for_refused(tmp_path: Path) -> None:
+    run = wrote(tmp_path / "new", e.Preparing("loading"))
+    launcher.discard_refused(run)
+    assert run.path.exists()
+
+
+DEAD = (e.TopicStarted(TOPIC, 1, 1), e.EngineDied(None, "SIGSEGV", 3), e.Failed("engine", "died 3 times", ""))
+
+
+@pytest.mark.parametrize(
+    ("events", "status"),
+    [
+        (DEAD, 3),
+        ((e.TopicStarted(TOPIC, 1, 1),), 3),
+        ((e.TopicStarted(TOPIC, 1, 1), e.RunFinished(0, 1, 1, "", 1.0)), 1),
+        ((e.RunFinished(0, 1, 130, "", 1.0), e.EngineRestarted(None, None, 1), *DEAD), 3),
+        ((e.Failed("input", "no such model", ""),), 2),
+        ((*DEAD, e.Failed("input", "no such model", "")), 3),
+    ],
+)
+def test_the_status_of_a_run_that_nobody_is_at_work_on(
+    tmp_path: Path, events: tuple[e.Event, ...], status: int
+) -> None:
+    assert launcher.ended(wrote(tmp_path / "run", *events), None) == status
+
+
+def test_a_run_that_somebody_is_at_work_on_has_no_status_yet(tmp_path: Path) -> None:
+    run = wrote(tmp_path / "run", *DEAD)
+    lock = Lock(run)
+    assert launcher.ended(run, None) is None
+    lock.release()
+
+
+TAKES_ITS_TIME = """
+import sys, time
+from pathlib import Path
+from engine.contract.rundir import Lock, RunDir
+time.sleep(0.3)
+lock = Lock(RunDir(Path(sys.argv[1])))
+time.sleep(60)
+"""
+
+
+def test_an_engine_that_has_not_taken_its_lock_yet_is_alive(tmp_path: Path) -> None:
+    run = wrote(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", TAKES_ITS_TIME, str(run.path)]) as supervisor:
+        assert launcher.ended(run, supervisor) is None
+        supervisor.kill()
+    assert launcher.ended(run, supervisor) == 3
+
+
+@pytest.mark.parametrize(("code", "status"), [(2, 2), (3, 3), (130, 130), (0, 1), (1, 1)])
+def test_a_supervisor_is_asked_before_the_journal(tmp_path: Path, code: int, status: int) -> None:
+    """A resumed run that had finished and is refused now: the journal ends with an old status."""
+    run = refused(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1), e.RunFinished(0, 1, 1, "", 1.0))
+    with subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) as supervisor:
+        supervisor.wait()
+    assert launcher.ended(run, supervisor) == status
+
+
+def test_a_supervisor_that_crashes_does_not_say_that_a_topic_did_not_pass(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"]) as supervisor:
+        supervisor.wait()
+    assert launcher.ended(wrote(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1)), supervisor) == 3

@@ -1,0 +1,79 @@
+"""`--no-ui` beside a supervisor that ends in a way of its own: the status, and what is left of the folder."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.contract.rundir import RunDir
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import signal, subprocess, sys
+from mindprint_tui import cli, launcher
+
+def spawn(run):
+    {before}
+    run.output.touch()
+    return subprocess.Popen([sys.executable, "-c", {supervisor!r}, str(run.path)], start_new_session=True)
+
+launcher.spawn = spawn
+cli.main()
+"""
+REFUSES_TOO_LATE = """
+import sys
+from pathlib import Path
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
+writer = JournalWriter(Path(sys.argv[1], "journal.jsonl"))
+for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e.Failed("input", "row 7 is torn", "")):
+    writer.append(event)
+sys.exit(2)
+"""
+
+
+def started(folder: Path, supervisor: str, before: str = "") -> tuple[RunDir, subprocess.Popen[str]]:
+    (folder / "mine.yaml").write_text("curriculum: {path: here}\n")
+    code = PROGRAM.format(supervisor=supervisor, before=before)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return RunDir(folder / "logs" / "night"), process
+
+
+def test_a_folder_in_which_a_topic_had_begun_stays_whatever_the_supervisor_says(tmp_path: Path) -> None:
+    run, process = started(tmp_path, REFUSES_TOO_LATE)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 2 and words == "mindprint-tui: row 7 is torn\n"
+    assert run.journal.exists() and run.config.exists()
+
+
+def test_ctrl_c_before_the_supervisor_can_hear_it_is_a_stop_by_a_person(tmp_path: Path) -> None:
+    _, process = started(tmp_path, "import time; time.sleep(60)")
+    assert process.stdout is not None and process.stdout.readline().startswith("run ")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "stopped at once, without a last checkpoint\n")
+
+
+def test_ctrl_c_before_there_is_a_supervisor_leaves_none_behind(tmp_path: Path) -> None:
+    _, process = started(tmp_path, "import time; time.sleep(60)", "signal.raise_signal(signal.SIGINT)")
+    said, words = process.communicate(timeout=30)
+    assert process.returncode == 130 and "stopped at once" in said and "Traceback" not in words
+
+
+@pytest.mark.parametrize(
+    ("supervisor", "status"), [("raise SystemExit(130)", 130), ("raise SystemExit(1)", 3), ("import os; os.abort()", 3)]
+)
+def test_a_supervisor_that_ends_without_a_word(tmp_path: Path, supervisor: str, status: int) -> None:
+    _, process = started(tmp_path, supervisor)
+    process.communicate(timeout=60)
+    assert process.returncode == status

@@ -1,0 +1,134 @@
+"""What the shell is told when a console closes on a run whose engine is not there any more, or still is."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from terminal import Terminal
+
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
+from engine.contract.rundir import Lock, RunDir
+from mindprint_tui import cli
+
+PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
+ROOT = Path(__file__).parents[2]
+TOPIC = "unit-01/chapter-01/topic-01"
+DIED = [
+    e.RunStarted("dead", "c", 0, 1, {}),
+    e.TopicStarted(TOPIC, 1, 1),
+    e.EngineDied(None, "SIGSEGV", 3),
+    e.Failed("engine", "the engine died 3 times at the same place", ""),
+]
+STARTED = """
+import subprocess, sys
+from mindprint_tui import cli, launcher
+SUPERVISOR = {supervisor!r}
+launcher.spawn = lambda run: subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(run.path)])
+cli.main()
+"""
+SAYS = """
+import sys, time
+from pathlib import Path
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
+from engine.contract.rundir import Lock, RunDir
+run = RunDir(Path(sys.argv[1]))
+lock, writer = Lock(run), JournalWriter(run.journal)
+for event in ({events}):
+    writer.append(event)
+time.sleep({seconds})
+sys.exit({status})
+"""
+BEGAN = 'e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), '
+REFUSAL = 'e.Failed("input", "row 7 is torn", ""),'
+
+
+def wrote(folder: Path) -> RunDir:
+    run = RunDir(folder)
+    folder.mkdir(parents=True)
+    writer = JournalWriter(run.journal)
+    for event in DIED:
+        writer.append(event)
+    writer.close()
+    return run
+
+
+def test_a_run_whose_engine_died_three_times(tmp_path: Path) -> None:
+    wrote(tmp_path / "logs" / "dead")
+    with Terminal([PROGRAM, "attach", "dead"], cwd=str(tmp_path)) as console:
+        console.wait("died 3 times")
+        console.type("q")
+        assert console.ended(10) == 3
+
+
+def test_leaving_a_run_whose_engine_is_there(tmp_path: Path) -> None:
+    lock = Lock(wrote(tmp_path / "logs" / "dead"))
+    with Terminal([PROGRAM, "attach", "dead"], cwd=str(tmp_path)) as console:
+        console.wait("died 3 times")
+        console.type("q")
+        assert console.ended(10) == 0
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "seconds", "wanted", "kept"),
+    [
+        (BEGAN, 3, 0, 3, True),
+        (BEGAN, 0, 10, 0, True),  # it goes on
+        (f"{BEGAN} e.EngineDied(None, 'SIGKILL', 1), {REFUSAL}", 3, 0, 3, True),  # a restart that was refused
+        (REFUSAL, 2, 0, 2, False),
+    ],
+    ids=["died", "alive", "restart refused", "refused"],
+)
+def test_a_run_that_this_console_started(
+    tmp_path: Path, events: str, status: int, seconds: int, wanted: int, kept: bool
+) -> None:
+    (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
+    supervisor = SAYS.format(events=events, seconds=seconds, status=status)
+    command = [sys.executable, "-c", STARTED.format(supervisor=supervisor), "mine.yaml", "--run-id", "night"]
+    with Terminal(command, cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        console.wait("torn" if REFUSAL in events else "The engine is gone" if not seconds else "1 Topics")
+        console.settle(1.5)
+        console.type("q")
+        assert console.ended(10) == wanted
+        assert (REFUSAL in events) == (b"mindprint-tui: row 7 is torn" in bytes(console.raw)[-400:])
+    assert Path(tmp_path, "logs", "night").exists() == kept
+
+
+def test_a_run_that_this_console_resumed_stays_where_it_is_refused(tmp_path: Path) -> None:
+    """Killed while it loaded: nothing had begun, but its configuration is a person's who is about to mend it."""
+    run = RunDir(tmp_path / "logs" / "night")
+    run.path.mkdir(parents=True)
+    writer = JournalWriter(run.journal)
+    writer.append(DIED[0])
+    writer.close()
+    supervisor = SAYS.format(events=REFUSAL, seconds=0, status=2)
+    command = [sys.executable, "-c", STARTED.format(supervisor=supervisor), "--resume", "night"]
+    with Terminal(command, cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        console.wait("torn")
+        console.settle(1.5)
+        console.type("q")
+        assert console.ended(10) == 2
+    assert run.journal.exists()
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What consoles are opened with, on a terminal, with an engine alive somewhere."""
+    seen: list[object] = []
+    monkeypatch.setattr(cli.launcher, "alive", lambda logs: True)
+    monkeypatch.setattr(cli, "console", lambda run, logs, begin=None, new=True: seen.append(begin) or 0)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [([], False), (["--topic", TOPIC], True), (["--set", "dpo.rank=4"], True), (["--run-id", "x"], True)],
+)
+def test_the_list_of_runs_comes_first_only_where_nothing_was_asked_for(opened, arguments, begins) -> None:
+    assert cli.cli(arguments, standalone_mode=False) == 0
+    ((begin),) = opened
+    assert (begin is not None) == begins
