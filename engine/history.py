@@ -114,6 +114,10 @@ def _fold(history: History, record: Record) -> None:
                 history.before[topic] = evaluated
             elif stage != "reevaluated" and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
+        case e.AdapterChanged(topic=topic, phase=phase, state="rolled_back") if topic != history.current:
+            _topic(history, topic).settled[phase] = "rolled_back"
+            history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
+            history.retries = [id for id in history.retries if id != topic]
         case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
             settled = "kept" if state in ("fused", "kept_attached") else "rolled_back"
             _topic(history, topic).settled[phase] = settled
@@ -133,6 +137,8 @@ def _fold(history: History, record: Record) -> None:
             history.answered.add(id)
             if command == "stop":
                 history.stopping = True
+            elif command == "skip" and topic in history.retries:
+                history.retries.remove(topic)
             elif command == "skip" and topic is not None:
                 history.skipped.add(topic)
             elif command == "retry" and topic is not None:

@@ -205,6 +205,40 @@ def roll_back(session: Session, attached: Attached, state: Literal["rolled_back"
     _close(session)
 
 
+def drop(session: Session, topic: str) -> None:
+    """Takes what a topic has committed out of the model, before it is trained again; the folders stay on the disk.
+
+    The journal says so before ledger.json does: after a death between the two it is done, and said, once more.
+    """
+    gone = [delta for delta in session.ledger.deltas if delta.topic == topic]
+    if not gone:
+        return
+    session.ledger.drop(topic)
+    model = session.ledger.declared
+    for delta in gone:
+        session.recorder.say(
+            AdapterChanged(
+                topic=topic,
+                phase="dpo" if delta.phase == "dpo" else "sft",
+                state="rolled_back",
+                rank=delta.spec.rank,
+                scale=delta.spec.scale,
+                modules=len(delta.paths),
+                trainable=0,
+                expected_trainable=0,
+                total=session.parameters,
+                base_fingerprint=model,
+                model_fingerprint=model,
+                ledger_depth=len(session.ledger.deltas),
+                module_names=delta.spec.modules,
+                layers=delta.spec.layers or session.layers,
+                check_seconds=CHECKS.take_seconds(),
+            ),
+            durable=True,
+        )
+    session.ledger.save(session.run.adapters)
+
+
 def _close(session: Session) -> None:
     session.attached = None
     session.control.on_pause = lambda: None
