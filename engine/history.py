@@ -93,8 +93,10 @@ def _fold(history: History, record: Record) -> None:
         case e.EngineDied(reason=reason) as died:
             history.died = died
             history.out_of_memory += reason == e.OUT_OF_MEMORY
-        case e.EngineRestarted() | e.RunFinished():
+        case e.EngineRestarted(status=None, signal=None) | e.RunFinished():  # by a person, who wants it to go on
             history.died, history.paused, history.stopping = None, None, False
+        case e.EngineRestarted():  # what was asked holds until this engine, which may die as it loads, has done it
+            history.died = None
         case e.Paused(by=by):
             history.paused = by
         case e.Resumed():
@@ -137,6 +139,10 @@ def _fold(history: History, record: Record) -> None:
             history.answered.add(id)
             if command == "stop":
                 history.stopping = True
+            elif command == "pause":
+                history.paused = "a person"  # an engine that lived on says next who it was
+            elif command == "resume":
+                history.paused = None
             elif command == "skip" and topic in history.retries:
                 history.retries.remove(topic)
             elif command == "skip" and topic is not None:

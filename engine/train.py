@@ -153,11 +153,12 @@ def _train(session: Session, history: History, topic: Topic) -> None:
         again = policy.retry(verdict, done.tries, session.config.run.retries)
         if again is not None:  # said before the topic is finished: a death between the two loses no retry
             session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
+        pauses = policy.trouble(verdict, session.collapsed) in session.config.run.pause_on
+        if pauses:  # said before, too
+            control.hold("run.pause_on")
         finish(session, topic, verdict, reason, started)
         control.status[topic.id] = "finished"
-        trouble = policy.trouble(verdict, session.collapsed)
-        if trouble in session.config.run.pause_on:
-            control.hold("run.pause_on")
+        if pauses:
             control.boundary()
         if again is None:
             return
