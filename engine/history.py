@@ -33,6 +33,7 @@ class History:
     began: bool = False
     base: str | None = None  # fingerprint of the base model
     settings: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
     finished: dict[str, TopicFinished] = field(default_factory=dict)
     current: str | None = None
@@ -88,6 +89,8 @@ def _fold(history: History, record: Record) -> None:
     match record.event:
         case e.RunStarted(settings=settings):
             history.began, history.settings = True, settings
+        case e.CurriculumLoaded(rows=rows):
+            history.rows = history.rows or rows
         case e.ModelLoaded(fingerprint=fingerprint):
             history.base = history.base or fingerprint
         case e.EngineDied(reason=reason) as died:

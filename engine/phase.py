@@ -94,14 +94,15 @@ def attach(
 ) -> Attached:
     """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable."""
     frozen = checks.as_declared(session)
-    made = adapters.attach(session.model, spec, seed_of(session, topic, attempt, phase))
+    seed = seed_of(session, topic, attempt, phase)
+    made = adapters.attach(session.model, spec, seed)
     expected = adapters.expected_count(made, spec.rank)
     updater = Updater(settings, steps)
     attached = Attached(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})
     if (saved := take_checkpoint(session, topic, attempt, phase)) is not None:
         found = attached.base
         require("ledger-declares", saved.model == found, f"the checkpoint is of model {saved.model}, this is {found}")
-        checks.checkpoint(saved)
+        checks.checkpoint(saved, seed)
         adapters.load_weights(session.model, saved.adapter)
         updater.optimizer.state = checkpoint.unflat(saved.optimizer)
         attached.step, attached.refused, attached.reference = saved.step, saved.refused, saved.reference

@@ -23,6 +23,7 @@ from engine.opening import (
     open_session,
     read_curriculum,
     reload,
+    require_same_rows,
     require_same_settings,
     restarted,
     run_started,
@@ -53,6 +54,7 @@ def train(
     curriculum = read_curriculum(config)
     if history.began:
         require_same_settings(config, history)
+        require_same_rows(config, curriculum, history)
         recorder.say(restarted(history))
     else:
         recorder.say(run_started(folder, config))
