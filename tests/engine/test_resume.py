@@ -22,6 +22,7 @@ from engine.contract.journal import JournalWriter, read_journal
 from engine.contract.rundir import RunDir, holder
 from engine.history import read_history
 from engine.invariants import Broken
+from engine.ledger import Ledger
 from engine.policy import Decision
 
 FIRST, SECOND = tiny.TOPICS[:2]
@@ -163,12 +164,15 @@ def retried(config, tmp_path_factory) -> tuple[dict, tiny.Ran]:
     return settings, tiny.train_here(tiny.new_run(tmp_path_factory.mktemp("retried") / "run", settings))
 
 
-@pytest.mark.parametrize(("count", "before"), [(1, True), (1, False), (2, True), (2, False)])
-def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(retried, tmp_path, monkeypatch, count, before):
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(("owner", "name", "count"), [(train, "finish", 1), (Ledger, "save", 2), (train, "finish", 2)])
+def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(
+    retried, tmp_path, monkeypatch, owner, name, count, before
+):
     settings, expected = retried
     run = tiny.new_run(tmp_path / "run", settings)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        die(patch, train, "finish", count, before)
+        die(patch, owner, name, count, before)
         tiny.train_here(run)
     ran = tiny.train_here(run)
     assert [event.attempt for event in ran.of(e.TopicStarted)] == [1, 2]
