@@ -45,8 +45,13 @@ def as_declared(session: Session) -> dict[str, str]:
     return found
 
 
-def checkpoint(saved: Checkpoint) -> None:
-    """Rule 27: a checkpoint has its adapter, both moments of the optimizer for each array, and as many steps."""
+def checkpoint(saved: Checkpoint, seed: int) -> None:
+    """Rule 27: a checkpoint has its adapter, both moments of the optimizer for each array, and as many steps.
+
+    Its steps saw the batches of `seed`, which is the phase's.
+    """
+    same = saved.seed == seed
+    require("resume-exact", same, f"the checkpoint's batches follow from seed {saved.seed}, the phase's from {seed}")
     done = int(saved.optimizer["step"].item()) if "step" in saved.optimizer else -1
     moments = sum(name.endswith((".m", ".v")) for name in saved.optimizer)
     wanted = saved.step - saved.refused

@@ -8,10 +8,13 @@ from types import FrameType
 from typing import Literal
 
 from engine.contract.commands import BadCommand, Command, parse
+from engine.contract.errors import Unwritable
 from engine.contract.events import CommandTaken, Paused, Resumed
 from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir
 from engine.contract.typed import nearest
+from engine.invariants import Broken, failure
+from engine.memory import exhausted
 from engine.record import Recorder
 
 PAUSE_TICK = 0.1  # seconds between two looks at commands.jsonl while paused
@@ -169,6 +172,11 @@ class Control:
         if self.status[topic] == "running":
             self._answer(command, "done", f"{topic} is skipped; nothing of its phase is committed")
             raise Skip(command.by)
+        if topic in self.retries:
+            self.retries.remove(topic)
+            self.status[topic] = "finished"
+            self._answer(command, "done", f"{topic} is not trained again; its verdict and what it has learned stay")
+            return
         self.skipped[topic] = command.by
         self._answer(command, "done", f"{topic} will be skipped")
 
@@ -182,6 +190,11 @@ class Control:
         self._answer(command, "done", f"{topic} is trained again after the topics that are still to come")
 
     def _reevaluate_waiting(self) -> None:
+        """What fails in a re-evaluation is a failure of the topic that was asked for, and not of the one at work.
+
+        What a person asked for meanwhile, what ends the engine, and a broken rule, after which no model is to be
+        trusted, pass.
+        """
         while self._waiting:
             command = self._waiting.pop(0)
             self._scoring = "paused" if self._paused else "running"
@@ -189,10 +202,14 @@ class Control:
                 reason = self.reevaluate(command.topic or "")
             except Exception as error:
                 self._answer(command, "refused", f"not scored: {error}")
-                raise
+                if isinstance(error, Stop | Skip | Unwritable | Broken) or exhausted(error):
+                    raise
+                event = failure(f"{command.topic} reevaluated", error, command.topic)
+                self._recorder.say(event, durable=True)
+            else:
+                self._answer(command, "done", reason)
             finally:
                 self._scoring = "no"
-            self._answer(command, "done", reason)
 
     def _answer(self, command: Command | BadCommand, outcome: Literal["done", "refused"], reason: str) -> None:
         topic = command.topic if isinstance(command, Command) else None

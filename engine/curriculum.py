@@ -1,7 +1,8 @@
 """Units, chapters and topics with their rows, every row used or reported by its place."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ class Topic:
         counts = (len(self.sft), pairs, len(self.questions))
         return TopicInfo(self.id, self.title, *counts, self.unit_title, self.chapter_title)
 
+    @property
+    def digest(self) -> str:
+        """Of its rows in their order, and not of where they lie: files may be moved while a run is stopped."""
+        lists = (self.sft, self.pairs, self.heldout, self.questions)
+        rows = ascii([[replace(row, where="") for row in items] for items in lists])
+        return hashlib.sha256(rows.encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class Curriculum:
@@ -56,6 +64,11 @@ class Curriculum:
     rows_used: int
     orphans: int  # rows of topics that the course does not have
     duplicates: int
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Topic -> digest of its rows, in the order of the course."""
+        return {topic.id: topic.digest for topic in self.topics}
 
     @property
     def rows_reported(self) -> int:

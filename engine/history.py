@@ -33,6 +33,7 @@ class History:
     began: bool = False
     base: str | None = None  # fingerprint of the base model
     settings: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
     finished: dict[str, TopicFinished] = field(default_factory=dict)
     current: str | None = None
@@ -88,13 +89,17 @@ def _fold(history: History, record: Record) -> None:
     match record.event:
         case e.RunStarted(settings=settings):
             history.began, history.settings = True, settings
+        case e.CurriculumLoaded(rows=rows):
+            history.rows = history.rows or rows
         case e.ModelLoaded(fingerprint=fingerprint):
             history.base = history.base or fingerprint
         case e.EngineDied(reason=reason) as died:
             history.died = died
             history.out_of_memory += reason == e.OUT_OF_MEMORY
-        case e.EngineRestarted() | e.RunFinished():
+        case e.EngineRestarted(status=None, signal=None) | e.RunFinished():  # by a person, who wants it to go on
             history.died, history.paused, history.stopping = None, None, False
+        case e.EngineRestarted():  # what was asked holds until this engine, which may die as it loads, has done it
+            history.died = None
         case e.Paused(by=by):
             history.paused = by
         case e.Resumed():
@@ -114,6 +119,10 @@ def _fold(history: History, record: Record) -> None:
                 history.before[topic] = evaluated
             elif stage != "reevaluated" and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
+        case e.AdapterChanged(topic=topic, phase=phase, state="rolled_back") if topic != history.current:
+            _topic(history, topic).settled[phase] = "rolled_back"
+            history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
+            history.retries = [id for id in history.retries if id != topic]
         case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
             settled = "kept" if state in ("fused", "kept_attached") else "rolled_back"
             _topic(history, topic).settled[phase] = settled
@@ -133,6 +142,12 @@ def _fold(history: History, record: Record) -> None:
             history.answered.add(id)
             if command == "stop":
                 history.stopping = True
+            elif command == "pause":
+                history.paused = "a person"  # an engine that lived on says next who it was
+            elif command == "resume":
+                history.paused = None
+            elif command == "skip" and topic in history.retries:
+                history.retries.remove(topic)
             elif command == "skip" and topic is not None:
                 history.skipped.add(topic)
             elif command == "retry" and topic is not None:

@@ -5,14 +5,16 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
+from itertools import zip_longest
 
 import mlx.core as mx
 
 from engine import adapters, checkpoint, memory, models, phase
 from engine.backend import Backend
 from engine.chat import Renderer
-from engine.contract.config import RunConfig
+from engine.contract.config import AdaptersConfig, DpoConfig, RunConfig, SftConfig
 from engine.contract.errors import InputError
 from engine.contract.events import (
     AdapterChanged,
@@ -37,11 +39,20 @@ from engine.ledger import Ledger
 from engine.losses import Scorer
 from engine.reach import gate_warnings, unreachable
 from engine.record import Recorder
+from engine.reference import WITNESS
 from engine.session import Session
 
 PROBE = "The lamp is lit at dusk, and somebody has to stay awake with it until the morning."
 SHOWN_WARNINGS = 20
-TRAINED = ("sft", "dpo", "adapters")  # sections whose settings decide what is trained
+TRAINED: dict[str, Iterable[str]] = {  # settings that decide what is trained; of base and rows, what they hold does
+    "run": ("seed",),
+    "model": ("dtype", "max_length"),
+    "curriculum": ("heldout_share", "quiz_share"),
+    "sft": [item.name for item in dataclasses.fields(SftConfig)],
+    "dpo": [item.name for item in dataclasses.fields(DpoConfig)],
+    "adapters": [item.name for item in dataclasses.fields(AdaptersConfig)],
+}
+GOES_ON = "a run goes on as it began"
 PACKAGES = ("mindprint-tui", "mlx", "mlx-lm", "transformers")
 
 
@@ -108,9 +119,10 @@ def open_session(
     seconds = time.monotonic() - began
     recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, ledger.declared, seconds))
     embedder = load_embedder(say)
-    recorder.say(CurriculumLoaded(tuple(topic.info for topic in curriculum.topics), curriculum.warnings))
+    infos, rows = tuple(topic.info for topic in curriculum.topics), curriculum.digests
+    recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))
     folder.adapters.mkdir(mode=0o700, exist_ok=True)
-    control = Control(folder, recorder, [topic.id for topic in curriculum.topics], history.answered)
+    control = Control(folder, recorder, list(rows), history.answered)
     control.listen()
     return Session(
         config=config,
@@ -152,14 +164,27 @@ def restarted(history: History) -> EngineRestarted:
 def require_same_settings(config: RunConfig, history: History) -> None:
     """Raises InputError where a setting that decides what is trained is not what the run began with."""
     now = json.loads(json.dumps(dataclasses.asdict(config)))
-    for section in TRAINED:
-        for name, found in now[section].items():
+    for section, names in TRAINED.items():
+        for name in names:
+            found = now[section][name]
             was = history.settings.get(section, {}).get(name, found)
             if found != was:
                 raise InputError(
                     f"config.yaml: {section}.{name}: found {found!r}, but the run began with {was!r}; "
-                    "a run goes on as it began: put it back, or start a new one"
+                    f"{GOES_ON}: put it back, or start a new one"
                 )
+
+
+def require_same_rows(config: RunConfig, curriculum: Curriculum, history: History) -> None:
+    """Raises InputError that names the first topic which is not what the run began with, wherever its rows lie now."""
+    if not history.rows:
+        return
+    for was, found in zip_longest(history.rows.items(), curriculum.digests.items()):
+        if was != found:
+            raise InputError(
+                f"{config.curriculum.path}: topic {(found or was)[0]}: its rows, or its place in the course, are not "
+                f"what the run began with; {GOES_ON}: put them back, or start a new one"
+            )
 
 
 def take_up(session: Session, history: History) -> None:
@@ -204,12 +229,16 @@ def ask_again(session: Session, history: History) -> None:
 
 
 def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
-    """The checkpoint; one that cannot be read costs the steps of its phase, and no more."""
+    """The checkpoint; one that cannot be gone on from costs the steps of its phase, and no more."""
+    problem = "of an older engine, without what DPO is compared with after its last step"
     try:
-        return checkpoint.load(session.run.checkpoint)
+        saved = checkpoint.load(session.run.checkpoint)
+        if saved is None or saved.phase != "dpo" or WITNESS in saved.reference:
+            return saved
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        session.recorder.warn("checkpoint", f"the checkpoint cannot be read ({error}); its phase begins again")
-        return None
+        problem = f"cannot be read ({error})"
+    session.recorder.warn("checkpoint", f"the checkpoint is {problem}; its phase begins again")
+    return None
 
 
 def _last_settled(run: RunDir) -> int:

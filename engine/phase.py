@@ -94,14 +94,15 @@ def attach(
 ) -> Attached:
     """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable."""
     frozen = checks.as_declared(session)
-    made = adapters.attach(session.model, spec, seed_of(session, topic, attempt, phase))
+    seed = seed_of(session, topic, attempt, phase)
+    made = adapters.attach(session.model, spec, seed)
     expected = adapters.expected_count(made, spec.rank)
     updater = Updater(settings, steps)
     attached = Attached(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})
     if (saved := take_checkpoint(session, topic, attempt, phase)) is not None:
         found = attached.base
         require("ledger-declares", saved.model == found, f"the checkpoint is of model {saved.model}, this is {found}")
-        checks.checkpoint(saved)
+        checks.checkpoint(saved, seed)
         adapters.load_weights(session.model, saved.adapter)
         updater.optimizer.state = checkpoint.unflat(saved.optimizer)
         attached.step, attached.refused, attached.reference = saved.step, saved.refused, saved.reference
@@ -203,6 +204,40 @@ def roll_back(session: Session, attached: Attached, state: Literal["rolled_back"
     checks.silent(session)
     announce(session, attached, state)
     _close(session)
+
+
+def drop(session: Session, topic: str) -> None:
+    """Takes what a topic has committed out of the model, before it is trained again; the folders stay on the disk.
+
+    The journal says so before ledger.json does: after a death between the two it is done, and said, once more.
+    """
+    gone = [delta for delta in session.ledger.deltas if delta.topic == topic]
+    if not gone:
+        return
+    session.ledger.drop(topic)
+    model = session.ledger.declared
+    for delta in gone:
+        session.recorder.say(
+            AdapterChanged(
+                topic=topic,
+                phase="dpo" if delta.phase == "dpo" else "sft",
+                state="rolled_back",
+                rank=delta.spec.rank,
+                scale=delta.spec.scale,
+                modules=len(delta.paths),
+                trainable=0,
+                expected_trainable=0,
+                total=session.parameters,
+                base_fingerprint=model,
+                model_fingerprint=model,
+                ledger_depth=len(session.ledger.deltas),
+                module_names=delta.spec.modules,
+                layers=delta.spec.layers or session.layers,
+                check_seconds=CHECKS.take_seconds(),
+            ),
+            durable=True,
+        )
+    session.ledger.save(session.run.adapters)
 
 
 def _close(session: Session) -> None:

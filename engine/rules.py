@@ -280,6 +280,7 @@ TAIL = """
 | `✗ FAILED` and no rule | an exception in the engine | its traceback is in the `failed` event in journal.jsonl |
 | `the disk is full` and status 3 | no space for the run folder | make room, then `mindprint-tui --resume RUN`: what was committed is whole |
 | `the run folder is gone` and status 3 | somebody deleted or moved logs/RUN while it ran | put it back and resume, or start the run again |
+| `a run goes on as it began` and status 2 | a setting that decides what is trained, or the rows of the topic that it names, changed while the run was stopped | put them back and resume, or start a new run |
 | `‖ paused by run.pause_on` | a phase collapsed or failed, and run.pause_on asks for a pause then | look at the answers (enter), then `p` or `ctl RUN resume`, or `stop` |
 | topic `collapsed` | SFT broke the answers (repeated, empty, special tokens), was rolled back, and what is kept does not pass | lower sft.learning_rate or sft.epochs |
 | `rolled back` after DPO | DPO made the answers or the held-out pairs worse | lower dpo.learning_rate, raise dpo.beta |

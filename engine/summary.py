@@ -85,7 +85,10 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
             topics[topic][STAGES[stage]] = _figures(evaluated)
         case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
-            topics[topic][phase] = state
+            row = topics[topic]
+            row[phase] = state
+            if row["verdict"] != "not_run":  # dropped, to be trained again
+                row["final"] = _final(row)
         case e.Decided(topic=topic) as decided:
             topics[topic]["decisions"].append((record.seq, decided.decision, decided.reason))
         case e.Restored(rewind_to=seq):  # what was decided after that is decided again

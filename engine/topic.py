@@ -33,6 +33,8 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         start = done.evaluated.get("start") or _evaluate(session, topic, "start")
     best, sft, after = _supervised(session, topic, attempt, start, done)
     broke = after if after is not None and sft == "rolled_back" and policy.collapsed(start, after) else None
+    seen = done.evaluated.get("dpo")  # by an earlier process
+    session.collapsed = broke is not None or (seen is not None and policy.collapsed(best, seen))
     if sft == "rolled_back":
         _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
     elif "dpo" not in done.settled:
@@ -66,7 +68,6 @@ def _supervised(
         return done.evaluated["sft"], "kept", done.evaluated["sft"]
     after = _evaluate(session, topic, "sft")
     decision = policy.after_phase(start, after, session.config.thresholds)
-    session.collapsed |= policy.collapsed(start, after)
     _decide(session, topic, decision)
     if decision.decision == "roll_back":
         phase.roll_back(session, attached, "rolled_back")

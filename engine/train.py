@@ -23,6 +23,7 @@ from engine.opening import (
     open_session,
     read_curriculum,
     reload,
+    require_same_rows,
     require_same_settings,
     restarted,
     run_started,
@@ -53,6 +54,7 @@ def train(
     curriculum = read_curriculum(config)
     if history.began:
         require_same_settings(config, history)
+        require_same_rows(config, curriculum, history)
         recorder.say(restarted(history))
     else:
         recorder.say(run_started(folder, config))
@@ -128,7 +130,6 @@ def _train_all(session: Session, history: History, outlook: Outlook) -> None:
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.topics}
     if history.again is not None:
-        _forget(session, history.again)
         _train(session, history, topics[history.again])
     while True:
         control.boundary()
@@ -139,16 +140,14 @@ def _train_all(session: Session, history: History, outlook: Outlook) -> None:
             _train(session, history, topics[waiting[0]])
             outlook.after_topic()
         else:
-            again = control.retries.pop(0)
-            _forget(session, again)
-            _train(session, history, topics[again])
+            _train(session, history, topics[control.retries.pop(0)])
 
 
 def _train(session: Session, history: History, topic: Topic) -> None:
     """A topic and its retries."""
     control = session.control
     goes_on = history.current == topic.id
-    done = history.topics[topic.id] if goes_on else _next_attempt(history, topic)
+    done = history.topics[topic.id] if goes_on else _next_attempt(session, history, topic)
     while True:
         history.topics[topic.id], history.current, history.again = done, None, None
         started = time.monotonic()
@@ -157,17 +156,17 @@ def _train(session: Session, history: History, topic: Topic) -> None:
         again = policy.retry(verdict, done.tries, session.config.run.retries)
         if again is not None:  # said before the topic is finished: a death between the two loses no retry
             session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
+        pauses = policy.trouble(verdict, session.collapsed) in session.config.run.pause_on
+        if pauses:  # said before, too
+            control.hold("run.pause_on")
         finish(session, topic, verdict, reason, started)
         control.status[topic.id] = "finished"
-        trouble = policy.trouble(verdict, session.collapsed)
-        if trouble in session.config.run.pause_on:
-            control.hold("run.pause_on")
+        if pauses:
             control.boundary()
         if again is None:
             return
         history.again = topic.id
-        _forget(session, topic.id)
-        done = _next_attempt(history, topic)
+        done = _next_attempt(session, history, topic)
 
 
 def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
@@ -217,13 +216,9 @@ def _say_failed(session: Session, topic: str, error: Exception) -> None:
     session.recorder.say(event, durable=True)
 
 
-def _forget(session: Session, topic: str) -> None:
-    """Before a topic is trained again, its own deltas are dropped from the model."""
-    if session.ledger.drop(topic):
-        session.ledger.save(session.run.adapters)
-
-
-def _next_attempt(history: History, topic: Topic) -> TopicHistory:
+def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHistory:
+    """An attempt that begins with a model that holds nothing of the attempts before it."""
+    phase.drop(session, topic.id)
     earlier = history.topics.get(topic.id)
     if earlier is None:
         return TopicHistory(1)

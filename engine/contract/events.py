@@ -58,6 +58,7 @@ class CurriculumLoaded:
     kind: ClassVar[str] = "curriculum_loaded"
     topics: tuple[TopicInfo, ...]
     warnings: tuple[str, ...]
+    rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows, in the order of the course
 
 
 @dataclass(frozen=True, slots=True)

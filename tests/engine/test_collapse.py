@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import tiny
 from breaking import FIRST, SECOND, Breaker, bytes_of, screen, settings
+from dying import Killed, die, died
 
-from engine import evaluate, updates
+from engine import evaluate, phase, train, updates
 from engine.contract import events as e
 from engine.contract.rundir import RunDir
 
@@ -80,7 +81,7 @@ def test_a_run_pauses_on_it_and_goes_on_when_a_person_resumes(word, kit, unbroke
     assert said == ["‖ paused by run.pause_on", "done: resumed\n"]
     kinds = [record.event.kind for record in ran.records]
     first = kinds.index("topic_finished")
-    assert kinds[first + 1 : first + 4] == ["paused", "command_taken", "resumed"]
+    assert kinds[first - 1 : first + 3] == ["paused", "topic_finished", "command_taken", "resumed"]
     assert [event.by for event in ran.of(e.Paused)] == ["run.pause_on"]
     assert bytes_of(ran, SECOND) == bytes_of(unbroken["sft alone"], SECOND) != []
 
@@ -101,3 +102,45 @@ def test_a_run_that_is_not_asked_to_pause_does_not(kit, tmp_path, monkeypatch):
     run = tiny.new_run(tmp_path / "run", settings(kit, "sft") | {"run": {"name": "tiny", "pause_on": ["failed"]}})
     stuck(Breaker(monkeypatch, FIRST), "sft")
     assert tiny.train_here(run).of(e.Paused) == []
+
+
+def resumes(run: RunDir, over: threading.Event) -> None:
+    """A person who lets the run go on, each time that it has said that it is paused."""
+    answered: set[int] = set()
+    while not over.wait(0.02):
+        for record in tiny.Ran(run).records:
+            if isinstance(record.event, e.Paused) and record.seq not in answered:
+                answered.add(record.seq)
+                tiny.ask(run, f"r{record.seq}", "resume")
+
+
+DEATHS = {
+    "after the roll-back": [(phase, "roll_back", 1)],
+    "before the verdict": [(train, "finish", 1, True)],
+    "after the verdict": [(train, "finish", 1)],
+    "and as the next engine loads": [(train, "finish", 1), (train, "open_session", 1, True)],
+}
+
+
+@pytest.mark.parametrize("after", ["sft", "dpo"])
+@pytest.mark.parametrize("deaths", DEATHS.values(), ids=DEATHS)
+def test_a_death_around_the_verdict_loses_no_pause(kit, tmp_path, monkeypatch, after, deaths):
+    config = settings(kit, after)
+    config["run"] |= {"pause_on": ["collapsed"]}
+    run = tiny.new_run(tmp_path / "run", config)
+    stuck(Breaker(monkeypatch, FIRST), after)
+    for death in deaths:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            die(patch, *death)
+            tiny.train_here(run)
+        died(run)
+    said, over = len(tiny.Ran(run).records), threading.Event()
+    person = threading.Thread(target=resumes, args=(run, over))
+    person.start()
+    try:
+        ran = tiny.train_here(run)
+    finally:
+        over.set()
+        person.join()
+    events = [record.event for record in ran.records[said:]]
+    assert e.Paused("run.pause_on") in events[: events.index(ran.of(e.TopicStarted, topic=SECOND)[0])]

@@ -14,10 +14,11 @@ import pytest
 
 from engine.contract import events as e
 from engine.contract.commands import KINDS, BadCommand, Command, append, new_command, parse
-from engine.contract.errors import InputError
+from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir, create
 from engine.control import Control, Skip, Stop
+from engine.invariants import Broken
 from engine.record import Recorder
 
 ONE, TWO, THREE = (f"unit-01/chapter-01/topic-0{i}" for i in (1, 2, 3))
@@ -371,6 +372,15 @@ def test_only_a_finished_topic_can_be_retried_and_once_at_a_time(desk: Desk) -> 
     assert desk.control.retries == [ONE] and desk.control.status[ONE] == "pending"
 
 
+def test_a_skip_takes_a_retry_back_that_waits(desk: Desk) -> None:
+    desk.control.status[ONE] = "finished"
+    ids = [desk.ask("retry", ONE), desk.ask("skip", ONE), desk.ask("skip", ONE), desk.ask("retry", ONE)]
+    desk.control.poll()
+    assert [desk.answer(id).outcome for id in ids] == ["done", "done", "refused", "done"]
+    assert "stay" in desk.answer(ids[1]).reason
+    assert desk.control.retries == [ONE] and desk.control.skipped == {}
+
+
 def test_a_reevaluation_waits_for_a_boundary(desk: Desk) -> None:
     desk.control.reevaluate = lambda topic: f"voice 0.50 of {topic}"
     id = desk.ask("reevaluate", TWO)
@@ -393,15 +403,40 @@ def test_a_reevaluation_that_is_cut_short_is_answered_too(desk: Desk) -> None:
     assert desk.answer(id).outcome == "refused" and "stopped by" in desk.answer(id).reason
 
 
-def test_an_error_in_a_reevaluation_is_answered_and_not_swallowed(desk: Desk) -> None:
+def raising(error: Exception) -> Callable[[str], str]:
     def scoring(topic: str) -> str:
-        raise RuntimeError("the embedder is gone")
+        raise error
 
-    desk.control.reevaluate = scoring
+    return scoring
+
+
+def test_an_error_in_a_reevaluation_is_answered_and_journaled_and_ends_nothing_else(desk: Desk) -> None:
+    desk.control.reevaluate = raising(RuntimeError("the embedder is gone"))
+    ids = [desk.ask("reevaluate", TWO), desk.ask("reevaluate", ONE)]
+    desk.control.boundary()
+    for id in ids:
+        assert (desk.answer(id).outcome, desk.answer(id).reason) == ("refused", "not scored: the embedder is gone")
+    failed = [event for event in desk.events() if isinstance(event, e.Failed)]
+    assert [event.topic for event in failed] == [TWO, ONE]
+    assert failed[0].message == "RuntimeError: the embedder is gone" and "in scoring" in failed[0].traceback
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Broken("stop-as-counted", "the first token is another"),
+        Unwritable(Path("journal.jsonl"), OSError(28, "no space")),
+        MemoryError(),
+        RuntimeError("[metal::malloc] Attempting to allocate 9 bytes"),
+    ],
+)
+def test_what_ends_more_than_a_reevaluation_is_answered_and_passes(desk: Desk, error: Exception) -> None:
+    desk.control.reevaluate = raising(error)
     id = desk.ask("reevaluate", TWO)
-    with pytest.raises(RuntimeError, match="embedder"):
+    with pytest.raises(type(error)):
         desk.control.boundary()
-    assert "the embedder is gone" in desk.answer(id).reason
+    assert desk.answer(id).outcome == "refused"
+    assert not any(isinstance(event, e.Failed) for event in desk.events())
 
 
 def test_a_resume_during_a_reevaluation_in_a_pause_counts(desk: Desk) -> None:

@@ -366,3 +366,46 @@ def test_what_people_asked_for_outlives_the_process() -> None:
     later = (e.TopicStarted(ONE, 1, 3, 2), e.TopicFinished(THREE, "skipped", "by ann", 0.0))
     found = read_history(journal(*NIGHT, *asked, *later))
     assert (found.skipped, found.retries, found.current) == (set(), [], None)
+
+
+def test_a_skip_takes_a_retry_back_that_waits() -> None:
+    found = read_history(journal(*NIGHT, taken("retry", topic=ONE), taken("skip", topic=ONE)))
+    assert (found.skipped, found.retries) == (set(), []) and found.finished[ONE].verdict == "passed"
+
+
+DROPPED = (adapter(ONE, "sft", "rolled_back"), adapter(ONE, "dpo", "rolled_back"))
+
+
+@pytest.mark.parametrize("said", [1, 2])
+def test_what_a_retry_has_dropped_has_no_verdict_and_no_score_of_its_training(said: int) -> None:
+    events = (*NIGHT, taken("retry", topic=ONE), *DROPPED[:said])
+    found = read_history(journal(*events))
+    assert set(found.finished) == {TWO} and found.retries == []
+    assert found.dpo_rolled_back == read_history(journal(*NIGHT)).dpo_rolled_back, (
+        "a person's retry says nothing of DPO"
+    )
+    one = summarize(journal(*NIGHT, *DROPPED), 130, "fp", 1.0)["topics"][0]
+    assert (one["sft"], one["dpo"], one["final"]) == ("rolled_back", "rolled_back", one["before"])
+
+
+def test_a_pause_and_its_end_are_known_by_their_answers_alone() -> None:
+    """A death may come between the answer and the event that says it again, with who asked."""
+    seen = [taken("pause"), e.Paused("ann@tty1"), taken("resume"), e.Resumed("ann@tty1")]
+    assert [read_history(journal(*NIGHT, *seen[:count])).paused for count in range(5)] == [
+        None,
+        "a person",
+        "ann@tty1",
+        None,
+        None,
+    ]
+    assert read_history(journal(*NIGHT, taken("pause", "refused"))).paused is None
+
+
+def test_what_was_asked_of_an_engine_that_died_outlives_the_next_one_too() -> None:
+    """It may die while it loads; and a person who resumes wants the run to go on."""
+    asked = (*NIGHT, taken("pause"), taken("stop"), e.EngineDied(None, "SIGKILL", 1))
+    after_a_death = e.EngineRestarted(None, "SIGKILL", 1)
+    found = read_history(journal(*asked, after_a_death, e.EngineDied(None, "SIGKILL", 2)))
+    assert found.paused == "a person" and found.stopping and found.died is not None
+    found = read_history(journal(*asked, after_a_death, e.EngineRestarted(None, None, 1)))
+    assert (found.paused, found.stopping, found.died) == (None, False, None)

@@ -13,6 +13,7 @@ import mlx.core as mx
 import pytest
 import tiny
 import yaml
+from dying import Killed, asked, die, died
 
 from engine import checkpoint, files, phase, policy, record, sft, train
 from engine.contract import events as e
@@ -21,13 +22,10 @@ from engine.contract.journal import JournalWriter, read_journal
 from engine.contract.rundir import RunDir, holder
 from engine.history import read_history
 from engine.invariants import Broken
+from engine.ledger import Ledger
 from engine.policy import Decision
 
 FIRST, SECOND = tiny.TOPICS[:2]
-
-
-class Killed(BaseException):
-    """As good as SIGKILL: nothing in the engine catches it."""
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +53,6 @@ def killed(config, tmp_path, monkeypatch) -> RunDir:
         die(patch, checkpoint, "save", 2)
         tiny.train_here(run)
     return run
-
-
-def die(patch: pytest.MonkeyPatch, owner: object, name: str, count: int, before: bool = False) -> None:
-    """Makes the count-th call of a function the last thing that the process does."""
-    real, calls = getattr(owner, name), []
-
-    def dying(*args, **kwargs):
-        calls.append(name)
-        if before and len(calls) == count:
-            raise Killed
-        found = real(*args, **kwargs)
-        if len(calls) == count:
-            raise Killed
-        return found
-
-    patch.setattr(owner, name, dying)
 
 
 # What a SIGKILL can leave of a checkpoint.
@@ -182,31 +164,20 @@ def retried(config, tmp_path_factory) -> tuple[dict, tiny.Ran]:
     return settings, tiny.train_here(tiny.new_run(tmp_path_factory.mktemp("retried") / "run", settings))
 
 
-@pytest.mark.parametrize(("count", "before"), [(1, True), (1, False), (2, True), (2, False)])
-def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(retried, tmp_path, monkeypatch, count, before):
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(("owner", "name", "count"), [(train, "finish", 1), (Ledger, "save", 2), (train, "finish", 2)])
+def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(
+    retried, tmp_path, monkeypatch, owner, name, count, before
+):
     settings, expected = retried
     run = tiny.new_run(tmp_path / "run", settings)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        die(patch, train, "finish", count, before)
+        die(patch, owner, name, count, before)
         tiny.train_here(run)
     ran = tiny.train_here(run)
     assert [event.attempt for event in ran.of(e.TopicStarted)] == [1, 2]
     assert ran.adapters() == expected.adapters() and ran.committed() == expected.committed()
     assert ran.told() == expected.told()
-
-
-def died(run: RunDir) -> None:
-    """What the supervisor writes before it starts another engine."""
-    writer = JournalWriter(run.journal)
-    writer.append(e.EngineDied(-9, "SIGKILL", 1))
-    writer.close()
-
-
-def asked(run: RunDir, *events: e.Event) -> None:
-    writer = JournalWriter(run.journal)
-    for event in events:
-        writer.append(event)
-    writer.close()
 
 
 def test_a_run_that_died_while_it_was_paused_is_paused_when_it_is_started_again(killed, whole):

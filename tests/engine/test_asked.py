@@ -1,0 +1,180 @@
+"""What a person asks for while topics are trained: a retry, a retry that is taken back, a re-evaluation that fails."""
+
+import json
+
+import pytest
+import tiny
+from breaking import FIRST, SECOND, settings
+from dying import Killed, die
+
+from engine import evaluate, train
+from engine.contract import events as e
+from engine.contract.rundir import RunDir
+from engine.ledger import Ledger
+from engine.record import Recorder
+
+RETRY = (("retry", FIRST),)
+
+
+@pytest.fixture
+def run(kit, tmp_path) -> RunDir:
+    return tiny.new_run(tmp_path / "run", settings(kit, "dpo"))
+
+
+@pytest.fixture(scope="module")
+def retried(kit, tmp_path_factory) -> tiny.Ran:
+    """The first topic trained again after the second one, and no death."""
+    with pytest.MonkeyPatch.context() as patch:
+        asking(patch, SECOND, *RETRY)
+        return tiny.train_here(tiny.new_run(tmp_path_factory.mktemp("retried") / "run", settings(kit, "dpo")))
+
+
+def asking(patch: pytest.MonkeyPatch, topic: str, *asked: tuple[str, str]) -> None:
+    """A person asks for these things, in this order, as the first attempt at that topic begins."""
+    real = train._attempt
+
+    def attempt(session, history, subject, done):
+        if subject.id == topic and done.attempt == 1:
+            for number, (kind, about) in enumerate(asked):
+                tiny.ask(session.run, f"c{number}", kind, about)
+        return real(session, history, subject, done)
+
+    patch.setattr(train, "_attempt", attempt)
+
+
+def test_a_retry_that_is_skipped_leaves_the_topic_as_it_was(run, unbroken, monkeypatch):
+    asking(monkeypatch, SECOND, *RETRY, ("skip", FIRST), ("skip", FIRST))
+    ran = tiny.train_here(run)
+    assert [answer.outcome for answer in ran.of(e.CommandTaken)] == ["done", "done", "refused"]
+    assert "its verdict and what it has learned stay" in ran.of(e.CommandTaken)[1].reason
+    peace = unbroken["dpo"]
+    assert len(ran.of(e.TopicFinished)) == 2 and ran.status == 0
+    assert ran.committed() == peace.committed() and ran.adapters() == peace.adapters()
+    assert ran.told() == peace.told()
+
+
+def test_a_retry_that_a_death_lies_behind_is_taken_back_all_the_same(run, unbroken, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        asking(patch, SECOND, *RETRY, ("skip", FIRST))
+        die(patch, train, "finish", 2)
+        tiny.train_here(run)
+    ran = tiny.train_here(run)
+    assert ran.told() == unbroken["dpo"].told() and ran.committed() == unbroken["dpo"].committed()
+
+
+def test_the_journal_says_what_a_retry_takes_out_of_the_model(retried):
+    dropped = retried.of(e.AdapterChanged, topic=FIRST, state="rolled_back")
+    again = retried.of(e.TopicStarted, attempt=2)[0]
+    assert [(event.phase, event.ledger_depth, event.rank) for event in dropped] == [("sft", 2, 4), ("dpo", 2, 2)]
+    assert {event.model_fingerprint for event in dropped} == {again.model_fingerprint}
+    events = [record.event for record in retried.records]
+    assert events.index(retried.of(e.TopicFinished, topic=SECOND)[0]) < events.index(dropped[0])
+    assert events.index(dropped[-1]) < events.index(again)
+    assert retried.run.log.read_text().count(f"adapter rolled back phase=sft topic={FIRST}") == 1
+    assert [name[:3] for name in retried.committed()] == ["003", "004", "005", "006"]
+    assert [name[:3] for name in retried.adapters()] == ["001", "002", "003", "004", "005", "006"]
+
+
+def before_the_ledger_is_written(patch):
+    die(patch, Ledger, "save", 5, before=True)
+
+
+def after_the_ledger_is_written(patch):
+    die(patch, Ledger, "save", 5)
+
+
+def before_the_topic_begins(patch):
+    die(patch, train, "train_topic", 3, before=True)
+
+
+def when_the_journal_has_said_half_of_it(patch):
+    real = Recorder.say
+
+    def say(self, event, **settings):
+        found = real(self, event, **settings)
+        if isinstance(event, e.AdapterChanged) and event.state == "rolled_back":
+            raise Killed
+        return found
+
+    patch.setattr(Recorder, "say", say)
+
+
+DEATHS = [
+    when_the_journal_has_said_half_of_it,
+    before_the_ledger_is_written,
+    after_the_ledger_is_written,
+    before_the_topic_begins,
+]
+
+
+def killed(run: RunDir, monkeypatch: pytest.MonkeyPatch, death) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        asking(patch, SECOND, *RETRY)
+        death(patch)
+        tiny.train_here(run)
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_death_while_a_retry_begins_changes_no_byte(run, retried, monkeypatch, death):
+    killed(run, monkeypatch, death)
+    ran = tiny.train_here(run)
+    assert ran.adapters() == retried.adapters() and ran.committed() == retried.committed()
+    assert ran.told() == retried.told() and ran.status == 0
+    assert [event.attempt for event in ran.of(e.TopicStarted, topic=FIRST)] == [1, 2]
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_retry_that_has_begun_cannot_be_taken_back_and_no_score_outlives_its_training(
+    run, unbroken, monkeypatch, death
+):
+    killed(run, monkeypatch, death)
+    tiny.ask(run, "late", "skip", FIRST)
+    ran = tiny.train_here(run)
+    row = json.loads(run.summary.read_text())["topics"][0]
+    assert (row["verdict"], row["sft"], row["dpo"]) == ("skipped", "rolled_back", "rolled_back")
+    assert row["final"] == row["before"] != row["after_dpo"]
+    assert ran.committed() == unbroken["dpo"].committed()[2:] and ran.status == 0
+
+
+# A re-evaluation that fails.
+
+
+@pytest.fixture
+def failing(monkeypatch) -> pytest.MonkeyPatch:
+    """Every re-evaluation fails, and nothing else does."""
+    real = evaluate.evaluate
+
+    def broken(session, topics, stage, *args):
+        if stage == "reevaluated":
+            raise ValueError("the embedder has no such word")
+        return real(session, topics, stage, *args)
+
+    monkeypatch.setattr(evaluate, "evaluate", broken)
+    return monkeypatch
+
+
+def while_another_topic_trains(patch: pytest.MonkeyPatch) -> None:
+    asking(patch, SECOND, ("reevaluate", FIRST))
+
+
+def between_two_topics(patch: pytest.MonkeyPatch) -> None:
+    real = train.finish
+
+    def finish(session, topic, *rest):
+        real(session, topic, *rest)
+        if topic.id == FIRST:
+            tiny.ask(session.run, "c0", "reevaluate", FIRST)
+
+    patch.setattr(train, "finish", finish)
+
+
+@pytest.mark.parametrize("when", [while_another_topic_trains, between_two_topics])
+def test_a_reevaluation_that_fails_is_a_failure_of_the_topic_that_was_asked_for(run, unbroken, failing, when):
+    when(failing)
+    ran = tiny.train_here(run)
+    (answer,), (failed,) = ran.of(e.CommandTaken), ran.of(e.Failed)
+    assert (answer.outcome, answer.reason) == ("refused", "not scored: the embedder has no such word")
+    assert (failed.topic, failed.phase, failed.where) == (FIRST, None, f"{FIRST} reevaluated")
+    assert failed.message == "ValueError: the embedder has no such word" and "Traceback" in failed.traceback
+    assert ran.of(e.Evaluated, stage="reevaluated") == []
+    assert ran.adapters() == unbroken["dpo"].adapters() and ran.told() == unbroken["dpo"].told()
