@@ -20,6 +20,7 @@ class TopicHistory:
     seq: int = 0  # where it began
     tries: int = 1  # this attempt and those before it that the run itself repeated
     again: bool = False  # whether it was decided that another attempt follows
+    seconds: float = 0.0  # that engines have worked on it
 
 
 @dataclass(slots=True)
@@ -55,7 +56,10 @@ def read_history(records: Iterable[Record]) -> History:
     history, last = History(), None
     for record in records:
         if last is not None and not isinstance(record.event, e.EngineDied | e.EngineRestarted):
-            history.seconds += max(0.0, record.t - last)  # a clock that was set back takes no work away
+            worked = max(0.0, record.t - last)  # a clock that was set back takes no work away
+            history.seconds += worked
+            if history.current is not None:
+                history.topics[history.current].seconds += worked
         last = record.t
         _fold(history, record)
     return history
@@ -105,11 +109,13 @@ def _fold(history: History, record: Record) -> None:
         case e.Resumed():
             history.paused = None
         case e.TopicStarted(topic=topic, attempt=attempt):
-            earlier, tries = history.topics.get(topic), 1
-            if earlier is not None and (history.again == topic or earlier.attempt == attempt):
-                tries = earlier.tries + (earlier.attempt != attempt)  # a death makes the same attempt begin once more
+            earlier, tries, seconds = history.topics.get(topic), 1, 0.0
+            if earlier is not None and earlier.attempt == attempt:  # a death makes the same attempt begin once more
+                tries, seconds = earlier.tries, earlier.seconds
+            elif earlier is not None and history.again == topic:
+                tries = earlier.tries + 1
             history.current, history.again = topic, None
-            history.topics[topic] = TopicHistory(attempt, seq=record.seq, tries=tries)
+            history.topics[topic] = TopicHistory(attempt, seq=record.seq, tries=tries, seconds=seconds)
             history.finished.pop(topic, None)
             history.retries = [id for id in history.retries if id != topic]
         case e.Decided(topic=topic, decision="retry"):

@@ -150,7 +150,7 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     done = history.topics[topic.id] if goes_on else _next_attempt(session, history, topic)
     while True:
         history.topics[topic.id], history.current, history.again = done, None, None
-        started = time.monotonic()
+        started = time.monotonic() - done.seconds
         control.status[topic.id], session.collapsed = "running", False
         verdict, reason = _attempt(session, history, topic, done)
         again = policy.retry(verdict, done.tries, session.config.run.retries)

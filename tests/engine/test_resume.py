@@ -300,6 +300,15 @@ def test_another_base_model_is_refused(killed, config, tmp_path):
         tiny.train_here(killed)
 
 
+def test_a_topic_took_as_long_as_all_engines_worked_on_it(killed):
+    lines = [json.loads(line) for line in killed.journal.read_text().splitlines()]
+    start = next(line["seq"] for line in lines if line["kind"] == "topic_started")
+    earlier = [line | {"t": line["t"] - 10_000 * (line["seq"] <= start)} for line in lines]
+    killed.journal.write_text("".join(json.dumps(line) + "\n" for line in earlier))
+    first, second = tiny.train_here(killed).of(e.TopicFinished)
+    assert first.seconds > 10_000 > second.seconds
+
+
 # A clock that is set back.
 
 
