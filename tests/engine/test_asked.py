@@ -144,10 +144,10 @@ def failing(monkeypatch) -> pytest.MonkeyPatch:
     """Every re-evaluation fails, and nothing else does."""
     real = evaluate.evaluate
 
-    def broken(session, topics, stage, *args):
+    def broken(session, topics, stage, *args, **more):
         if stage == "reevaluated":
             raise ValueError("the embedder has no such word")
-        return real(session, topics, stage, *args)
+        return real(session, topics, stage, *args, **more)
 
     monkeypatch.setattr(evaluate, "evaluate", broken)
     return monkeypatch

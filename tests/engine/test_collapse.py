@@ -48,7 +48,7 @@ def test_an_sft_that_wrecks_the_model_is_rolled_back_and_the_topic_marked(kit, u
     assert bytes_of(ran, FIRST) == []
     assert bytes_of(ran, SECOND) == bytes_of(unbroken["sft alone"], SECOND) != []
     state, panes = screen(run)
-    assert state.topics[FIRST].verdict == "collapsed" and "sft" in state.topics[FIRST].rolled_back
+    assert state.topics[FIRST].verdict == "collapsed" and state.topics[FIRST].settled == {"sft": "rolled_back"}
     assert "repetitive" in panes["log"]
 
 
@@ -60,7 +60,7 @@ def test_a_dpo_that_wrecks_the_model_is_rolled_back_and_sft_stays(kit, unbroken,
     assert ran.of(e.Decided, topic=FIRST)[-1].reason.startswith("the answers became repetitive")
     assert bytes_of(ran, FIRST) == bytes_of(unbroken["dpo after sft"], FIRST) != []
     assert bytes_of(ran, SECOND) == bytes_of(unbroken["dpo after sft"], SECOND) != []
-    assert screen(run)[0].topics[FIRST].rolled_back == ("dpo",)
+    assert screen(run)[0].topics[FIRST].settled == {"sft": "fused", "dpo": "rolled_back"}
 
 
 @pytest.mark.parametrize("word", ["collapsed", "failed"])

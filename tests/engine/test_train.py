@@ -206,11 +206,11 @@ def test_a_phase_that_does_harm_is_rolled_back(sources, tmp_path, monkeypatch):
     real = evaluate.generate
     calls = []
 
-    def worse(session, prompts):
+    def worse(session, prompts, **more):
         calls.append(len(prompts))
         if len(calls) == 2:  # after the first topic's SFT
             return [Answer("", 0, "eos") for _ in prompts]
-        return real(session, prompts)
+        return real(session, prompts, **more)
 
     monkeypatch.setattr(evaluate, "generate", worse)
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources)))

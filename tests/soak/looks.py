@@ -54,7 +54,7 @@ def everything(state: RunState, live: Liveness, rng: random.Random) -> None:
 
 def answers(samples: Iterable[Sample]) -> None:
     for question in questions(samples):
-        require_clean(sample_lines(question, 80, ()))
+        require_clean(sample_lines(question, 80, {}))
         plain(question)
 
 
