@@ -1,9 +1,8 @@
 """The header, the banner of what must not be overlooked, and the line that says what became of a request."""
 
-from engine.contract import events as e
 from mindprint_tui.clean import one_line
 from mindprint_tui.feed import Liveness
-from mindprint_tui.state import RunState
+from mindprint_tui.state import Answer, RunState
 from mindprint_tui.view.focus import Asked, Focus, running, selected, waiting
 from mindprint_tui.view.outline import Outline
 from mindprint_tui.view.text import Line, Span, about, clock, crop, fit, join, line, number, shorten, width, wrap
@@ -71,9 +70,10 @@ def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: 
 
 def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
     """The header's second line where there is no room for panes side by side: the numbers that matter."""
-    run, topic = state.phase, running(state) or selected(state, focus)
+    topic = running(state) or selected(state, focus)
+    run = state.phase_of(topic)
     parts: list[Line] = []
-    if run is not None and run.last is not None and run.topic == topic:  # not the numbers of the topic before
+    if run is not None and run.last is not None:
         rolled = f"{run.phase.upper()} {run.last.step}/{run.steps}"
         parts += [line(f" {rolled}"), line(f"loss {number(run.last.loss, 3)}")]
     elif state.preparing:
@@ -148,7 +148,7 @@ def remaining(state: RunState, outline: Outline, now: float) -> float | None:
     return mean * (len(state.topics) - outline.finished)
 
 
-def _answered(state: RunState, asked: Asked, answer: e.CommandTaken) -> Line:
+def _answered(state: RunState, asked: Asked, answer: Answer) -> Line:
     kind = asked.kind.replace("reevaluate", "re-evaluate")
     if answer.outcome == "refused":
         return line((f"✗ {kind}{_of(state, asked)} refused: {answer.reason}", "bad"))
