@@ -20,7 +20,7 @@ class Key:
 
 KEYS = (
     Key("p", "p", "pause", "pause", "Pause at the next optimizer step, with a checkpoint; again: go on"),
-    Key("s", "s", "skip", "skip", "Skip the chosen topic; what its phase has learned is dropped"),
+    Key("s", "s", "skip", "skip", "Skip the chosen topic, dropping what its phase has learned; take back its retry"),
     Key("e", "e", "reevaluate", "re-evaluate", "Score the chosen topic with the model as it stands"),
     Key("r", "r", "retry", "retry", "Train the chosen topic again, after the others"),
     Key("enter", "enter", "samples", "samples", "The chosen topic's answers side by side"),

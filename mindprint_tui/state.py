@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from engine.contract import events as e
 from engine.contract.events import Phase, Record, Step
 from mindprint_tui.clean import one_line
 from mindprint_tui.series import Series
 from mindprint_tui.stretch import Point, Stretch
+from mindprint_tui.worktime import WorkTime
 
 PHASES = 64  # curves that are kept, the latest
 ENTRIES = 500  # of the log
@@ -31,6 +32,7 @@ class PhaseRun:
     supervised_tokens: int
     total_tokens: int
     loss: Series
+    attempt: int = 1
     first: float | None = None  # the loss of step 1
     last: Step | None = None
     saved: Step | None = None  # the last one before the latest checkpoint
@@ -44,11 +46,18 @@ class TopicState:
     info: e.TopicInfo
     status: Status = "pending"
     attempt: int = 1
+    again: bool = False  # a person asked for another attempt, which has not begun
     scores: dict[str, e.Evaluated] = field(default_factory=dict)
     settled: dict[Phase, str] = field(default_factory=dict)  # the last state of its adapter, once it is off
     verdict: e.Verdict | None = None
     reason: str = ""
     seconds: float = 0.0
+    worked: float = 0.0  # of these, without pauses
+
+    @property
+    def standing(self) -> Status:
+        """Its status as the engine counts it when it judges a request: what waits for its retry is pending."""
+        return "pending" if self.again else self.status
 
     @property
     def kept(self) -> Phase | None:
@@ -87,6 +96,14 @@ class Entry:
     count: int = 1
 
 
+class Answer(NamedTuple):
+    """What the engine said to a request, and when."""
+
+    t: float
+    outcome: Literal["done", "refused"]
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """The run as its journal tells it. Containers are never changed once a fold has returned them."""
@@ -94,6 +111,7 @@ class RunState:
     seq: int = -1
     t: float = 0.0
     began: float = 0.0
+    work: WorkTime = field(default_factory=WorkTime)
     started: e.RunStarted | None = None
     preparing: str = ""
     predicted: float | None = None  # seconds of the run in all
@@ -101,11 +119,12 @@ class RunState:
     topics: dict[str, TopicState] = field(default_factory=dict)
     tally: dict[str, int] = field(default_factory=dict)  # verdict -> topics
     current: str | None = None
+    current_began: float = 0.0  # seconds of work before it
     phases: tuple[PhaseRun, ...] = ()
     adapter: e.AdapterChanged | None = None
     fuse: e.AdapterChanged | None = None
     paused: e.Paused | None = None
-    answers: dict[str, e.CommandTaken] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     failures: tuple[e.Failed, ...] = ()
     fatal: e.Failed | None = None  # the one that ended the run, until an engine goes on with it
@@ -118,6 +137,13 @@ class RunState:
         """The phase that is running or ran last."""
         return self.phases[-1] if self.phases else None
 
+    def phase_of(self, topic: str | None) -> PhaseRun | None:
+        """That phase if it is of this topic, and not of an earlier attempt at it."""
+        run = self.phase
+        if run is None or topic is None or run.topic != topic:
+            return None
+        return run if run.attempt == _topic(self, topic).attempt else None
+
 
 def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
     """The state after these records too; how they were cut into batches, or steps into stretches, is all the same.
@@ -127,7 +153,7 @@ def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
     last: Record | Stretch | None = None
     own = False
     for last in records:
-        state = state if state.began else replace(state, began=last.t)
+        state = state if state.began else replace(state, began=last.t, work=WorkTime(0.0, last.t))
         if isinstance(last, Stretch):
             state = _steps(state, last.last, last.points)
             continue
@@ -144,18 +170,19 @@ def _copied(state: RunState) -> RunState:
 
 def _steps(state: RunState, last: Step, points: list[Point]) -> RunState:
     """Steps of one phase, in order. A step without its phase_started opens the phase by itself."""
-    run = state.phase
-    if run is None or (run.topic, run.phase) != (last.topic, last.phase):
-        run = _phase_run(e.PhaseStarted(last.topic, last.phase, last.of, 0, 0, 0))
+    run = state.phase_of(last.topic)
+    if run is None or run.phase != last.phase:
+        run = _phase_run(state, e.PhaseStarted(last.topic, last.phase, last.of, 0, 0, 0))
         state = replace(state, phases=(*state.phases[-PHASES + 1 :], run))
     first = next((loss for _, step, loss in reversed(points) if step == 1), run.first)
     run = replace(run, loss=run.loss.add(points), first=first, last=last)
     return replace(state, phases=(*state.phases[:-1], run))
 
 
-def _phase_run(event: e.PhaseStarted) -> PhaseRun:
-    supervised, total = event.supervised_tokens, event.total_tokens
-    return PhaseRun(event.topic, event.phase, event.steps, event.rows, supervised, total, Series(max(1, event.steps)))
+def _phase_run(state: RunState, event: e.PhaseStarted) -> PhaseRun:
+    curve, attempt = Series(max(1, event.steps)), _topic(state, event.topic).attempt
+    tokens = event.supervised_tokens, event.total_tokens
+    return PhaseRun(event.topic, event.phase, event.steps, event.rows, *tokens, curve, attempt)
 
 
 def _take(state: RunState, record: Record) -> RunState:
@@ -179,22 +206,28 @@ def _take(state: RunState, record: Record) -> RunState:
         case e.Predicted():
             state = replace(state, predicted=event.seconds)
         case e.TopicStarted():
-            scores = {"before": before} if (before := _topic(state, event.topic).scores.get("before")) else {}
+            old = _topic(state, event.topic)
+            scores = {"before": before} if (before := old.scores.get("before")) else {}
             _count(state, event.topic, None)
-            _change(state, event.topic, status="running", attempt=event.attempt, scores=scores, settled={})
-            state = replace(state, current=event.topic, preparing="")
+            state.topics[event.topic] = TopicState(old.info, "running", event.attempt, scores=scores)
+            state = replace(state, current=event.topic, current_began=state.work.at(record.t), preparing="")
         case e.PhaseStarted():
-            state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(event)), preparing="")
+            state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(state, event)), preparing="")
         case e.AdapterChanged():
             state = _adapter(state, event)
         case e.Evaluated():
             _change(state, event.topic, scores={**_topic(state, event.topic).scores, event.stage: event})
         case e.TopicFinished():
             _count(state, event.topic, event.verdict)
-            _change(state, event.topic, status="finished", reason=event.reason, seconds=event.seconds)
-            state = replace(state, current=None if state.current == event.topic else state.current)
+            known, seconds = state.current == event.topic, event.seconds
+            worked = state.work.at(record.t) - state.current_began if known else seconds
+            ended = {"status": "finished", "again": False, "reason": event.reason}
+            _change(state, event.topic, **ended, seconds=seconds, worked=worked)
+            state = replace(state, current=None if known else state.current)
         case e.CommandTaken():
-            state.answers[event.id] = event
+            state.answers[event.id] = Answer(record.t, event.outcome, event.reason)
+            if event.outcome == "done" and event.topic in state.topics and event.command in ("retry", "skip"):
+                _change(state, event.topic, again=event.command == "retry")
             if len(state.answers) > ANSWERS:
                 del state.answers[next(iter(state.answers))]
         case e.Paused():
@@ -213,11 +246,16 @@ def _take(state: RunState, record: Record) -> RunState:
             state = replace(state, died=event, paused=None)
         case e.EngineRestarted():
             again = state.restarts + (state.died is not None)  # a person who resumes a run restarts nothing
-            state = replace(state, died=None, finished=None, fatal=None, paused=None, restarts=again)
+            current = state.current or next(
+                (id for id, topic in state.topics.items() if topic.status == "running"), None
+            )
+            state = replace(state, died=None, finished=None, fatal=None, paused=None, current=current, restarts=again)
         case e.RunFinished():
             state = replace(state, finished=event, paused=None, current=None, preparing="")
         case _:
             pass
+    if (work := state.work.after(record)) is not state.work:
+        state = replace(state, work=work)
     if not isinstance(event, QUIET):
         _note(state, record)
     return state

@@ -49,7 +49,8 @@ class SamplesScreen(BaseScreen):
         title = topic.info.title if topic else self.topic
         count = f"question {self.question + 1} of {len(found)} " if found else ""
         head = line((" answers", "title"), (" · ", "dim"), (title, "bold"))
-        self.lines("head").show([beside(head, line((self._note or count, "dim")), self.cells)])
+        right = line((self._note, "accent"), (count, "dim"))
+        self.lines("head").show([beside(head, right, self.cells)])
         lines: list[Line]
         if found:
             lines = sample_lines(found[self.question], self.cells - 2, topic.undone if topic else {})
@@ -74,7 +75,8 @@ class SamplesScreen(BaseScreen):
 
     def action_copy(self) -> None:
         found = questions(self._told)
+        self._note = "no answers to copy yet  "
         if found:
             self.app.copy_to_clipboard(plain(found[self.question]))
-            self._note = "sent to the terminal's clipboard "
-            self.paint()
+            self._note = "✓ sent to the terminal's clipboard  "
+        self.paint()

@@ -65,10 +65,16 @@ def _topics(report: dict[str, Any], cells: int) -> list[str]:
     room = max(12, cells - TABLE)
     lines = ["", fit("topic", room) + HEAD]
     for topic in topics[:SHOWN]:
-        lines.append(fit(topic["title"], room) + _row(topic))
+        lines.append(_name(topic, room) + _row(topic))
     if len(topics) > SHOWN:
         lines.append(f"… and {len(topics) - SHOWN} more topics; --json has them all")
     return [*lines, ""]
+
+
+def _name(topic: dict[str, Any], cells: int) -> str:
+    """The title; where it is the id, its end is kept: the topics of a chapter begin alike."""
+    title = topic["title"]
+    return f"…{title[1 - cells :]}" if title == topic["topic"] and len(title) > cells else fit(title, cells)
 
 
 def _row(topic: dict[str, Any]) -> str:

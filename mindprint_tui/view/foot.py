@@ -24,9 +24,11 @@ def why_not(action: str, state: RunState, live: Liveness, focus: Focus) -> str:
     if action in ("skip", "reevaluate", "retry", "samples") and topic is None:
         return "there is no topic yet"
     if topic is not None:
-        if action == "skip" and topic.status == "finished":
+        if action == "skip" and topic.standing == "finished":
             return f"“{topic.info.title}” is finished already"
-        if action == "retry" and topic.status != "finished":
+        if action == "retry" and topic.again:
+            return f"“{topic.info.title}” waits for its retry already"
+        if action == "retry" and topic.standing != "finished":
             return f"“{topic.info.title}” is {topic.status}; only a finished topic can be tried again"
         if action == "samples" and not topic.scores:
             return f"“{topic.info.title}” has no answers yet"

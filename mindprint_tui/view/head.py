@@ -1,10 +1,10 @@
 """The header, the banner of what must not be overlooked, and the line that says what became of a request."""
 
-from engine.contract import events as e
 from mindprint_tui.clean import one_line
 from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState
 from mindprint_tui.view.focus import Asked, Focus, running, selected, waiting
+from mindprint_tui.view.log import took
 from mindprint_tui.view.outline import Outline
 from mindprint_tui.view.text import Line, Span, about, clock, crop, fit, join, line, number, shorten, width, wrap
 
@@ -13,17 +13,17 @@ SPACE: Span = (" ", "")
 SHOWN = 12.0  # seconds that an answer stays on the screen
 ENDS: dict[int, Span] = {130: ("stopped by a person", "warn"), 3: ("✗ the engine died", "bad")}  # by exit status
 DOING = {
-    "pause": "pausing…",
-    "resume": "resuming…",
-    "stop": "stopping…",
-    "skip": "skipping…",
-    "reevaluate": "re-evaluation asked…",
-    "retry": "retry asked…",
+    "pause": "pausing",
+    "resume": "resuming",
+    "stop": "stopping",
+    "skip": "skipping",
+    "reevaluate": "re-evaluation asked for",
+    "retry": "retry asked for",
 }
 
 
-def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span:
-    """The state of the run in a word or two."""
+def condition(state: RunState, live: Liveness, focus: Focus, now: float, who: bool = True) -> Span:
+    """The state of the run in a word or two, and who has paused it."""
     if state.finished is not None:
         return ENDS.get(state.finished.exit_status, ("finished", "bold"))
     if live.word == "gone" and state.fatal is not None:
@@ -34,9 +34,9 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float) -> Span
         return ("engine gone", "bad")
     for asked in waiting(state, focus):
         if asked.kind in ("stop", "pause", "resume"):
-            return DOING[asked.kind], "warn"
+            return f"{DOING[asked.kind]}…", "warn"
     if state.paused is not None:
-        return f"‖ paused by {shorten(state.paused.by, 24)}", "warn"
+        return f"‖ paused by {shorten(state.paused.by, 24)}" if who else "‖ paused", "warn"
     if state.seq < 0 and not state.preparing:
         return "starting…", "accent"
     return ("preparing", "accent") if state.preparing else ("running", "ok")
@@ -50,13 +50,15 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
         what.append(line(f"topic {place}/{len(state.topics)}"))
     if state.restarts and state.finished is None:
         what.append(line((f"restarted ×{state.restarts}", "warn")))
+    brief = [line(condition(state, live, focus, now, who=False)), *what[1:]]
     title = line(("mindprint", "title"))
     model = line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}") if state.model else ()
-    for parts in ([title, name, model, *what], [title, name, *what], [name, *what], [name, *what[:2]], [name, what[0]]):
+    named = ([name, *what], [name, *brief], [name, *brief[:2]], [name, brief[0]])
+    for parts in ([title, name, model, *what], [title, name, *what], *named):
         if width(shown := (SPACE, *join(parts))) <= cells:
             return shown
-    room = max(8, cells - width(join([(), *what])) - 4)
-    return crop((SPACE, *join([line((shorten(name[0][0], room), "bold")), *what])), cells)
+    room = max(8, cells - width(join([(), *brief])) - 4)
+    return crop((SPACE, *join([line((shorten(name[0][0], room), "bold")), *brief])), cells)
 
 
 def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: bool) -> Line:
@@ -71,9 +73,10 @@ def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: 
 
 def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
     """The header's second line where there is no room for panes side by side: the numbers that matter."""
-    run, topic = state.phase, running(state) or selected(state, focus)
+    topic = running(state) or selected(state, focus)
+    run = state.phase_of(topic)
     parts: list[Line] = []
-    if run is not None and run.last is not None and run.topic == topic:  # not the numbers of the topic before
+    if run is not None and run.last is not None:
         rolled = f"{run.phase.upper()} {run.last.step}/{run.steps}"
         parts += [line(f" {rolled}"), line(f"loss {number(run.last.loss, 3)}")]
     elif state.preparing:
@@ -111,7 +114,7 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
 
 
 def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> Line:
-    """What was asked and what became of it, or where the console stands."""
+    """A word to the person first, then what was asked and what became of it, or else where the console stands."""
     if focus.asking:
         question = (" Stop the run? It saves a checkpoint. ", "breach")
         return crop(line(question, ("  y stops, n does not", "bold")), cells)
@@ -122,33 +125,55 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
         )
     reading = focus.progress < 1.0
     parts = [line((f"reading the journal: {focus.progress:.0%}", "accent"))] if reading else []
-    for asked in focus.asked[-3:]:
-        answer = state.answers.get(asked.id)
-        if answer is None:
-            gone = " the engine is gone and will not answer" if live.word == "gone" else ""
-            parts.append(line((f"{DOING[asked.kind]}{_of(state, asked)}{gone}", "warn")))
-        elif now - asked.t < SHOWN or asked is focus.asked[-1]:
-            parts.append(_answered(state, asked, answer))
     if focus.note and now - focus.note_t < SHOWN:
         parts.append(line((focus.note, "accent")))
-    if not parts:
+    if state.finished is None:
+        parts += [_became(state, live, asked, now) for asked in reversed(focus.asked[-3:])]
+    if not any(parts):
         return _standing(state, focus, cells)
     return crop((SPACE, *join(parts)), cells)
 
 
 def remaining(state: RunState, outline: Outline, now: float) -> float | None:
-    """Seconds that the topics to come will take, from the mean of those that were trained.
+    """Seconds of work to come, from the mean of the topics that were trained; None where that is not known.
 
-    Before the first it is what the engine predicted, less what has passed; None where that is not known or is over.
+    Before the first it is what the engine predicted, less what was worked. Where a topic has taken longer than was
+    left, nobody knows, and the same words for minutes would be wrong.
     """
-    if not outline.trained:
-        left = 0.0 if state.predicted is None else state.predicted - (now - state.began)
-        return left if left > 0 else None
-    mean = outline.trained_seconds / outline.trained
-    return mean * (len(state.topics) - outline.finished)
+    if outline.trained:
+        mean = outline.trained_seconds / outline.trained
+        left = mean * outline.waiting + _of_current(state, mean, now)
+    else:
+        left = 0.0 if state.predicted is None else state.predicted - state.work.at(now)
+    return left if left > 0 else None
 
 
-def _answered(state: RunState, asked: Asked, answer: e.CommandTaken) -> Line:
+def _of_current(state: RunState, mean: float, now: float) -> float:
+    """Seconds that the running topic still takes: what is left of the mean, and no less than its steps will take.
+
+    DPO is the last phase of a topic: there the steps and one more scoring are all that is left.
+    """
+    if state.current is None:
+        return 0.0
+    run, steps = state.phase_of(state.current), 0.0
+    if run is not None and run.last is not None:
+        steps = (run.steps - run.last.step) * run.last.seconds
+        if run.phase == "dpo":
+            scores = state.topics[state.current].scores
+            return steps + (scores["sft"].seconds if "sft" in scores and "dpo" not in scores else 0.0)
+    left = mean - (state.work.at(now) - state.current_began)
+    return max(left, steps) if left > 0 else left
+
+
+def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:
+    """What became of a request; empty once its answer has been there for a while, or is no longer true."""
+    answer = state.answers.get(asked.id)
+    if answer is None:
+        gone = " the engine is gone and will not answer" if live.word == "gone" else ""
+        return line((f"{DOING[asked.kind]}{_of(state, asked)}…{gone}", "warn"))
+    overtaken = asked.kind == ("pause" if state.paused is None else "resume") and answer.outcome == "done"
+    if overtaken or abs(now - answer.t) >= SHOWN:
+        return ()
     kind = asked.kind.replace("reevaluate", "re-evaluate")
     if answer.outcome == "refused":
         return line((f"✗ {kind}{_of(state, asked)} refused: {answer.reason}", "bad"))
@@ -161,9 +186,9 @@ def _of(state: RunState, asked: Asked) -> str:
 
 
 def _standing(state: RunState, focus: Focus, cells: int) -> Line:
-    if state.finished is not None and focus.topic is None:
+    if state.finished is not None:
         end = state.finished
-        result = f" {end.passed} of {end.of} topics passed in {about(end.seconds)}"
+        result = f" {end.passed} of {end.of} topics passed in {took(end)}"
         keys = "  enter shows answers, R other runs, q leaves"
         return crop(line((result, "ok" if not end.exit_status else "warn"), (keys, "dim")), cells)
     if state.preparing:
@@ -183,7 +208,7 @@ def _engine(live: Liveness, state: RunState) -> Line:
         )
     if live.word == "gone":
         return line(("engine ✗ ", "bad")) if state.seq >= 0 else ()  # before the first event it may be starting
-    if live.word == "silent" or live.seconds >= 5:
+    if state.paused is None and (live.word == "silent" or live.seconds >= 5):
         role = "warn" if live.word == "silent" else ""
         return line((f"engine ✓ silent for {about(live.seconds)} ", role))
     return line(("engine ✓ ", "ok"))

@@ -75,12 +75,18 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.EngineRestarted():
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():
-            end = f"run finished: {event.passed} of {event.of} passed in {about(event.seconds)}"
+            end = f"run finished: {event.passed} of {event.of} passed in {took(event)}"
             if event.predicted_seconds is not None:
                 end += f"; predicted: {about(event.predicted_seconds)}"
             return end, "ok" if event.exit_status == 0 else "warn"
         case _:
             return None
+
+
+def took(end: e.RunFinished) -> str:
+    """How long a run took, and how much of it was a pause: what was predicted has none."""
+    paused = f", {about(end.paused_seconds)} of it paused" if end.paused_seconds >= 1 else ""
+    return about(end.seconds) + paused
 
 
 def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> tuple[list[Line], bool]:

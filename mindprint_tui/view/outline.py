@@ -45,6 +45,7 @@ class Outline:
     voices: dict[str, str]
     trend: list[float]
     finished: int
+    waiting: int  # for their first attempt, or for a retry
     trained: int
     trained_seconds: float
 
@@ -78,7 +79,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
     sums: dict[str, Sum] = {}
     places: dict[str, int] = {}
     trend: list[float] = []
-    trained, seconds, finished = 0, 0.0, 0
+    trained, seconds, finished, waiting = 0, 0.0, 0, 0
     last: tuple[str | None, str | None] = (None, None)
     for id, topic in topics.items():
         unit, _, rest = id.partition("/")
@@ -101,8 +102,9 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         if voice is not None:
             trend.append(voice)
         finished += over
+        waiting += topic.standing == "pending"
         if over and topic.verdict not in ("skipped", "error"):
-            trained, seconds = trained + 1, seconds + topic.seconds
+            trained, seconds = trained + 1, seconds + topic.worked
         places[id] = len(rows)
         rows.append(Row("topic", id, topic.info.title, 1, over, topic.verdict == "passed", voice))
     for id, part in sums.items():
@@ -111,4 +113,5 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         rows[part.place] = Row(kind, id, part.title, part.topics, part.finished, part.passed, mean)
     numbers = {id: place for place, id in enumerate(topics, 1)}
     shown = {id: text for id, topic in topics.items() if topic.status != "pending" and (text := voices(topic))}
-    return Outline([row for row in rows if row], places, numbers, shown, trend, finished, trained, seconds)
+    made = [row for row in rows if row]
+    return Outline(made, places, numbers, shown, trend, finished, waiting, trained, seconds)

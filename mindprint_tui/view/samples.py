@@ -8,8 +8,7 @@ from engine.contract.events import Sample, TopicStarted
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
 
 STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
-MAIN = ("before", "sft", "dpo")
-COLUMN, GAP = 24, 3  # cells that an answer needs beside others, and between two
+COLUMN, GAP = 21, 3  # cells that an answer needs beside others, so that 120 hold a reference and four; between two
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> l
     `undone` is what became of stages that were not kept.
     """
     lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
-    answers = sorted(_answers(question), key=lambda pair: pair[0] not in MAIN)  # those first that are compared most
+    answers = _answers(question)
     across = (cells + GAP) // (COLUMN + GAP)
     if across < min(3, len(answers) + 1):
         lines += [(), line(("reference", "title")), *(line(text) for text in wrap(question.reference, cells))]
@@ -84,8 +83,9 @@ def _answer(key: str, sample: Sample, cells: int, undone: str | None) -> list[Li
         lines.append(line((f"✗ {sample.health.replace('_', ' ')}", "bad")))
     for names, sign, role in ((sample.markers, "✓ ", "ok"), (sample.violations, "✗ ", "bad")):
         lines += [line((text, role)) for text in wrap(sign + ", ".join(names), cells, "  ")] if names else []
-    scores = "  ".join(f"{name} {number(value)}" for name, value in sample.scores.items())
-    return lines + [line((text, "dim")) for text in wrap(scores, cells)]
+    scores = [f"{name} {number(value)}" for name, value in sample.scores.items()]
+    glue = "  " if len("  ".join(scores)) <= cells else "\n"
+    return lines + [line((text, "dim")) for text in wrap(glue.join(scores), cells)]
 
 
 def _pattern(sample: Sample) -> re.Pattern[str] | None:

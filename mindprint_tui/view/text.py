@@ -46,6 +46,8 @@ def crop(spans: Line, cells: int) -> Line:
     for text, role in spans:
         size = cell_len(text)
         if size > room:
+            if room == 0 and kept and kept[-1][0].endswith("…"):
+                return tuple(kept)
             return (*kept, (set_cell_size(text, room) + "…", role)) if cells > 0 else ()
         kept.append((text, role))
         room -= size
@@ -111,6 +113,12 @@ def small(value: float | None) -> str:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def ordinal(count: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return f"{count}{'th' if count // 10 % 10 == 1 else ending}"
 
 
 def clock(seconds: float) -> str:

@@ -2,11 +2,12 @@
 
 from mindprint_tui.state import RunState, TopicState
 from mindprint_tui.view.outline import STAGES, Outline, Row
-from mindprint_tui.view.text import NONE, Line, Span, bar, beside, crop, fit, line, number
+from mindprint_tui.view.text import NONE, Line, Span, bar, beside, crop, fit, line, number, ordinal
 
 SIGNS: dict[str, Span] = {
     "pending": ("·", "dim"),
     "running": ("▶", "accent"),
+    "again": ("▷", "accent"),
     "passed": ("✓", "ok"),
     "below_threshold": ("✗", "warn"),
     "collapsed": ("☠", "bad"),
@@ -14,12 +15,14 @@ SIGNS: dict[str, Span] = {
     "error": ("!", "bad"),
     "rolled_back": ("⟲", "warn"),
 }
-WORDS = {"below_threshold": "below"}
+WORDS = {"below_threshold": "below", "again": "retry"}
 WORD = 9  # cells of a verdict
 
 
 def sign(topic: TopicState) -> Span:
     """One character that says where a topic stands."""
+    if topic.again:
+        return SIGNS["again"]
     if topic.status != "finished" or topic.verdict is None:
         return SIGNS["running" if topic.status == "running" else "pending"]
     if topic.undone and topic.verdict in ("passed", "below_threshold"):
@@ -52,7 +55,7 @@ def _row(state: RunState, row: Row, chosen: bool, cells: int) -> Line:
     topic = state.topics[row.id]
     mark, role = sign(topic)
     right = _right(state, topic, cells)
-    name = topic.info.title + (f" ({topic.attempt}. try)" if topic.attempt > 1 else "")
+    name = topic.info.title + (f" ({ordinal(topic.attempt)} try)" if topic.attempt > 1 else "")
     room = cells - 4 - sum(len(text) for text, _ in right)
     look = "cursor" if chosen else {"running": "bold", "pending": "dim"}.get(topic.status, "")
     title: Span = (fit(name, room), look)
@@ -67,7 +70,7 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
     if topic.status == "running":
         return _progress(state, topic, wide)
     if topic.verdict == "skipped":
-        return line(("skipped", "dim"))
+        return line(("retry waits", "accent") if topic.again else ("skipped", "dim"))
     values: list[Span] = []
     undone = topic.undone
     for stage in STAGES:
@@ -76,13 +79,14 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
         values += [("⟲", "warn") if back else ("→", "dim")] if values else []
         text = number(score.voice) if score else NONE
         values.append((f"{text:>4}", "warn" if back else "" if score else "dim"))
-    word = WORDS.get(topic.verdict or "", topic.verdict or "")
-    return (*values, (f" {word:<{WORD}}", SIGNS.get(topic.verdict or "", ("", ""))[1])) if wide else tuple(values)
+    verdict = "again" if topic.again else topic.verdict or ""
+    word, role = WORDS.get(verdict, verdict), SIGNS.get(verdict, ("", ""))[1]
+    return (*values, (f" {word:<{WORD}}", role)) if wide else tuple(values)
 
 
 def _progress(state: RunState, topic: TopicState, wide: bool) -> Line:
-    run = state.phase
-    if run is None or run.topic != topic.info.id:
+    run = state.phase_of(topic.info.id)
+    if run is None:
         return line(("scoring", "accent"))
     done = run.last.step if run.last else 0
     if run.steps and done >= run.steps:

@@ -41,6 +41,8 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
     if topic.reason:
         verdict = (topic.verdict or "").replace("_", " ")
         lines += [line((text, "dim")) for text in wrap(f"{verdict}: {topic.reason}", cells, "  ")]
+    if topic.again:
+        lines.append(line(("it waits for its retry", "accent")))
     return [crop(text, cells) for text in lines]
 
 

@@ -1,14 +1,16 @@
 """The header: what it says before the journal says anything, and what it leaves out where there is no room."""
 
+from dataclasses import replace
+
 import pytest
-from make import collapsed, finished, restarted
+from make import collapsed, finished, happy, restarted
 from story import Story, topic_id
 
 from engine.contract import events as e
 from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.head import STARTING, condition, header, second, timing
+from mindprint_tui.view.head import STARTING, condition, header, remaining, second, timing
 from mindprint_tui.view.outline import outline
 from mindprint_tui.view.text import Line
 
@@ -79,3 +81,100 @@ def test_before_the_first_topic_is_done_what_is_left_is_what_was_predicted() -> 
     state = fold(state, [e.Record(state.seq + 1, state.t, e.Predicted(state.t - state.began + 240.0, 60.0, "a guess"))])
     assert "about 4 min left" in words(timing(state, live, rows, state.t, True))
     assert "left" not in words(timing(state, live, rows, state.t + 300.0, True)), "it took longer than predicted"
+
+
+def last_topic(upto: str) -> RunState:
+    """The third and last topic, until an event of that kind is its latest one."""
+    told = finished()
+    begun = next(place for place, record in enumerate(told) if getattr(record.event, "index", 0) == 3)
+    found = [place for place, record in enumerate(told) if record.event.kind == upto and place >= begun]
+    return fold(RunState(), told[: found[-1] + 1])
+
+
+def left(state: RunState, seconds: float = 0.0) -> float | None:
+    return remaining(state, outline(state.topics), state.t + seconds)
+
+
+def test_what_is_left_shrinks_while_a_topic_runs_and_is_not_known_when_it_takes_longer() -> None:
+    state = last_topic("topic_started")
+    mean = sum(topic.worked for topic in state.topics.values()) / 2
+    assert left(state) == pytest.approx(mean)
+    assert left(state, mean - 10.0) == pytest.approx(10.0)
+    assert left(state, mean + 1.0) is None
+
+
+def test_a_pause_and_the_time_without_an_engine_are_no_work() -> None:
+    state = last_topic("topic_started")
+    before = left(state)
+    for stops, goes_on in (
+        (e.Paused("me@pts/0"), e.Resumed("a@pts/1")),
+        (e.EngineDied(-9, "SIGKILL", 1), e.EngineRestarted(-9, "SIGKILL", 1)),
+        (e.RunFinished(2, 3, 130, "f", 9.0), e.EngineRestarted(None, None, 1)),
+    ):
+        stopped = fold(state, [e.Record(state.seq + 1, state.t, stops)])
+        if stopped.finished is None:
+            assert left(stopped, 3600.0) == before
+        state = fold(stopped, [e.Record(state.seq + 2, state.t + 3600.0, goes_on)])
+        assert left(state) == before
+
+
+def test_a_pause_in_a_topic_is_no_part_of_how_long_topics_take() -> None:
+    told = finished()
+    within = next(place for place, record in enumerate(told) if isinstance(record.event, e.Step))
+    t = told[within].t
+    pause = [e.Record(0, t, e.Paused("me@pts/0")), e.Record(0, t + 900.0, e.Resumed("me@pts/0"))]
+    later = [replace(record, t=record.t + 900.0) for record in told[within + 1 :]]
+    one, other = fold(RunState(), told), fold(RunState(), [*told[: within + 1], *pause, *later])
+    for id, topic in one.topics.items():
+        assert other.topics[id].worked == pytest.approx(topic.worked)
+
+
+def test_in_dpo_the_steps_say_what_is_left_of_a_topic() -> None:
+    """However long it took so far: DPO is the last phase of a topic, and one more scoring ends it."""
+    told = finished()
+    ends = next(place for place, record in enumerate(told) if isinstance(record.event, e.TopicFinished))
+    steps = [place for place, record in enumerate(told) if getattr(record.event, "phase", "") == "dpo"]
+    second_dpo = [place for place in steps if place > ends and isinstance(told[place].event, e.Step)]
+    rest = left(fold(RunState(), told[: second_dpo[-3] + 1]), 600.0)
+    scoring, pending = 4.0, fold(RunState(), told[: ends + 1]).topics[topic_id(0)].worked
+    assert rest == pytest.approx(2 * 2.1 + scoring + pending)
+
+
+def test_what_is_left_is_no_less_than_the_steps_will_take() -> None:
+    state = last_topic("step")
+    run = state.phase_of(state.current)
+    assert run is not None and run.last is not None
+    longer = replace(state, phases=(*state.phases[:-1], replace(run, steps=run.last.step + 1000)))
+    assert left(longer) == pytest.approx(1000 * run.last.seconds)
+    assert left(longer, 3600.0) is None, "it has taken longer than the others, and who knows for how long"
+
+
+NAME = "quick-20260110-092411"
+
+
+def paused(cells: int) -> str:
+    told = happy()
+    told[0] = replace(told[0], event=replace(told[0].event, run=NAME))
+    state = fold(RunState(), [*told, e.Record(len(told), told[-1].t, e.Paused("root@pts/0"))])
+    return words(header(state, Liveness("alive", 0.0), Focus(), outline(state.topics), state.t, cells))
+
+
+def test_who_paused_gives_way_before_name_and_topic() -> None:
+    assert f"{NAME} · ‖ paused · topic 4/6" in paused(55)
+    assert f"{NAME} · ‖ paused by root@pts/0 · topic 4/6" in paused(80)
+
+
+def test_an_engine_that_is_paused_is_not_said_to_be_silent() -> None:
+    state = fold(RunState(), happy())
+    quiet = Liveness("silent", 120.0)
+    assert "silent for 2 min" in words(timing(state, quiet, outline(state.topics), state.t, True))
+    state = fold(state, [e.Record(state.seq + 1, state.t, e.Paused("root@pts/0"))])
+    assert "silent" not in words(timing(state, quiet, outline(state.topics), state.t, True))
+
+
+def test_a_retry_that_waits_is_time_that_is_left() -> None:
+    state = fold(RunState(), happy())
+    retry = e.CommandTaken("1", "retry", "done", "is trained again", topic_id(0))
+    waits = fold(state, [e.Record(state.seq + 1, state.t, retry)])
+    mean = outline(state.topics).trained_seconds / 3
+    assert left(waits) == pytest.approx((left(state) or 0.0) + mean)

@@ -114,6 +114,18 @@ async def test_keys_that_make_no_sense_say_why(pilot: Pilot[None]) -> None:
     assert "finished already" in shown(app, "notice")
 
 
+async def test_a_retry_that_waits_is_shown_and_can_be_skipped(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("home", "r")
+    tell(app, CommandTaken(asked(app)[0].id, "retry", "done", "it is trained again after the others", DONE))
+    await until(pilot, lambda: "▷ Trimming the lamp" in shown(app, "topics"))
+    await pilot.press("r")
+    assert shown(app, "notice").startswith(" retry: “Trimming the lamp” waits for its retry already")
+    await pilot.press("s")
+    assert [(command.kind, command.topic) for command in asked(app)] == [("retry", DONE), ("skip", DONE)]
+
+
 async def test_cursor_and_follow(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
@@ -208,7 +220,7 @@ async def test_samples(pilot: Pilot[None]) -> None:
     assert "Who trims the lamp?" in shown(app, "body")
     await pilot.press("p", "down", "up", "y")
     assert "What is done at dusk?" in app.clipboard
-    assert "sent to the terminal's clipboard" in shown(app, "head")
+    assert "✓ sent to the terminal's clipboard  question 1 of 2" in shown(app, "head")
     await pilot.press("escape")
     assert isinstance(app.screen, TrainScreen)
     await pilot.press("end", "enter")

@@ -1,0 +1,27 @@
+"""How long a run has been at work, its pauses and the time without an engine left out."""
+
+from dataclasses import dataclass
+
+from engine.contract import events as e
+from engine.contract.events import Record
+
+
+@dataclass(frozen=True, slots=True)
+class WorkTime:
+    """`seconds` of work until `since`; None: nobody is at work now. Moments are those of the journal."""
+
+    seconds: float = 0.0
+    since: float | None = None
+
+    def at(self, t: float) -> float:
+        """Seconds of work until that moment."""
+        return self.seconds + (max(0.0, t - self.since) if self.since is not None else 0.0)
+
+    def after(self, record: Record) -> "WorkTime":
+        match record.event:
+            case e.Paused() | e.EngineDied() | e.RunFinished():
+                return WorkTime(self.at(record.t))
+            case e.Resumed() | e.EngineRestarted() if self.since is None:
+                return WorkTime(self.seconds, record.t)
+            case _:
+                return self

@@ -1,0 +1,108 @@
+"""A retry that waits: the pane shows it, and s and r agree with the engine about it, whoever asked."""
+
+import pytest
+from make import finished, happy
+from story import Story, topic_id
+
+from engine.contract import events as e
+from mindprint_tui.feed import Liveness
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.view.focus import Focus
+from mindprint_tui.view.foot import why_not
+from mindprint_tui.view.head import second
+from mindprint_tui.view.outline import outline
+from mindprint_tui.view.text import Line
+from mindprint_tui.view.topics import topic_lines
+from mindprint_tui.view.voice import voice_lines
+
+ALIVE = Liveness("alive", 0.0)
+DONE, SKIPPED = topic_id(0), topic_id(1)
+RETRY = e.CommandTaken("1", "retry", "done", "is trained again after the topics that are still to come", DONE)
+SKIP = e.CommandTaken("2", "skip", "done", "is not trained again; its verdict and what it has learned stay", DONE)
+
+
+def told(*events: e.Event) -> RunState:
+    """A run in the middle of its fourth topic, and what was said then."""
+    state = fold(RunState(), happy())
+    return fold(state, [e.Record(state.seq + place, state.t + place, event) for place, event in enumerate(events, 1)])
+
+
+def words(lines: list[Line]) -> list[str]:
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def row(state: RunState, topic: str, cells: int = 60) -> str:
+    rows = outline(state.topics)
+    return words(topic_lines(state, rows, topic, cells, 40))[rows.places[topic]]
+
+
+def voice(state: RunState, topic: str) -> str:
+    return "\n".join(words(voice_lines(state, Focus(topic), outline(state.topics), 60)))
+
+
+def refused(state: RunState, action: str) -> str:
+    return why_not(action, state, ALIVE, Focus(DONE))
+
+
+def test_a_retry_that_waits_is_seen_and_can_be_taken_back() -> None:
+    state = told(RETRY)
+    assert row(state, DONE).startswith("▸▷ Trimming the lamp") and "retry" in row(state, DONE)
+    assert row(state, DONE, 40).startswith("▸▷")
+    assert "waits for its retry" in voice(state, DONE)
+    assert refused(state, "skip") == "" and "waits for its retry already" in refused(state, "retry")
+    state = told(RETRY, SKIP)
+    assert row(state, DONE).startswith("▸✓") and "passed" in row(state, DONE)
+    assert "finished already" in refused(state, "skip") and refused(state, "retry") == ""
+
+
+@pytest.mark.parametrize("answer", [e.CommandTaken("1", "retry", "refused", "no", DONE), SKIP])
+def test_what_was_not_queued_does_not_wait(answer: e.CommandTaken) -> None:
+    state = told(answer)
+    assert row(state, DONE).startswith("▸✓") and refused(state, "retry") == ""
+
+
+def test_a_retry_outlives_its_engine_and_ends_when_it_begins() -> None:
+    state = told(RETRY, e.EngineDied(-9, "SIGKILL", 1), e.EngineRestarted(-9, "SIGKILL", 1))
+    assert row(state, DONE).startswith("▸▷")
+    begun = told(RETRY, e.TopicStarted(DONE, 1, 6, 2))
+    assert row(begun, DONE).startswith("▸▶ Trimming the lamp (2nd try)")
+    skipped = told(RETRY, e.TopicFinished(DONE, "skipped", "skipped by me@pts/1", 0.0))
+    assert row(skipped, DONE).startswith("▸»") and "finished already" in refused(skipped, "skip")
+
+
+def test_an_answer_about_a_topic_that_is_not_there_makes_none() -> None:
+    assert "no/such/topic" not in told(e.CommandTaken("1", "retry", "done", "", "no/such/topic")).topics
+
+
+def second_attempt() -> RunState:
+    """The second topic was skipped in its DPO, and has begun again."""
+    story = Story("again", 2)
+    story.open()
+    story.base()
+    story.topic(0, 0.71, None)
+    story.say(e.TopicStarted(SKIPPED, 2, 2))
+    story.phase(1, "sft", 12)
+    story.score(1, "sft", 0.7)
+    story.adapter(1, "sft", "fused", True)
+    story.phase(1, "dpo", 12)
+    story.say(e.TopicFinished(SKIPPED, "skipped", "skipped by root@pts/0", 60.0))
+    story.say(e.TopicStarted(SKIPPED, 2, 2, 2))
+    return fold(RunState(), story.records)
+
+
+def test_a_second_attempt_begins_with_no_facts_of_the_first() -> None:
+    state = second_attempt()
+    assert "(2nd try)" in row(state, SKIPPED) and row(state, SKIPPED).endswith("scoring")
+    assert "done" not in row(state, SKIPPED)
+    assert "skipped by" not in voice(state, SKIPPED)
+    shown = words([second(state, Focus(), outline(state.topics), 80)])[0]
+    assert "DPO" not in shown and "loss" not in shown
+    begun = fold(state, [e.Record(state.seq + 1, state.t, e.PhaseStarted(SKIPPED, "sft", 12, 8, 1200, 3600))])
+    assert row(begun, SKIPPED).endswith("SFT ▕░░░░░░░░░░▏ 0/12")
+
+
+def test_an_engine_that_goes_on_with_an_attempt_says_again_that_it_began() -> None:
+    state = fold(RunState(), finished()[:-1])
+    last = topic_id(2)
+    resumed = fold(state, [e.Record(state.seq + 1, state.t, e.TopicStarted(last, 3, 3, 1))])
+    assert resumed.phase_of(last) is state.phase
