@@ -35,7 +35,8 @@ def card(
     started = next(event for event in events if isinstance(event, e.RunStarted))
     seconds = records[-1].t - records[0].t
     summary = summarize(records, 0, fingerprint, seconds)
-    infos = [info for event in events if isinstance(event, e.CurriculumLoaded) for info in event.topics]
+    loaded = [event.topics for event in events if isinstance(event, e.CurriculumLoaded)]  # once an engine
+    infos = loaded[-1] if loaded else ()
     name = Path(base).name if "/" not in base or base.startswith("/") else base
     head: dict[str, Any] = {"library_name": LIBRARY[form], "pipeline_tag": "text-generation"}
     head |= {"base_model": base} if name == base and "/" in base else {}

@@ -22,8 +22,10 @@ from mlx_lm.utils import load_model, save_model
 from engine import lowrank, models
 from engine.adapters import AdapterSpec
 from engine.backend import prepare
-from engine.card import plain
+from engine.card import card, plain
+from engine.contract import events as e
 from engine.contract.errors import InputError
+from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from engine.export import export
 from engine.portable import find_places
@@ -233,6 +235,14 @@ def test_a_card_for_strangers(run: RunDir, tmp_path: Path) -> None:
     assert "9 rows of supervised fine-tuning" in card and "rank: 4" in card and "- mlx 0." in card
     assert "- committed changes: 3; model fingerprint" in card
     assert str(tmp_path.parent) not in card
+
+
+def test_a_card_counts_the_data_of_a_resumed_run_once(run: RunDir) -> None:
+    """Every engine that goes on with a run says again what it loaded; the last one is what was trained on."""
+    records = read_journal(run.journal)
+    loaded = next(record for record in records if isinstance(record.event, e.CurriculumLoaded))
+    text = card([*records, loaded, loaded], "mlx", "org/base", 3, "f", None, None)
+    assert "3 topics of" in text and "9 rows of supervised fine-tuning, 6 preference pairs, 3 held-out" in text
 
 
 def test_names_from_elsewhere_are_only_text_in_a_card() -> None:
