@@ -74,6 +74,49 @@ def test_what_a_resumed_run_would_not_heed_is_refused(tmp_path: Path, more: list
     assert "--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id" in sentence
 
 
+def test_a_console_needs_a_terminal(tmp_path: Path) -> None:
+    """Painted into a pipe it would never end."""
+    run = tmp_path / "runs" / "night"
+    run.mkdir(parents=True)
+    (run / "journal.jsonl").write_text("")
+    sentence = refuse(tmp_path, "attach", "night", "--logs", "runs")
+    assert sentence == (
+        "mindprint-tui: attach needs a terminal, and there is none here; runs/night/training.log has the run as lines, "
+        "and mindprint-tui metrics runs/night --csv --follow its numbers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("rusn", "'run' or 'runs'"), ("chek", "'check'"), ("reprot", "'report' or 'export'")]
+)
+def test_a_misspelt_command_is_not_taken_for_a_configuration(tmp_path: Path, word: str, near: str) -> None:
+    wanted = f"mindprint-tui: {word}: no such command, and no such configuration file; did you mean {near}?"
+    assert refuse(tmp_path, word) == wanted
+    (tmp_path / word).write_text("curriculum:\n  path: nowhere\n")
+    assert "no such curriculum folder" in refuse(tmp_path, "--no-ui", word)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_empty_argument_is_no_folder(tmp_path: Path, command: str) -> None:
+    assert refuse(tmp_path, command, "") == "mindprint-tui: CONFIG is empty; name a configuration file"
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert refuse(tmp_path, "check", "mine") == "mindprint-tui: mine: a folder, where a configuration file is expected"
+
+
+@pytest.mark.parametrize("arguments", [["runs"], ["--no-ui", "configs/quick.yaml"], ["attach"]], ids=" ".join)
+def test_a_file_in_place_of_the_folder_of_runs(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "notes.txt").write_text("in the way")
+    assert "'notes.txt' is a file" in refuse(tmp_path, *arguments, "--logs", "notes.txt")
+
+
+def test_help_says_where_runs_are_kept() -> None:
+    shown = subprocess.run([PROGRAM, "runs", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "[default: logs]" in shown
+
+
 def curriculum(tmp_path: Path, name: str, text: str) -> str:
     """The keeper's curriculum with one file replaced, and a configuration that names it."""
     folder = tmp_path / "data"

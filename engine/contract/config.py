@@ -215,6 +215,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise InputError(f"{path}: no such configuration file{hint}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, where a configuration file is expected") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the configuration cannot be read ({error})") from error
     try:
