@@ -94,7 +94,8 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     folder, warnings = Path(settings.path), []
     if not folder.is_dir():
         hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
-        raise InputError(f"{folder}: no such curriculum folder{hint}")
+        found = "a file, and no folder" if folder.exists() else "no such curriculum folder"
+        raise InputError(f"curriculum.path: {folder}: {found}{hint}")
     listed = read_course(folder / "curriculum.yaml") if (folder / "curriculum.yaml").exists() else None
     optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
     sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FOUND}
@@ -133,12 +134,16 @@ def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: lis
         return SourceConfig(named) if isinstance(named, str) else named
     folder = Path(settings.path)
     there = [folder / name for name in FOUND[role] if (folder / name).is_file()]
+    if strange := [folder / name for name in FOUND[role] if (folder / name).is_dir()]:
+        raise InputError(
+            f"{strange[0]}: a folder, where a file is expected; curriculum.{role} can name it as a dataset"
+        )
     warnings += [f"{path}: not read, since {there[0].name} is there too" for path in there[1:]]
     if not there and not optional:
         hint = " (or set curriculum.quiz_share, to hold out some of the training rows)" if role == "quiz" else ""
         raise InputError(
             f"{folder / FOUND[role][0]}: no such file; a curriculum has sft.jsonl, preferences.jsonl and quiz.jsonl, "
-            f"or its configuration names where they are{hint}"
+            f"or its configuration names where they are (curriculum.{role}){hint}"
         )
     return there[0] if there else None
 

@@ -129,7 +129,7 @@ def curriculum(tmp_path: Path, name: str, text: str) -> str:
     ("name", "text", "expected"),
     [
         ("sft.jsonl", '{"topic": "unit-01/chapter-01/topic-01"\n', "sft.jsonl:1: not a JSON object"),
-        ("sft.jsonl", '\n{"topic": "a", "messages": 3}\n', "sft.jsonl:2: messages: found int, expected a list"),
+        ("sft.jsonl", '\n{"topic": "a", "messages": 3}\n', "sft.jsonl:2: messages: found a number, expected a list"),
         ("sft.jsonl", "", "sft.jsonl: topic unit-01/chapter-01/topic-01 has no rows to train on"),
         ("preferences.jsonl", "", "topic unit-01/chapter-01/topic-01 has no pair to train on"),
         ("quiz.jsonl", "", "topic unit-01/chapter-01/topic-01 has no held-out question"),

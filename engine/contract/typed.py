@@ -93,8 +93,9 @@ def _bounds(field: dataclasses.Field[Any], value: Any, path: str) -> None:
         return
     low, high = field.metadata["low"], field.metadata["high"]
     if not low <= value <= high:
-        expected = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
-        raise FieldError(path, f"found {value!r}, expected a number {expected}")
+        least, most = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
+        expected = f"from {least} to {most}" if high < math.inf else f"of at least {least}"
+        raise FieldError(path, f"found {short(value)}, expected a number {expected}")
 
 
 @cache
