@@ -9,6 +9,7 @@ import yaml
 
 from engine.contract import events as e
 from engine.contract.events import Record
+from engine.contract.typed import several
 from engine.lowrank import Loss
 from engine.summary import summarize
 
@@ -50,9 +51,10 @@ def card(
         "## Scores",
         _scores(summary),
         "## Data",
-        f"{len(infos)} topics of {plain(started.config)}: {sum(info.sft_rows for info in infos)} rows of supervised "
-        f"fine-tuning, {sum(info.pairs for info in infos)} preference pairs, "
-        f"{sum(info.questions for info in infos)} held-out questions that were never trained on.",
+        f"{several(len(infos), 'topic')} of {plain(started.config)}: "
+        f"{several(sum(info.sft_rows for info in infos), 'row')} of supervised fine-tuning, "
+        f"{several(sum(info.pairs for info in infos), 'preference pair')}, "
+        f"{several(sum(info.questions for info in infos), 'held-out question')}, never trained on.",
         "## What was committed",
         _committed(events, deltas, fingerprint, loss),
         "## Settings",

@@ -10,7 +10,7 @@ from engine.contract.config import FILES, CurriculumConfig, SourceConfig
 from engine.contract.errors import InputError
 from engine.contract.events import TopicInfo
 from engine.contract.names import topic_id
-from engine.contract.typed import nearest
+from engine.contract.typed import nearest, several
 from engine.course import Place, name_course, read_course
 from engine.holdout import TopicRows, hold_out
 from engine.invariants import require
@@ -102,7 +102,7 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     found = {role: list(_read(role, source)) for role, source in sources.items()}
     names = listed or name_course((item.topic for item in found["sft"] if item.topic), _called(sources["sft"]))
     if listed is None:
-        warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {len(names)} topics")
+        warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {several(len(names), 'topic')}")
     places = {place.id: place for place in names.values()}
     for wanted in settings.topics:
         if topic_id(wanted) not in places:
@@ -115,7 +115,7 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
         place, lists = places[id], (mine.sft, mine.pairs, mine.heldout, mine.questions)
         topic = Topic(id, place.title, place.unit_title, place.chapter_title, *map(tuple, lists))
         _require_rows({role: _called(source) for role, source in sources.items()}, topic, needs_pairs)
-        warnings += [*_length_warnings(topic), *_plain_text_warnings(topic)]
+        warnings += [*length_warnings(topic), *_plain_text_warnings(topic)]
         topics.append(topic)
     profile = load_profile(folder / "voice.yaml")
     read = sum(map(len, found.values()))
@@ -223,7 +223,7 @@ def length_ratio(topic: Topic) -> float | None:
     return sum(len(pair.rejected) for pair in topic.pairs) / sum(len(pair.chosen) for pair in topic.pairs)
 
 
-def _length_warnings(topic: Topic) -> list[str]:
+def length_warnings(topic: Topic) -> list[str]:
     """Rule 22: where rejected answers are much shorter or longer, DPO teaches length."""
     ratio = length_ratio(topic)
     if ratio is None or 0.8 <= ratio <= 1.25:

@@ -1,12 +1,15 @@
 """A person's mistakes at the command line: one sentence, status 2, and nothing begun."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from mindprint_tui.cli import cli
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
@@ -103,7 +106,7 @@ def test_an_empty_argument_is_no_folder(tmp_path: Path, command: str) -> None:
 
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert refuse(tmp_path, "check", "mine") == "mindprint-tui: mine: a folder, where a configuration file is expected"
+    assert refuse(tmp_path, "check", "mine") == "mindprint-tui: mine: a folder, where a file is expected"
 
 
 @pytest.mark.parametrize("arguments", [["runs"], ["--no-ui", "configs/quick.yaml"], ["attach"]], ids=" ".join)
@@ -173,3 +176,21 @@ def test_a_model_folder_that_cannot_be_read(tmp_path: Path) -> None:
 def test_logs_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "logs-file").write_text("in the way")
     assert "cannot be made" in refuse(tmp_path, "--no-ui", "configs/quick.yaml", "--logs", "logs-file/logs")
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"(?:^ +|`)mindprint-tui ([^`\n…<]+)", README, re.MULTILINE)
+
+
+def test_the_readme_says_once_how_its_commands_are_found() -> None:
+    before, found, after = README.partition("    . .venv/bin/activate\n")
+    assert found and "mindprint-tui " not in before.partition("## Start")[2] and ".venv/bin/" not in after
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_is_one(command: str) -> None:
+    """As it is written, words like RUN and DIR included."""
+    words = command.replace("[CONFIG]", "CONFIG").split()
+    if words[0] not in cli.commands:
+        words = ["run", *words]
+    cli.commands[words[0]].make_context(words[0], words[1:])

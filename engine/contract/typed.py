@@ -62,6 +62,11 @@ def nearest(word: str, known: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(map(str, known)))}"
 
 
+def several(count: int, noun: str) -> str:
+    """`1 topic`, `2 topics`: a noun that takes an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def short(value: Any) -> str:
     """A value as it reads in an error message, cut to a line."""
     try:

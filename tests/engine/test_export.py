@@ -242,7 +242,10 @@ def test_a_card_counts_the_data_of_a_resumed_run_once(run: RunDir) -> None:
     records = read_journal(run.journal)
     loaded = next(record for record in records if isinstance(record.event, e.CurriculumLoaded))
     text = card([*records, loaded, loaded], "mlx", "org/base", 3, "f", None, None)
-    assert "3 topics of" in text and "9 rows of supervised fine-tuning, 6 preference pairs, 3 held-out" in text
+    assert (
+        "3 topics of" in text
+        and "9 rows of supervised fine-tuning, 6 preference pairs, 3 held-out questions, never" in text
+    )
 
 
 def test_names_from_elsewhere_are_only_text_in_a_card() -> None:
@@ -258,6 +261,7 @@ def test_what_cannot_be_exported(run: RunDir, base: Path, tmp_path: Path) -> Non
         ((run, tmp_path / "new", "mlx", 4), "a fused model has no rank"),
         ((empty, tmp_path / "new"), "nothing has been committed"),
         ((run, tmp_path / "file" / "new", "peft"), "cannot be written"),
+        ((run, Path("/proc/new"), "peft"), "^/proc/new: (no folder can be made there|it may not be written)$"),
     ):
         with pytest.raises(InputError, match=sentence):
             export(*arguments)
