@@ -24,14 +24,9 @@ from engine.control import Stop
 from engine.curriculum import Curriculum, length_ratio, length_warnings
 from engine.reach import base_warnings, gate_warnings, unreachable
 from engine.record import Recorder
+from engine.rules import LATER, OF_DATA, RULES
 
 BAD_INPUT, STOPPED = 2, 130
-LATER = {  # rules that two steps of each phase do not come to, and when a run does
-    "attempt-has-steps": "when a topic ends",
-    "success-is-earned": "when a run ends",
-    "resume-exact": "when a run is resumed",
-    "files-whole": "when a run is resumed",
-}
 CROWDED = 0.9  # share of the machine's memory from which a run is warned of
 
 Report = dict[str, Any]
@@ -104,17 +99,12 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
 def _of_data(curriculum: Curriculum, limits: ThresholdsConfig) -> dict[str, list[bool]]:
     """The rules that configuration and data are held to before anything is loaded: what was looked at holds or not."""
     pairs = [topic for topic in curriculum.topics if length_ratio(topic) is not None]
-    return {
-        "settings-typed": [True],  # it was read
-        "gates-reachable": [not unreachable(curriculum, limits)],
-        "lengths-alike": [not length_warnings(topic) for topic in pairs],
-    }
+    lengths = [not length_warnings(topic) for topic in pairs]
+    return dict(zip(OF_DATA, ([True], [not unreachable(curriculum, limits)], lengths), strict=True))
 
 
 def _rules(held: Counter[str], broken: set[str]) -> Report:
     """Every rule once: how often it was found to hold, that it does not, or why it was not looked at."""
-    from engine.rules import RULES
-
     rest = [name for name in RULES if name not in broken and not held[name]]
     return {
         "held": {name: count for name, count in held.items() if name not in broken and count},
