@@ -20,9 +20,18 @@ from mindprint_tui.console import console
 from mindprint_tui.feed import Feed
 from mindprint_tui.headless import Headless
 
+
+def folder_of_runs(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
+    """A file there is a mistake, and no folder without runs."""
+    if value.exists() and not value.is_dir():
+        raise InputError(f"--logs {value}: a file, where the folder of the runs is expected")
+    return value
+
+
 LOGS = click.option(
     "--logs",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
+    callback=folder_of_runs,
     default=Path("logs"),
     show_default=True,
     help="Where runs are kept.",
@@ -127,7 +136,7 @@ def attach(run: str | None, logs: Path) -> int:
     if not terminal():
         raise InputError(
             f"attach needs a terminal, and there is none here; {folder.log} has the run as lines, and "
-            f"mindprint-tui metrics {folder.path} --csv --follow its numbers"
+            "mindprint-tui metrics --csv --follow its numbers"
         )
     return console(folder, logs)
 

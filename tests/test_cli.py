@@ -85,7 +85,7 @@ def test_a_console_needs_a_terminal(tmp_path: Path) -> None:
     sentence = refuse(tmp_path, "attach", "night", "--logs", "runs")
     assert sentence == (
         "mindprint-tui: attach needs a terminal, and there is none here; runs/night/training.log has the run as lines, "
-        "and mindprint-tui metrics runs/night --csv --follow its numbers"
+        "and mindprint-tui metrics --csv --follow its numbers"
     )
 
 
@@ -112,7 +112,8 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["runs"], ["--no-ui", "configs/quick.yaml"], ["attach"]], ids=" ".join)
 def test_a_file_in_place_of_the_folder_of_runs(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "notes.txt").write_text("in the way")
-    assert "'notes.txt' is a file" in refuse(tmp_path, *arguments, "--logs", "notes.txt")
+    sentence = refuse(tmp_path, *arguments, "--logs", "notes.txt")
+    assert sentence.endswith("mindprint-tui: --logs notes.txt: a file, where the folder of the runs is expected")
 
 
 def test_help_says_where_runs_are_kept() -> None:
