@@ -11,6 +11,7 @@ from engine.contract.commands import append, new_command
 from engine.contract.journal import JournalWriter
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import cli
+from mindprint_tui.console import parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 ROOT = Path(__file__).parents[2]
@@ -87,6 +88,11 @@ def test_leaving_a_run_that_was_asked_to_stop(tmp_path: Path) -> None:
             assert console.ended(10) == 0
             assert told in console.raw and (words in console.raw) == (told == words)
     lock.release()
+
+
+def test_an_engine_that_ended_while_the_console_closed_does_not_go_on(tmp_path: Path) -> None:
+    told = parting(wrote(tmp_path / "dead"), 130, "The engine goes on.")
+    assert told == "The engine has stopped. See the run again with: mindprint-tui attach dead"
 
 
 @pytest.mark.parametrize(
