@@ -9,6 +9,7 @@ import yaml
 
 from engine.contract import events as e
 from engine.contract.events import Record
+from engine.contract.typed import several
 from engine.lowrank import Loss
 from engine.summary import summarize
 
@@ -35,7 +36,8 @@ def card(
     started = next(event for event in events if isinstance(event, e.RunStarted))
     seconds = records[-1].t - records[0].t
     summary = summarize(records, 0, fingerprint, seconds)
-    infos = [info for event in events if isinstance(event, e.CurriculumLoaded) for info in event.topics]
+    loaded = [event.topics for event in events if isinstance(event, e.CurriculumLoaded)]  # once an engine
+    infos = loaded[-1] if loaded else ()
     name = Path(base).name if "/" not in base or base.startswith("/") else base
     head: dict[str, Any] = {"library_name": LIBRARY[form], "pipeline_tag": "text-generation"}
     head |= {"base_model": base} if name == base and "/" in base else {}
@@ -49,9 +51,10 @@ def card(
         "## Scores",
         _scores(summary),
         "## Data",
-        f"{len(infos)} topics of {plain(started.config)}: {sum(info.sft_rows for info in infos)} rows of supervised "
-        f"fine-tuning, {sum(info.pairs for info in infos)} preference pairs, "
-        f"{sum(info.questions for info in infos)} held-out questions that were never trained on.",
+        f"{several(len(infos), 'topic')} of {plain(started.config)}: "
+        f"{several(sum(info.sft_rows for info in infos), 'row')} of supervised fine-tuning, "
+        f"{several(sum(info.pairs for info in infos), 'preference pair')}, "
+        f"{several(sum(info.questions for info in infos), 'held-out question')}, never trained on.",
         "## What was committed",
         _committed(events, deltas, fingerprint, loss),
         "## Settings",

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.backend import prepare, process_bytes
-from engine.contract.config import RunConfig, load_config
+from engine.contract.config import RunConfig, ThresholdsConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Event, Preparing, Record
 from engine.contract.rundir import RunDir
+from engine.contract.typed import several
 from engine.control import Stop
+from engine.curriculum import Curriculum, length_ratio, length_warnings
 from engine.reach import base_warnings, gate_warnings, unreachable
 from engine.record import Recorder
+from engine.rules import LATER, OF_DATA, RULES
 
 BAD_INPUT, STOPPED = 2, 130
 CROWDED = 0.9  # share of the machine's memory from which a run is warned of
@@ -57,8 +60,9 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     from engine import opening
     from engine.audit import audit, summed
     from engine.history import History
+    from engine.invariants import CHECKS
 
-    limits = config.thresholds
+    before, limits = Counter(CHECKS.held), config.thresholds
     report["gates"] = dataclasses.asdict(limits) | {"when": config.dpo.when, "strategy": config.adapters.strategy}
     curriculum = opening.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
@@ -84,20 +88,39 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
         topics = audit(curriculum, session.renderer, config)
         report["data"] = dataclasses.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
         report["topics"] = [dataclasses.asdict(topic) | {"base": None} for topic in topics]
-        _measure(session, report, [topic.work for topic in topics], loading)
+        broken = _measure(session, report, [topic.work for topic in topics], loading)
+        of_data = _of_data(curriculum, limits)
+        held = CHECKS.held - before + Counter({name: len(holds) for name, holds in of_data.items()})
+        report["rules"] = _rules(held, broken | {name for name, holds in of_data.items() if not all(holds)})
     finally:
         recorder.close()
 
 
-def _measure(session: Any, report: Report, works: list[Any], loading: float) -> None:
-    """Scores the base model, tries the phases, and adds up what a run would take."""
-    from engine.invariants import CHECKS, Broken
-    from engine.rules import RULES
+def _of_data(curriculum: Curriculum, limits: ThresholdsConfig) -> dict[str, list[bool]]:
+    """The rules that configuration and data are held to before anything is loaded: what was looked at holds or not."""
+    pairs = [topic for topic in curriculum.topics if length_ratio(topic) is not None]
+    lengths = [not length_warnings(topic) for topic in pairs]
+    return dict(zip(OF_DATA, ([True], [not unreachable(curriculum, limits)], lengths), strict=True))
+
+
+def _rules(held: Counter[str], broken: set[str]) -> Report:
+    """Every rule once: how often it was found to hold, that it does not, or why it was not looked at."""
+    rest = [name for name in RULES if name not in broken and not held[name]]
+    return {
+        "held": {name: count for name, count in held.items() if name not in broken and count},
+        "broken": [name for name in RULES if name in broken],
+        "not_looked_at": {name: LATER.get(name, "the self-test did not come to it") for name in rest},
+    }
+
+
+def _measure(session: Any, report: Report, works: list[Any], loading: float) -> set[str]:
+    """Scores the base model, tries the phases, and adds up what a run would take; returns the rules that broke."""
+    from engine.invariants import Broken
     from engine.trial import run_trial
 
-    before, config, topics = Counter(CHECKS.held), session.config, report["topics"]
+    config, topics = session.config, report["topics"]
     try:
-        _tell(f"scoring the base model on {len(topics)} topics")
+        _tell(f"scoring the base model on {several(len(topics), 'topic')}")
         scoring = _score(session, topics)
         report["warnings"] += base_warnings(topics, config.thresholds)
         _tell("two steps of each phase on the longest rows")
@@ -108,17 +131,14 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
         traceback.print_exc()
         what = f"broke the rule {error.rule.name}:" if isinstance(error, Broken) else f"failed: {type(error).__name__}:"
         report["problems"].append(f"the self-test {what} {error}")
-        return
-    finally:
-        held = CHECKS.held - before
-        of_phases = [name for name, rule in RULES.items() if rule.ends == "phase"]
-        report["rules"] = {"held": dict(held), "not_looked_at": [name for name in of_phases if name not in held]}
+        return {error.rule.name} if isinstance(error, Broken) else set()
     report["selftest"] = [dataclasses.asdict(phase) for phase in trial.phases]
     report["prediction"] = _predict(config, topics, works, trial, loading, scoring)
     found = report["prediction"]
     most, whole = max(found["peak_bytes"], found["process_bytes"]), found["machine_bytes"]
     if most > CROWDED * whole:
         report["warnings"].append(f"a run takes about {most / 1e9:.1f} GB of the machine's {whole / 1e9:.1f} GB")
+    return set()
 
 
 def _score(session: Any, rows: list[Report]) -> float:

@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from engine.contract.errors import InputError
 from engine.contract.names import TOPIC_ID, topic_id
 from engine.contract.typed import FieldError, build
+from engine.contract.yamlfile import mapping, read_text
 
 MAX_TOPICS = 10_000
 
@@ -53,11 +52,9 @@ class _Course:
 def read_course(path: Path) -> dict[str, Place]:
     """The topics of curriculum.yaml by the name that rows give them, which is their id; raises InputError."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = mapping(path, read_text(path), "a mapping with units")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such curriculum file") from error
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: the curriculum cannot be read ({error})") from error
     try:
         course: _Course = build(_Course, data)
         topics = [

@@ -10,7 +10,7 @@ from engine.contract.config import FILES, CurriculumConfig, SourceConfig
 from engine.contract.errors import InputError
 from engine.contract.events import TopicInfo
 from engine.contract.names import topic_id
-from engine.contract.typed import nearest
+from engine.contract.typed import nearest, several
 from engine.course import Place, name_course, read_course
 from engine.holdout import TopicRows, hold_out
 from engine.invariants import require
@@ -94,14 +94,15 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     folder, warnings = Path(settings.path), []
     if not folder.is_dir():
         hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
-        raise InputError(f"{folder}: no such curriculum folder{hint}")
+        found = "a file, and no folder" if folder.exists() else "no such curriculum folder"
+        raise InputError(f"curriculum.path: {folder}: {found}{hint}")
     listed = read_course(folder / "curriculum.yaml") if (folder / "curriculum.yaml").exists() else None
     optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
     sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FOUND}
     found = {role: list(_read(role, source)) for role, source in sources.items()}
     names = listed or name_course((item.topic for item in found["sft"] if item.topic), _called(sources["sft"]))
     if listed is None:
-        warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {len(names)} topics")
+        warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {several(len(names), 'topic')}")
     places = {place.id: place for place in names.values()}
     for wanted in settings.topics:
         if topic_id(wanted) not in places:
@@ -114,7 +115,7 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
         place, lists = places[id], (mine.sft, mine.pairs, mine.heldout, mine.questions)
         topic = Topic(id, place.title, place.unit_title, place.chapter_title, *map(tuple, lists))
         _require_rows({role: _called(source) for role, source in sources.items()}, topic, needs_pairs)
-        warnings += [*_length_warnings(topic), *_plain_text_warnings(topic)]
+        warnings += [*length_warnings(topic), *_plain_text_warnings(topic)]
         topics.append(topic)
     profile = load_profile(folder / "voice.yaml")
     read = sum(map(len, found.values()))
@@ -133,12 +134,16 @@ def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: lis
         return SourceConfig(named) if isinstance(named, str) else named
     folder = Path(settings.path)
     there = [folder / name for name in FOUND[role] if (folder / name).is_file()]
+    if strange := [folder / name for name in FOUND[role] if (folder / name).is_dir()]:
+        raise InputError(
+            f"{strange[0]}: a folder, where a file is expected; curriculum.{role} can name it as a dataset"
+        )
     warnings += [f"{path}: not read, since {there[0].name} is there too" for path in there[1:]]
     if not there and not optional:
         hint = " (or set curriculum.quiz_share, to hold out some of the training rows)" if role == "quiz" else ""
         raise InputError(
             f"{folder / FOUND[role][0]}: no such file; a curriculum has sft.jsonl, preferences.jsonl and quiz.jsonl, "
-            f"or its configuration names where they are{hint}"
+            f"or its configuration names where they are (curriculum.{role}){hint}"
         )
     return there[0] if there else None
 
@@ -218,7 +223,7 @@ def length_ratio(topic: Topic) -> float | None:
     return sum(len(pair.rejected) for pair in topic.pairs) / sum(len(pair.chosen) for pair in topic.pairs)
 
 
-def _length_warnings(topic: Topic) -> list[str]:
+def length_warnings(topic: Topic) -> list[str]:
     """Rule 22: where rejected answers are much shorter or longer, DPO teaches length."""
     ratio = length_ratio(topic)
     if ratio is None or 0.8 <= ratio <= 1.25:

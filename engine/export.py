@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from engine.backend import prepare
-from engine.contract.errors import InputError
+from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 
@@ -50,6 +50,8 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_folder(target, fill)
+    except Unwritable as error:
+        raise InputError(f"{target}: {'no folder can be made there' if error.gone else error.reason}") from error
     except OSError as error:
         raise InputError(f"{target}: the folder cannot be written ({error.strerror or error})") from error
     said = [f"{target}: model {ledger.declared}"]

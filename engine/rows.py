@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.chat import Message
 from engine.contract.errors import InputError
+from engine.contract.yamlfile import kind
 
 MAX_TEXT = 8 << 20  # characters of a field
 
@@ -75,7 +76,7 @@ def _conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...]
     if "output" in data:
         question, more = text(where, data, "instruction"), data.get("input") or ""
         if not isinstance(more, str):
-            raise InputError(f"{where}: input: found {type(more).__name__}, expected text")
+            raise InputError(f"{where}: input: found {kind(more)}, expected text")
         if more.strip():
             question = f"{question}\n\n{more.strip()}"
         return (Message("user", question),), text(where, data, "output")
@@ -131,10 +132,10 @@ def _answer(where: str, data: dict[str, Any], name: str) -> str:
 def _messages(where: str, data: dict[str, Any], name: str) -> tuple[Message, ...]:
     value, messages = data[name], []
     if not isinstance(value, list) or not value:
-        raise InputError(f"{where}: {name}: found {type(value).__name__}, expected a list of messages")
+        raise InputError(f"{where}: {name}: found {kind(value)}, expected a list of messages")
     for i, item in enumerate(value):
         if not isinstance(item, dict):
-            raise InputError(f"{where}: {name}[{i}]: found {type(item).__name__}, expected a message")
+            raise InputError(f"{where}: {name}[{i}]: found {kind(item)}, expected a message")
         role = item.get("role")
         if role not in ("system", "user", "assistant"):
             raise InputError(f"{where}: {name}[{i}].role: found {role!r}, expected system, user or assistant")
@@ -146,7 +147,7 @@ def text(where: str, data: dict[str, Any], name: str) -> str:
     """A field that must hold text."""
     value = data.get(name)
     if not isinstance(value, str) or not value.strip():
-        found = "nothing" if value is None else "empty text" if isinstance(value, str) else type(value).__name__
+        found = "empty text" if isinstance(value, str) else kind(value)
         raise InputError(f"{where}: {name}: found {found}, expected text")
     if len(value) > MAX_TEXT:
         raise InputError(f"{where}: {name}: found {len(value):,} characters, expected {MAX_TEXT:,} at most")

@@ -254,6 +254,13 @@ ALL = (
 )  # fmt: skip
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in ALL}
+OF_DATA = ("settings-typed", "gates-reachable", "lengths-alike")  # looked at before anything is loaded
+LATER = {  # two steps of each phase do not come to these
+    "success-is-earned": "when a run ends",
+    "attempt-has-steps": "when a topic ends",
+    "resume-exact": "when a run is resumed",
+    "files-whole": "when a run is resumed",
+}
 
 ENDS = {
     "phase": "the phase is rolled back, the topic is an error, the next one goes on",

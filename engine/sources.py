@@ -5,10 +5,12 @@ no pickle is opened, and the size of a line and the number of rows are bounded.
 """
 
 import json
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.contract import yamlfile
 from engine.contract.config import FIELDS, FILES, SourceConfig
 from engine.contract.errors import InputError
 
@@ -65,27 +67,37 @@ def read_jsonl(path: Path) -> Iterator[Row]:
                     yield where, _object(where, line)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, where a file is expected") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _object(where: str, line: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(line.decode("utf-8-sig"))
+        data = json.loads(line.decode("utf-8-sig").rstrip())
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not a JSON object ({error.msg} at character {error.pos + 1})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a JSON object ({error})") from error
     if not isinstance(data, dict):
-        raise InputError(f"{where}: found {type(data).__name__}, expected a JSON object")
+        raise InputError(f"{where}: found {yamlfile.kind(data)}, expected a JSON object")
     return data
 
 
 def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collection[str]) -> Iterator[Row]:
     """(source row N, row) of every row, from 1, with the wanted columns; those that are asked for have to be there."""
     path, name = Path(source.path), source.path
-    if path.suffix.lower() in FILES and not path.is_file():
-        raise InputError(f"{path}: no such file")
+    whole = path.suffix.lower() in FILES
+    if whole and not path.is_file():
+        raise InputError(f"{path}: {'a folder, where a file is expected' if path.exists() else 'no such file'}")
+    if not whole and not path.is_absolute() and path.exists():
+        raise InputError(
+            f"{name}: a Hugging Face dataset is meant, but {path.absolute()} would be read in its place; "
+            f"a local folder is written as a path, for example ./{name}, and seen from the configuration's folder"
+        )
     try:
         data = _open(source)
         if (columns := data.column_names) is not None:  # of a CSV file they are known only as its rows are read
@@ -94,7 +106,8 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
         classes = {column: kind for column, kind in (data.features or {}).items() if hasattr(kind, "int2str")}
         for number, row in enumerate(data, 1):
             if number > MAX_ROWS:
-                raise InputError(f"{name}: more than {MAX_ROWS:,} rows; take a part, for example split: train[:1000]")
+                part = "write a smaller file" if whole else f"take a part, for example split: {_split(source)}[:1000]"
+                raise InputError(f"{name}: more than {MAX_ROWS:,} rows; {part}")
             names = {column: kind.int2str(row[column]) for column, kind in classes.items() if row[column] is not None}
             yield f"{name} row {number}", row | names
     except InputError:
@@ -109,11 +122,17 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
         ) from error
 
 
+def _split(source: SourceConfig) -> str:
+    """The split that a source names, whatever part of it."""
+    return source.split.partition("[")[0]
+
+
 def _open(source: SourceConfig) -> Any:
     """The dataset of a source; a file is streamed, a folder or a hub dataset goes through the library's own cache."""
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # what it finds is raised too, and told in one sentence
     suffix = Path(source.path).suffix.lower()
     if suffix in FILES:
         kind = suffix.removeprefix(".")

@@ -11,6 +11,7 @@ from engine.contract.errors import Unwritable
 from engine.contract.events import Decided, Preparing, RunFinished, Stage, Verdict
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.typed import several
 from engine.control import Skip, Stop
 from engine.curriculum import Topic
 from engine.files import write_file
@@ -117,7 +118,7 @@ def _score_base(session: Session, history: History) -> None:
     """`before`: every topic's questions, answered in one go by the model before this run taught it anything."""
     missing = [topic for topic in session.curriculum.topics if topic.id not in history.before]
     if missing:
-        doing = f"scoring the base model on {len(missing)} topics"
+        doing = f"scoring the base model on {several(len(missing), 'topic')}"
         session.recorder.say(Preparing(doing))
         said = session.recorder.said["sample"]
         found = evaluate.evaluate(session, missing, "before", doing=doing)

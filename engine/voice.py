@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from engine.contract.errors import InputError
-from engine.contract.typed import nearest
+from engine.contract.typed import nearest, short
+from engine.contract.yamlfile import mapping, read_text
 
 NEGATIONS = frozenset("no not never nor neither without cannot canna dinna hardly".split())  # and all that ends in n't
 CLAUSE_END = re.compile(r"[.;:!?]|\bno,")  # "No, I am a machine" takes nothing back
@@ -105,15 +104,13 @@ def _claim(pattern: re.Pattern[str], text: str) -> str | None:
 def load_profile(path: Path) -> VoiceProfile:
     """Reads voice.yaml; raises InputError with the file and the field."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = mapping(path, read_text(path))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such file; it says what makes the voice, without which nothing is scored"
         ) from error
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: the voice profile cannot be read ({error})") from error
     reader = _Reader(path)
-    data = reader.mapping(data, "the file", {"name", "groups", "avoid", "avoid_penalty", "distinctions"})
+    data = reader.mapping(found, "the file", {"name", "groups", "avoid", "avoid_penalty", "distinctions"})
     groups = tuple(reader.group(item, f"groups[{i}]") for i, item in enumerate(reader.items(data, "groups")))
     if not groups:
         raise InputError(f"{path}: groups is empty; a voice needs at least one group of markers")
@@ -135,7 +132,7 @@ class _Reader:
     path: Path
 
     def fail(self, field: str, found: Any, expected: str) -> InputError:
-        return InputError(f"{self.path}: {field} is {found!r}; expected {expected}")
+        return InputError(f"{self.path}: {field} is {'empty' if found is None else short(found)}; expected {expected}")
 
     def mapping(self, value: Any, field: str, known: set[str]) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -1,5 +1,6 @@
 """`mindprint-tui`: arguments only."""
 
+import difflib
 import json
 import shutil
 import sys
@@ -19,13 +20,34 @@ from mindprint_tui.console import console
 from mindprint_tui.feed import Feed
 from mindprint_tui.headless import Headless
 
-LOGS = click.option("--logs", type=click.Path(path_type=Path), default=Path("logs"), help="Where runs are kept.")
 
+def folder_of_runs(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
+    """A file there is a mistake, and no folder without runs."""
+    if value.exists() and not value.is_dir():
+        raise InputError(f"--logs {value}: a file, where the folder of the runs is expected")
+    return value
+
+
+LOGS = click.option(
+    "--logs",
+    type=click.Path(path_type=Path),
+    callback=folder_of_runs,
+    default=Path("logs"),
+    show_default=True,
+    help="Where runs are kept.",
+)
 TOPICS = click.option("--topic", "topics", multiple=True, metavar="ID", help="Train only this topic; repeatable.")
 OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a configuration value; repeatable."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object on stdout.")
+
+
+def named(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
+    """The file that an argument names; a shell's unset variable, which is empty, would be the folder `.`."""
+    if value == "":
+        raise InputError("CONFIG is empty; name a configuration file")
+    return None if value is None else Path(value)
 
 
 def find(logs: Path, run: str | None) -> RunDir:
@@ -34,10 +56,20 @@ def find(logs: Path, run: str | None) -> RunDir:
     return rundir.find(logs if path.name == (run or "") else path.parent, run and path.name)
 
 
+def terminal() -> bool:
+    """Whether a console can be shown here, and keys be typed into it."""
+    return sys.stdout.isatty() and sys.stdin.isatty()
+
+
 class RunByDefault(click.Group):
     """`mindprint-tui CONFIG` means `mindprint-tui run CONFIG`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        word = args[0] if args and args[0].isalpha() else ""
+        near = difflib.get_close_matches(word, self.commands)
+        if near and word not in self.commands and not launcher.find_config(Path(word)).exists():
+            meant = " or ".join(map(repr, near))
+            raise InputError(f"{word}: no such command, and no such configuration file; did you mean {meant}?")
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -53,7 +85,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.argument("config", callback=named, required=False)
 @click.option("--no-ui", is_flag=True, help="Plain lines on stdout. Ctrl-C once: checkpoint and stop; twice: stop now.")
 @TOPICS
 @OVERRIDES
@@ -73,10 +105,10 @@ def run(
     shaped = config is not None or bool(topics or overrides) or run_id is not None
     if resume is not None and shaped:
         raise click.UsageError("--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id")
-    terminal = sys.stdout.isatty() and sys.stdin.isatty()
-    if not terminal and not no_ui:
+    shown = terminal() and not no_ui
+    if not shown and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
-    if terminal and not no_ui and not shaped and resume is None and launcher.alive(logs):
+    if shown and not shaped and resume is None and launcher.alive(logs):
         return console(None, logs)
 
     def begin() -> RunDir:
@@ -84,7 +116,7 @@ def run(
             return find(logs, resume)
         return launcher.prepare(config or Path(launcher.DEFAULT), topics, overrides, logs, run_id)
 
-    if terminal and not no_ui:
+    if shown:
         return console(None, logs, begin, new=resume is None)
     folder = begin()
     try:
@@ -100,7 +132,13 @@ def run(
 @LOGS
 def attach(run: str | None, logs: Path) -> int:
     """Open a console on RUN, alive or finished; the newest by default."""
-    return console(find(logs, run), logs)
+    folder = find(logs, run)
+    if not terminal():
+        raise InputError(
+            f"attach needs a terminal, and there is none here; {folder.log} has the run as lines, and "
+            "mindprint-tui metrics --csv --follow its numbers"
+        )
+    return console(folder, logs)
 
 
 @cli.command()
@@ -148,7 +186,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", callback=named)
 @TOPICS
 @OVERRIDES
 @JSON

@@ -8,7 +8,17 @@ from pathlib import Path
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
-from mindprint_tui.clean import clean
+from mindprint_tui.clean import clean, one_line
+
+
+def parting(run: RunDir, status: int | None, words: str) -> str:
+    """What a person who leaves is told: the console's `words`, unless the run is about to end or has ended since."""
+    name = one_line(clean(run.name))
+    if status is not None:
+        return f"The engine has stopped. See the run again with: mindprint-tui attach {name}"
+    if launcher.stopping(run):
+        return f"The engine is stopping, with a checkpoint. Go on later with: mindprint-tui --resume {name}"
+    return words
 
 
 def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None = None, new: bool = True) -> int:
@@ -42,8 +52,8 @@ def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None =
             error = error or launcher.last_words(shown)
     for folder in made:
         launcher.discard_refused(folder)
-    if app.words:
-        print(app.words)
+    if app.words and shown is not None:
+        print(parting(shown, status, app.words))
     if error and status != launcher.DIED:
         raise InputError(error)
     if error:  # it had begun when it was refused

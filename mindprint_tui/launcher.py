@@ -15,7 +15,7 @@ from engine.contract import commands, rundir
 from engine.contract.begun import begun, refused
 from engine.contract.config import RunConfig, dump_config, load_config
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.journal import read_journal
+from engine.contract.journal import Tail, read_journal
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event
 from mindprint_tui.relay import relayed
@@ -135,6 +135,15 @@ def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None
     if finished is not None:
         return finished.exit_status
     return BAD_INPUT if refused(records) else DIED
+
+
+def stopping(run: RunDir) -> bool:
+    """Whether an engine is at work on a run and has been asked to stop, which nothing takes back."""
+    if rundir.holder(run) is None:
+        return False
+    tail = Tail(run.commands, rundir.unheard(run))
+    asked = [commands.parse(line, offset) for lines in iter(tail.read, []) for offset, line in lines]
+    return any(isinstance(each, commands.Command) and each.kind == "stop" for each in asked)
 
 
 def last_words(run: RunDir) -> str:

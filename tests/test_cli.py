@@ -1,12 +1,15 @@
 """A person's mistakes at the command line: one sentence, status 2, and nothing begun."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from mindprint_tui.cli import cli
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
@@ -74,6 +77,50 @@ def test_what_a_resumed_run_would_not_heed_is_refused(tmp_path: Path, more: list
     assert "--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id" in sentence
 
 
+def test_a_console_needs_a_terminal(tmp_path: Path) -> None:
+    """Painted into a pipe it would never end."""
+    run = tmp_path / "runs" / "night"
+    run.mkdir(parents=True)
+    (run / "journal.jsonl").write_text("")
+    sentence = refuse(tmp_path, "attach", "night", "--logs", "runs")
+    assert sentence == (
+        "mindprint-tui: attach needs a terminal, and there is none here; runs/night/training.log has the run as lines, "
+        "and mindprint-tui metrics --csv --follow its numbers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("rusn", "'run' or 'runs'"), ("chek", "'check'"), ("reprot", "'report' or 'export'")]
+)
+def test_a_misspelt_command_is_not_taken_for_a_configuration(tmp_path: Path, word: str, near: str) -> None:
+    wanted = f"mindprint-tui: {word}: no such command, and no such configuration file; did you mean {near}?"
+    assert refuse(tmp_path, word) == wanted
+    (tmp_path / word).write_text("curriculum:\n  path: nowhere\n")
+    assert "no such curriculum folder" in refuse(tmp_path, "--no-ui", word)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_empty_argument_is_no_folder(tmp_path: Path, command: str) -> None:
+    assert refuse(tmp_path, command, "") == "mindprint-tui: CONFIG is empty; name a configuration file"
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert refuse(tmp_path, "check", "mine") == "mindprint-tui: mine: a folder, where a file is expected"
+
+
+@pytest.mark.parametrize("arguments", [["runs"], ["--no-ui", "configs/quick.yaml"], ["attach"]], ids=" ".join)
+def test_a_file_in_place_of_the_folder_of_runs(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "notes.txt").write_text("in the way")
+    sentence = refuse(tmp_path, *arguments, "--logs", "notes.txt")
+    assert sentence.endswith("mindprint-tui: --logs notes.txt: a file, where the folder of the runs is expected")
+
+
+def test_help_says_where_runs_are_kept() -> None:
+    shown = subprocess.run([PROGRAM, "runs", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "[default: logs]" in shown
+
+
 def curriculum(tmp_path: Path, name: str, text: str) -> str:
     """The keeper's curriculum with one file replaced, and a configuration that names it."""
     folder = tmp_path / "data"
@@ -86,7 +133,7 @@ def curriculum(tmp_path: Path, name: str, text: str) -> str:
     ("name", "text", "expected"),
     [
         ("sft.jsonl", '{"topic": "unit-01/chapter-01/topic-01"\n', "sft.jsonl:1: not a JSON object"),
-        ("sft.jsonl", '\n{"topic": "a", "messages": 3}\n', "sft.jsonl:2: messages: found int, expected a list"),
+        ("sft.jsonl", '\n{"topic": "a", "messages": 3}\n', "sft.jsonl:2: messages: found a number, expected a list"),
         ("sft.jsonl", "", "sft.jsonl: topic unit-01/chapter-01/topic-01 has no rows to train on"),
         ("preferences.jsonl", "", "topic unit-01/chapter-01/topic-01 has no pair to train on"),
         ("quiz.jsonl", "", "topic unit-01/chapter-01/topic-01 has no held-out question"),
@@ -130,3 +177,21 @@ def test_a_model_folder_that_cannot_be_read(tmp_path: Path) -> None:
 def test_logs_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "logs-file").write_text("in the way")
     assert "cannot be made" in refuse(tmp_path, "--no-ui", "configs/quick.yaml", "--logs", "logs-file/logs")
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"(?:^ +|`)mindprint-tui ([^`\n…<]+)", README, re.MULTILINE)
+
+
+def test_the_readme_says_once_how_its_commands_are_found() -> None:
+    before, found, after = README.partition("    . .venv/bin/activate\n")
+    assert found and "mindprint-tui " not in before.partition("## Start")[2] and ".venv/bin/" not in after
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_is_one(command: str) -> None:
+    """As it is written, words like RUN and DIR included."""
+    words = command.replace("[CONFIG]", "CONFIG").split()
+    if words[0] not in cli.commands:
+        words = ["run", *words]
+    cli.commands[words[0]].make_context(words[0], words[1:])

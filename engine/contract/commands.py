@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from engine.contract.errors import InputError
 from engine.contract.names import COMMAND_ID, TOPIC_ID
+from engine.contract.typed import short
 
 CommandKind = Literal["pause", "resume", "stop", "skip", "reevaluate", "retry"]
 KINDS: tuple[str, ...] = get_args(CommandKind)
@@ -78,7 +79,8 @@ def parse(line: bytes, offset: int) -> Command | BadCommand:
     if kind not in KINDS or not isinstance(kind, str):
         return BadCommand(name, "", f"unknown command; known are {', '.join(KINDS)}")
     if kind in WITH_TOPIC and not (isinstance(topic, str) and TOPIC_ID.fullmatch(topic)):
-        return BadCommand(name, kind, f"{kind} needs a topic id such as unit-01/chapter-01/topic-01")
+        found = "nothing" if topic is None else short(topic)
+        return BadCommand(name, kind, f"{kind} needs a topic id such as unit-01/chapter-01/topic-01; found {found}")
     by = data.get("by")
     return Command(
         name,

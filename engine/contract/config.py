@@ -12,6 +12,7 @@ import yaml
 from engine.contract import earlier
 from engine.contract.errors import InputError
 from engine.contract.typed import FieldError, build, nearest, number
+from engine.contract.yamlfile import mapping, read_text
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
@@ -30,7 +31,7 @@ class ModelConfig:
 
     name: str = "smollm2-135m-instruct"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    max_length: int = number(1024, 16)  # tokens of a training row; a longer one is cut, and reported
+    max_length: int = number(1024, 16, 1 << 20)  # tokens of a training row; a longer one is cut, and reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ class SftConfig:
     rank: int = number(8, 1, 1024)
     alpha: float = number(16.0, 0.001)  # scale = alpha / rank
     modules: tuple[str, ...] = ATTENTION
-    layers: int = number(0, 0)  # the last N layers; 0 is all of them
-    epochs: int = number(3, 1)
-    batch: int = number(4, 1)  # rows of a micro-batch
-    accumulation: int = number(1, 1)  # micro-batches of an optimizer step
+    layers: int = number(0, 0, 10_000)  # the last N layers; 0 is all of them
+    epochs: int = number(3, 1, 100_000)
+    batch: int = number(4, 1, 4096)  # rows of a micro-batch
+    accumulation: int = number(1, 1, 4096)  # micro-batches of an optimizer step
     learning_rate: float = number(3e-4, 0.0, 1000.0)
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
@@ -83,10 +84,10 @@ class DpoConfig:
     rank: int = number(1, 1, 1024)
     alpha: float = number(1.0, 0.001)
     modules: tuple[str, ...] = ("o_proj", "v_proj", "up_proj", "down_proj")
-    layers: int = number(0, 0)
-    steps: int = number(100, 1)
-    batch: int = number(2, 1)  # pairs of a micro-batch
-    accumulation: int = number(1, 1)
+    layers: int = number(0, 0, 10_000)
+    steps: int = number(100, 1, 1_000_000)
+    batch: int = number(2, 1, 4096)  # pairs of a micro-batch
+    accumulation: int = number(1, 1, 4096)
     learning_rate: float = number(5e-7, 0.0, 1000.0)
     warmup: float = number(0.1, 0.0, 1.0)
     clip: float = number(1.0, 0.0)
@@ -109,7 +110,7 @@ class EvaluationConfig:
     """The held-out questions are answered greedily, in batches."""
 
     max_tokens: int = number(160, 1, 8192)
-    batch: int = number(32, 1)
+    batch: int = number(32, 1, 4096)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +158,11 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     try:
         config: RunConfig = build(RunConfig, data)
         config = dataclasses.replace(config, curriculum=_from_here(path.parent, config.curriculum))
+        _modules(config)
     except FieldError as error:
         if old := earlier.explain(data, keys(), lines):
             raise InputError(_refer(path, old)) from error
         raise InputError(_explain(path, lines, overrides, error)) from error
-    _modules(path, config)
     if config.model.name.startswith((".", "~", "/")):
         local = path.parent / Path(config.model.name).expanduser()
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(local.resolve())))
@@ -173,7 +174,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
 def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
     """Makes paths absolute, seen from the configuration's folder; a source that is only a path gets its defaults.
 
-    Raises FieldError for a column that is mapped to no field of a row.
+    Raises FieldError for a column that is mapped to no field of a row, and for a part of a file.
     """
     found: dict[str, Any] = {"path": str((folder / Path(settings.path).expanduser()).resolve())}
     for role in ROLES:
@@ -183,11 +184,23 @@ def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
             if source.path.startswith((".", "~", "/")) or Path(source.path).suffix.lower() in FILES:
                 local = (folder / Path(source.path).expanduser()).resolve()
                 source = dataclasses.replace(source, path=str(local))
+            _require_whole_file(role, source)
             if unknown := [name for name in source.columns if name not in FIELDS]:
                 problem = f"{unknown[0]!r} is no field of a row{nearest(unknown[0], FIELDS)}"
                 raise FieldError(f"curriculum.{role}.columns", problem)
             found[role] = source
     return dataclasses.replace(settings, **found)
+
+
+def _require_whole_file(role: str, source: SourceConfig) -> None:
+    """Raises FieldError where a part of a file is asked for: a file is read whole."""
+    if Path(source.path).suffix.lower() in FILES:
+        for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
+            if (found := getattr(source, name)) != whole:
+                problem = (
+                    f"found {found!r}, but a file is read whole; only a dataset (a folder or a hub id) has a {name}"
+                )
+                raise FieldError(f"curriculum.{role}.{name}", problem)
 
 
 def keys() -> frozenset[str]:
@@ -210,24 +223,14 @@ def _plain(value: Any) -> Any:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError as error:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise InputError(f"{path}: no such configuration file{hint}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the configuration cannot be read ({error})") from error
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        raise InputError(f"{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: found {type(data).__name__}, expected a mapping with at least curriculum.path")
+    data = mapping(path, text, "a mapping with at least curriculum.path")
     lines: dict[str, int] = {}
-    _lines(path, node, "", lines)
+    _lines(path, yaml.compose(text, Loader=yaml.SafeLoader), "", lines)
     return data, lines
 
 
@@ -276,7 +279,8 @@ def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], erro
     return f"{path}:{lines[where]}: {error}" if where else f"{path}: {error}"
 
 
-def _modules(path: Path, config: RunConfig) -> None:
+def _modules(config: RunConfig) -> None:
+    """Raises FieldError where a phase names no module, or one twice."""
     for name, phase in (("sft", config.sft), ("dpo", config.dpo)):
         if not phase.modules or len(set(phase.modules)) != len(phase.modules):
-            raise InputError(f"{path}: {name}.modules: found {list(phase.modules)}, expected distinct module names")
+            raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")

@@ -22,9 +22,10 @@ class InputError(Exception):
 class Unwritable(OSError):
     """A file of a run cannot be written: the disk is full, read-only or gone. It ends the run, and no topic.
 
-    `gone` where what it lies in was taken away.
+    `reason` is that without the path; `gone` where what it lies in was taken away.
     """
 
     def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(f"{path}: {WORDS.get(error.errno or 0, f'cannot be written ({error.strerror or error})')}")
+        self.reason = WORDS.get(error.errno or 0, f"cannot be written ({error.strerror or error})")
+        super().__init__(f"{path}: {self.reason}")
         self.gone = error.errno == errno.ENOENT

@@ -80,6 +80,8 @@ def _text(event: e.Event) -> tuple[str, str] | None:
         case e.Failed():
             rule = f" rule={event.rule}" if event.rule else ""
             return "ERROR", f"failed {event.where}{rule}: {event.message}"
+        case e.EngineRestarted(status=None, signal=None):  # a person's doing: no engine had died
+            return "INFO", "the run was started again"
         case e.EngineDied() | e.EngineRestarted():
             word = "died" if isinstance(event, e.EngineDied) else "restarted"
             why = f": {event.reason}" if isinstance(event, e.EngineDied) and event.reason else ""

@@ -68,6 +68,8 @@ def create(logs: Path, name: str) -> RunDir:
         logs.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
     except FileExistsError as error:
+        if not logs.is_dir():
+            raise InputError(f"{logs}: a file, where the folder of the runs is expected") from error
         raise InputError(f"{path}: a run of this name exists; choose another --run-id") from error
     except OSError as error:
         raise InputError(f"{path}: the run folder cannot be made ({error.strerror})") from error
@@ -182,3 +184,11 @@ def holder(run: RunDir) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def unheard(run: RunDir) -> int:
+    """How much of commands.jsonl was there before the engine that is alive on this run; 0 where that cannot be told."""
+    try:
+        return int(json.loads(run.lock.read_text(encoding="utf-8"))["unheard"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

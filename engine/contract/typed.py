@@ -62,6 +62,11 @@ def nearest(word: str, known: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(map(str, known)))}"
 
 
+def several(count: int, noun: str) -> str:
+    """`1 topic`, `2 topics`: a noun that takes an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def short(value: Any) -> str:
     """A value as it reads in an error message, cut to a line."""
     try:
@@ -93,8 +98,9 @@ def _bounds(field: dataclasses.Field[Any], value: Any, path: str) -> None:
         return
     low, high = field.metadata["low"], field.metadata["high"]
     if not low <= value <= high:
-        expected = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
-        raise FieldError(path, f"found {value!r}, expected a number {expected}")
+        least, most = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
+        expected = f"from {least} to {most}" if high < math.inf else f"of at least {least}"
+        raise FieldError(path, f"found {short(value)}, expected a number {expected}")
 
 
 @cache

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from engine.contract.typed import several
 from mindprint_tui.view.text import NONE, about, fit, number, shorten, wrap
 
 SHOWN = 60  # topics, and 20 sentences of a kind
@@ -14,7 +15,7 @@ TABLE = len(HEAD)
 def lines(report: dict[str, Any], cells: int) -> list[str]:
     """At most `cells` wide; sections that the preflight did not come to are left out and said so."""
     found = [*_model(report, cells), *_data(report, cells), *_topics(report, cells), *_gates(report, cells)]
-    found += [*_selftest(report, cells), *_prediction(report, cells)]
+    found += [*_selftest(report, cells), *_rules(report, cells), *_prediction(report, cells)]
     for sign, kind in (("!", "warnings"), ("✗", "problems")):
         told = report[kind]
         for sentence in told[:SENTENCES]:
@@ -49,7 +50,8 @@ def _data(report: dict[str, Any], cells: int) -> list[str]:
         return _labelled("data", text, cells)
     counts = ("sft_rows", "pairs", "heldout", "questions")
     here = sum(topic[name] for topic in report["topics"] for name in counts)
-    text += f", {here} of them in this run; {data['orphans']} orphans, {data['duplicates']} duplicates, no leaks"
+    counted = ", ".join(several(data[f"{word}s"], word) for word in ("orphan", "duplicate"))
+    text += f", {here} of them in this run; {counted}, no leaks"
     share = data["supervised_tokens"] / data["total_tokens"]
     more = (
         f"{share:.0%} of {data['total_tokens']:,} SFT tokens supervised; longest row {data['longest']} of "
@@ -127,12 +129,18 @@ def _selftest(report: dict[str, Any], cells: int) -> list[str]:
             f"{'self-test' if not lines else '':<10}{phase['phase'].upper()} {phase['steps']} steps, loss {losses}; "
             f"{phase['seconds']:.2f} s a step, {rate:.0f} tok/s"
         )
-    if lines:
-        held, rest = report["rules"]["held"], report["rules"]["not_looked_at"]
-        text = f"{len(held)} rules held, looked at {sum(held.values())} times"
-        text += f"; not looked at in so few steps: {', '.join(rest)}" if rest else ""
-        return [*(shorten(line, cells) for line in lines), *_labelled("", text, cells)]
-    return []
+    return [shorten(line, cells) for line in lines]
+
+
+def _rules(report: dict[str, Any], cells: int) -> list[str]:
+    """Every rule is in one of three lists."""
+    if report["rules"] is None:
+        return []
+    held, broken, rest = (report["rules"][name] for name in ("held", "broken", "not_looked_at"))
+    text = f"{len(held)} of {len(held) + len(broken) + len(rest)} held, looked at {sum(held.values())} times"
+    text += f"; broken: {', '.join(broken)}" if broken else ""
+    text += f"; not looked at: {', '.join(f'{name} ({why})' for name, why in rest.items())}" if rest else ""
+    return _labelled("rules", text, cells)
 
 
 def _prediction(report: dict[str, Any], cells: int) -> list[str]:

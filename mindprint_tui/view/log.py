@@ -71,7 +71,7 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.EngineDied():
             return f"the engine died ({event.reason or event.signal or f'status {event.status}'})", "bad"
         case e.EngineRestarted(status=None, signal=None):
-            return "the run goes on where it was stopped", "accent"
+            return "the run was started again", "accent"  # stopped or finished
         case e.EngineRestarted():
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():

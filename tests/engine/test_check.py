@@ -20,6 +20,7 @@ from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Record
 from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, paused, refined
+from engine.rules import RULES
 from mindprint_tui import launcher
 from mindprint_tui.view.check import lines
 from mindprint_tui.view.text import cell_len
@@ -57,6 +58,11 @@ def changed(made: tuple[Path, Path], folder: Path, name: str, *rows: dict[str, A
     return course
 
 
+def every_rule_once(report: dict[str, Any]) -> None:
+    found = report["rules"]
+    assert sorted([*found["held"], *found["broken"], *found["not_looked_at"]]) == sorted(RULES)
+
+
 def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     report = examined()
     assert report["problems"] == []
@@ -73,12 +79,18 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert report["selftest"][1]["losses"][0] == pytest.approx(0.6931, abs=1e-3)
     for rule in ("trainable-set", "frozen-unchanged", "dpo-starts-at-ln2", "reference-fixed", "detach-restores"):
         assert report["rules"]["held"][rule] > 0
-    assert report["rules"]["not_looked_at"] == ["attempt-has-steps", "resume-exact"]
+    later = ["success-is-earned", "attempt-has-steps", "resume-exact", "files-whole"]
+    assert list(report["rules"]["not_looked_at"]) == later
+    every_rule_once(report)
     found = report["prediction"]
     assert found["seconds"] > found["least"] > found["loading"] + found["base"]
     assert found["process_bytes"] > found["peak_bytes"] > 1e6
     shown = lines(report, 80)
     assert max(map(cell_len, shown)) <= 80
+    told = " ".join(" ".join(shown).split())
+    assert (
+        f"{len(RULES) - 4} of {len(RULES)} held, looked at" in told and "resume-exact (when a run is resumed)" in told
+    )
     assert any(line.startswith("The lamp") and line.endswith("0.31") for line in shown)
     assert shown[-1] == "✓ nothing stands in the way of a run"
 
@@ -88,6 +100,7 @@ def test_each_strategy_is_tried_as_it_would_run(examined: Any, strategy: str, ph
     report = examined(adapters={"strategy": strategy})
     assert report["problems"] == []
     assert [phase["phase"] for phase in report["selftest"]] == phases
+    every_rule_once(report)
 
 
 def test_a_rule_that_breaks_in_the_self_test_is_a_problem(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +110,8 @@ def test_a_rule_that_breaks_in_the_self_test_is_a_problem(examined: Any, monkeyp
     monkeypatch.setattr(dpo, "dpo_loss", flipped)
     report = examined()
     assert "the self-test broke the rule dpo-starts-at-ln2" in report["problems"][0]
+    assert report["rules"]["broken"] == ["dpo-starts-at-ln2"]
+    every_rule_once(report)
     assert report["prediction"] is None
     assert "predicted – not measured" in lines(report, 80)
 
@@ -127,6 +142,9 @@ def test_a_closed_gate_is_a_problem_unless_it_is_meant(
     assert [text.startswith(sentence) for text in report[told]].count(True) == 1
     assert not any(text.startswith(sentence) for text in report[quiet])
     assert (report["model"] is None) == (word == "error")
+    if word == "warn":
+        assert report["rules"]["broken"] == ["gates-reachable"]
+        every_rule_once(report)
 
 
 def test_thresholds_that_turn_dpo_off_are_said(examined: Any) -> None:
@@ -141,6 +159,7 @@ def test_orphans_duplicates_and_cut_rows_are_counted(examined: Any, made: tuple[
     report = examined(course)
     data = report["data"]
     assert (data["orphans"], data["duplicates"], data["cut"], data["longest"]) == (1, 1, 1, 128)
+    assert any("1 orphan, 1 duplicate, no leaks" in line for line in lines(report, 120))
     assert report["topics"][0]["cut"] == (f"{course}/sft.jsonl:7",)
     assert len(report["warnings"]) >= 2
 

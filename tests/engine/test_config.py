@@ -54,7 +54,7 @@ BASE = "curriculum:\n  path: course\n"
         (BASE + "dpo:\n  when: sometimes\n", 4, ["dpo.when", "sometimes", "gated, always, never"]),
         (BASE + "thresholds:\n  accuracy: 999\n", 4, ["thresholds.accuracy", "999", "from 0 to 1"]),
         (BASE + "thresholds:\n  dpo_trigger: -0.1\n", 4, ["thresholds.dpo_trigger", "from 0 to 1"]),
-        (BASE + "sft:\n  epochs: 0\n", 4, ["sft.epochs", "0", "at least 1"]),
+        (BASE + "sft:\n  epochs: 0\n", 4, ["sft.epochs", "0", "from 1 to 100000"]),
         (BASE + "sft:\n  learning_rate: .nan\n", 4, ["sft.learning_rate", "finite"]),
         (BASE + "sft:\n  learning_rate: .inf\n", 4, ["sft.learning_rate", "finite"]),
         (BASE + f"sft:\n  alpha: {'9' * 400}\n", 4, ["sft.alpha", "smaller number"]),
@@ -75,8 +75,8 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: i
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ["expected a mapping"]),
-        ("- a\n", ["found list", "expected a mapping"]),
+        ("", ["the file is empty", "expected a mapping"]),
+        ("- a\n", ["the file is a list", "expected a mapping"]),
         ("sft: {}\n", ["curriculum", "is missing"]),
         ("curriculum: {}\n", ["curriculum.path", "is missing"]),
         (BASE + "dpo:\n  modules: []\n", ["dpo.modules", "distinct module names"]),
@@ -144,6 +144,16 @@ def test_overrides_win(tmp_path: Path) -> None:
         ("dpo.rank=[", ["not a YAML value"]),
         ("run.name=2021-13-45", ["not a YAML value"]),
         ("sft.epochs=", ["None", "a whole number"]),
+        ("sft.modules=[]", ["expected distinct module names"]),
+        ("run.seed=-1", ["from 0 to 4294967295"]),
+        ("sft.epochs=999999999999999999999999", ["from 1 to 100000"]),
+        (f"sft.epochs={'9' * 4000}", ["from 1 to 100000"]),
+        ("sft.batch=1000000000", ["from 1 to 4096"]),
+        ("dpo.accumulation=1000000000", ["from 1 to 4096"]),
+        ("dpo.steps=1000000000", ["from 1 to 1000000"]),
+        ("sft.layers=1000000", ["from 0 to 10000"]),
+        ("evaluation.batch=1000000000", ["from 1 to 4096"]),
+        ("model.max_length=1000000000", ["from 16 to 1048576"]),
     ],
 )
 def test_a_wrong_override_is_named_as_it_was_typed(tmp_path: Path, override: str, words: list[str]) -> None:
@@ -151,6 +161,19 @@ def test_a_wrong_override_is_named_as_it_was_typed(tmp_path: Path, override: str
     assert message.startswith(f"--set {override}: ")
     for word in words:
         assert word in message
+
+
+def test_a_part_of_a_file_is_refused(tmp_path: Path) -> None:
+    """It was ignored in silence; a dataset has parts, by whatever path."""
+    for suffix in ("parquet", "csv", "json", "jsonl"):
+        for key, value in (("split", "'test[:10]'"), ("subset", "en"), ("revision", "abc")):
+            text = f"curriculum:\n  path: course\n  sft:\n    path: rows.{suffix}\n    {key}: {value}\n"
+            message = refusal(tmp_path, text)
+            assert f"night.yaml:5: curriculum.sft.{key}: found " in message and "a file is read whole" in message
+    whole = "curriculum:\n  path: course\n  sft: {path: rows.csv, split: train}\n"
+    assert load_config(write(tmp_path, whole)).curriculum.sft.split == "train"
+    part = "curriculum:\n  path: course\n  sft: {path: ./rows, split: 'test[:10]'}\n"
+    assert load_config(write(tmp_path, part)).curriculum.sft.split == "test[:10]"
 
 
 def test_an_override_is_not_blamed_for_the_file(tmp_path: Path) -> None:

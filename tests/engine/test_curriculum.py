@@ -209,15 +209,15 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
     ("file", "row", "words"),
     [
         ("sft", b"{", ["not a JSON object"]),
-        ("sft", b"[1]", ["found list"]),
-        ("sft", b'"text"', ["found str"]),
+        ("sft", b"[1]", ["found a list"]),
+        ("sft", b'"text"', ["found a text"]),
         ("sft", b"\xff{}", ["not UTF-8"]),
         ("sft", b"[" * 100_000, ["not a JSON object"]),
         ("sft", {"topic": ONE}, ["found the fields topic", "expected messages"]),
         ("sft", {"topic": ONE, "prompt": "P?"}, ["found the fields prompt, topic"]),
-        ("sft", {"topic": ONE, "messages": "hello"}, ["messages", "found str", "a list of messages"]),
+        ("sft", {"topic": ONE, "messages": "hello"}, ["messages", "found a text", "a list of messages"]),
         ("sft", {"topic": ONE, "messages": []}, ["messages", "a list of messages"]),
-        ("sft", {"topic": ONE, "messages": ["hello"]}, ["messages[0]", "found str"]),
+        ("sft", {"topic": ONE, "messages": ["hello"]}, ["messages[0]", "found a text"]),
         ("sft", {"topic": ONE, "messages": [turn("user"), turn("bot")]}, ["messages[1].role", "'bot'"]),
         ("sft", {"topic": ONE, "messages": [turn("user"), turn(["user"])]}, ["messages[1].role"]),
         (
@@ -233,7 +233,7 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
         ("sft", {"topic": ONE, "messages": [turn("assistant")]}, ["messages", "an assistant's answer to a user"]),
         ("sft", {"topic": ONE, "messages": [turn("user")]}, ["messages", "an assistant's answer to a user"]),
         ("sft", {"topic": ONE, "messages": [turn("system"), turn("assistant")]}, ["an assistant's answer to a user"]),
-        ("sft", {"topic": ONE, "prompt": "P?", "completion": 5}, ["completion", "found int"]),
+        ("sft", {"topic": ONE, "prompt": "P?", "completion": 5}, ["completion", "found a number"]),
         ("sft", {"topic": ONE, "prompt": "P?", "completion": [turn("user")]}, ["completion", "one assistant message"]),
         ("sft", {"topic": ONE, "prompt": [turn("assistant")], "completion": "C"}, ["prompt", "a user's message"]),
         ("sft", {"topic": ONE, "completion": "C."}, ["prompt", "found nothing"]),
@@ -241,7 +241,7 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
         ("sft", {"topic": ONE, "text": " "}, ["text", "empty text"]),
         ("sft", {"topic": ONE, "text": "x" * 8_388_609}, ["longer than 8 MB"]),
         ("sft", {"topic": ONE, "instruction": " ", "output": "O."}, ["instruction", "empty text"]),
-        ("sft", {"topic": ONE, "instruction": "I?", "input": ["x"], "output": "O."}, ["input", "found list"]),
+        ("sft", {"topic": ONE, "instruction": "I?", "input": ["x"], "output": "O."}, ["input", "found a list"]),
         ("sft", {"topic": ONE, "instruction": "I?", "output": "\n"}, ["output", "empty text"]),
         ("sft", {"messages": [turn("user"), turn("assistant")]}, ["topic", "found None"]),
         ("sft", {"topic": 7, "prompt": "P?", "completion": "C."}, ["topic", "found 7"]),
@@ -371,10 +371,10 @@ def test_a_missing_file_is_named(course: Course, name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ["expected a mapping"]),
+        ("", ["the file is empty", "expected a mapping"]),
         ("units: []\n", ["no topics"]),
         ("title: x\n", ["units", "is missing"]),
-        ("units: [\n", ["cannot be read"]),
+        ("title: x\nunits: [\n", [".yaml:3: cannot be read"]),
         ("units: 2021-13-45\n", ["cannot be read"]),
         (COURSE.replace("units:", "unit:"), ["unit: unknown key", "'units'"]),
         (COURSE.replace("        topics:", "        topcs:"), ["units[0].chapters[0].topcs", "did you mean 'topics'"]),
@@ -387,14 +387,34 @@ def test_a_missing_file_is_named(course: Course, name: str) -> None:
 def test_a_bad_course_is_refused_with_its_file(course: Course, text: str, words: list[str]) -> None:
     course.course = text
     message = course.refusal()
-    assert message.startswith(f"{course.folder / 'curriculum.yaml'}: ")
+    assert message.startswith(f"{course.folder / 'curriculum.yaml'}:")
     for word in words:
         assert word in message
 
 
 def test_a_missing_course_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere: no such curriculum folder"):
+    with pytest.raises(InputError, match=r"curriculum\.path: .*nowhere: no such curriculum folder"):
         load_curriculum(CurriculumConfig(str(tmp_path / "nowhere")), True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"curriculum\.path: .*file: a file, and no folder"):
+        load_curriculum(CurriculumConfig(str(tmp_path / "file")), True)
+
+
+@pytest.mark.parametrize("name", ["sft", "preferences", "quiz"])
+def test_a_folder_in_place_of_rows_is_called_one(course: Course, name: str) -> None:
+    course.load()
+    path = course.folder / f"{name}.jsonl"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=rf"{name}\.jsonl: a folder, where a file is expected; curriculum\.{name} can"):
+        load_curriculum(CurriculumConfig(str(course.folder)), True)
+
+
+def test_a_line_that_is_cut_is_told_with_one_place(course: Course) -> None:
+    course.sft.append(b'{"topic": "x"')
+    assert course.refusal() == (
+        f"{course.folder}/sft.jsonl:7: not a JSON object (Expecting ',' delimiter at character 14)"
+    )
 
 
 # --- lengths and leaks

@@ -22,8 +22,10 @@ from mlx_lm.utils import load_model, save_model
 from engine import lowrank, models
 from engine.adapters import AdapterSpec
 from engine.backend import prepare
-from engine.card import plain
+from engine.card import card, plain
+from engine.contract import events as e
 from engine.contract.errors import InputError
+from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from engine.export import export
 from engine.portable import find_places
@@ -235,6 +237,17 @@ def test_a_card_for_strangers(run: RunDir, tmp_path: Path) -> None:
     assert str(tmp_path.parent) not in card
 
 
+def test_a_card_counts_the_data_of_a_resumed_run_once(run: RunDir) -> None:
+    """Every engine that goes on with a run says again what it loaded; the last one is what was trained on."""
+    records = read_journal(run.journal)
+    loaded = next(record for record in records if isinstance(record.event, e.CurriculumLoaded))
+    text = card([*records, loaded, loaded], "mlx", "org/base", 3, "f", None, None)
+    assert (
+        "3 topics of" in text
+        and "9 rows of supervised fine-tuning, 6 preference pairs, 3 held-out questions, never" in text
+    )
+
+
 def test_names_from_elsewhere_are_only_text_in_a_card() -> None:
     assert plain("a|b [c](d)\n# <e> `f` *g* \x1b") == r"a\|b \[c\](d) \# \<e\> \`f\` \*g\*  "
 
@@ -248,6 +261,7 @@ def test_what_cannot_be_exported(run: RunDir, base: Path, tmp_path: Path) -> Non
         ((run, tmp_path / "new", "mlx", 4), "a fused model has no rank"),
         ((empty, tmp_path / "new"), "nothing has been committed"),
         ((run, tmp_path / "file" / "new", "peft"), "cannot be written"),
+        ((run, Path("/proc/new"), "peft"), "^/proc/new: (no folder can be made there|it may not be written)$"),
     ):
         with pytest.raises(InputError, match=sentence):
             export(*arguments)

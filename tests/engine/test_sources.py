@@ -4,6 +4,7 @@ No hub is reachable where the tests run: a hub id goes through the very code tha
 """
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,42 @@ def test_more_rows_than_the_limit_are_refused(folder: Path, monkeypatch: pytest.
     path = write(folder / f"sft.{kind}", [plain("t", n) for n in range(4)])
     assert f"{path}" in refusal(folder, False, quiz_share=0.2)
     assert "more than 3" in refusal(folder, False, quiz_share=0.2)
+
+
+def test_a_part_is_suggested_only_where_there_are_parts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_ROWS", 3)
+    home = write(folder / "data/test.parquet", [plain("t", n) for n in range(4)]).parent
+    message = refusal(folder, False, sft=str(home / "test.parquet"), quiz_share=0.2)
+    assert message.endswith("more than 3 rows; write a smaller file")
+    message = refusal(folder, False, sft=SourceConfig(str(home), "test"), quiz_share=0.2)
+    assert message.endswith("more than 3 rows; take a part, for example split: test[:1000]")
+
+
+def test_a_hub_id_is_never_a_folder_that_happens_to_lie_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder / "org/rows/train.jsonl", [plain("t", n) for n in range(4)])
+    monkeypatch.chdir(folder)
+    message = refusal(folder, False, sft=SourceConfig("org/rows"), quiz_share=0.2)
+    assert message.startswith(f"org/rows: a Hugging Face dataset is meant, but {folder}/org/rows would be read")
+    assert held(load(folder, False, sft=str(folder / "org/rows"), quiz_share=0.2)) == 4
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
+def test_what_cannot_be_read_is_told_once(folder: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The library's own words on stderr would be a second telling, in its terms."""
+    damaged = b"a,b\n1,2\n1,2,3,4\n" if kind == "csv" else b'"a,b\n\xff\xfe\0'
+    (folder / f"rows.{kind}").write_bytes(damaged)
+    datasets.logging.set_verbosity_warning()
+    logging.getLogger("datasets").addHandler(caplog.handler)
+    assert "cannot be read" in refusal(folder, False, sft=str(folder / f"rows.{kind}"), quiz_share=0.2)
+    assert caplog.messages == []
+    logging.getLogger("datasets").removeHandler(caplog.handler)
+
+
+def test_a_folder_that_is_called_as_a_file(folder: Path) -> None:
+    for kind in ("csv", "jsonl"):
+        (folder / f"rows.{kind}").mkdir()
+        message = refusal(folder, False, sft=str(folder / f"rows.{kind}"), quiz_share=0.2)
+        assert message == f"{folder}/rows.{kind}: a folder, where a file is expected"
 
 
 # --- what is held out

@@ -178,9 +178,12 @@ def test_a_score_is_within_its_bounds_whatever_the_answer(profile: VoiceProfile,
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[]", ["the file", "a mapping"]),
-        ("", ["the file", "a mapping"]),
-        ("groups: [", ["cannot be read"]),
+        ("[]", ["the file is a list", "a mapping"]),
+        ("", ["the file is empty", "a mapping"]),
+        ("lamp", ["the file is a text", "a mapping"]),
+        ("name: x\ngroups: [", [".yaml:2: cannot be read"]),
+        ("name: x\nname: \0", [".yaml:2: cannot be read"]),
+        ("groups: [{name: a}]", ["groups[0].patterns is empty", "a list of patterns"]),
         ("groups: 2021-13-45", ["cannot be read"]),
         ("groups: []", ["groups is empty"]),
         ("name: x", ["groups is empty"]),
@@ -212,9 +215,15 @@ def test_a_bad_profile_is_refused_with_file_and_field(tmp_path: Path, text: str,
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
         load_profile(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path}:")
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_profile_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "voice.yaml").write_bytes(b"name: x\n# caf\xe9\n")
+    with pytest.raises(InputError, match=r"voice\.yaml:2: cannot be read: not UTF-8 \(.*0xe9\)"):
+        load_profile(tmp_path / "voice.yaml")
 
 
 def test_a_missing_profile_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from make import finished
 from engine.contract import events as e
 from engine.contract.codec import encode
 from engine.contract.events import Record
+from engine.contract.lines import line
 from engine.contract.rundir import RunDir
 from mindprint_tui.app import MindprintApp
 from mindprint_tui.compare import compare, read_run
@@ -15,6 +16,7 @@ from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.head import banner, condition
+from mindprint_tui.view.log import words
 from mindprint_tui.view.runs import RunRow, word
 
 SENTENCE = "config.yaml: sft.rank: found 4, but the run began with 8"
@@ -51,6 +53,15 @@ def test_what_ended_a_topic_is_told_after_a_restart_too() -> None:
     failed = e.Failed("topic sft", "two steps were not finite", "", "topic", "sft", "finite-steps")
     state = fold(RunState(), told(failed, e.EngineRestarted(None, None, 1)))
     assert "finite-steps" in loud(state, Liveness("alive", 0.0))
+
+
+def test_a_run_that_a_person_started_again_had_stopped_or_finished() -> None:
+    """Neither log says where it goes on, which a run that was over does nowhere, nor calls it an error."""
+    again = Record(9, 0.0, e.EngineRestarted(None, None, 1))
+    assert words(RunState(), again.event) == ("the run was started again", "accent")
+    assert (line(again) or "").endswith(" INFO the run was started again")
+    died = Record(9, 0.0, e.EngineRestarted(None, "SIGKILL", 1))
+    assert " ERROR engine restarted status=None signal=SIGKILL" in (line(died) or "")
 
 
 @pytest.mark.parametrize("goes_on", [False, True])

@@ -7,9 +7,11 @@ import pytest
 from terminal import Terminal
 
 from engine.contract import events as e
+from engine.contract.commands import append, new_command
 from engine.contract.journal import JournalWriter
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import cli
+from mindprint_tui.console import parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 ROOT = Path(__file__).parents[2]
@@ -69,6 +71,28 @@ def test_leaving_a_run_whose_engine_is_there(tmp_path: Path) -> None:
         console.type("q")
         assert console.ended(10) == 0
     lock.release()
+
+
+def test_leaving_a_run_that_was_asked_to_stop(tmp_path: Path) -> None:
+    """It takes a while to stop, and says so; a stop that was asked of an engine before this one is over."""
+    run = wrote(tmp_path / "logs" / "dead")
+    append(run.commands, new_command("stop"))
+    lock = Lock(run)
+    words = b"The engine goes on. See it again with: mindprint-tui attach dead"
+    for keys, told in (("q", words), ("Qyq", b"The engine is stopping, with a checkpoint. Go on later with: ")):
+        with Terminal([PROGRAM, "attach", "dead"], cwd=str(tmp_path)) as console:
+            console.wait("died 3 times")
+            for key in keys:
+                console.type(key)
+                console.settle(0.5)
+            assert console.ended(10) == 0
+            assert told in console.raw and (words in console.raw) == (told == words)
+    lock.release()
+
+
+def test_an_engine_that_ended_while_the_console_closed_does_not_go_on(tmp_path: Path) -> None:
+    told = parting(wrote(tmp_path / "dead"), 130, "The engine goes on.")
+    assert told == "The engine has stopped. See the run again with: mindprint-tui attach dead"
 
 
 @pytest.mark.parametrize(

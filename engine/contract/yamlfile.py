@@ -1,0 +1,61 @@
+"""A YAML file that holds a mapping; what is wrong with it is told with its line, as far as the reader knows it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.contract.errors import InputError
+
+KINDS = {
+    type(None): "nothing",
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; raises InputError, and FileNotFoundError, for which every file has words of its own."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, where a file is expected") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: cannot be read: not UTF-8 ({error.reason}, 0x{data[error.start]:02x})"
+        ) from error
+
+
+def mapping(path: Path, text: str, expected: str = "a mapping") -> dict[str, Any]:
+    """What the text of a file says; raises InputError."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError(
+            f"{path}:{line}: cannot be read: not valid YAML ({error.reason}: {error.character!r})"
+        ) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+        raise InputError(
+            f"{where}: cannot be read: not valid YAML ({getattr(error, 'problem', None) or error})"
+        ) from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: the file is {'empty' if data is None else kind(data)}; expected {expected}")
+    return data
+
+
+def kind(value: Any) -> str:
+    """What sort of value it is, in a word or two that are not Python's."""
+    return KINDS.get(type(value), "a mapping" if isinstance(value, dict) else f"a {type(value).__name__}")
