@@ -11,7 +11,8 @@ from engine.contract import events as e
 from engine.contract.events import Evaluated, Phase, Stage
 from engine.contract.rundir import RunDir
 from mindprint_tui.feed import Feed
-from mindprint_tui.state import KEPT, RunState, TopicState, fold
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.topic import KEPT, TopicState
 from mindprint_tui.view.runs import RunRow, word
 
 STAGES: tuple[Stage, ...] = ("before", "start", "sft", "dpo")

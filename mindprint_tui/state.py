@@ -6,85 +6,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from engine.contract import events as e
-from engine.contract.events import Phase, Record, Step
+from engine.contract.events import Record, Step
 from mindprint_tui.clean import one_line
 from mindprint_tui.series import Series
 from mindprint_tui.stretch import Point, Stretch
+from mindprint_tui.topic import KEPT, PhaseRun, TopicState
 from mindprint_tui.worktime import WorkTime
 
 PHASES = 64  # curves that are kept, the latest
 ENTRIES = 500  # of the log
 ANSWERS = 64  # to commands
 FAILURES = 50
-KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
-
-Status = Literal["pending", "running", "finished"]
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseRun:
-    """One phase of one attempt at a topic."""
-
-    topic: str
-    phase: Phase
-    steps: int
-    rows: int
-    supervised_tokens: int
-    total_tokens: int
-    loss: Series
-    attempt: int = 1
-    first: float | None = None  # the loss of step 1
-    last: Step | None = None
-    saved: Step | None = None  # the last one before the latest checkpoint
-    adapter: e.AdapterChanged | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TopicState:
-    """A topic and what came of it; `scores` by stage and `settled` by phase are of this attempt, but for `before`."""
-
-    info: e.TopicInfo
-    status: Status = "pending"
-    attempt: int = 1
-    again: bool = False  # a person asked for another attempt, which has not begun
-    scores: dict[str, e.Evaluated] = field(default_factory=dict)
-    settled: dict[Phase, str] = field(default_factory=dict)  # the last state of its adapter, once it is off
-    verdict: e.Verdict | None = None
-    reason: str = ""
-    seconds: float = 0.0
-    worked: float = 0.0  # of these, without pauses
-
-    @property
-    def standing(self) -> Status:
-        """Its status as the engine counts it when it judges a request: what waits for its retry is pending."""
-        return "pending" if self.again else self.status
-
-    @property
-    def kept(self) -> Phase | None:
-        """The last phase that is in the model; DPO on a shared adapter has SFT inside."""
-        if self.settled.get("dpo") in KEPT:
-            return "dpo"
-        return "sft" if self.settled.get("sft") in KEPT else None
-
-    @property
-    def final(self) -> e.Evaluated | None:
-        """The scores of the model that the topic leaves behind: of what was kept, else as it began."""
-        if self.kept is not None:
-            return self.scores.get(self.kept)
-        return self.scores.get("start") or self.scores.get("before")
-
-    @property
-    def undone(self) -> dict[str, str]:
-        """The phases that ran and are not in the model, each with a word for why.
-
-        A shared adapter that comes off in DPO takes SFT with it, which was scored and never settled by itself.
-        """
-        if self.kept == "dpo":
-            return {}
-        ran = {*self.settled, *(self.scores if self.status == "finished" else ())}
-        phases: tuple[Phase, ...] = ("sft", "dpo")
-        lost = [phase for phase in phases if phase in ran and phase != self.kept]
-        return {phase: self.settled.get(phase, "not kept").replace("_", " ") for phase in lost}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.contract import events as e
 from engine.contract.events import Record
-from mindprint_tui.state import KEPT
 from mindprint_tui.stretch import Stretch
+from mindprint_tui.topic import KEPT
 from mindprint_tui.view.text import number, small
 
 LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it

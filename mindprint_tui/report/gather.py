@@ -11,8 +11,9 @@ from mindprint_tui.clean import clean_event
 from mindprint_tui.feed import Feed, Liveness, answer_or_start
 from mindprint_tui.report.checks import Tally
 from mindprint_tui.series import Series
-from mindprint_tui.state import RunState, TopicState, fold
+from mindprint_tui.state import RunState, fold
 from mindprint_tui.stretch import Stretch
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.samples import Question, questions
 
 DETAILED = 40  # topics that are shown with curves and answers

@@ -16,7 +16,8 @@ from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
-from mindprint_tui.state import RunState, TopicState
+from mindprint_tui.state import RunState
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.adapter import settings
 from mindprint_tui.view.outline import Row, outline
 from mindprint_tui.view.text import about, number, shorten, small

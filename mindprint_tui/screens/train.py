@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from mindprint_tui.screens.base import BaseScreen, bindings
-from mindprint_tui.state import TopicState
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view import focus as f
 from mindprint_tui.view.adapter import adapter_lines
 from mindprint_tui.view.foot import why_not

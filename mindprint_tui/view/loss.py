@@ -1,6 +1,7 @@
 """The loss pane: one phase's numbers, its curve, and what became of the phase before it."""
 
-from mindprint_tui.state import PhaseRun, RunState
+from mindprint_tui.state import RunState
+from mindprint_tui.topic import PhaseRun
 from mindprint_tui.view.chart import LABEL, chart
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.text import Line, beside, crop, join, line, number, small, width

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from mindprint_tui.clean import one_line
-from mindprint_tui.state import TopicState
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.text import number
 
 STAGES = ("before", "sft", "dpo")

@@ -1,6 +1,7 @@
 """The topics pane: signs, titles, the running phase's bar, and voice before → SFT → DPO."""
 
-from mindprint_tui.state import RunState, TopicState
+from mindprint_tui.state import RunState
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.outline import STAGES, Outline, Row
 from mindprint_tui.view.text import NONE, Line, Span, bar, beside, crop, fit, line, number, ordinal
 

@@ -1,7 +1,8 @@
 """The voice pane: one topic's scores stage by stage, what they had to reach, and the trend over topics."""
 
 from engine.contract.events import Evaluated
-from mindprint_tui.state import RunState, TopicState
+from mindprint_tui.state import RunState
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.adapter import settings
 from mindprint_tui.view.focus import Focus, selected
 from mindprint_tui.view.outline import Outline
