@@ -63,12 +63,8 @@ def requested_modules(model: Any, spec: AdapterSpec) -> dict[str, nn.Module]:
     """The modules that the spec names, by path, in every requested layer that has one of the name.
 
     The layers of some architectures differ (attention here, a state space or experts there), so a name may be missing
-    in some of them. Raises InputError where it is missing in all, and for more layers than the model has.
+    in some of them. Raises InputError where it is missing in all.
     """
-    if spec.layers > len(model.layers):
-        raise InputError(
-            f"sft.layers or dpo.layers is {spec.layers}, but the model has {len(model.layers)} layers; 0 is all of them"
-        )
     prefix = _layer_prefix(model)
     found: dict[str, nn.Module] = {}
     known: set[str] = set()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.contract import events as e
-from engine.contract.events import EngineDied, Evaluated, Record, TopicFinished
+from engine.contract.events import EngineDied, Evaluated, Event, Record, TopicFinished
 
 SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
 
@@ -55,14 +55,25 @@ def read_history(records: Iterable[Record]) -> History:
     """Folds a journal; later attempts at a topic replace earlier ones."""
     history, last = History(), None
     for record in records:
-        if last is not None and not isinstance(record.event, e.EngineDied | e.EngineRestarted):
-            worked = max(0.0, record.t - last)  # a clock that was set back takes no work away
+        if last is not None and not _ended(last.event) and not _begins(record.event):
+            worked = max(0.0, record.t - last.t)  # a clock that was set back takes no work away
             history.seconds += worked
             if history.current is not None:
                 history.topics[history.current].seconds += worked
-        last = record.t
+        last = record
         _fold(history, record)
     return history
+
+
+def _ended(event: Event) -> bool:
+    """Whether no engine is at work after this."""
+    return isinstance(event, e.RunFinished | e.EngineDied) or (isinstance(event, e.Failed) and event.topic is None)
+
+
+def _begins(event: Event) -> bool:
+    """Whether no engine was at work before this, or nobody knows for how long."""
+    refusal = isinstance(event, e.Failed) and event.where == "input"
+    return refusal or isinstance(event, e.EngineDied | e.EngineRestarted)
 
 
 def landmarks(records: Iterable[Record]) -> int:
@@ -100,7 +111,8 @@ def _fold(history: History, record: Record) -> None:
         case e.EngineDied(reason=reason) as died:
             history.died = died
             history.out_of_memory += reason == e.OUT_OF_MEMORY
-        case e.EngineRestarted(status=None, signal=None) | e.RunFinished():  # by a person, who wants it to go on
+        case e.EngineRestarted(status=None, signal=None) | e.RunFinished() | e.Failed(where="engine"):
+            # a person goes on with it, or has to: a supervisor that gave up starts nothing
             history.died, history.paused, history.stopping = None, None, False
         case e.EngineRestarted():  # what was asked holds until this engine, which may die as it loads, has done it
             history.died = None

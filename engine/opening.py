@@ -112,8 +112,10 @@ def open_session(
     loaded = models.load(path, dtype)
     renderer = Renderer(loaded.tokenizer)
     probe = mx.array([renderer.text_ids(PROBE)])
-    for settings in (config.sft, config.dpo):
+    for section, settings in (("sft", config.sft), ("dpo", config.dpo)):
         adapters.requested_modules(loaded.model, phase.spec_of(settings))
+        if not history.began and settings.layers > (there := len(loaded.model.layers)):
+            raise InputError(f"{section}.layers: found {settings.layers}, but the model has {there}; 0 is all of them")
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
     parameters = models.parameter_count(loaded.model)
     seconds = time.monotonic() - began

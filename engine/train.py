@@ -166,6 +166,8 @@ def _train(session: Session, history: History, topic: Topic) -> None:
             control.boundary()
         if again is None:
             return
+        if topic.id in control.retries:  # asked for while run.pause_on held, too
+            control.retries.remove(topic.id)
         history.again = topic.id
         done = _next_attempt(session, history, topic)
 

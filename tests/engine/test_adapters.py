@@ -79,11 +79,6 @@ def test_a_quantized_module_has_the_shape_that_it_stands_for():
     assert adapters.expected_count({"it": switch}, 2) == expected == 4 * 2 * (128 + 64)
 
 
-def test_more_layers_than_the_model_has_are_refused(model):
-    with pytest.raises(InputError, match=r"dpo\.layers is 3, but the model has 2 layers; 0 is all of them"):
-        adapters.requested_modules(model, AdapterSpec(3, 2.0, ("q_proj",), 3))
-
-
 def test_a_module_that_the_model_lacks_is_named(model):
     with pytest.raises(InputError, match=r"no module 'k_prj' in any of its layers; it has down_proj, .*k_proj"):
         adapters.attach(model, AdapterSpec(1, 1.0, ("q_proj", "k_prj"), 0), seed=0)

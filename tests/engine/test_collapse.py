@@ -104,14 +104,40 @@ def test_a_run_that_is_not_asked_to_pause_does_not(kit, tmp_path, monkeypatch):
     assert tiny.train_here(run).of(e.Paused) == []
 
 
-def resumes(run: RunDir, over: threading.Event) -> None:
-    """A person who lets the run go on, each time that it has said that it is paused."""
+def resumes(run: RunDir, over: threading.Event, first: tuple[str, str] | None = None) -> None:
+    """A person who lets the run go on whenever it says that it is paused, and asks for `first` before that."""
     answered: set[int] = set()
     while not over.wait(0.02):
         for record in tiny.Ran(run).records:
             if isinstance(record.event, e.Paused) and record.seq not in answered:
                 answered.add(record.seq)
+                if first is not None:
+                    tiny.ask(run, f"f{record.seq}", *first)
                 tiny.ask(run, f"r{record.seq}", "resume")
+
+
+def test_a_retry_that_is_asked_for_where_the_run_retries_by_itself_is_that_one(kit, tmp_path, monkeypatch):
+    config = settings(kit, "sft")
+    config["run"] |= {"pause_on": ["failed"], "retries": 1}
+    run = tiny.new_run(tmp_path / "run", config)
+    real = train.train_topic
+
+    def train_topic(session, topic, before, done):
+        if topic.id == FIRST and done.attempt == 1:
+            raise ValueError("only the first time")
+        return real(session, topic, before, done)
+
+    monkeypatch.setattr(train, "train_topic", train_topic)
+    over = threading.Event()
+    person = threading.Thread(target=resumes, args=(run, over, ("retry", FIRST)))
+    person.start()
+    try:
+        ran = tiny.train_here(run)
+    finally:
+        over.set()
+        person.join()
+    assert [taken.outcome for taken in ran.of(e.CommandTaken) if taken.command == "retry"] == ["done"]
+    assert [started.attempt for started in ran.of(e.TopicStarted, topic=FIRST)] == [2]  # the first had not said so yet
 
 
 DEATHS = {

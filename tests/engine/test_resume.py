@@ -309,6 +309,43 @@ def test_a_topic_took_as_long_as_all_engines_worked_on_it(killed):
     assert first.seconds > 10_000 > second.seconds
 
 
+def test_more_layers_than_the_model_has_are_refused_before_a_run_begins(config, killed, whole, tmp_path):
+    wide = config | {"sft": config["sft"] | {"layers": 3}}
+    with pytest.raises(InputError, match=r"sft\.layers: found 3, but the model has 2; 0 is all of them"):
+        tiny.train_here(tiny.new_run(tmp_path / "new", wide))
+    lines = [json.loads(line) for line in killed.journal.read_text().splitlines()]  # as an older engine began it
+    next(line for line in lines if line["kind"] == "run_started")["settings"]["sft"]["layers"] = 3
+    killed.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    killed.config.write_text(yaml.safe_dump(wide))
+    assert tiny.train_here(killed).adapters() == whole.adapters()
+
+
+def told(*events: tuple[float, e.Event]) -> list[e.Record]:
+    return [e.Record(seq, t, event) for seq, (t, event) in enumerate(events)]
+
+
+REFUSED = e.Failed("input", "config.yaml: no", "")
+BY_HAND = e.EngineRestarted(None, None, 1)
+
+
+@pytest.mark.parametrize(
+    "end", [e.RunFinished(0, 2, 130, "", 30.0), e.Failed("disk", "full", ""), e.TopicStarted(FIRST, 1, 2, 1)]
+)
+def test_time_without_an_engine_is_no_work(end):
+    began = e.TopicStarted(FIRST, 1, 2, 1)
+    history = read_history(told((0, began), (30, end), (90_000, REFUSED), (180_000, BY_HAND), (180_020, began)))
+    assert history.seconds == history.topics[FIRST].seconds == 50
+
+
+def test_what_was_asked_before_three_deaths_does_not_hold_for_the_person_who_resumes():
+    stop = e.CommandTaken("1", "stop", "done", "")
+    died = e.EngineDied(None, "SIGKILL", 3)
+    again = e.EngineRestarted(None, "SIGKILL", 3)
+    assert read_history(told((0, stop), (1, died), (2, again))).stopping
+    history = read_history(told((0, stop), (1, died), (2, e.Failed("engine", "died 3 times at the same place", ""))))
+    assert not history.stopping and history.died is None
+
+
 # A clock that is set back.
 
 
