@@ -1,0 +1,109 @@
+"""Whatever a person asks for, and whenever an engine dies: journal, ledger, summary and console say the same."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+import tiny
+from breaking import FIRST, SECOND
+from dying import Killed, died
+
+from engine import policy, train
+from engine.contract import events as e
+from engine.contract.rundir import RunDir
+from engine.history import read_history
+from engine.ledger import listed
+from engine.policy import Decision
+from engine.record import Recorder
+from mindprint_tui.state import RunState, fold
+from mindprint_tui.topic import KEPT
+
+ASKED_AT = e.Step | e.TopicStarted | e.TopicFinished | e.Evaluated | e.AdapterChanged
+ASKED_FOR = ("skip", "skip", "retry", "retry", "retry", "reevaluate")
+
+
+class Fate:
+    """What happens to a run, drawn from a seed: a topic that fails once, DPO that does harm, requests, deaths."""
+
+    def __init__(self, seed: int, run: RunDir) -> None:
+        self.draw, self.run = random.Random(seed), run
+        self.failing = {topic for topic in (FIRST, SECOND) if self.draw.random() < 0.25}
+        self.harmful = self.draw.random() < 0.3
+        self.deaths = [self.draw.randint(8, 60) for _ in range(self.draw.choice((0, 1, 2)))]
+        self.said = self.asked = 0
+
+    def befall(self, patch: pytest.MonkeyPatch) -> None:
+        """Brings it about in the engine of this process, which dies as Killed."""
+        say, train_topic = Recorder.say, train.train_topic
+
+        def saying(recorder: Recorder, event: e.Event, **more: Any) -> Any:
+            found = say(recorder, event, **more)
+            self.said += 1
+            if isinstance(event, ASKED_AT) and self.asked < 12 and self.draw.random() < 0.25:
+                self.asked += 1
+                topic = self.draw.choice((FIRST, FIRST, FIRST, SECOND))
+                tiny.ask(self.run, f"asked-{self.asked}", self.draw.choice(ASKED_FOR), topic)
+            if isinstance(event, e.Paused):
+                tiny.ask(self.run, f"resumed-{self.said}-{len(self.deaths)}", "resume")
+            if self.deaths and self.said == self.deaths[0]:
+                self.deaths.pop(0)
+                self.said = 0
+                raise Killed
+            return found
+
+        def training(session: Any, topic: Any, before: Any, done: Any) -> Any:
+            if topic.id in self.failing and done.attempt == 1 and not done.settled:
+                raise ValueError("only the first time")
+            return train_topic(session, topic, before, done)
+
+        patch.setattr(Recorder, "say", saying)
+        patch.setattr(train, "train_topic", training)
+        if self.harmful:
+            patch.setattr(policy, "after_dpo", lambda *_: Decision("roll_back", "it did harm"))
+
+
+def lived_through(fate: Fate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run to its end, with an engine after each death, as a supervisor starts it."""
+    while True:
+        try:
+            with monkeypatch.context() as patch:
+                fate.befall(patch)
+                tiny.train_here(fate.run)
+            return
+        except Killed:
+            died(fate.run)
+
+
+def in_ledger(run: RunDir, topic: str) -> set[str]:
+    """The phases of a topic whose deltas the model is made of."""
+    return {name.rpartition("-")[2] for name in listed(run.adapters) if topic.replace("/", ".") in name}
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
+    draw = random.Random(f"settings {seed}")
+    config = tiny.settings(*kit, adapters={"strategy": draw.choice(("sft_only", "shared", "fuse_between"))})
+    config["run"] |= {"retries": draw.choice((0, 1)), "pause_on": draw.choice(([], ["collapsed", "failed"]))}
+    run = tiny.new_run(tmp_path / "run", config)
+    lived_through(Fate(seed, run), monkeypatch)
+    state = RunState()
+    for record in tiny.Ran(run).records:
+        event = record.event
+        if (
+            isinstance(event, e.CommandTaken)
+            and event.command in ("skip", "retry")
+            and event.reason != "the run is over"
+        ):
+            finished = state.topics[event.topic].standing == "finished"
+            assert (event.outcome == "done") == (finished == (event.command == "retry")), event
+        state = fold(state, [record])
+    summary = json.loads(run.summary.read_text())
+    assert summary["passed"] == state.finished.passed == state.tally.get("passed", 0)
+    assert read_history(tiny.Ran(run).records).retries == [id for id, topic in state.topics.items() if topic.again]
+    for row in summary["topics"]:
+        topic = state.topics[row["topic"]]
+        assert row["verdict"] == topic.verdict and row["seconds"] == pytest.approx(topic.seconds, abs=0.06)
+        assert {phase for phase in ("sft", "dpo") if row[phase] in KEPT} == in_ledger(run, row["topic"])
+        assert row["final"]["voice"] == pytest.approx(topic.final.voice, abs=1e-4)
+        assert row["final"]["accuracy"] == pytest.approx(topic.final.accuracy, abs=1e-4)
