@@ -37,7 +37,10 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.Step():
             return f"{event.phase.upper()} step {event.step}: the loss is {event.loss}; the step was not applied", "bad"
         case e.AdapterChanged() if dropped(event):
-            return f"{event.phase.upper()} of {_title(state, event.topic)} taken out of the model to train it again", "warn"
+            return (
+                f"{event.phase.upper()} of {_title(state, event.topic)} taken out of the model to train it again",
+                "warn",
+            )
         case e.AdapterChanged(state="rolled_back"):
             return f"{event.phase.upper()} of {_title(state, event.topic)} taken back; the model is as it was", "warn"
         case e.AdapterChanged(state="fused"):
