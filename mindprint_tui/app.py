@@ -20,8 +20,9 @@ from engine.contract import commands
 from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
-from mindprint_tui.clean import clean, one_line
+from mindprint_tui.clean import clean
 from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.parting import goes_on
 from mindprint_tui.screens.train import TrainScreen
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Asked, Focus
@@ -179,8 +180,7 @@ class MindprintApp(App[None]):
     def leave(self) -> None:
         """Ends the console. The engine, if there is one, goes on."""
         if self.run_dir is not None and self.live.word != "gone" and self.state.finished is None:
-            name = one_line(clean(self.run_dir.name))
-            self.words = f"The engine goes on. See it again with: mindprint-tui attach {name}"
+            self.words = goes_on(self.run_dir)
         self.exit()
 
     async def action_quit(self) -> None:

@@ -23,6 +23,7 @@ from mindprint_tui.state import RunState, fold
 
 DEFAULT = "configs/demo.yaml"
 BAD_INPUT, DIED, STOPPED = 2, 3, 130
+PATIENCE = 5.0  # seconds that a supervisor is given to take its lock, or to end once it has released it
 
 
 def find_config(path: Path) -> Path:
@@ -124,7 +125,10 @@ def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None
 
     Of one that was started here its supervisor may say that it was refused, died or was stopped; else the journal does.
     """
+    until = time.monotonic() + PATIENCE
     while supervisor is not None and supervisor.poll() is None and rundir.holder(run) is None:
+        if time.monotonic() > until:
+            return None  # it is there, if without its lock: somebody may have deleted the folder
         time.sleep(0.02)  # it is about to take the lock, or has just released it
     if rundir.holder(run) is not None:
         return None

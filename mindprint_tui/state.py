@@ -84,13 +84,14 @@ def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
     """
     last: Record | Stretch | None = None
     own = False
-    for last in records:
-        state = state if state.began else replace(state, began=last.t, work=WorkTime(0.0, last.t))
-        if isinstance(last, Stretch):
-            state = _steps(state, last.last, last.points)
-            continue
-        state, own = (state if own else _copied(state)), True
-        state = _take(state, last)
+    for record in records:
+        state = state if state.began else replace(state, began=record.t, work=WorkTime(0.0, record.t))
+        if isinstance(record, Stretch):
+            state = _steps(state, record.last, record.points)
+        else:
+            state, own = (state if own else _copied(state)), True
+            state = _take(state, record, state.t if last is None else last.t)
+        last = record
     return state if last is None else replace(state, seq=last.seq, t=last.t)
 
 
@@ -117,8 +118,8 @@ def _phase_run(state: RunState, event: e.PhaseStarted) -> PhaseRun:
     return PhaseRun(event.topic, event.phase, event.steps, event.rows, *tokens, curve, attempt)
 
 
-def _take(state: RunState, record: Record) -> RunState:
-    """One record; the state's containers may be changed in place."""
+def _take(state: RunState, record: Record, last: float) -> RunState:
+    """One record, after one of the moment `last`; the state's containers may be changed in place."""
     event = record.event
     match event:
         case Step():
@@ -142,7 +143,9 @@ def _take(state: RunState, record: Record) -> RunState:
             scores = {"before": before} if (before := old.scores.get("before")) else {}
             _count(state, event.topic, None)
             state.topics[event.topic] = TopicState(old.info, "running", event.attempt, scores=scores)
-            state = replace(state, current=event.topic, current_began=state.work.at(record.t), preparing="")
+            said = (state.current, old.attempt) == (event.topic, event.attempt)  # an engine that goes on says it again
+            began = state.current_began if said else state.work.at(record.t)
+            state = replace(state, current=event.topic, current_began=began, preparing="")
         case e.PhaseStarted():
             state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(state, event)), preparing="")
         case e.AdapterChanged():
@@ -186,7 +189,7 @@ def _take(state: RunState, record: Record) -> RunState:
             state = replace(state, finished=event, paused=None, current=None, preparing="")
         case _:
             pass
-    if (work := state.work.after(record)) is not state.work:
+    if (work := state.work.after(record, last)) is not state.work:
         state = replace(state, work=work)
     if not isinstance(event, QUIET):
         _note(state, record)

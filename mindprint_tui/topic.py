@@ -12,6 +12,11 @@ KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the mo
 Status = Literal["pending", "running", "finished"]
 
 
+def dropped(event: e.AdapterChanged) -> bool:
+    """Whether a retry takes a committed delta out of the model: no phase is rolled back then, and no adapter was on."""
+    return event.state == "rolled_back" and event.base_unchanged is None and not event.expected_trainable
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseRun:
     """One phase of one attempt at a topic."""

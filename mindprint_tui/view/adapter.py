@@ -6,7 +6,7 @@ from typing import Any
 from engine.contract.events import AdapterChanged
 from mindprint_tui.clean import one_line
 from mindprint_tui.state import RunState
-from mindprint_tui.topic import PhaseRun
+from mindprint_tui.topic import KEPT, PhaseRun
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, small, width, wrap
 
 STATES = {"fused": "fused", "kept_attached": "kept attached", "rolled_back": "rolled back"}
@@ -77,7 +77,7 @@ def _frozen(event: AdapterChanged) -> Line:
 
 def _moved(event: AdapterChanged, run: PhaseRun | None) -> Line:
     """Steps done are steps planned, and they moved something: judged once the phase is kept."""
-    kept = event.state in ("fused", "kept_attached")
+    kept = event.state in KEPT
     parts: list[str | Span] = []
     if run is not None:
         done = run.last.step if run.last else 0

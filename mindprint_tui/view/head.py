@@ -142,16 +142,18 @@ def remaining(state: RunState, outline: Outline, now: float) -> float | None:
     """
     if outline.trained:
         mean = outline.trained_seconds / outline.trained
-        left = mean * outline.waiting + _of_current(state, mean, now)
+        current = _of_current(state, mean, now)
+        left = None if current is None else mean * outline.waiting + current
     else:
-        left = 0.0 if state.predicted is None else state.predicted - state.work.at(now)
-    return left if left > 0 else None
+        left = None if state.predicted is None else state.predicted - state.work.at(now)
+    return left if left is not None and left > 0 else None
 
 
-def _of_current(state: RunState, mean: float, now: float) -> float:
+def _of_current(state: RunState, mean: float, now: float) -> float | None:
     """Seconds that the running topic still takes: what is left of the mean, and no less than its steps will take.
 
-    DPO is the last phase of a topic: there the steps and one more scoring are all that is left.
+    None where it has taken longer than the mean. DPO is the last phase of a topic: there the steps and one more scoring
+    are all that is left.
     """
     if state.current is None:
         return 0.0
@@ -162,7 +164,7 @@ def _of_current(state: RunState, mean: float, now: float) -> float:
             scores = state.topics[state.current].scores
             return steps + (scores["sft"].seconds if "sft" in scores and "dpo" not in scores else 0.0)
     left = mean - (state.work.at(now) - state.current_began)
-    return max(left, steps) if left > 0 else left
+    return max(left, steps) if left > 0 else None
 
 
 def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:

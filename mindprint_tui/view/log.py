@@ -6,6 +6,7 @@ import time
 from engine.contract import events as e
 from mindprint_tui.clean import one_line
 from mindprint_tui.state import Entry, RunState
+from mindprint_tui.topic import dropped
 from mindprint_tui.view.focus import LOG, Focus
 from mindprint_tui.view.text import Line, about, fit, line, number, small, wrap
 
@@ -35,6 +36,11 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             ), "bold"
         case e.Step():
             return f"{event.phase.upper()} step {event.step}: the loss is {event.loss}; the step was not applied", "bad"
+        case e.AdapterChanged() if dropped(event):
+            return (
+                f"{event.phase.upper()} of {_title(state, event.topic)} taken out of the model to train it again",
+                "warn",
+            )
         case e.AdapterChanged(state="rolled_back"):
             return f"{event.phase.upper()} of {_title(state, event.topic)} taken back; the model is as it was", "warn"
         case e.AdapterChanged(state="fused"):

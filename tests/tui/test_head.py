@@ -118,6 +118,47 @@ def test_a_pause_and_the_time_without_an_engine_are_no_work() -> None:
         assert left(state) == before
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        (),  # supervisor and engine were both killed
+        (e.Failed("disk", "the disk is full", ""),),
+        (e.Failed("input", "sft.rank: found 4, but the run began with 8", ""),),  # an hour later, by the next engine
+        (e.EngineDied(-9, "SIGKILL", 1),),  # by a supervisor whose first engine died before it said a word
+    ],
+    ids=["nothing", "failed", "refused", "died"],
+)
+@pytest.mark.parametrize("later", [0.0, 3600.0])
+def test_the_time_after_an_engine_s_last_word_is_no_work(said: tuple[e.Event, ...], later: float) -> None:
+    state = last_topic("topic_started")
+    before, t = left(state), state.t
+    told = [*said, e.EngineRestarted(None, None, 1)]
+    records = [e.Record(state.seq + n, t + later + 3600.0 * (n - 1), event) for n, event in enumerate(told, 1)]
+    records.append(e.Record(records[-1].seq + 1, records[-1].t + 5.0, e.Preparing("loading")))
+    assert left(fold(state, records)) == pytest.approx((before or 0.0) - 5.0)
+    for record in records:
+        state = fold(state, [record])
+    assert left(state) == pytest.approx((before or 0.0) - 5.0), "however the records are cut into batches"
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_topic_that_is_said_again_began_when_its_attempt_did(stopped: bool) -> None:
+    """An engine that went on before anything of the topic was scored says topic_started again."""
+    state = last_topic("topic_started")
+    began, mean, start = state.current_began, left(state), state.t
+    again = state.topics[topic_id(2)].attempt
+    told = [(30.0, e.RunFinished(2, 3, 130, "f", 9.0) if stopped else e.EngineDied(-9, "SIGKILL", 1))]
+    told += [(900.0, e.EngineRestarted(None, None, 1)), (905.0, e.TopicStarted(topic_id(2), 3, 3, again))]
+    state = fold(state, [e.Record(state.seq + 1, start + 29.9, e.Preparing("training"))])
+    state = fold(state, [e.Record(state.seq + n, start + t, event) for n, (t, event) in enumerate(told, 1)])
+    assert state.current_began == began
+    assert left(state) == pytest.approx((mean or 0.0) - 35.0, abs=0.2)
+    ends = [e.Record(state.seq + 1, state.t + 1.0, e.TopicFinished(topic_id(2), "passed", "", 36.0))]
+    assert fold(state, ends).topics[topic_id(2)].worked == pytest.approx(36.0, abs=0.2)
+    retried = fold(state, [*ends, e.Record(state.seq + 2, state.t + 1.0, e.TopicStarted(topic_id(2), 3, 3, again + 1))])
+    assert retried.current_began == pytest.approx(began + 36.0, abs=0.2)
+
+
 def test_a_pause_in_a_topic_is_no_part_of_how_long_topics_take() -> None:
     told = finished()
     within = next(place for place, record in enumerate(told) if isinstance(record.event, e.Step))
@@ -147,6 +188,19 @@ def test_what_is_left_is_no_less_than_the_steps_will_take() -> None:
     longer = replace(state, phases=(*state.phases[:-1], replace(run, steps=run.last.step + 1000)))
     assert left(longer) == pytest.approx(1000 * run.last.seconds)
     assert left(longer, 3600.0) is None, "it has taken longer than the others, and who knows for how long"
+
+
+def test_a_topic_that_takes_longer_than_the_others_takes_nothing_from_those_that_wait() -> None:
+    """With or without steps that are known to be left: nobody knows when it is over."""
+    told = happy()
+    starts = [place for place, record in enumerate(told) if isinstance(record.event, e.TopicStarted)]
+    state = fold(RunState(), told[: starts[3] + 1])
+    rows = outline(state.topics)
+    mean = rows.trained_seconds / rows.trained
+    assert rows.waiting == 2 and left(state, mean - 10.0) == pytest.approx(2 * mean + 10.0)
+    assert left(state, mean + 50.0) is None
+    in_sft = [place for place, record in enumerate(told) if getattr(record.event, "of", 0) == 36]
+    assert left(fold(RunState(), told[: in_sft[-7] + 1]), mean) is None
 
 
 NAME = "quick-20260110-092411"

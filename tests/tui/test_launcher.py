@@ -125,6 +125,17 @@ def test_an_engine_that_has_not_taken_its_lock_yet_is_alive(tmp_path: Path) -> N
     assert launcher.ended(run, supervisor) == 3
 
 
+def test_a_supervisor_without_a_lock_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deleted the folder, and the engine has not noticed yet."""
+    monkeypatch.setattr(launcher, "PATIENCE", 0.2, raising=False)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3)"]) as supervisor:
+        assert launcher.ended(RunDir(tmp_path / "gone"), supervisor) is None
+        assert supervisor.poll() is None
+        supervisor.kill()
+
+
 @pytest.mark.parametrize(("code", "status"), [(2, 2), (3, 3), (130, 130), (0, 1), (1, 1)])
 def test_a_supervisor_is_asked_before_the_journal(tmp_path: Path, code: int, status: int) -> None:
     """A resumed run that had finished and is refused now: the journal ends with an old status."""

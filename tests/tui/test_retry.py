@@ -6,10 +6,12 @@ from story import Story, topic_id
 
 from engine.contract import events as e
 from mindprint_tui.feed import Liveness
+from mindprint_tui.report.checks import Tally, checks
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.foot import why_not
 from mindprint_tui.view.head import second
+from mindprint_tui.view.log import log_lines
 from mindprint_tui.view.outline import outline
 from mindprint_tui.view.text import Line
 from mindprint_tui.view.topics import topic_lines
@@ -106,3 +108,40 @@ def test_an_engine_that_goes_on_with_an_attempt_says_again_that_it_began() -> No
     last = topic_id(2)
     resumed = fold(state, [e.Record(state.seq + 1, state.t, e.TopicStarted(last, 3, 3, 1))])
     assert resumed.phase_of(last) is state.phase
+
+
+def dropped() -> Story:
+    """A topic whose DPO is rolled back; then what SFT committed leaves the model for its second attempt."""
+    story = Story("dropped", 1)
+    story.open()
+    story.base()
+    story.say(e.TopicStarted(DONE, 1, 1))
+    story.phase(0, "sft", 12)
+    story.adapter(0, "sft", "fused", True, 0.8)
+    story.phase(0, "dpo", 12)
+    story.adapter(0, "dpo", "rolled_back", True)
+    story.say(e.TopicFinished(DONE, "below_threshold", "voice 0.40; needed 0.6", 60.0))
+    story.depth = 0
+    story.adapter(0, "sft", "rolled_back")
+    return story
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_retry_takes_out_of_the_model_is_no_phase_that_was_taken_back(again: bool) -> None:
+    story = dropped()
+    if again:
+        story.say(e.TopicStarted(DONE, 1, 1, 2))
+    state = fold(RunState(), story.records)
+    log = words(log_lines(state, Focus(), 120, 40)[0])
+    assert [entry[6:] for entry in log if "taken" in entry] == [
+        "DPO of Trimming the lamp taken back; the model is as it was",
+        "SFT of Trimming the lamp taken out of the model to train it again",
+    ]
+
+
+def test_what_a_retry_takes_out_of_the_model_is_no_phase_in_the_report() -> None:
+    tally = Tally()
+    tally.take(dropped().records)
+    found = {check.rule: check.found for check in checks(tally, {}, None)}
+    assert found["Nothing is left to train once a phase is settled"] == "in 2 of 2 phases"
+    assert found["The run ends with the model that its ledger declares"].endswith("committed deltas: 0")

@@ -11,7 +11,7 @@ from engine.contract.commands import append, new_command
 from engine.contract.journal import JournalWriter
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import cli
-from mindprint_tui.console import parting
+from mindprint_tui.parting import parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 ROOT = Path(__file__).parents[2]
@@ -46,11 +46,11 @@ BEGAN = 'e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), '
 REFUSAL = 'e.Failed("input", "row 7 is torn", ""),'
 
 
-def wrote(folder: Path) -> RunDir:
+def wrote(folder: Path, *events: e.Event) -> RunDir:
     run = RunDir(folder)
     folder.mkdir(parents=True)
     writer = JournalWriter(run.journal)
-    for event in DIED:
+    for event in events or DIED:
         writer.append(event)
     writer.close()
     return run
@@ -135,6 +135,42 @@ def test_a_run_that_this_console_resumed_stays_where_it_is_refused(tmp_path: Pat
         console.type("q")
         assert console.ended(10) == 2
     assert run.journal.exists()
+
+
+FINISHED = 'e.EngineRestarted(None, None, 1), e.RunFinished(1, 1, 1, "f", 9.0),'
+
+
+@pytest.mark.parametrize("ended", [e.RunFinished(0, 1, 130, "f", 9.0), e.Failed("input", "row 7 is torn", "")])
+@pytest.mark.parametrize(
+    ("events", "seconds", "status", "wanted"),
+    [("", 10, 0, 0), ("e.EngineRestarted(None, None, 1),", 10, 0, 0), (FINISHED, 2, 1, 1)],
+    ids=["loads", "has begun", "is about to end"],
+)
+def test_a_resumed_run_s_status_is_not_that_of_its_earlier_engine(
+    tmp_path: Path, ended: e.Event, events: str, seconds: int, status: int, wanted: int
+) -> None:
+    wrote(tmp_path / "logs" / "night", *DIED[:2], ended)
+    supervisor = SAYS.format(events=events, seconds=seconds, status=status)
+    command = [sys.executable, "-c", STARTED.format(supervisor=supervisor), "--resume", "night"]
+    with Terminal(command, cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        console.wait("1/1 passed" if events == FINISHED else "1 Topics")
+        console.type("q")
+        assert console.ended(15) == wanted
+        assert (b"The engine goes on. See it again with" in console.raw) == (wanted == 0)
+        assert b"torn" not in bytes(console.raw).rpartition(b"\x1b[?1049l")[2]
+
+
+def test_leaving_while_the_engine_that_refused_a_run_ends(tmp_path: Path) -> None:
+    """It is waited for, so that its folder is removed, and nobody is told to look at it again."""
+    (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
+    supervisor = SAYS.format(events=REFUSAL, seconds=2, status=2)
+    command = [sys.executable, "-c", STARTED.format(supervisor=supervisor), "mine.yaml", "--run-id", "night"]
+    with Terminal(command, cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        console.wait("torn")
+        console.type("q")
+        assert console.ended(10) == 2
+        assert b"The engine" not in console.raw and b"mindprint-tui: row 7 is torn" in bytes(console.raw)[-400:]
+    assert not Path(tmp_path, "logs", "night").exists()
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""What a person who leaves a console is told of the run's engine."""
+
+from engine.contract.rundir import RunDir
+from mindprint_tui import launcher
+from mindprint_tui.clean import clean, one_line
+
+
+def goes_on(run: RunDir) -> str:
+    """Of an engine that is at work, as far as the console knows."""
+    return f"The engine goes on. See it again with: mindprint-tui attach {_name(run)}"
+
+
+def parting(run: RunDir, status: int | None, words: str) -> str:
+    """The console's `words`, unless the run is about to end or has ended since."""
+    if status is not None:
+        return f"The engine has stopped. See the run again with: mindprint-tui attach {_name(run)}"
+    if launcher.stopping(run):
+        return f"The engine is stopping, with a checkpoint. Go on later with: mindprint-tui --resume {_name(run)}"
+    return words
+
+
+def _name(run: RunDir) -> str:
+    return one_line(clean(run.name))

@@ -1,0 +1,50 @@
+"""An engine that this console started, and what became of it."""
+
+import time
+
+from engine.contract.codec import decode
+from engine.contract.journal import Tail
+from engine.contract.rundir import RunDir
+from mindprint_tui import launcher
+from mindprint_tui.state import RunState, fold
+
+LAST = 1 << 17  # bytes of a journal that hold an engine's last words
+
+
+class Started:
+    """A supervisor, and where in the journal the words of its engines begin."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._since = _size(run)
+        self._supervisor = launcher.spawn(run)
+
+    def end(self) -> tuple[int | None, str | None]:
+        """The run's exit status, None while somebody is at work on it, and why it was refused, where it was.
+
+        An engine that has said its last word is given a moment to go.
+        """
+        until = time.monotonic() + launcher.PATIENCE
+        while True:
+            status, said = launcher.ended(self._run, self._supervisor), self._said()
+            waits = status is None and (said.finished or said.fatal) and time.monotonic() < until
+            if not waits:
+                break
+            time.sleep(0.02)
+        refusal = said.fatal.message if said.fatal and said.fatal.where == "input" else None
+        if status is None and said.finished:
+            status = said.finished.exit_status
+        elif status is None and refusal:
+            status = launcher.BAD_INPUT
+        if status == launcher.BAD_INPUT:
+            refusal = refusal or launcher.last_words(self._run)
+        return status, refusal
+
+    def _said(self) -> RunState:
+        """The end of what the journal says of these engines."""
+        tail = Tail(self._run.journal, max(self._since, _size(self._run) - LAST))
+        return fold(RunState(), (decode(line) for lines in iter(tail.read, []) for _, line in lines))
+
+
+def _size(run: RunDir) -> int:
+    return run.journal.stat().st_size if run.journal.exists() else 0
