@@ -8,7 +8,7 @@ from typing import Any
 from engine.contract import events as e
 from engine.contract.events import Record
 from mindprint_tui.stretch import Stretch
-from mindprint_tui.topic import KEPT, dropped
+from mindprint_tui.topic import KEPT
 from mindprint_tui.view.text import number, small
 
 LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it
@@ -113,11 +113,10 @@ class Tally:
             self.trainable.look(event.trainable == event.expected_trainable > 0)
             return
         self.depth, self.model = event.ledger_depth, event.model_fingerprint
-        if dropped(event):
+        if event.base_unchanged is None:  # no adapter came off: a retry drops a delta, or a shared one's DPO is undone
             return
         self.left.look(event.trainable == 0)
-        if event.base_unchanged is not None:
-            self.frozen.look(event.base_unchanged)
+        self.frozen.look(event.base_unchanged)
         if event.state in KEPT:
             self.steps.look(bool(self._seqs) and self._seqs[-1][1] == self._planned)
             if event.state == "fused" and event.fuse_cosine is not None and event.fuse_kl is not None:

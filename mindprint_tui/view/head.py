@@ -176,10 +176,10 @@ def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:
     overtaken = asked.kind == ("pause" if state.paused is None else "resume") and answer.outcome == "done"
     if overtaken or abs(now - answer.t) >= SHOWN:
         return ()
-    kind = asked.kind.replace("reevaluate", "re-evaluate")
+    kind, reason = asked.kind.replace("reevaluate", "re-evaluate"), answer.reason.removeprefix(f"{asked.topic} ")
     if answer.outcome == "refused":
-        return line((f"✗ {kind}{_of(state, asked)} refused: {answer.reason}", "bad"))
-    return line((f"✓ {kind}{_of(state, asked)}: {answer.reason}", "ok"))
+        return line((f"✗ {kind}{_of(state, asked)} refused: {reason}", "bad"))
+    return line((f"✓ {kind}{_of(state, asked)}: {reason}", "ok"))
 
 
 def _of(state: RunState, asked: Asked) -> str:

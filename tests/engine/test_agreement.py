@@ -16,6 +16,8 @@ from engine.history import read_history
 from engine.ledger import listed
 from engine.policy import Decision
 from engine.record import Recorder
+from mindprint_tui.report.checks import checks
+from mindprint_tui.report.gather import gather
 from mindprint_tui.state import RunState, fold
 from mindprint_tui.topic import KEPT
 
@@ -107,3 +109,14 @@ def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
         assert {phase for phase in ("sft", "dpo") if row[phase] in KEPT} == in_ledger(run, row["topic"])
         assert row["final"]["voice"] == pytest.approx(topic.final.voice, abs=1e-4)
         assert row["final"]["accuracy"] == pytest.approx(topic.final.accuracy, abs=1e-4)
+
+
+def test_the_report_of_a_shared_adapter_whose_dpo_was_undone_finds_nothing_amiss(kit, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(policy, "after_dpo", lambda *_: Decision("roll_back", "it did harm"))
+    config = tiny.settings(*kit, adapters={"strategy": "shared"})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    states = [event.state for event in ran.of(e.AdapterChanged, topic=FIRST)]
+    assert states == ["attached", "attached", "rolled_back", "fused"]
+    found = gather(ran.run)
+    looked_at = checks(found.tally, config["adapters"], found.state.finished)
+    assert all(check.holds for check in looked_at), looked_at
