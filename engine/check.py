@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.backend import prepare, process_bytes
-from engine.contract.config import RunConfig, ThresholdsConfig, load_config
+from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Event, Preparing, Record
 from engine.contract.rundir import RunDir
@@ -66,8 +66,8 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     report["gates"] = dataclasses.asdict(limits) | {"when": config.dpo.when, "strategy": config.adapters.strategy}
     curriculum = opening.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
-    if limits.unreachable == "warn":
-        report["warnings"] += unreachable(curriculum, limits)
+    missed = unreachable(curriculum, limits) if limits.unreachable == "warn" else []  # else they are problems, below
+    report["warnings"] += missed
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += opening.pointless(curriculum, config)
@@ -89,18 +89,21 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
         report["data"] = dataclasses.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
         report["topics"] = [dataclasses.asdict(topic) | {"base": None} for topic in topics]
         broken = _measure(session, report, [topic.work for topic in topics], loading)
-        of_data = _of_data(curriculum, limits)
+        of_data = _of_data(curriculum, missed)
         held = CHECKS.held - before + Counter({name: len(holds) for name, holds in of_data.items()})
         report["rules"] = _rules(held, broken | {name for name, holds in of_data.items() if not all(holds)})
     finally:
         recorder.close()
 
 
-def _of_data(curriculum: Curriculum, limits: ThresholdsConfig) -> dict[str, list[bool]]:
-    """The rules that configuration and data are held to before anything is loaded: what was looked at holds or not."""
+def _of_data(curriculum: Curriculum, missed: list[str]) -> dict[str, list[bool]]:
+    """The rules that are looked at before anything is loaded, and whether each look found that they hold.
+
+    Settings that break theirs never come here. `missed` are gates out of reach.
+    """
     pairs = [topic for topic in curriculum.topics if length_ratio(topic) is not None]
     lengths = [not length_warnings(topic) for topic in pairs]
-    return dict(zip(OF_DATA, ([True], [not unreachable(curriculum, limits)], lengths), strict=True))
+    return dict(zip(OF_DATA, ([True], [not missed], lengths), strict=True))
 
 
 def _rules(held: Counter[str], broken: set[str]) -> Report:

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import mlx.core as mx
 
@@ -215,28 +215,19 @@ def drop(session: Session, topic: str) -> None:
     if not gone:
         return
     session.ledger.drop(topic)
-    model = session.ledger.declared
     for delta in gone:
-        session.recorder.say(
-            AdapterChanged(
-                topic=topic,
-                phase="dpo" if delta.phase == "dpo" else "sft",
-                state="rolled_back",
-                rank=delta.spec.rank,
-                scale=delta.spec.scale,
-                modules=len(delta.paths),
-                trainable=0,
-                expected_trainable=0,
-                total=session.parameters,
-                base_fingerprint=model,
-                model_fingerprint=model,
-                ledger_depth=len(session.ledger.deltas),
-                module_names=delta.spec.modules,
-                layers=delta.spec.layers or session.layers,
-                check_seconds=CHECKS.take_seconds(),
-            ),
-            durable=True,
+        event = _changed(
+            session,
+            delta.spec,
+            topic=topic,
+            phase="dpo" if delta.phase == "dpo" else "sft",
+            state="rolled_back",
+            modules=len(delta.paths),
+            trainable=0,
+            expected_trainable=0,
+            base_fingerprint=session.ledger.declared,
         )
+        session.recorder.say(event, durable=True)
     session.ledger.save(session.run.adapters)
 
 
@@ -257,29 +248,36 @@ def announce(
     """Journals the adapter's state, read from the module tree at this moment."""
     found = adapters.adapter_modules(session.model)
     on = bool(found)
-    session.recorder.say(
-        AdapterChanged(
-            topic=attached.topic,
-            phase=attached.phase,
-            state=state,
-            rank=attached.spec.rank,
-            scale=attached.spec.scale,
-            modules=len(found) if on else attached.modules,
-            trainable=adapters.trainable_count(session.model) if on else 0,
-            expected_trainable=attached.expected if on else 0,
-            total=session.parameters,
-            base_fingerprint=attached.base,
-            model_fingerprint=session.ledger.declared,
-            ledger_depth=len(session.ledger.deltas),
-            delta_norm=norm,
-            fuse_cosine=survival.cosine if survival else None,
-            fuse_kl=survival.kl if survival else None,
-            module_names=attached.spec.modules,
-            layers=attached.spec.layers or session.layers,
-            base_unchanged=None if on else True,
-            check_seconds=CHECKS.take_seconds(),
-        ),
-        durable=not on,
+    event = _changed(
+        session,
+        attached.spec,
+        topic=attached.topic,
+        phase=attached.phase,
+        state=state,
+        modules=len(found) if on else attached.modules,
+        trainable=adapters.trainable_count(session.model) if on else 0,
+        expected_trainable=attached.expected if on else 0,
+        base_fingerprint=attached.base,
+        delta_norm=norm,
+        fuse_cosine=survival.cosine if survival else None,
+        fuse_kl=survival.kl if survival else None,
+        base_unchanged=None if on else True,
+    )
+    session.recorder.say(event, durable=not on)
+
+
+def _changed(session: Session, spec: AdapterSpec, **more: Any) -> AdapterChanged:
+    """The event, with what it says of spec and model in every state."""
+    return AdapterChanged(
+        rank=spec.rank,
+        scale=spec.scale,
+        total=session.parameters,
+        model_fingerprint=session.ledger.declared,
+        ledger_depth=len(session.ledger.deltas),
+        module_names=spec.modules,
+        layers=spec.layers or session.layers,
+        check_seconds=CHECKS.take_seconds(),
+        **more,
     )
 
 

@@ -116,6 +116,18 @@ def resumes(run: RunDir, over: threading.Event, first: tuple[str, str] | None = 
                 tiny.ask(run, f"r{record.seq}", "resume")
 
 
+def resumed_by_a_person(run: RunDir, first: tuple[str, str] | None = None) -> tiny.Ran:
+    """The run to its end, with such a person beside it."""
+    over = threading.Event()
+    person = threading.Thread(target=resumes, args=(run, over, first))
+    person.start()
+    try:
+        return tiny.train_here(run)
+    finally:
+        over.set()
+        person.join()
+
+
 def test_a_retry_that_is_asked_for_where_the_run_retries_by_itself_is_that_one(kit, tmp_path, monkeypatch):
     config = settings(kit, "sft")
     config["run"] |= {"pause_on": ["failed"], "retries": 1}
@@ -128,14 +140,7 @@ def test_a_retry_that_is_asked_for_where_the_run_retries_by_itself_is_that_one(k
         return real(session, topic, before, done)
 
     monkeypatch.setattr(train, "train_topic", train_topic)
-    over = threading.Event()
-    person = threading.Thread(target=resumes, args=(run, over, ("retry", FIRST)))
-    person.start()
-    try:
-        ran = tiny.train_here(run)
-    finally:
-        over.set()
-        person.join()
+    ran = resumed_by_a_person(run, ("retry", FIRST))
     assert [taken.outcome for taken in ran.of(e.CommandTaken) if taken.command == "retry"] == ["done"]
     assert [started.attempt for started in ran.of(e.TopicStarted, topic=FIRST)] == [2]  # the first had not said so yet
 
@@ -160,13 +165,7 @@ def test_a_death_around_the_verdict_loses_no_pause(kit, tmp_path, monkeypatch, a
             die(patch, *death)
             tiny.train_here(run)
         died(run)
-    said, over = len(tiny.Ran(run).records), threading.Event()
-    person = threading.Thread(target=resumes, args=(run, over))
-    person.start()
-    try:
-        ran = tiny.train_here(run)
-    finally:
-        over.set()
-        person.join()
+    said = len(tiny.Ran(run).records)
+    ran = resumed_by_a_person(run)
     events = [record.event for record in ran.records[said:]]
     assert e.Paused("run.pause_on") in events[: events.index(ran.of(e.TopicStarted, topic=SECOND)[0])]
