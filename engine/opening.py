@@ -157,10 +157,14 @@ def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
     return pieces
 
 
-def restarted(history: History) -> EngineRestarted:
-    """The first event of an engine that goes on with a run: after which death, none where a person resumes it."""
-    died = history.died
-    return EngineRestarted(died.status, died.signal, died.attempt) if died else EngineRestarted(None, None, 1)
+def restarted(config: RunConfig, history: History) -> EngineRestarted:
+    """The first event of an engine that goes on with a run: after which death, none where a person resumes it.
+
+    Its settings may be others than the run began with, where they decide nothing of what is trained.
+    """
+    died, settings = history.died, dataclasses.asdict(config)
+    how = (died.status, died.signal, died.attempt) if died else (None, None, 1)
+    return EngineRestarted(*how, settings=settings)
 
 
 def require_same_settings(config: RunConfig, history: History) -> None:

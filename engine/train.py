@@ -56,7 +56,7 @@ def train(
     if history.began:
         require_same_settings(config, history)
         require_same_rows(config, curriculum, history)
-        recorder.say(restarted(history))
+        recorder.say(restarted(config, history))
     else:
         recorder.say(run_started(folder, config))
         warn_early(recorder, backend, curriculum, config)

@@ -283,6 +283,7 @@ class EngineRestarted:
     status: int | None
     signal: str | None
     attempt: int
+    settings: dict[str, Any] = field(default_factory=dict)  # the effective configuration from here on
 
 
 @dataclass(frozen=True, slots=True)

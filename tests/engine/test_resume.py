@@ -24,6 +24,7 @@ from engine.history import read_history
 from engine.invariants import Broken
 from engine.ledger import Ledger
 from engine.policy import Decision
+from mindprint_tui.state import RunState, fold
 
 FIRST, SECOND = tiny.TOPICS[:2]
 
@@ -291,6 +292,21 @@ def test_another_setting_is_refused_by_name(killed, config):
         tiny.train_here(killed)
     killed.config.write_text(yaml.safe_dump(config))
     assert tiny.train_here(killed).status == 0
+
+
+def test_settings_that_decide_nothing_of_what_is_trained_may_change_and_are_told(killed, config, whole):
+    changed = config | {"thresholds": config["thresholds"] | {"dpo_trigger": 0.9}}
+    killed.config.write_text(yaml.safe_dump(changed))
+    ran = tiny.train_here(killed)
+    (told,) = ran.of(e.EngineRestarted)
+    assert (
+        told.settings["thresholds"]["dpo_trigger"]
+        == 0.9
+        != ran.of(e.RunStarted)[0].settings["thresholds"]["dpo_trigger"]
+    )
+    assert told.settings["sft"] == ran.of(e.RunStarted)[0].settings["sft"]
+    assert fold(RunState(), ran.records).settings("thresholds")["dpo_trigger"] == 0.9
+    assert ran.adapters() == whole.adapters()
 
 
 def test_another_base_model_is_refused(killed, config, tmp_path):
