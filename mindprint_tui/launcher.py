@@ -15,7 +15,7 @@ from engine.contract import commands, rundir
 from engine.contract.begun import begun, refused
 from engine.contract.config import RunConfig, dump_config, load_config
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.journal import Tail, read_journal
+from engine.contract.journal import Tail, records
 from engine.contract.rundir import RunDir
 from mindprint_tui.clean import clean_event
 from mindprint_tui.relay import relayed
@@ -24,6 +24,7 @@ from mindprint_tui.state import RunState, fold
 DEFAULT = "configs/demo.yaml"
 BAD_INPUT, DIED, STOPPED = 2, 3, 130
 PATIENCE = 5.0  # seconds that a supervisor is given to take its lock, or to end once it has released it
+LAST = 1 << 17  # bytes of a journal that hold an engine's last words
 
 
 def find_config(path: Path) -> Path:
@@ -109,14 +110,14 @@ def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> 
 
 def discard(run: RunDir) -> None:
     """Removes the folder of a run that was refused; one in which anything had begun stays as it is, whoever asks."""
-    kept = begun(read_journal(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
+    kept = begun(records(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
     if not kept and rundir.holder(run) is None:
         shutil.rmtree(run.path, ignore_errors=True)
 
 
 def discard_refused(run: RunDir) -> None:
     """Removes the folder of a run whose engine refused it, if one did."""
-    if refused(read_journal(run.journal)):
+    if refused(records(run.journal)):
         discard(run)
 
 
@@ -134,11 +135,16 @@ def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None
         return None
     if supervisor is not None and supervisor.returncode in (BAD_INPUT, DIED, STOPPED):
         return supervisor.returncode
-    records = read_journal(run.journal)
-    finished = fold(RunState(), records).finished
+    finished = said(run).finished
     if finished is not None:
         return finished.exit_status
-    return BAD_INPUT if refused(records) else DIED
+    return BAD_INPUT if refused(records(run.journal)) else DIED
+
+
+def said(run: RunDir, since: int = 0) -> RunState:
+    """What the end of a journal says, read from byte `since` at the earliest."""
+    size = run.journal.stat().st_size if run.journal.exists() else 0
+    return fold(RunState(), records(run.journal, max(since, size - LAST)))
 
 
 def stopping(run: RunDir) -> bool:
