@@ -8,8 +8,10 @@ from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
 from mindprint_tui import launcher
 from mindprint_tui.clean import clean
-from mindprint_tui.parting import goes_on, parting
+from mindprint_tui.parting import goes_on, parting, untouched
 from mindprint_tui.started import Started
+
+CRASHED = 70  # the console itself failed, whatever becomes of the run
 
 
 def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None = None, new: bool = True) -> int:
@@ -36,6 +38,9 @@ def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None =
         run=run, logs=logs, start=None if begin is None else lambda: start(begin, new), start_config=start_config
     )
     app.run()
+    if app.return_code:  # Textual has shown its traceback
+        print(untouched(app.run_dir), file=sys.stderr)
+        return CRASHED
     status, shown, error, words = app.status, app.run_dir, app.error, app.words
     if shown is not None and shown in engines:  # the app may know no more than how an engine before this one ended
         status, error = engines[shown].end()
