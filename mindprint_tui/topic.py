@@ -1,7 +1,7 @@
 """What is known of a topic and of a phase of it, of the attempt that is under way or ran last."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from engine.contract import events as e
 from engine.contract.events import Phase, Step
@@ -29,6 +29,7 @@ class PhaseRun:
     total_tokens: int
     loss: Series
     attempt: int = 1
+    number: int = 0  # phases before it in the run
     first: float | None = None  # the loss of step 1
     last: Step | None = None
     saved: Step | None = None  # the last one before the latest checkpoint
@@ -43,10 +44,12 @@ class TopicState:
     status: Status = "pending"
     attempt: int = 1
     again: bool = False  # a person asked for another attempt, which has not begun
+    unwanted: bool = False  # a person asked to skip it, and it has not come up
     scores: dict[str, e.Evaluated] = field(default_factory=dict)
     settled: dict[Phase, str] = field(default_factory=dict)  # the last state of its adapter, once it is off
     verdict: e.Verdict | None = None
     reason: str = ""
+    held_to: dict[str, Any] | None = None  # the thresholds of its verdict
     seconds: float = 0.0
     worked: float = 0.0  # of these, without pauses
 

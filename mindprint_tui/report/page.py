@@ -18,7 +18,6 @@ from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
 from mindprint_tui.state import RunState
 from mindprint_tui.topic import TopicState
-from mindprint_tui.view.adapter import settings
 from mindprint_tui.view.outline import Row, outline
 from mindprint_tui.view.text import about, number, shorten, small
 
@@ -72,9 +71,10 @@ def _template(name: str) -> str:
 
 def _values(found: Gathered) -> dict[str, Any]:
     state, started = found.state, found.state.started
-    limits = settings(state, "thresholds")
+    limits = state.settings("thresholds")
     big = len(state.topics) > ROWS
     units, unbegun = _units(state) if big else ([], 0)
+    details = [(state.topics[id], detail) for id, detail in found.details.items()]
     return {
         "style": Markup(_template("style.css")),  # a file of this package
         "name": found.name,
@@ -85,8 +85,8 @@ def _values(found: Gathered) -> dict[str, Any]:
         "units": units,
         "unbegun": unbegun,
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
-        "checks": checks(found.tally, settings(state, "adapters"), state.finished),
-        "details": [_detail(state.topics[id], detail, limits) for id, detail in found.details.items()],
+        "checks": checks(found.tally, state.settings("adapters"), state.finished),
+        "details": [_detail(topic, detail, topic.held_to or limits) for topic, detail in details],
         "count": len(state.topics),
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         "failures": found.tally.broken,
@@ -135,7 +135,7 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     preferred = [topic for topic in topics if "dpo" in topic.scores]
     kept = sum(topic.kept == "dpo" for topic in preferred)
     back = sum(topic.settled.get("dpo") == "rolled_back" for topic in preferred)
-    seconds = state.finished.seconds if state.finished else max(0.0, state.t - state.began)
+    seconds = state.finished.seconds if state.finished else state.spent.at(state.t)
     voice, accuracy = _mean(score.voice for score in final), _mean(score.accuracy for score in final)
     unvoiced, was = _mean(score.voice for score in before), _mean(score.accuracy for score in before)
     return [

@@ -8,8 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "journals"))
 
+from textual.pilot import Pilot
+
 from mindprint_tui.app import MindprintApp
 from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.widgets.lines import Lines
 
 os.environ["TZ"] = "UTC"  # the log shows the time of day
 time.tzset()
@@ -22,3 +25,18 @@ class Living(Feed):
 
     def liveness(self) -> Liveness:
         return Liveness("alive", 1.0)
+
+
+def shown(app: MindprintApp, id: str) -> str:
+    """The text of one widget."""
+    widget = app.screen.query_one(f"#{id}", Lines)
+    return "\n".join(widget.render_line(y).text for y in range(widget.size.height))
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Waits for what the next ticks bring."""
+    for _ in range(60):
+        if true():
+            return
+        await pilot.pause(0.05)
+    assert true()

@@ -11,6 +11,7 @@ from engine.contract.commands import append, new_command
 from engine.contract.journal import JournalWriter
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import cli
+from mindprint_tui.console import CRASHED
 from mindprint_tui.parting import parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
@@ -41,6 +42,19 @@ for event in ({events}):
     writer.append(event)
 time.sleep({seconds})
 sys.exit({status})
+"""
+LATE = """
+import time
+time.sleep(2)
+{supervisor}
+"""
+FAILS = """
+import errno
+from mindprint_tui import cli, feed
+def holder(run):
+    raise OSError(errno.ESTALE, "Stale file handle")
+feed.holder = holder
+cli.main()
 """
 BEGAN = 'e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), '
 REFUSAL = 'e.Failed("input", "row 7 is torn", ""),'
@@ -135,6 +149,40 @@ def test_a_run_that_this_console_resumed_stays_where_it_is_refused(tmp_path: Pat
         console.type("q")
         assert console.ended(10) == 2
     assert run.journal.exists()
+
+
+@pytest.mark.parametrize(
+    "ended", [DIED[2:], [e.RunFinished(0, 1, 130, "f", 9.0)], []], ids=["died", "stopped", "killed"]
+)
+def test_a_console_that_resumes_a_run_does_not_say_that_its_engine_is_gone(
+    tmp_path: Path, ended: list[e.Event]
+) -> None:
+    """Nobody has the lock yet, and the journal is that of the engine before."""
+    wrote(tmp_path / "logs" / "night", *DIED[:2], *ended)
+    supervisor = LATE.format(supervisor=SAYS.format(events="", seconds=10, status=0))
+    command = [sys.executable, "-c", STARTED.format(supervisor=supervisor), "--resume", "night"]
+    with Terminal(command, cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        console.wait("starting…")
+        console.type("p")
+        console.wait("pause: no engine is there yet")
+        console.wait("engine ✓")
+        console.settle(1.5)
+        assert "starting…" in console.text
+        for untrue in ("is gone", "stopped by", "--resume", "being started again", "engine ✗"):
+            assert untrue.encode() not in console.raw, untrue
+        console.type("q")
+        assert console.ended(15) == 0
+
+
+def test_a_console_that_fails_has_a_status_of_its_own_and_the_engine_goes_on(tmp_path: Path) -> None:
+    run = wrote(tmp_path / "logs" / "dead")
+    lock = Lock(run)
+    with Terminal([sys.executable, "-c", FAILS, "attach", "dead"], cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        assert console.ended(15) == CRASHED == 70
+        assert b"Stale file handle" in console.raw
+        words = b"an engine that was at work goes on. See it again with: mindprint-tui attach dead"
+        assert words in bytes(console.raw)
+    lock.release()
 
 
 FINISHED = 'e.EngineRestarted(None, None, 1), e.RunFinished(1, 1, 1, "f", 9.0),'
