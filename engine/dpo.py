@@ -16,6 +16,8 @@ from engine.phase import Attached
 from engine.session import Session
 from engine.updates import accumulate
 
+STILL = 0.1  # nats by which an answer's log-probability has to move for DPO to have taught anything
+
 
 def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
     """Trains on the topic's pairs and leaves the adapter attached; raises Broken where a rule does not hold.
@@ -94,6 +96,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
             )
         )
         phase.note_update(session, attached, update, [topic.pairs[row].where for rows in picked for row in rows])
+        if attached.step == plan.steps:
+            _warn_if_still(session, topic.id, max(abs(chosen_reward), abs(rejected_reward)) / settings.beta)
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
     reference.check(session, attached, chosen, rejected, begun)
@@ -104,6 +108,17 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
 def undo(session: Session, attached: Attached) -> None:
     """Puts a shared adapter back to what SFT had made of it."""
     adapters.load_weights(session.model, reference.start_of(attached))
+
+
+def _warn_if_still(session: Session, topic: str, moved: float) -> None:
+    """Says so where the last step's answers are as likely as DPO found them: `moved`, in nats, is within STILL."""
+    if moved < STILL:
+        settings = session.config.dpo
+        session.recorder.warn(
+            "dpo-still",
+            f"{topic}: DPO's {settings.steps} steps have moved its own answers by {moved:.2g} nats and taught nothing; "
+            f"dpo.learning_rate = {settings.learning_rate:g} is too small",
+        )
 
 
 def _check_sign(beta: float) -> None:

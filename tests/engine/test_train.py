@@ -454,3 +454,14 @@ def test_a_run_that_is_over_stays_as_it_is(whole, sources, tmp_path):
     again = tiny.train_here(run)
     assert again.status == 0 and again.adapters() == bytes_before and len(again.of(e.Step)) == steps
     assert again.of(e.RunFinished)[-1].fingerprint == first.of(e.RunFinished)[0].fingerprint
+
+
+@pytest.mark.parametrize(("learning_rate", "warned"), [(5e-7, 2), (0.1, 0)])
+def test_a_dpo_that_moved_nothing_is_said(sources, tmp_path, learning_rate, warned):
+    config = tiny.settings(*sources, dpo={"learning_rate": learning_rate})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    said = ran.of(e.Warned, key="dpo-still")
+    assert len(said) == warned  # once a topic
+    if said:
+        assert f"{FIRST}: DPO's 2 steps have moved its own answers by " in said[0].message
+        assert "dpo.learning_rate = 5e-07 is too small" in said[0].message
