@@ -16,7 +16,7 @@ from engine.phase import Attached
 from engine.session import Session
 from engine.updates import accumulate
 
-STILL = 0.1  # nats by which an answer's log-probability has to move for DPO to have taught anything
+STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # nats of margin that are nothing, or rounding
 
 
 def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
@@ -97,7 +97,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         )
         phase.note_update(session, attached, update, [topic.pairs[row].where for rows in picked for row in rows])
         if attached.step == plan.steps:
-            _warn_if_still(session, topic.id, max(abs(chosen_reward), abs(rejected_reward)) / settings.beta)
+            _warn_if_still(session, topic.id, (chosen_reward - rejected_reward) / settings.beta)
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
     reference.check(session, attached, chosen, rejected, begun)
@@ -110,14 +110,17 @@ def undo(session: Session, attached: Attached) -> None:
     adapters.load_weights(session.model, reference.start_of(attached))
 
 
-def _warn_if_still(session: Session, topic: str, moved: float) -> None:
-    """Says so where the last step's answers are as likely as DPO found them: `moved`, in nats, is within STILL."""
-    if moved < STILL:
-        settings = session.config.dpo
+def _warn_if_still(session: Session, topic: str, margin: float) -> None:
+    """Says so where DPO has moved its own pairs by no more than nothing, or than what the model's type rounds away.
+
+    `margin`, in nats, is by how much chosen answers have gained on rejected ones in the last step.
+    """
+    if abs(margin) < STILL[session.ledger.dtype]:
+        settings, name = session.config.dpo, str(session.ledger.dtype).rpartition(".")[2]
         session.recorder.warn(
             "dpo-still",
-            f"{topic}: DPO's {settings.steps} steps have moved its own answers by {moved:.2g} nats and taught nothing; "
-            f"dpo.learning_rate = {settings.learning_rate:g} is too small",
+            f"{topic}: in DPO's {settings.steps} steps its own chosen answers have gained {margin:.2g} nats on the "
+            f"rejected ones, which is nothing in {name}; dpo.learning_rate = {settings.learning_rate:g} is too small",
         )
 
 

@@ -261,6 +261,7 @@ def announce(
         delta_norm=norm,
         fuse_cosine=survival.cosine if survival else None,
         fuse_kl=survival.kl if survival else None,
+        fuse_kl_limit=survival.limit if survival else None,
         base_unchanged=None if on else True,
     )
     session.recorder.say(event, durable=not on)

@@ -88,7 +88,7 @@ class DpoConfig:
     steps: int = number(100, 1, 1_000_000)  # optimizer steps
     batch: int = number(2, 1, 4096)  # pairs of a micro-batch
     accumulation: int = number(1, 1, 4096)
-    learning_rate: float = number(5e-7, 0.0, 1000.0)
+    learning_rate: float = number(1e-4, 0.0, 1000.0)
     warmup: float = number(0.1, 0.0, 1.0)
     clip: float = number(1.0, 0.0)
     weight_decay: float = number(0.0, 0.0, 1.0)

@@ -15,9 +15,11 @@ from mlx_lm.utils import save_config
 
 from engine import adapters, deltas, ledger, models
 from engine.adapters import AdapterSpec
+from engine.chat import Renderer
 from engine.contract.errors import InputError
 from engine.invariants import Broken
 from engine.ledger import Delta, Ledger
+from engine.opening import PROBE as WORDS
 from engine.weights import KeptLinear
 
 SPEC = AdapterSpec(4, 2.0, ("q_proj", "o_proj", "down_proj"), 0)
@@ -309,3 +311,19 @@ def test_a_fuse_that_moves_nothing_is_broken(folder, monkeypatch):
     with pytest.raises(Broken, match=r"cosine of 0\.0000") as caught:
         fuse(book, delta)
     assert caught.value.rule.name == "fuse-moves-weights"
+
+
+def test_what_rounding_makes_of_the_real_model_in_bfloat16_is_no_fault_of_a_fuse():
+    """A sum that is rounded otherwise moves its answers by more than the limit; a delta that is wrong, by much more."""
+    base = models.locate("smollm2-135m-instruct", print)
+    loaded = models.load(base, "bfloat16")
+    book = Ledger(loaded.model, base, mx.bfloat16)
+    probe = mx.array([Renderer(loaded.tokenizer).text_ids(WORDS)])
+    sizes = (0.1, 2e-5, 2e-5)  # as SFT leaves a B, then as two DPO phases do, both kept beside the weights
+    found = [book.fuse(trained(book, f"t{n}-sft", size, seed=n), probe, 0.99, 1e-3) for n, size in enumerate(sizes)]
+    assert [delta.fused for delta, _ in found] == [True, False, False]
+    for _, survival in found:
+        assert 1e-3 < survival.kl <= survival.limit == 1e-2
+    with pytest.raises(Broken, match="the fuse kept a cosine of"):
+        wrong = replace(trained(book, "t3-sft", 0.1, seed=3), spec=replace(SPEC, scale=-SPEC.scale))
+        book.fuse(wrong, probe, 0.99, 1e-3)
