@@ -88,7 +88,7 @@ class DpoConfig:
     steps: int = number(100, 1, 1_000_000)  # optimizer steps
     batch: int = number(2, 1, 4096)  # pairs of a micro-batch
     accumulation: int = number(1, 1, 4096)
-    learning_rate: float = number(1e-4, 0.0, 1000.0)
+    learning_rate: float = number(5e-5, 0.0, 1000.0)
     warmup: float = number(0.1, 0.0, 1.0)
     clip: float = number(1.0, 0.0)
     weight_decay: float = number(0.0, 0.0, 1.0)
@@ -102,7 +102,7 @@ class AdaptersConfig:
 
     strategy: Strategy = "fuse_between"  # fuse SFT and begin DPO afresh, go on with SFT's adapter, or no DPO
     min_fuse_cosine: float = number(0.99, 0.0, 1.0)  # of the intended and the applied change; below: kept beside
-    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token
+    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token; above: kept beside. In bfloat16 at least 1e-2: rounding
 
 
 @dataclass(frozen=True, slots=True)
