@@ -37,7 +37,7 @@ from engine.invariants import require
 from engine.leaks import find_leaks
 from engine.ledger import Ledger
 from engine.losses import Scorer
-from engine.reach import gate_warnings, unreachable
+from engine.reach import gate_warnings, reference_warnings, unreachable
 from engine.record import Recorder
 from engine.reference import WITNESS
 from engine.session import Session
@@ -90,11 +90,13 @@ def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, con
     """Journals what is off before anything is trained."""
     if backend.warning:
         recorder.warn("slow-blas", backend.warning)
-    messages = [*curriculum.warnings, *unreachable(curriculum, config.thresholds), *gate_warnings(config)]
+    limits = config.thresholds
+    messages = [*unreachable(curriculum, limits), *gate_warnings(config), *reference_warnings(curriculum, limits)]
+    messages += curriculum.warnings
     for message in messages[:SHOWN_WARNINGS]:
         recorder.warn("curriculum", message)
     if len(messages) > SHOWN_WARNINGS:
-        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; the curriculum_loaded event has them all")
+        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; mindprint-tui check lists them all")
 
 
 def open_session(
