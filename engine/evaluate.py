@@ -116,13 +116,17 @@ def generate(
 
 
 def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-    """Held-out pairs: log-probabilities of chosen and of rejected (pairs,), then their token counts (pairs,)."""
+    """Held-out pairs: log-probabilities of chosen and of rejected (pairs,), then their token counts (pairs,).
+
+    A person's commands are taken between PAIR_BATCH of them and the next.
+    """
     pairs = topic.heldout
     chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in pairs])
     rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in pairs])
     sums: list[mx.array] = []
     groups = [range(start, min(start + PAIR_BATCH, len(pairs))) for start in range(0, len(pairs), PAIR_BATCH)]
     for piece in (piece for group in groups for piece in session.parts(group)):
+        session.control.poll()
         batches = [
             collate([side[row] for side in (chosen, rejected) for row in rows], session.renderer.end_id)
             for rows in lanes.split(piece)
