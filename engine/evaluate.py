@@ -170,6 +170,7 @@ def _sample(session: Session, topic: Topic, stage: Stage, question: Question, an
         violations=score.violations,
         scores={"accuracy": cosine, "voice": score.score, "concepts": concepts, **score.components},
         health=_health(score.health),
+        quotes=score.quotes,
     )
 
 

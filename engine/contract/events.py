@@ -169,6 +169,7 @@ class Sample:
     violations: tuple[str, ...]
     scores: dict[str, float | None]
     health: Health = "ok"
+    quotes: dict[str, str] = field(default_factory=dict)  # a distinction among the violations -> what the answer said
 
 
 @dataclass(frozen=True, slots=True)
