@@ -108,20 +108,20 @@ def open_session(
         recorder.say(Preparing(message))
 
     began = time.monotonic()
-    path = models.locate(config.model.name, say)
+    path = models.locate(config.model.name, say, history.revisions.get(config.model.name))
     say(f"loading {config.model.name}")
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     loaded = models.load(path, dtype)
-    renderer = Renderer(loaded.tokenizer)
+    renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
     for section, settings in (("sft", config.sft), ("dpo", config.dpo)):
         adapters.requested_modules(loaded.model, phase.spec_of(settings))
         if not history.began and settings.layers > (there := len(loaded.model.layers)):
             raise InputError(f"{section}.layers: found {settings.layers}, but the model has {there}; 0 is all of them")
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
-    parameters = models.parameter_count(loaded.model)
-    seconds = time.monotonic() - began
-    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, ledger.declared, seconds))
+    parameters, revision = models.parameter_count(loaded.model), models.revision_of(path)
+    seconds, found = time.monotonic() - began, ledger.declared
+    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, found, seconds, revision))
     embedder = load_embedder(say)
     infos, rows = tuple(topic.info for topic in curriculum.topics), curriculum.digests
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))

@@ -1,6 +1,7 @@
 """The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,7 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert report["problems"] == []
     assert report["data"] | {"longest": 0} == {
         "rows_read": 14, "rows_used": 14, "orphans": 0, "duplicates": 0, "supervised_tokens": 83, "total_tokens": 456,
+        "rendered": report["data"]["rendered"],
         "longest": 0, "cut": 0, "max_length": 128,
     }  # fmt: skip
     first = report["topics"][0]
@@ -267,6 +269,7 @@ def test_a_preflight_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_run_is_audited_and_predicted(made: tuple[Path, Path], tmp_path: Path) -> None:
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*made)))
     (audited,) = ran.of(e.Audited)
+    assert re.fullmatch("[0-9a-f]{16}", audited.rendered)
     assert (audited.rows_used, audited.supervised_tokens, audited.cut) == (14, 83, 0)
     first, second = ran.of(e.Predicted)
     kinds = [record.event.kind for record in ran.records]
