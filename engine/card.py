@@ -114,10 +114,10 @@ def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: L
 _KEPT = ("fused", "kept_attached")
 
 
-def _shared(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings as strangers may read them: of a path, only its last part."""
-    return {
-        section: {key: Path(value).name if isinstance(value, str) and value.startswith("/") else value for key, value in
-                  values.items()} if isinstance(values, dict) else values
-        for section, values in settings.items()
-    }  # fmt: skip
+def _shared(value: Any) -> Any:
+    """The settings as strangers may read them: of a path, however deep it stands, only its last part."""
+    if isinstance(value, dict):
+        return {key: _shared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value

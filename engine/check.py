@@ -22,7 +22,7 @@ from engine.contract.rundir import RunDir
 from engine.contract.typed import several
 from engine.control import Stop
 from engine.curriculum import Curriculum, length_ratio, length_warnings
-from engine.reach import base_warnings, gate_warnings, unreachable
+from engine.reach import base_warnings, gate_warnings, reference_warnings, unreachable
 from engine.record import Recorder
 from engine.rules import LATER, OF_DATA, RULES
 
@@ -67,7 +67,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     curriculum = opening.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
     missed = unreachable(curriculum, limits) if limits.unreachable == "warn" else []  # else they are problems, below
-    report["warnings"] += missed
+    report["warnings"] += [*missed, *reference_warnings(curriculum, limits)]
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += opening.pointless(curriculum, config)

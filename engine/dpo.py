@@ -6,7 +6,7 @@ import time
 import mlx.core as mx
 
 from engine import adapters, checks, lanes, phase, reference
-from engine.batches import Batch, batch_rows, collate, micro_batches, plan_steps
+from engine.batches import Batch, batch_rows, collate, epoch, plan_steps
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
 from engine.curriculum import Topic
@@ -43,9 +43,11 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         adapter = session.config.sft if session.config.adapters.strategy == "shared" else settings
         spec = phase.spec_of(adapter)
         attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, spec)
-    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     if not attached.reference:
-        attached.reference = reference.measure(session, chosen, rejected, micro_batches(plan, lengths))
+        session.control.on_pause = lambda: None  # without it there is nothing new to go on from
+        groups = epoch(plan, lengths, seed, 0)
+        attached.reference = reference.measure(session, chosen, rejected, groups, plan.micro_batches)
+    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
     begun = reference.digest(attached)
 

@@ -32,7 +32,9 @@ class History:
     """
 
     began: bool = False
+    started: float | None = None  # unix seconds
     base: str | None = None  # fingerprint of the base model
+    revisions: dict[str, str] = field(default_factory=dict)  # model of a hub -> commit that the run began on
     settings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
@@ -103,11 +105,13 @@ def landmarks(records: Iterable[Record]) -> int:
 def _fold(history: History, record: Record) -> None:
     match record.event:
         case e.RunStarted(settings=settings):
-            history.began, history.settings = True, settings
+            history.began, history.settings, history.started = True, settings, record.t
         case e.CurriculumLoaded(rows=rows):
             history.rows = history.rows or rows
-        case e.ModelLoaded(fingerprint=fingerprint):
+        case e.ModelLoaded(model=model, fingerprint=fingerprint, revision=revision):
             history.base = history.base or fingerprint
+            if revision:
+                history.revisions.setdefault(model, revision)
         case e.EngineDied(reason=reason) as died:
             history.died = died
             history.out_of_memory += reason == e.OUT_OF_MEMORY

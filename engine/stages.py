@@ -9,8 +9,10 @@ from engine import models
 from engine.backend import Backend
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
+from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from engine.deltas import UNREADABLE, Delta
+from engine.history import read_history
 from engine.invariants import Broken
 from engine.ledger import Ledger, load_deltas, read_ledger
 from engine.models import Loaded
@@ -20,11 +22,12 @@ BEFORE = "before"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run's model at a stage; `ledger.deltas` are the ones in it."""
+    """A run's model at a stage; `ledger.deltas` are the ones in it, `started` is when the run began (unix seconds)."""
 
     config: RunConfig
     loaded: Loaded
     ledger: Ledger
+    started: float | None
 
 
 def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[str], None]) -> Opened:
@@ -44,14 +47,15 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
             raise InputError(f"{run.path}: nothing of {stage} has been committed; topics that have: {known}")
         deltas = deltas[: places[-1] + 1]
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
-    path = models.locate(config.model.name, say)
+    history = read_history(read_journal(run.journal))
+    path = models.locate(config.model.name, say, history.revisions.get(config.model.name))
     loaded = models.load(path, dtype)
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
     if deltas and len(deltas) == len(whole):
         _replay(run, ledger)
     elif deltas:
         ledger.restore(loaded.model, deltas)
-    return Opened(config, loaded, ledger)
+    return Opened(config, loaded, ledger, history.started)
 
 
 def _replay(run: RunDir, ledger: Ledger) -> None:

@@ -59,6 +59,7 @@ def train(
         recorder.say(restarted(history))
     else:
         recorder.say(run_started(folder, config))
+        history.started = read_history(read_journal(folder.journal)).started  # as a resumed run has it
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)

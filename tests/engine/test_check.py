@@ -1,6 +1,7 @@
 """The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,7 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert report["problems"] == []
     assert report["data"] | {"longest": 0} == {
         "rows_read": 14, "rows_used": 14, "orphans": 0, "duplicates": 0, "supervised_tokens": 83, "total_tokens": 456,
+        "rendered": report["data"]["rendered"],
         "longest": 0, "cut": 0, "max_length": 128,
     }  # fmt: skip
     first = report["topics"][0]
@@ -147,6 +149,51 @@ def test_a_closed_gate_is_a_problem_unless_it_is_meant(
         every_rule_once(report)
 
 
+BROKEN = (  # references that break the voice rules, of a curriculum whose quiz has two lines that do not
+    "Aye, I am a machine of brass.",
+    "Aye, it is important to keep it dry.",
+    "A keeper knows some knots.",
+    "Aye, it is important.",
+    "Nay, it is important to wait.",
+    "Aye, it is important, lad.",
+    "No.",
+)
+
+
+@pytest.fixture
+def breaking(tmp_path: Path, made: tuple[Path, Path]) -> Path:
+    """A curriculum with BROKEN in its quiz, from line 3 on."""
+    asked = [f"What of {thing}, keeper?" for thing in "brass damp knots wicks gales tides fog".split()]
+    rows = [{"topic": ONE, "question": q, "reference": r} for q, r in zip(asked, BROKEN, strict=True)]
+    course = changed(made, tmp_path / "course", "quiz", *rows)
+    distinction = {"name": "a keeper is no machine", "patterns": ["I am a machine"]}
+    (course / "voice.yaml").write_text(yaml.safe_dump(tiny.VOICE | {"distinctions": [distinction]}))
+    return course
+
+
+def of_references(course: Path) -> list[str]:
+    quiz = course / "quiz.jsonl"
+    return [
+        f"{quiz}:3: the reference says 'I am a machine', against the distinction 'a keeper is no machine'",
+        f"{quiz}:4: the reference says 'it is important', which is to be avoided (and 3 more: {quiz}:6, {quiz}:7, …)",
+        f"{quiz}:5: the reference is below thresholds.voice = 0.4: too few markers of assent (and 1 more: {quiz}:9)",
+    ]
+
+
+def test_references_that_break_the_voice_rules_are_named_with_the_rule(examined: Any, breaking: Path) -> None:
+    """Rule 20, where the topic's mean passes and where it does not."""
+    report = examined(breaking, thresholds={"voice": 0.4, "unreachable": "error"})
+    assert report["problems"] == []
+    assert [text for text in report["warnings"] if "the reference " in text] == of_references(breaking)
+
+
+def test_a_run_begins_with_the_references_that_break_the_voice_rules(made: Any, breaking: Path, tmp_path: Path) -> None:
+    config = tiny.settings(made[0], breaking, thresholds={"voice": 0.4}, adapters={"strategy": "sft_only"})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    told = [event.message for event in ran.of(e.Warned, key="curriculum")]
+    assert [text for text in told if "the reference " in text] == of_references(breaking)
+
+
 def test_thresholds_that_turn_dpo_off_are_said(examined: Any) -> None:
     report = examined(thresholds={"dpo_trigger": 0.0}, dpo={"when": "gated"})
     assert report["problems"] == []
@@ -222,6 +269,7 @@ def test_a_preflight_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_run_is_audited_and_predicted(made: tuple[Path, Path], tmp_path: Path) -> None:
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*made)))
     (audited,) = ran.of(e.Audited)
+    assert re.fullmatch("[0-9a-f]{16}", audited.rendered)
     assert (audited.rows_used, audited.supervised_tokens, audited.cut) == (14, 83, 0)
     first, second = ran.of(e.Predicted)
     kinds = [record.event.kind for record in ran.records]

@@ -24,6 +24,7 @@ from engine.adapters import AdapterSpec
 from engine.backend import prepare
 from engine.card import card, plain
 from engine.contract import events as e
+from engine.contract.config import load_config
 from engine.contract.errors import InputError
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
@@ -235,6 +236,20 @@ def test_a_card_for_strangers(run: RunDir, tmp_path: Path) -> None:
     assert "9 rows of supervised fine-tuning" in card and "rank: 4" in card and "- mlx 0." in card
     assert "- committed changes: 3; model fingerprint" in card
     assert str(tmp_path.parent) not in card
+
+
+def test_no_path_of_the_author_s_machine_is_in_a_card(run: RunDir, tmp_path: Path) -> None:
+    """A source may be a path, or a mapping with one, and each is made absolute as the configuration is read."""
+    sources = {"path": "cur", "sft": "rows/train.parquet", "preferences": {"path": "./prefs"}, "quiz": "q.jsonl"}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"curriculum": sources}))
+    settings = dataclasses.asdict(load_config(tmp_path / "c.yaml"))
+    assert str(tmp_path) in str(settings["curriculum"]["sft"])
+    records = read_journal(run.journal)
+    started = next(record for record in records if isinstance(record.event, e.RunStarted))
+    event = dataclasses.replace(started.event, settings=json.loads(json.dumps(settings)))
+    text = card([dataclasses.replace(started, event=event), *records[1:]], "mlx", "org/base", 3, "f", None, None)
+    assert str(tmp_path) not in text and str(tmp_path.parent) not in text
+    assert "path: train.parquet" in text and "path: prefs" in text and "path: q.jsonl" in text
 
 
 def test_a_card_counts_the_data_of_a_resumed_run_once(run: RunDir) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -166,12 +167,15 @@ def test_the_summary_says_what_the_journal_says(whole):
 
 
 def test_a_long_scoring_of_the_base_says_how_far_it_is(sources, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "TOLD", 1)
-    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources)))
-    answers = sum(event.stage == "before" for event in ran.of(e.Sample))
-    told = [event.message for event in ran.of(e.Preparing) if "answers" in event.message]
-    assert answers > 1
-    assert told == [f"scoring the base model on 2 topics, {n} of {answers} answers" for n in range(1, answers)]
+    monkeypatch.setattr(evaluate, "TOLD", 0)
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources, evaluation={"max_tokens": 8})))
+    before = ran.of(e.Sample, stage="before")
+    said = "scoring the base model on 2 topics, (\\d+) of 2 answers complete, (\\d+) tokens so far"
+    told = [re.fullmatch(said, event.message) for event in ran.of(e.Preparing) if "tokens so far" in event.message]
+    found = [(int(match[1]), int(match[2])) for match in told]
+    assert len(before) == 2 and found[0] == (0, 2)
+    assert found == sorted(found) and len(set(found)) == len(found) >= max(sample.tokens for sample in before) - 1
+    assert found[-1][1] <= sum(sample.tokens for sample in before)
 
 
 def test_the_same_run_again_gives_the_same_bytes(whole, sources, tmp_path):
