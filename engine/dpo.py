@@ -31,12 +31,13 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
     lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
     seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
-    whole = collate([*chosen, *rejected], session.renderer.end_id)
-    checks.supervised([*chosen, *rejected], whole, session.renderer.end_id)
+    for rows in micro_batches(plan, lengths):
+        mine = [side[row] for side in (chosen, rejected) for row in rows]
+        checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     _check_sign(settings.beta)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "dpo"):
-        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), whole.supervised, whole.total))
+        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), *phase.tokens_of([*chosen, *rejected])))
     if sft is not None:
         attached = phase.take_over(session, sft, settings, plan.steps)
     else:

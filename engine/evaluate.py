@@ -156,7 +156,7 @@ def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[
 
 def _sample(session: Session, topic: Topic, stage: Stage, question: Question, answer: Answer, cosine: float) -> Sample:
     score = voice.score(session.curriculum.profile, answer.text, session.renderer.special_tokens)
-    named = [concept for concept in question.concepts if concept.lower() in answer.text.lower()]
+    named = voice.named(question.concepts, answer.text)
     concepts = len(named) / len(question.concepts) if question.concepts else None
     return Sample(
         topic=topic.id,

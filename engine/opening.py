@@ -112,6 +112,8 @@ def open_session(
     say(f"loading {config.model.name}")
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     loaded = models.load(path, dtype)
+    if not history.began and (warning := models.mixed(loaded.model, getattr(mx, dtype))):
+        recorder.warn("number-type", warning)
     renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
     for section, settings in (("sft", config.sft), ("dpo", config.dpo)):

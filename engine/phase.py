@@ -67,6 +67,11 @@ def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]])
     return examples
 
 
+def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
+    """How many tokens are supervised, and how many there are in all."""
+    return sum(example.supervised for example in examples), sum(len(example.ids) for example in examples)
+
+
 def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
     """Whether this phase goes on from a checkpoint."""
     saved = session.resume

@@ -292,6 +292,7 @@ TAIL = """
 | topic `collapsed` | SFT broke the answers (repeated, empty, special tokens), was rolled back, and what is kept does not pass | lower sft.learning_rate or sft.epochs |
 | `rolled back` after DPO | DPO made the answers or the held-out pairs worse | lower dpo.learning_rate, raise dpo.beta |
 | warning `slow-blas` | MLX has no fast BLAS on this machine | the warning names the library |
+| warning `number-type` | a quantized base with scales of another number type than model.dtype, so that MLX computes in float32 | set model.dtype to the type that it names |
 """  # noqa: E501
 
 

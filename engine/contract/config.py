@@ -11,15 +11,17 @@ import yaml
 
 from engine.contract import earlier
 from engine.contract.errors import InputError
-from engine.contract.typed import FieldError, build, nearest, number
+from engine.contract.typed import FieldError, build, nearest, number, short
 from engine.contract.yamlfile import mapping, read_text
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
+LEAST_RATE = 1e-12  # of learning; at none at all a phase would end in steps-as-planned
+PATIENCE = 300.0  # seconds that a step, a commit or a prompt may well take
 MOST_LINES = 10_000  # of keys whose place is noted
 ROLES = ("sft", "preferences", "quiz")  # kinds of rows
 FIELDS = (  # that a row can have, besides its topic
-    "messages prompt completion instruction input output question answer text chosen rejected heldout reference "
+    "messages system prompt completion instruction input output question answer text chosen rejected heldout reference "
     "concepts"
 ).split()
 FILES = (".jsonl", ".json", ".csv", ".parquet")  # what a path to a file of rows ends in
@@ -70,7 +72,7 @@ class SftConfig:
     epochs: int = number(3, 1, 100_000)  # times that every row is seen
     batch: int = number(4, 1, 4096)  # rows of a micro-batch
     accumulation: int = number(1, 1, 4096)  # micro-batches of an optimizer step
-    learning_rate: float = number(3e-4, 0.0, 1000.0)  # after the warm-up; it then falls to 0 as a cosine
+    learning_rate: float = number(3e-4, LEAST_RATE, 1000.0)  # after the warm-up; it then falls to 0 as a cosine
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
     weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
@@ -88,7 +90,7 @@ class DpoConfig:
     steps: int = number(100, 1, 1_000_000)  # optimizer steps
     batch: int = number(2, 1, 4096)  # pairs of a micro-batch
     accumulation: int = number(1, 1, 4096)
-    learning_rate: float = number(5e-5, 0.0, 1000.0)
+    learning_rate: float = number(5e-5, LEAST_RATE, 1000.0)
     warmup: float = number(0.1, 0.0, 1.0)
     clip: float = number(1.0, 0.0)
     weight_decay: float = number(0.0, 0.0, 1.0)
@@ -133,7 +135,7 @@ class RunSettings:
     retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
     checkpoint_every: int = number(20, 1)  # optimizer steps
     pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # after a topic with such a phase, until a person resumes
-    hang_after: float = number(1800.0, 0.0)  # seconds without a step, a token or a boundary; 0 waits for ever
+    hang_after: float = number(1800.0, 0.0)  # seconds without a sign of life, 300 at least; 0 waits for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +160,15 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     try:
         config: RunConfig = build(RunConfig, data)
         config = dataclasses.replace(config, curriculum=_from_here(path.parent, config.curriculum))
+        if config.model.name.startswith((".", "~", "/")):
+            local = _local("model.name", path.parent, config.model.name)
+            config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=local))
         _modules(config)
+        _patience(config)
     except FieldError as error:
         if old := earlier.explain(data, keys(), lines):
             raise InputError(_refer(path, old)) from error
         raise InputError(_explain(path, lines, overrides, error)) from error
-    if config.model.name.startswith((".", "~", "/")):
-        local = path.parent / Path(config.model.name).expanduser()
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(local.resolve())))
     if not config.run.name:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
     return config
@@ -176,20 +179,28 @@ def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
 
     Raises FieldError for a column that is mapped to no field of a row, and for a part of a file.
     """
-    found: dict[str, Any] = {"path": str((folder / Path(settings.path).expanduser()).resolve())}
+    found: dict[str, Any] = {"path": _local("curriculum.path", folder, settings.path)}
     for role in ROLES:
         source = getattr(settings, role)
         if source:
             source = SourceConfig(source) if isinstance(source, str) else source
             if source.path.startswith((".", "~", "/")) or Path(source.path).suffix.lower() in FILES:
-                local = (folder / Path(source.path).expanduser()).resolve()
-                source = dataclasses.replace(source, path=str(local))
+                local = _local(f"curriculum.{role}", folder, source.path)
+                source = dataclasses.replace(source, path=local)
             _require_whole_file(role, source)
             if unknown := [name for name in source.columns if name not in FIELDS]:
                 problem = f"{unknown[0]!r} is no field of a row{nearest(unknown[0], FIELDS)}"
                 raise FieldError(f"curriculum.{role}.columns", problem)
             found[role] = source
     return dataclasses.replace(settings, **found)
+
+
+def _local(field: str, folder: Path, path: str) -> str:
+    """A path seen from `folder`, absolute; raises FieldError where it can be none."""
+    try:
+        return str((folder / Path(path).expanduser()).resolve())
+    except (RuntimeError, ValueError) as error:  # ~nobody, a NUL, half a character
+        raise FieldError(field, f"found {short(path)}, which is no path: {error}") from error
 
 
 def _require_whole_file(role: str, source: SourceConfig) -> None:
@@ -277,6 +288,12 @@ def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], erro
     while where and where not in lines:
         where = where.rpartition(".")[0]
     return f"{path}:{lines[where]}: {error}" if where else f"{path}: {error}"
+
+
+def _patience(config: RunConfig) -> None:
+    """Raises FieldError where an engine at work would be taken for one that hangs."""
+    if 0 < config.run.hang_after < PATIENCE:
+        raise FieldError("run.hang_after", f"found {config.run.hang_after:g}, expected {PATIENCE:g} at least, or 0")
 
 
 def _modules(config: RunConfig) -> None:

@@ -1,6 +1,7 @@
 """The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 import yaml
 
-from engine import dpo, losses
+from engine import backend, dpo, losses
 from engine.check import check
 from engine.contract import events as e
 from engine.contract.config import RunConfig, load_config
@@ -198,6 +200,37 @@ def test_thresholds_that_turn_dpo_off_are_said(examined: Any) -> None:
     report = examined(thresholds={"dpo_trigger": 0.0}, dpo={"when": "gated"})
     assert report["problems"] == []
     assert any("DPO never runs" in warning for warning in report["warnings"])
+
+
+@pytest.mark.parametrize("strategy", ["shared", "fuse_between"])
+def test_settings_that_a_shared_adapter_does_not_heed_are_said(examined: Any, strategy: str) -> None:
+    report = examined(adapters={"strategy": strategy}, dpo={"rank": 3, "alpha": 1.0, "layers": 1})
+    said = "adapters.strategy = shared: dpo.rank, dpo.layers say nothing, since DPO goes on with SFT's adapter"
+    assert report["problems"] == [] and (said in report["warnings"]) == (strategy == "shared")
+
+
+def test_memory_is_measured_by_what_the_device_recommends(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 1 << 20})
+    report = examined()
+    assert report["prediction"]["memory_bytes"] == 1 << 20
+    assert any("GB of the 0.0 GB that it can have" in warning for warning in report["warnings"])
+    monkeypatch.setattr(mx, "device_info", dict)
+    assert backend.memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "line"),
+    [
+        ("sft", {"topic": ONE, "prompt": "Who?", "completion": "Aye, lad.<|im_end|>"}, 7),
+        ("preferences", {"topic": ONE, "prompt": "Who?", "chosen": "Aye.", "rejected": "No.<|im_start|>user"}, 7),
+        ("quiz", {"topic": ONE, "question": "Who?", "reference": "Aye, lad.<|im_end|>"}, 3),
+    ],
+)
+def test_a_mark_in_an_answer_is_named_with_its_place(
+    examined: Any, made: tuple[Path, Path], tmp_path: Path, name: str, row: dict[str, Any], line: int
+) -> None:
+    report = examined(changed(made, tmp_path / "course", name, row))
+    assert f"{name}.jsonl:{line}: the answer has <|im_" in report["problems"][0]
 
 
 def test_orphans_duplicates_and_cut_rows_are_counted(examined: Any, made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def run(tmp_path, monkeypatch) -> Iterator[RunDir]:
     handlers = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.setattr(supervise, "ENGINE", FAKE)
     monkeypatch.setattr(supervise, "TICK", 0.05)
-    folder = tmp_path / "run"
-    yield tiny.new_run(folder, {"curriculum": {"path": "x"}, "run": {"hang_after": HANG_AFTER}})
+    monkeypatch.setattr(supervise, "_limit", lambda run: HANG_AFTER)
+    yield tiny.new_run(tmp_path / "run", {"curriculum": {"path": "x"}})
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -276,10 +276,11 @@ def test_a_run_whose_restart_is_refused_keeps_what_it_committed_and_goes_on_when
 
 def test_a_stopped_process_is_a_hang_and_a_paused_run_is_none(sources, tmp_path):
     """The real engine's own signs of life; and what it comes to is what it would have come to."""
-    settings = tiny.settings(*sources, sft={"epochs": 30, "accumulation": 1}, run={"hang_after": 4.0})
+    settings = tiny.settings(*sources, sft={"epochs": 30, "accumulation": 1})
     peace = tiny.train_here(tiny.new_run(tmp_path / "peace", settings))
     run = tiny.new_run(tmp_path / "run", settings)
-    process = tiny.start_engine(run, "engine.supervise")
+    code = "import sys; from engine import supervise as s; s._limit = lambda run: 4.0; sys.exit(s.main())"
+    process = tiny.start_engine(run, code=code)
     ran = tiny.Ran(run)
     try:
         wait(lambda: run.journal.exists() and len(ran.of(e.Checkpointed)) > 5, process, run)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny
 
-from engine import checkpoint, checks, deltas, evaluate, files, ledger, models, phase, reference, train
+from engine import checkpoint, checks, deltas, dpo, evaluate, files, ledger, models, phase, reference, sft, train
 from engine.chat import Renderer
 from engine.contract import events as e
 from engine.contract.config import load_config
@@ -164,6 +164,19 @@ def test_the_summary_says_what_the_journal_says(whole):
         assert [item["decision"] for item in row["decisions"]] == ["keep", "run_dpo", "keep"]
     log = ran.run.log.read_text()
     assert "voice=" in log and "attached" in log and "fused" in log
+
+
+def test_no_phase_puts_all_its_rows_into_one_batch(sources, tmp_path, monkeypatch):
+    """Of a large topic that rectangle, rows x the longest of them, takes gigabytes before the first step."""
+    sizes = {sft: [], dpo: []}
+    for module, seen in sizes.items():
+        real = module.collate
+        monkeypatch.setattr(
+            module, "collate", lambda rows, *rest, r=real, s=seen: s.append(len(rows)) or r(rows, *rest)
+        )
+    settings = tiny.settings(*sources, sft={"batch": 1}, dpo={"batch": 1})
+    assert tiny.train_here(tiny.new_run(tmp_path / "run", settings)).status == 0
+    assert max(sizes[sft]) == 1 and max(sizes[dpo]) == 2, "a pair is two rows"
 
 
 def test_a_long_scoring_of_the_base_says_how_far_it_is(sources, tmp_path, monkeypatch):
