@@ -100,7 +100,7 @@ def _end_once() -> None:
 
 
 def main() -> int:
-    """Exit status 0, 2 with a sentence, or 130 where it was interrupted, with nothing written."""
+    """Exit status 0, 2 with a sentence, or 130 where it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m engine.export")
     parser.add_argument("run", type=Path)
     parser.add_argument("target", type=Path)

@@ -13,6 +13,7 @@ from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Record
 from engine.contract.journal import read_journal
+from engine.contract.names import delta_name
 from engine.contract.rundir import RunDir
 from engine.deltas import UNREADABLE, Delta
 from engine.history import read_history
@@ -83,7 +84,7 @@ def _as_it_stood(run: RunDir, records: Sequence[Record], listed: dict[str, Any],
     if not then or not all((run.adapters / name).is_dir() for name in then):
         raise InputError(f"{run.journal}: of what was committed up to {topic} a line is damaged or missing")
     *_, last = then.values()
-    rows = [{"name": name, "fused": event.state == "fused"} for name, event in then.items()]
+    rows = [{"name": delta_name(name), "fused": event.state == "fused"} for name, event in then.items()]
     return {"deltas": rows, "fingerprint": last.model_fingerprint}
 
 

@@ -124,10 +124,9 @@ def test_a_file_in_place_of_the_folder_of_runs(tmp_path: Path, arguments: list[s
         (["report", "night", "--to", "x" * 250], "the report cannot be written (File name too long)"),
         (["report", "night", "--to", "notes.txt/x.html"], "the report cannot be written (Not a directory)"),
         (["report", "night", "--to", "x" * 300], "File name too long"),
-        (["export", "night", "--to", "x" * 300], "File name too long"),
         (["runs", "--logs", "x" * 300], "File name too long"),
     ],
-    ids=["too long for what is written beside", "inside a file", "a report", "an export", "a folder of runs"],
+    ids=["too long for what is written beside", "inside a file", "a report", "a folder of runs"],
 )
 def test_what_the_system_refuses_is_a_sentence(tmp_path: Path, arguments: list[str], expected: str) -> None:
     (tmp_path / "notes.txt").write_text("in the way")

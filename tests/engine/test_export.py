@@ -144,7 +144,8 @@ def test_a_delta_that_rounding_would_lose_is_in_every_export(base: Path, tmp_pat
     kept = [dataclasses.replace(delta, fused=False) for delta in ledger.deltas]
     ledger.restore(models.load(base, "bfloat16").model, kept)
     ledger.save(run.adapters)
-    export(run, tmp_path / "mlx")
+    said = export(run, tmp_path / "mlx")
+    assert said[1] == f"{len(kept[0].paths)} weights are in float32, since rounding would lose what they learned"
     weights = mx.load(str(tmp_path / "mlx" / "model.safetensors"))
     q, norm = "model.layers.0.self_attn.q_proj.weight", "model.norm.weight"
     assert weights[q].dtype == mx.float32 and weights[norm].dtype == mx.bfloat16
