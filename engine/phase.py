@@ -17,6 +17,7 @@ from engine.checkpoint import Checkpoint
 from engine.contract.config import DpoConfig, SftConfig
 from engine.contract.errors import InputError
 from engine.contract.events import AdapterChanged, Checkpointed, Phase
+from engine.contract.names import new_delta
 from engine.deltas import Delta
 from engine.invariants import CHECKS, require
 from engine.ledger import Survival
@@ -176,11 +177,11 @@ def commit(session: Session, attached: Attached) -> None:
     checks.frozen(session, attached)  # the fuse would mend what it touches, and hide that another model was scored
     weights = dict(adapters.adapter_weights(session.model))
     mx.eval(weights)
-    name = delta_name(session, attached.topic, attached.phase)
+    name = new_delta(session.ledger.commits + 1, attached.topic, attached.phase)
     delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
     limits, before, folder = session.config.adapters, session.ledger.mark(), session.run.adapters
     try:
-        deltas.save_delta(folder / name, delta, session.layers)
+        deltas.save_delta(folder / name, delta, session.model)
         deltas.require_on_disk(folder, delta)
         delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
         session.ledger.save(folder)
@@ -285,8 +286,3 @@ def _changed(session: Session, spec: AdapterSpec, **more: Any) -> AdapterChanged
         check_seconds=CHECKS.take_seconds(),
         **more,
     )
-
-
-def delta_name(session: Session, topic: str, phase: str) -> str:
-    """`<nnn>-<unit>.<chapter>.<topic>-<phase>`, numbered by commits ever made in this run."""
-    return f"{session.ledger.commits + 1:03d}-{topic.replace('/', '.')}-{phase}"

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from engine.commits import KEPT
 from engine.contract import events as e
 from engine.contract.events import Evaluated, Record
 from engine.forecast import of_what_ran, paused
@@ -118,13 +119,14 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
     return rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
 
 
+def kept(row: dict[str, Any]) -> str | None:
+    """The last phase of a topic that is in the model."""
+    return next((phase for phase in ("dpo", "sft") if row[phase] in KEPT), None)
+
+
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:
-    kept = ("fused", "kept_attached")
-    found = row["start"] or row["before"]
-    if row["dpo"] in kept:
-        found = row["after_dpo"]
-    elif row["sft"] in kept:
-        found = row["after_sft"]
+    last = kept(row)
+    found = row[f"after_{last}"] if last else row["start"] or row["before"]
     return dict(found) if found else None
 
 
@@ -145,16 +147,16 @@ def _sum(values: Iterable[float]) -> float:
 def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """How DPO did where it ran: topics, roll-backs, the mean held-out margin, and where preference accuracy fell."""
     ran = [row for row in rows if row["after_dpo"]]
-    kept = [row for row in ran if row["dpo"] in ("fused", "kept_attached")]
+    stayed = [row for row in ran if row["dpo"] in KEPT]
     margins = [row["after_dpo"]["heldout_margin"] for row in ran if row["after_dpo"]["heldout_margin"] is not None]
     return {
         "ran": len(ran),
-        "kept": len(kept),
+        "kept": len(stayed),
         "rolled_back": sum(row["dpo"] == "rolled_back" for row in ran),
         "mean_heldout_margin": round(sum(margins) / len(margins), 4) if margins else None,
         "lowered_preference_accuracy": [
             row["topic"]
-            for row in kept
+            for row in stayed
             if row["after_sft"] and _preference(row["after_dpo"]) < _preference(row["after_sft"])
         ],
     }

@@ -124,7 +124,7 @@ def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
     book = opened(folder)
     for seed, name in enumerate(("a-sft", "a-dpo", "b-sft")):
         delta = stored(trained(book, name, seed=seed), seed + 1)
-        deltas.save_delta(tmp_path / delta.name, delta, 2)
+        deltas.save_delta(tmp_path / delta.name, delta, book.model)
         fuse(book, delta)
     book.drop("unit-01/chapter-01/b")
     book.save(tmp_path)
@@ -142,11 +142,11 @@ def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
 def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_path):
     book = opened(folder)
     delta = stored(trained(book, "a-sft"))
-    deltas.save_delta(tmp_path / delta.name, delta, 2)
+    deltas.save_delta(tmp_path / delta.name, delta, book.model)
     fuse(book, delta)
     book.save(tmp_path)
     other = replace(delta, weights={name: 1.001 * array for name, array in delta.weights.items()})
-    deltas.save_delta(tmp_path / delta.name, other, 2)
+    deltas.save_delta(tmp_path / delta.name, other, book.model)
     with pytest.raises(Broken, match=f"it declares {book.declared}") as caught:
         opened(folder).replay(tmp_path)
     assert caught.value.rule.name == "ledger-declares"
@@ -176,8 +176,9 @@ def test_a_name_in_the_ledger_that_could_leave_the_folder_is_refused(folder, tmp
     ],
 )
 def test_what_a_delta_says_of_itself_is_looked_at(folder, tmp_path, topic, phase, words):
-    delta = replace(stored(trained(opened(folder), "a-sft")), topic=topic, phase=phase)
-    deltas.save_delta(tmp_path / NAME, delta, 2)
+    book = opened(folder)
+    delta = replace(stored(trained(book, "a-sft")), topic=topic, phase=phase)
+    deltas.save_delta(tmp_path / NAME, delta, book.model)
     with pytest.raises(InputError, match=rf"{NAME}/adapter_config\.json: {words}"):
         deltas.load_delta(tmp_path / NAME, fused=True)
 
@@ -247,7 +248,7 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
 def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
     book = opened(folder, "bfloat16")
     delta = stored(trained(book, "a-dpo", size=2e-5))
-    deltas.save_delta(tmp_path / delta.name, delta, 2)
+    deltas.save_delta(tmp_path / delta.name, delta, book.model)
     fuse(book, delta)
     book.save(tmp_path)
     assert json.loads((tmp_path / "ledger.json").read_text())["deltas"] == [{"name": delta.name, "fused": False}]
@@ -287,7 +288,7 @@ def test_a_saved_delta_is_an_adapter_that_mlx_lm_loads(folder, tmp_path, layers)
     book = opened(folder)
     delta = trained(book, "a-sft", spec=AdapterSpec(3, 5.0, ("q_proj", "up_proj"), layers))
     attached = logits(book)
-    deltas.save_delta(tmp_path / "a-sft", delta, 2)
+    deltas.save_delta(tmp_path / "a-sft", delta, book.model)
     theirs = models.load(folder, "float32").model
     load_adapters(theirs, str(tmp_path / "a-sft"))
     theirs.eval()
