@@ -7,7 +7,7 @@ import tiny
 from breaking import FIRST, SECOND, settings
 from dying import Killed, die
 
-from engine import evaluate, train
+from engine import evaluate, phase, train
 from engine.contract import events as e
 from engine.contract.rundir import RunDir
 from engine.ledger import Ledger
@@ -40,6 +40,34 @@ def asking(patch: pytest.MonkeyPatch, topic: str, *asked: tuple[str, str]) -> No
         return real(session, history, subject, done)
 
     patch.setattr(train, "_attempt", attempt)
+
+
+@pytest.mark.parametrize("where", ["sft", "dpo"])
+def test_a_pause_and_a_stop_leave_a_checkpoint_where_they_were_asked_for(kit, tmp_path, monkeypatch, where):
+    """Six steps a phase, a checkpoint every fourth; in one phase a pause after the third step, a stop after the fifth.
+
+    It goes on from there: no step is trained twice, and no byte is another.
+    """
+    asked = {3: ("pause", "resume"), 5: ("stop",)}
+    config = tiny.settings(*kit, sft={"epochs": 3, "accumulation": 1}, dpo={"steps": 6}, run={"checkpoint_every": 4})
+    config["curriculum"]["topics"] = [FIRST]
+    peace, run = (tiny.new_run(tmp_path / name, config) for name in ("peace", "run"))
+    real = phase.note_update
+
+    def note(session, attached, *rest):
+        real(session, attached, *rest)
+        for kind in asked.get(attached.step, ()) if attached.phase == where else ():
+            tiny.ask(run, kind, kind)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phase, "note_update", note)
+        assert tiny.train_here(run).status == 130
+    ran, whole = tiny.train_here(run), tiny.train_here(peace)
+    for name in ("sft", "dpo"):
+        saved = [event.step for event in ran.of(e.Checkpointed, phase=name)]
+        assert saved == ([3, 4, 5, 6] if name == where else [4, 6])
+        assert [step.step for step in ran.of(e.Step, phase=name)] == [1, 2, 3, 4, 5, 6]
+    assert ran.status == 0 and ran.adapters() == whole.adapters() and ran.told() == whole.told()
 
 
 def test_a_retry_that_is_skipped_leaves_the_topic_as_it_was(run, unbroken, monkeypatch):

@@ -274,14 +274,14 @@ def test_where_nothing_may_be_written_there_is_no_export(run: RunDir, mounts: bo
         pytest.skip("permissions do not hold root, and nothing may be mounted here")
     with (
         read_only(tmp_path, mounts),
-        pytest.raises(InputError, match="/new: (the disk is read-only|it may not be written)$"),
+        pytest.raises(InputError, match=r"/new: (the disk is read-only|it may not be written)$"),
     ):
         export(run, tmp_path / "new", "peft")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_where_no_folder_can_be_made_there_is_no_export(run: RunDir) -> None:
-    with pytest.raises(InputError, match="^/proc/new: (no folder can be made there|it may not be written)$"):
+    with pytest.raises(InputError, match=r"^/proc/new: (no folder can be made there|it may not be written)$"):
         export(run, Path("/proc/new"), "peft")
 
 
