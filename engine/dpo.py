@@ -38,9 +38,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     if sft is not None:
         attached = phase.take_over(session, sft, settings, plan.steps)
     else:
-        adapter = session.config.sft if session.config.adapters.strategy == "shared" else settings
-        spec = phase.spec_of(adapter)
-        attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, spec)
+        asked = session.config.sft if session.config.adapters.strategy == "shared" else settings
+        attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, asked)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     if not attached.reference:
         attached.reference = reference.measure(session, chosen, rejected, micro_batches(plan, lengths))

@@ -28,7 +28,7 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "sft"):
         say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), whole.supervised, whole.total))
-    attached = phase.attach(session, topic.id, attempt, "sft", settings, plan.steps, phase.spec_of(settings))
+    attached = phase.attach(session, topic.id, attempt, "sft", settings, plan.steps, settings)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
 
     def loss(batch: Batch) -> tuple[mx.array]:

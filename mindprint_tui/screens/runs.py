@@ -47,7 +47,7 @@ class RunsScreen(BaseScreen):
             for run in self._runs:
                 feed = feeds.setdefault(run.name, Feed(run))
                 state = before = states.get(run.name)
-                while (records := feed.skim()) or state is None:
+                for records in feed.rest(feed.skim):
                     state = fold(state or RunState(), records)
                     await asyncio.sleep(PAUSE)
                 states[run.name] = state

@@ -1,6 +1,8 @@
 """What a person asks for while topics are trained: a retry, a retry that is taken back, a re-evaluation that fails."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -206,3 +208,35 @@ def test_a_reevaluation_that_fails_is_a_failure_of_the_topic_that_was_asked_for(
     assert failed.message == "ValueError: the embedder has no such word" and "Traceback" in failed.traceback
     assert ran.of(e.Evaluated, stage="reevaluated") == []
     assert ran.adapters() == unbroken["dpo"].adapters() and ran.told() == unbroken["dpo"].told()
+
+
+def is_no_number(patch: pytest.MonkeyPatch) -> None:
+    real = evaluate.evaluate
+
+    def broken(session, topics, stage, *args, **more):
+        found = real(session, topics, stage, *args, **more)
+        return {id: replace(item, voice=math.nan) if stage == "reevaluated" else item for id, item in found.items()}
+
+    patch.setattr(evaluate, "evaluate", broken)
+
+
+def has_no_answers(patch: pytest.MonkeyPatch) -> None:
+    real = Recorder.say
+
+    def say(self, event, **settings):
+        thrown_away = isinstance(event, e.Sample) and event.stage == "reevaluated"
+        return None if thrown_away else real(self, event, **settings)
+
+    patch.setattr(Recorder, "say", say)
+
+
+@pytest.mark.parametrize(
+    ("broken", "rule"), [(is_no_number, "score-is-measured"), (has_no_answers, "answers-journaled")]
+)
+def test_a_reevaluation_is_held_to_the_rules_of_every_evaluation(run, monkeypatch, broken, rule):
+    broken(monkeypatch)
+    while_another_topic_trains(monkeypatch)
+    ran = tiny.train_here(run)
+    (answer,), (failed,) = ran.of(e.CommandTaken), ran.of(e.Failed)
+    assert answer.outcome == "refused" and answer.reason == f"not scored: {failed.message}"
+    assert (failed.rule, failed.topic) == (rule, SECOND)  # no model is trusted after that, whoever asked

@@ -1,6 +1,7 @@
 """The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from engine import check as checks
 from engine import dpo, losses
 from engine.check import check
 from engine.contract import events as e
@@ -102,6 +104,17 @@ def test_each_strategy_is_tried_as_it_would_run(examined: Any, strategy: str, ph
     assert report["problems"] == []
     assert [phase["phase"] for phase in report["selftest"]] == phases
     every_rule_once(report)
+
+
+@pytest.mark.parametrize("crowded", [0.0, 1e9])
+def test_a_base_that_passes_and_a_machine_that_is_too_small_are_warned_of(
+    examined: Any, monkeypatch: pytest.MonkeyPatch, crowded: float
+) -> None:
+    monkeypatch.setattr(checks, "CROWDED", crowded)  # the share of the machine's memory
+    warnings = examined(thresholds={"voice": 0.0 if crowded else 0.5})["warnings"]
+    size = [text for text in warnings if re.fullmatch(r"a run takes about .* GB of the machine's .* GB", text)]
+    passing = f"the base model passes 2 of 2 topics untrained, {ONE} among them: passing says nothing about training"
+    assert (len(size), any(text.startswith(passing) for text in warnings)) == ((0, True) if crowded else (1, False))
 
 
 def test_a_rule_that_breaks_in_the_self_test_is_a_problem(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
