@@ -21,7 +21,8 @@ from engine.contract import events as e
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Record
-from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, paused, refined
+from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
+from engine.history import read_history
 from engine.rules import RULES
 from mindprint_tui import launcher
 from mindprint_tui.view.check import lines
@@ -300,7 +301,7 @@ def test_a_pause_is_in_nobodys_prediction() -> None:
         (95, e.Paused("b")),
         (97, e.Preparing("the journal ends here")),
     ]
-    assert paused(record(i, t, event) for i, (t, event) in enumerate(events)) == 4 + 6 + 2
+    assert read_history(record(i, t, event) for i, (t, event) in enumerate(events)).waited == 4 + 6 + 2
 
 
 def test_dpo_counts_where_it_ran(config: RunConfig) -> None:
