@@ -120,9 +120,6 @@ def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: L
     return "\n".join(lines)
 
 
-_KEPT = ("fused", "kept_attached")
-
-
 def _shared(value: Any) -> Any:
     """The settings as strangers may read them: of a path, however deep it stands, only its last part."""
     if isinstance(value, dict):

@@ -147,12 +147,10 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
 
 def _score(session: Any, rows: list[Report]) -> float:
     """The base model's scores into the topics' rows; returns the seconds that they took."""
-    from engine.evaluate import evaluate
-    from engine.measured import require_measured
+    from engine.evaluate import measure
 
-    started, said = time.monotonic(), session.recorder.said["sample"]
-    base = evaluate(session, session.curriculum.topics, "before")
-    require_measured(session, session.curriculum.topics, base, session.recorder.said["sample"] - said)
+    started = time.monotonic()
+    base = measure(session, session.curriculum.topics, "before")
     for row in rows:
         names = ("voice", "accuracy", "combined", "preference_accuracy", "health", "cut")
         row["base"] = {name: getattr(base[row["topic"]], name) for name in names}

@@ -31,7 +31,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
     lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
     seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
-    for rows in micro_batches(plan, lengths):
+    groups = epoch(plan, lengths, seed, 0)
+    for rows in groups:
         mine = [side[row] for side in (chosen, rejected) for row in rows]
         checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     _check_sign(settings.beta)
@@ -41,12 +42,10 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     if sft is not None:
         attached = phase.take_over(session, sft, settings, plan.steps)
     else:
-        adapter = session.config.sft if session.config.adapters.strategy == "shared" else settings
-        spec = phase.spec_of(adapter)
-        attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, spec)
+        asked = session.config.sft if session.config.adapters.strategy == "shared" else settings
+        attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, asked)
     if not attached.reference:
         session.control.on_pause = lambda: None  # without it there is nothing new to go on from
-        groups = epoch(plan, lengths, seed, 0)
         attached.reference = reference.measure(session, chosen, rejected, groups, plan.micro_batches)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]

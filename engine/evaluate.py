@@ -66,6 +66,16 @@ def evaluate(
     return found
 
 
+def measure(
+    session: Session, topics: Sequence[Topic], stage: Stage, since: Evaluated | None = None, doing: str = ""
+) -> dict[str, Evaluated]:
+    """Evaluates, and looks whether every answer is in the journal and the scores are of the model as it stands."""
+    before = session.recorder.said["sample"]
+    found = evaluate(session, topics, stage, since, doing)
+    measured.require_measured(session, topics, found, session.recorder.said["sample"] - before)
+    return found
+
+
 def generate(
     session: Session,
     prompts: Sequence[Sequence[int]],

@@ -96,12 +96,16 @@ def attach(
     phase: Phase,
     settings: SftConfig | DpoConfig,
     steps: int,
-    spec: AdapterSpec,
+    asked: SftConfig | DpoConfig,
 ) -> Attached:
-    """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable."""
+    """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable.
+
+    `settings` are the phase's; `asked` are those of the adapter, which another phase may have made (strategy shared).
+    """
     frozen = checks.as_declared(session)
-    seed = seed_of(session, topic, attempt, phase)
+    seed, spec = seed_of(session, topic, attempt, phase), spec_of(asked)
     made = adapters.attach(session.model, spec, seed)
+    checks.as_asked(session, asked)
     expected = adapters.expected_count(made, spec.rank)
     updater = Updater(settings, steps)
     attached = Attached(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})

@@ -50,8 +50,8 @@ ALL = (
     ),
     Rule(
         4, "requested-modules", "phase",
-        "The adapted modules are the requested ones, in every requested layer.",
-        "N modules adapted, M requested; missing …, not asked for …",
+        "The adapted modules are the requested ones, in every requested layer, with the scale that was asked for.",
+        "N modules adapted, M requested; missing …, not asked for …; or: the adapter is scaled by …",
         "the model's layers do not hold the modules under the names in sft.modules or dpo.modules",
         "compare sft.modules and dpo.modules with the names that the adapter pane shows",
     ),

@@ -8,7 +8,8 @@ from typing import Any
 from engine.commits import KEPT
 from engine.contract import events as e
 from engine.contract.events import Evaluated, Record
-from engine.forecast import of_what_ran, paused
+from engine.forecast import of_what_ran
+from engine.history import read_history
 
 STAGES = {"before": "before", "start": "start", "sft": "after_sft", "dpo": "after_dpo", "reevaluated": "reevaluated"}
 FIGURES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin")
@@ -54,8 +55,8 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
     `of_what_ran` is the prediction at the start with DPO in those topics in which it ran; `ratio` is it over `real`.
     """
     said = [record.event for record in records if isinstance(record.event, e.Predicted)]
-    still = paused(records)
-    real = seconds - still
+    waited = read_history(records).waited
+    real = seconds - waited
     at_start, refined = (said[place] if len(said) > place else None for place in (0, 1))
     ran = of_what_ran(at_start, records) if at_start else None
     return {
@@ -64,7 +65,7 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
         "at_start_least": round(at_start.least, 1) if at_start else None,
         "after_first_topic": round(refined.seconds, 1) if refined else None,
         "real": round(real, 1),
-        "paused": round(still, 1),
+        "paused": round(waited, 1),
         "ratio": round(ran / real, 3) if ran is not None and real > 0 else None,
         "peak_bytes": max((r.event.peak_bytes for r in records if isinstance(r.event, e.Step)), default=None),
         "process_bytes": process_bytes,

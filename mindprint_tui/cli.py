@@ -157,7 +157,7 @@ def runs(logs: Path) -> None:
     lines = [runs_head(width)]
     for item in found:
         feed, state = Feed(item), fold(RunState(), [])
-        while records := feed.skim():
+        for records in feed.rest(feed.skim):
             state = fold(state, records)
         lines.append(run_line(RunRow(item.name, state, feed.liveness()), time.time(), width, False))
     for spans in lines:

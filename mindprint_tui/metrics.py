@@ -115,9 +115,7 @@ def pour(feed: Feed, sink: Sink, follow: bool) -> None:
 def _batches(feed: Feed, follow: bool) -> Iterator[list[Record]]:
     while True:
         alive = feed.alive()  # asked first: what it wrote before it went is still read
-        records = feed.read()
-        yield records
-        if not records and feed.drained:
-            if not (follow and alive):
-                return
-            time.sleep(TICK)
+        yield from feed.rest(feed.read)
+        if not (follow and alive):
+            return
+        time.sleep(TICK)

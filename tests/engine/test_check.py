@@ -17,12 +17,14 @@ import pytest
 import yaml
 
 from engine import backend, dpo, losses
+from engine import check as checks
 from engine.check import check
 from engine.contract import events as e
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Record
-from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, paused, refined
+from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
+from engine.history import read_history
 from engine.rules import RULES
 from mindprint_tui import launcher
 from mindprint_tui.view.check import lines
@@ -95,7 +97,8 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert (
         f"{len(RULES) - 4} of {len(RULES)} held, looked at" in told and "resume-exact (when a run is resumed)" in told
     )
-    assert any(line.startswith("The lamp") and line.endswith("0.31") for line in shown)
+    accuracy = f"{first['base']['accuracy']:.2f}"
+    assert any(line.startswith("The lamp") and line.endswith(accuracy) for line in shown)
     assert shown[-1] == "✓ nothing stands in the way of a run"
 
 
@@ -105,6 +108,17 @@ def test_each_strategy_is_tried_as_it_would_run(examined: Any, strategy: str, ph
     assert report["problems"] == []
     assert [phase["phase"] for phase in report["selftest"]] == phases
     every_rule_once(report)
+
+
+@pytest.mark.parametrize("crowded", [0.0, 1e9])
+def test_a_base_that_passes_and_a_machine_that_is_too_small_are_warned_of(
+    examined: Any, monkeypatch: pytest.MonkeyPatch, crowded: float
+) -> None:
+    monkeypatch.setattr(checks, "CROWDED", crowded)  # the share of the machine's memory
+    warnings = examined(thresholds={"voice": 0.0 if crowded else 0.5})["warnings"]
+    size = [text for text in warnings if re.fullmatch(r"a run takes about .* GB of the machine's .* GB", text)]
+    passing = f"the base model passes 2 of 2 topics untrained, {ONE} among them: passing says nothing about training"
+    assert (len(size), any(text.startswith(passing) for text in warnings)) == ((0, True) if crowded else (1, False))
 
 
 def test_a_rule_that_breaks_in_the_self_test_is_a_problem(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +381,7 @@ def test_a_pause_is_in_nobodys_prediction() -> None:
         (95, e.Paused("b")),
         (97, e.Preparing("the journal ends here")),
     ]
-    assert paused(record(i, t, event) for i, (t, event) in enumerate(events)) == 4 + 6 + 2
+    assert read_history(record(i, t, event) for i, (t, event) in enumerate(events)).waited == 4 + 6 + 2
 
 
 def test_dpo_counts_where_it_ran(config: RunConfig) -> None:

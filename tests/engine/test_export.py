@@ -19,6 +19,7 @@ import pytest
 import tiny
 import yaml
 from committed import commit_random, committed
+from disks import read_only
 from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3_moe
 from mlx_lm.tuner.utils import load_adapters
@@ -362,11 +363,26 @@ def test_what_cannot_be_exported(run: RunDir, base: Path, tmp_path: Path) -> Non
         ((run, tmp_path / "new", "mlx", 4), "a fused model has no rank"),
         ((empty, tmp_path / "new"), "nothing has been committed"),
         ((run, tmp_path / "file" / "new", "peft"), "cannot be written"),
-        ((run, Path("/proc/new"), "peft"), "^/proc/new: (no folder can be made there|it may not be written)$"),
     ):
         with pytest.raises(InputError, match=sentence):
             export(*arguments)
     assert not (tmp_path / "new").exists()
+
+
+def test_where_nothing_may_be_written_there_is_no_export(run: RunDir, mounts: bool, tmp_path: Path) -> None:
+    if os.geteuid() == 0 and not mounts:
+        pytest.skip("permissions do not hold root, and nothing may be mounted here")
+    with (
+        read_only(tmp_path, mounts),
+        pytest.raises(InputError, match=r"/new: (the disk is read-only|it may not be written)$"),
+    ):
+        export(run, tmp_path / "new", "peft")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_where_no_folder_can_be_made_there_is_no_export(run: RunDir) -> None:
+    with pytest.raises(InputError, match=r"^/proc/new: (no folder can be made there|it may not be written)$"):
+        export(run, Path("/proc/new"), "peft")
 
 
 def test_another_base_is_not_exported_in_silence(base: Path, tmp_path: Path) -> None:

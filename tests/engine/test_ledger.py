@@ -245,6 +245,19 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
     assert book.drop("a") == 1 and not [m for m in book.model.modules() if isinstance(m, KeptLinear)]
 
 
+def test_a_change_that_is_applied_and_answers_otherwise_is_kept_beside_the_weights(folder):
+    """The cosine is good enough, and the KL is not: that is looked at by itself."""
+    fused, beside, book = (opened(folder, "bfloat16") for _ in range(3))
+    _, lost = fuse(fused, trained(fused, "a-sft", size=1e-3), cosine=0.0, kl=1.0)
+    delta = trained(beside, "a-sft", size=1e-3)
+    attached = nn.log_softmax(logits(beside), -1)
+    fuse(beside, delta, cosine=2.0, kl=1.0)
+    kept = (mx.exp(attached) * (attached - nn.log_softmax(logits(beside), -1))).sum(-1).mean().item()
+    assert lost.kl > 3 * max(kept, 0.0) and lost.kl > 0
+    committed, survival = fuse(book, trained(book, "a-sft", size=1e-3), cosine=0.0, kl=lost.kl / 2)
+    assert not committed.fused and survival == lost
+
+
 def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
     book = opened(folder, "bfloat16")
     delta = stored(trained(book, "a-dpo", size=2e-5))

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import make
 import pytest
 from click.testing import CliRunner
+from golden import put, said
 
 from engine.contract import events as e
 from engine.contract.errors import InputError
@@ -50,10 +50,8 @@ def test_every_step_evaluation_and_verdict_is_a_row(story: Story) -> None:
 def test_every_figure_of_an_evaluation_is_a_column(tmp_path: Path) -> None:
     figures = {item.name for item in fields(e.Evaluated) if item.type in (float, float | None)}
     assert {"voice", "heldout_gap"} < figures <= set(metrics.COLUMNS)
-    run = RunDir(tmp_path / "run")
-    run.path.mkdir()
     event = e.Evaluated("a/b/c", "before", 0.5, 0.25, 0.375, {}, 0.5, "ok", 1.0, heldout_gap=-0.125)
-    run.journal.write_bytes(make.encode(Record(0, 1.0, event)))
+    run = put(tmp_path / "run", said(event))
     assert [row["heldout_gap"] for row in table(run)] == ["-0.125"]
 
 
@@ -121,10 +119,7 @@ def test_following_ends_with_the_engine(story: Story, monkeypatch: pytest.Monkey
 
 
 def test_a_cell_is_no_formula(tmp_path: Path) -> None:
-    run = RunDir(tmp_path / "run")
-    run.path.mkdir()
-    event = e.TopicFinished("=1+1", "passed", "", 1.0)
-    run.journal.write_bytes(make.encode(Record(0, 1.0, event)))
+    run = put(tmp_path / "run", said(e.TopicFinished("=1+1", "passed", "", 1.0)))
     assert table(run)[0]["topic"] == "'=1+1"
 
 
