@@ -39,7 +39,7 @@ class RunsScreen(BaseScreen):
         self.run_worker(self._watch())
 
     async def _watch(self) -> None:
-        known: dict[str, tuple[Feed, RunState | None]] = {}
+        known: dict[str, tuple[Feed, RunState]] = {}
         while True:
             self._list(list_runs(self.console.logs))
             self.paint()
@@ -47,9 +47,9 @@ class RunsScreen(BaseScreen):
             known = {name: one for name, one in known.items() if name in there and not one[0].replaced}
             for run in self._runs:
                 feed, before = known.get(run.name, (Feed(run), None))
-                state = before
-                while (records := feed.skim()) or state is None:
-                    state = fold(state or RunState(), records)
+                state = before or RunState()
+                for records in feed.rest(feed.skim):
+                    state = fold(state, records)
                     await asyncio.sleep(PAUSE)
                 known[run.name] = feed, state
                 self._rows[run.name] = RunRow(run.name, state, feed.liveness())

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from terminal import Terminal
 
+from engine.contract.journal import read_journal
+from engine.contract.lines import line
 from engine.contract.rundir import RunDir
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +39,13 @@ sys.exit(2)
 """
 
 
-def started(folder: Path, supervisor: str, before: str = "") -> tuple[RunDir, subprocess.Popen[str]]:
+def started(
+    folder: Path, supervisor: str, before: str = "", flags: Sequence[str] = ("--no-ui",)
+) -> tuple[RunDir, subprocess.Popen[str]]:
     (folder / "mine.yaml").write_text("curriculum: {path: here}\n")
     code = PROGRAM.format(supervisor=supervisor, before=before)
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"],
+        [sys.executable, "-c", code, *flags, "mine.yaml", "--run-id", "night"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -48,6 +53,28 @@ def started(folder: Path, supervisor: str, before: str = "") -> tuple[RunDir, su
         text=True,
     )
     return RunDir(folder / "logs" / "night"), process
+
+
+TRAINS = """
+import sys
+from pathlib import Path
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
+writer = JournalWriter(Path(sys.argv[1], "journal.jsonl"))
+for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e.RunFinished(0, 1, 1, "f", 9.0)):
+    writer.append(event)
+sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [(("--no-ui",), ""), ((), "there is no terminal here: running as with --no-ui\n")]
+)
+def test_without_a_terminal_a_run_prints_the_same_plain_lines(tmp_path: Path, flags: Sequence[str], words: str) -> None:
+    run, process = started(tmp_path, TRAINS, flags=flags)
+    said, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (1, words)
+    assert said.splitlines() == ["run logs/night", *map(line, read_journal(run.journal))]
 
 
 def test_a_folder_in_which_a_topic_had_begun_stays_whatever_the_supervisor_says(tmp_path: Path) -> None:
@@ -80,7 +107,7 @@ def test_a_supervisor_that_ends_without_a_word(tmp_path: Path, supervisor: str, 
     assert process.returncode == status
 
 
-TRAINS = """
+STEPS = """
 import sys, time
 from pathlib import Path
 from engine.contract import events as e
@@ -114,7 +141,7 @@ SAID = (
 
 def test_on_a_terminal_the_progress_is_the_last_line_until_its_topic_is_over(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
-    code = PROGRAM.format(supervisor=TRAINS, before="")
+    code = PROGRAM.format(supervisor=STEPS, before="")
     command = [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"]
     run = RunDir(tmp_path / "logs" / "night")
     progress = "unit-01/chapter-01/topic-01 sft 2/3 loss 2.000"
@@ -139,7 +166,7 @@ def test_on_a_terminal_the_progress_is_the_last_line_until_its_topic_is_over(tmp
 def test_a_progress_line_that_is_too_long_is_cut(tmp_path: Path) -> None:
     """What went on in a second row would never be taken away again."""
     (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
-    code = PROGRAM.format(supervisor=TRAINS, before="")
+    code = PROGRAM.format(supervisor=STEPS, before="")
     command = [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"]
     with Terminal(command, (40, 40), cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as terminal:
         terminal.wait("cut: a row", 60)
@@ -154,7 +181,7 @@ def test_a_progress_line_that_is_too_long_is_cut(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_there_are_lines_alone_each_as_it_is_said(tmp_path: Path) -> None:
-    run, process = started(tmp_path, TRAINS)
+    run, process = started(tmp_path, STEPS)
     assert process.stdout is not None
     first = [process.stdout.readline() for _ in range(6)]
     assert [said for said, row in zip(SAID, first[1:], strict=False) if said in row] == list(SAID[:5])
