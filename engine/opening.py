@@ -145,8 +145,7 @@ def open_session(
 
 def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
     """In how many pieces micro-batches are worked on after so many deaths for lack of memory; says so."""
-    largest = max(config.sft.batch, config.dpo.batch, config.evaluation.batch)
-    pieces = memory.pieces(deaths, largest)
+    pieces = memory.pieces(deaths, config)
     if pieces > 1:
         recorder.warn(
             "out-of-memory",
