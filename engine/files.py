@@ -63,6 +63,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
                 _sync(file)
             _sync_folder(beside)
             if path.exists():
+                shutil.rmtree(old, ignore_errors=True)  # where it was in use, and could not be taken away before
                 path.replace(old)
             beside.replace(path)
             _sync_folder(path.parent)
