@@ -39,8 +39,8 @@ def main() -> int:
     except OSError as error:
         print(Unwritable(Path(error.filename or run.path), error), file=sys.stderr)
         return BAD_INPUT
-    backend = prepare()
     try:
+        backend = prepare()
         from engine.train import train
 
         return train(run, recorder, backend, heartbeat, lock.unheard)

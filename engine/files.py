@@ -67,6 +67,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = Tr
                 _sync(file)
             _sync_folder(beside)
             if replace and path.exists():
+                shutil.rmtree(old, ignore_errors=True)  # where it was in use, and could not be taken away before
                 path.replace(old)
             beside.replace(path)
             _sync_folder(path.parent)

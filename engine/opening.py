@@ -20,6 +20,8 @@ from engine.contract.events import (
     AdapterChanged,
     CurriculumLoaded,
     EngineRestarted,
+    Event,
+    Failed,
     ModelLoaded,
     Preparing,
     Restored,
@@ -149,8 +151,7 @@ def open_session(
 
 def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
     """In how many pieces micro-batches are worked on after so many deaths for lack of memory; says so."""
-    largest = max(config.sft.batch, config.dpo.batch, config.evaluation.batch)
-    pieces = memory.pieces(deaths, largest)
+    pieces = memory.pieces(deaths, config)
     if pieces > 1:
         recorder.warn(
             "out-of-memory",
@@ -215,18 +216,20 @@ def take_up(session: Session, history: History) -> None:
     for topic in history.retries:
         session.control.status[topic] = "pending"
         session.control.retries.append(topic)
+    session.control.owed = history.again
     session.control.skipped |= dict.fromkeys(history.skipped, "a person, before the restart")
     saved = _load_checkpoint(session)
     if current is None:
         recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)
         return
     done = history.topics[current]
-    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and saved.phase not in done.settled:
+    ended = done.failed is not None or (saved is not None and saved.phase in done.settled)
+    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and not ended:
         session.resume = saved
         why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
         recorder.say(Restored(min(saved.seq, recorder.seq), why), durable=True)
     else:
-        boundary = max(done.seq, _last_settled(session.run))  # the steps of a phase that is settled stay good
+        boundary = max(done.seq, _last_ended(session.run))  # the steps of a phase that has ended stay good
         recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
 
 
@@ -251,10 +254,15 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
     return None
 
 
-def _last_settled(run: RunDir) -> int:
-    """Where the journal last says that a phase was committed or rolled back."""
-    adapter = [record for record in read_journal(run.journal) if isinstance(record.event, AdapterChanged)]
-    return max((record.seq for record in adapter if record.event.state != "attached"), default=-1)
+def _last_ended(run: RunDir) -> int:
+    """Where the journal last says that a phase was committed or rolled back, or that it failed."""
+    return max((record.seq for record in read_journal(run.journal) if _ends_phase(record.event)), default=-1)
+
+
+def _ends_phase(event: Event) -> bool:
+    if isinstance(event, AdapterChanged):
+        return event.state != "attached"
+    return isinstance(event, Failed) and event.phase is not None
 
 
 def reload(session: Session) -> None:

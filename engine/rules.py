@@ -228,7 +228,7 @@ ALL = (
         "A checkpoint holds adapter, optimizer state and step as they were: a death costs no step and changes no byte.",
         "the checkpoint of step N has an optimizer of step M",
         "the checkpoint is damaged, or an older version wrote it",
-        "delete logs/RUN/checkpoint and resume: the phase begins again from its start",
+        "retry the topic (r, or ctl RUN retry TOPIC): it begins again from its start, without the checkpoint",
     ),
     Rule(
         28, "finite-steps", "phase",
@@ -268,6 +268,10 @@ ENDS = {
     "start": "nothing is begun, status 2",
     "warning": "nothing: it is a warning",
 }
+ELSEWHERE = {  # what a breach ends besides, where it is found at another moment
+    "ledger-declares": "found as a run is resumed, or as a model is made anew: the run, with status 3",
+    "questions-held-out": "found before the run, as it usually is: nothing is begun, status 2",
+}
 HEAD = """# Troubleshooting
 
 The engine checks itself while it runs. A rule that does not hold is shown as `RULE BROKEN: name` in the console, as
@@ -304,7 +308,8 @@ def table() -> str:
     lines = []
     for rule in ALL:
         named = f"{rule.number} `{rule.name}`: {rule.text}"
-        lines.append(f"| {rule.symptom} | {named} | {ENDS[rule.ends]} | {rule.cause} | {rule.remedy} |\n")
+        ends = "; ".join(filter(None, (ENDS[rule.ends], ELSEWHERE.get(rule.name))))
+        lines.append(f"| {rule.symptom} | {named} | {ends} | {rule.cause} | {rule.remedy} |\n")
     return HEAD + "".join(lines) + TAIL
 
 

@@ -37,7 +37,7 @@ def summarize(
         "exit_status": exit_status,
         "fingerprint": fingerprint,
         "seconds": round(seconds, 1),
-        "prediction": _prediction(records, seconds, process_bytes),
+        "prediction": _prediction(records, seconds, process_bytes, all(map(_came_up, rows))),
         "passed": sum(row["verdict"] == "passed" for row in rows),
         "of": len(rows),
         "overhead": _overhead(records),
@@ -49,16 +49,17 @@ def summarize(
     }
 
 
-def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | None) -> dict[str, Any]:
+def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | None, whole: bool) -> dict[str, Any]:
     """What was predicted beside what it took, pauses left out of both.
 
-    `of_what_ran` is the prediction at the start with DPO in those topics in which it ran; `ratio` is it over `real`.
+    `of_what_ran` is the prediction at the start with DPO in those topics in which it ran, null where the run is not
+    `whole`: topics were left out of it; `ratio` is it over `real`.
     """
     said = [record.event for record in records if isinstance(record.event, e.Predicted)]
     waited = read_history(records).waited
     real = seconds - waited
     at_start, refined = (said[place] if len(said) > place else None for place in (0, 1))
-    ran = of_what_ran(at_start, records) if at_start else None
+    ran = of_what_ran(at_start, records) if at_start and whole else None
     return {
         "of_what_ran": round(ran, 1) if ran is not None else None,
         "at_start": round(at_start.seconds, 1) if at_start else None,
@@ -70,6 +71,11 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
         "peak_bytes": max((r.event.peak_bytes for r in records if isinstance(r.event, e.Step)), default=None),
         "process_bytes": process_bytes,
     }
+
+
+def _came_up(row: dict[str, Any]) -> bool:
+    """Whether a topic was begun and has its verdict: not where the run was stopped before, or it was skipped."""
+    return row["verdict"] != "not_run" and row["attempts"] > 0
 
 
 def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:

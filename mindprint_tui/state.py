@@ -172,11 +172,14 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = _adapter(state, event)
         case e.Evaluated():
             _change(state, event.topic, scores={**_topic(state, event.topic).scores, event.stage: event})
+        case e.Decided(decision="retry"):
+            _change(state, event.topic, owed=True)
         case e.TopicFinished():
             _count(state, event.topic, event.verdict)
             known, seconds = state.current == event.topic, event.seconds
             worked = state.work.at(record.t) - state.current_began if known else seconds
-            ended = {"status": "finished", "again": False, "unwanted": False, "reason": event.reason}
+            repeats = _topic(state, event.topic).owed and event.verdict not in e.SETTLED
+            ended = {"status": "finished", "owed": False, "again": repeats, "unwanted": False, "reason": event.reason}
             _change(state, event.topic, **ended, held_to=state.settings("thresholds"), seconds=seconds, worked=worked)
             state = replace(state, current=None if known else state.current)
         case e.CommandTaken():
@@ -196,6 +199,8 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             run = replace(state.phases[-1], saved=state.phases[-1].last)
             state = replace(state, phases=(*state.phases[:-1], run))
         case e.Restored():
+            if state.current is not None:
+                _change(state, state.current, owed=False)  # that is decided again
             state = _rewound(replace(state, preparing=""), event.rewind_to)
         case e.Failed():
             state = _failed(state, event)

@@ -43,7 +43,8 @@ class TopicState:
     info: e.TopicInfo
     status: Status = "pending"
     attempt: int = 1
-    again: bool = False  # a person asked for another attempt, which has not begun
+    owed: bool = False  # whether the run has decided on another attempt, once this one has its verdict
+    again: bool = False  # finished, and waits for another attempt
     unwanted: bool = False  # a person asked to skip it, and it has not come up
     scores: dict[str, e.Evaluated] = field(default_factory=dict)
     settled: dict[Phase, str] = field(default_factory=dict)  # the last state of its adapter, once it is off

@@ -8,6 +8,7 @@ Phase = Literal["sft", "dpo"]
 Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
 Verdict = Literal["passed", "below_threshold", "collapsed", "skipped", "error"]
+SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
 
 
 @dataclass(frozen=True, slots=True)

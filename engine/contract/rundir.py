@@ -148,11 +148,15 @@ class Lock:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError as error:
+            except BlockingIOError as error:
                 if not left:
                     os.close(self._descriptor)
                     raise InputError(f"{run.path}: an engine is already at work on this run") from error
                 time.sleep(0.01)
+            except OSError as error:
+                os.close(self._descriptor)
+                why = f"its disk cannot lock a file ({error.strerror}); keep runs on one that can (--logs)"
+                raise InputError(f"{run.path}: {why}") from error
         self.sign()
 
     @property
@@ -185,6 +189,8 @@ def holder(run: RunDir) -> int | None:
             return int(json.loads(os.read(descriptor, 4096))["pid"])
         except (ValueError, KeyError, TypeError):
             return -1
+    except OSError:
+        pass  # where nothing can be locked, no engine is at work
     finally:
         os.close(descriptor)
     return None

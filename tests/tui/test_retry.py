@@ -72,6 +72,19 @@ def test_a_retry_outlives_its_engine_and_ends_when_it_begins() -> None:
     assert row(skipped, DONE).startswith("▸»") and "finished already" in refused(skipped, "skip")
 
 
+def test_a_retry_that_the_run_owes_waits_as_a_persons_does() -> None:
+    owed, failed = e.Decided(DONE, "retry", "1 more allowed"), e.TopicFinished(DONE, "error", "it broke", 9.0)
+    state = told(owed, failed)
+    assert row(state, DONE).startswith("▸▷") and "waits for its retry" in voice(state, DONE)
+    assert refused(state, "skip") == "" and "waits for its retry already" in refused(state, "retry")
+    assert row(told(owed, failed, SKIP), DONE).startswith("▸!")
+    assert row(told(owed, failed, e.TopicStarted(DONE, 1, 6, 2)), DONE).startswith("▸▶ Trimming the lamp (2nd try)")
+    assert row(told(owed, e.TopicFinished(DONE, "skipped", "skipped by me@pts/1", 9.0)), DONE).startswith("▸»")
+    assert row(told(owed, failed, SKIP, failed), DONE).startswith("▸!"), "what was owed once is owed no more"
+    restored = (e.TopicStarted(DONE, 1, 6, 2), owed, e.Restored(0, "it is decided again"), failed)
+    assert row(told(*restored), DONE).startswith("▸!")
+
+
 def test_an_answer_about_a_topic_that_is_not_there_makes_none() -> None:
     assert "no/such/topic" not in told(e.CommandTaken("1", "retry", "done", "", "no/such/topic")).topics
 
