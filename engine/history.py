@@ -33,6 +33,8 @@ class History:
 
     began: bool = False
     base: str | None = None  # fingerprint of the base model
+    model: str | None = None  # and of the model as the last commit or roll-back left it
+    committed: set[tuple[str, str]] = field(default_factory=set)  # (topic, phase) of the deltas that are in it
     settings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
@@ -137,17 +139,8 @@ def _fold(history: History, record: Record) -> None:
                 history.before[topic] = evaluated
             elif stage != "reevaluated" and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
-        case e.AdapterChanged(topic=topic, phase=phase, state="rolled_back") if topic != history.current:
-            _topic(history, topic).settled[phase] = "rolled_back"
-            history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
-            history.retries = [id for id in history.retries if id != topic]
-        case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
-            settled = "kept" if state in ("fused", "kept_attached") else "rolled_back"
-            _topic(history, topic).settled[phase] = settled
-            if phase == "dpo" and settled == "kept":
-                history.dpo_rolled_back = 0
-            elif phase == "dpo" and "dpo" in history.topics[topic].evaluated:  # not where an error or a skip ended it
-                history.dpo_rolled_back += state == "rolled_back"
+        case e.AdapterChanged(state=state) as changed if state != "attached":
+            _settle(history, changed)
         case e.TopicFinished(topic=topic) as finished:
             history.finished[topic] = finished
             owed = topic in history.topics and history.topics[topic].again
@@ -172,6 +165,21 @@ def _fold(history: History, record: Record) -> None:
                 history.retries.append(topic)
         case _:
             pass
+
+
+def _settle(history: History, changed: e.AdapterChanged) -> None:
+    """A phase was committed, rolled back or taken off, or what it had committed was dropped."""
+    topic, phase, kept = changed.topic, changed.phase, changed.state in ("fused", "kept_attached")
+    history.model = changed.model_fingerprint
+    (history.committed.add if kept else history.committed.discard)((topic, phase))
+    _topic(history, topic).settled[phase] = "kept" if kept else "rolled_back"
+    if changed.state == "rolled_back" and topic != history.current:
+        history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
+        history.retries = [id for id in history.retries if id != topic]
+    elif phase == "dpo" and kept:
+        history.dpo_rolled_back = 0
+    elif phase == "dpo" and "dpo" in history.topics[topic].evaluated:  # not where an error or a skip ended it
+        history.dpo_rolled_back += changed.state == "rolled_back"
 
 
 def _topic(history: History, topic: str) -> TopicHistory:

@@ -27,6 +27,7 @@ from engine.contract.events import (
 )
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.typed import several
 from engine.control import Control, Stop
 from engine.curriculum import Curriculum, load_curriculum
 from engine.embed import load_embedder
@@ -202,6 +203,7 @@ def take_up(session: Session, history: History) -> None:
     current = history.current
     if current is not None and session.ledger.forget(current, history.topics[current].settled):
         session.ledger.save(session.run.adapters)
+    _require_journaled(session, history)
     for topic in history.finished:
         session.control.status[topic] = "finished"
     for topic in history.retries:
@@ -220,6 +222,23 @@ def take_up(session: Session, history: History) -> None:
     else:
         boundary = max(done.seq, _last_settled(session.run))  # the steps of a phase that is settled stay good
         recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
+
+
+def _require_journaled(session: Session, history: History) -> None:
+    """Rules 29 and 8: the ledger has every delta that is in the journal, and makes the model that is there.
+
+    It may have more: that a retry takes deltas out is journaled first.
+    """
+    found, declared = {(delta.topic, delta.phase) for delta in session.ledger.deltas}, session.ledger.declared
+    missing = sorted(" ".join(delta) for delta in history.committed - found)
+    require(
+        "committed-on-disk",
+        not missing,
+        f"{session.run.adapters} lacks {len(missing)} of the {several(len(history.committed), 'delta')} that the "
+        f"journal has as committed, among them {', '.join(missing[:2])}",
+    )
+    same = found > history.committed or history.model in (None, declared)
+    require("ledger-declares", same, f"the ledger gives model {declared}, the journal has {history.model}")
 
 
 def ask_again(session: Session, history: History) -> None:
