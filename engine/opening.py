@@ -269,8 +269,14 @@ def _last_settled(run: RunDir) -> int:
 
 
 def reload(session: Session) -> None:
-    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted."""
+    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted.
+
+    That one is let go first, whoever still holds a part of it: memory need not have room for two.
+    """
     declared = session.ledger.declared
+    for module in session.model.modules():
+        module.clear()
+    mx.clear_cache()
     fresh = models.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
     session.ledger.restore(fresh.model, session.ledger.deltas)
     found = session.ledger.declared
