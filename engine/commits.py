@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 
-from engine.contract.events import AdapterChanged, Event
+from engine.contract.events import KEPT, AdapterChanged, Event
 from engine.contract.names import new_delta
-
-KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
 
 def commits(events: Iterable[Event], topic: str | None = None) -> dict[str, AdapterChanged]:

@@ -95,6 +95,7 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
         raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])
     weights = dict(mx.load(str(folder / "adapters.safetensors")))
+    mx.eval(weights)  # what is not read yet keeps its file open, and macOS lets a process have 256
     return Delta(folder.name, ours["topic"], ours["phase"], spec, weights, fused)
 
 

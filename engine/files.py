@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.contract.errors import Unwritable
+from engine.contract.flush import to_disk
 from engine.contract.own import half_made
 
 LITTLE = 1 << 17  # bytes; a disk with fewer is full
@@ -46,7 +47,7 @@ def write_file(path: Path, data: bytes) -> None:
         with open(beside, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            to_disk(file.fileno())
         beside.replace(path)
         _sync_folder(path.parent)
 
@@ -108,12 +109,12 @@ def settle(folder: Path) -> None:
 
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
-        os.fsync(file.fileno())
+        to_disk(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        to_disk(descriptor)
     finally:
         os.close(descriptor)

@@ -34,6 +34,8 @@ class History:
     started: float | None = None  # unix seconds
     base: str | None = None  # fingerprint of the base model
     revisions: dict[str, str] = field(default_factory=dict)  # model of a hub -> commit that the run began on
+    model: str | None = None  # and of the model as the last commit or roll-back left it
+    committed: set[tuple[str, str]] = field(default_factory=set)  # (topic, phase) of the deltas that are in it
     settings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
@@ -149,18 +151,8 @@ def _fold(history: History, record: Record) -> None:
                 history.before[topic] = evaluated
             elif stage != "reevaluated" and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
-        case e.AdapterChanged(topic=topic, phase=phase, state="rolled_back") if topic != history.current:
-            _topic(history, topic).settled[phase] = "rolled_back"
-            history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
-            history.retries = [id for id in history.retries if id != topic]
-        case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
-            settled = "kept" if state in ("fused", "kept_attached") else "rolled_back"
-            attempt = _topic(history, topic)
-            attempt.settled[phase] = settled
-            if phase == "dpo" and settled == "kept":
-                history.dpo_rolled_back = 0
-            elif phase == "dpo" and "dpo" in attempt.evaluated and not attempt.failed:  # a skip says nothing of DPO
-                history.dpo_rolled_back += state == "rolled_back"
+        case e.AdapterChanged(state=state) as changed if state != "attached":
+            _settle(history, changed)
         case e.TopicFinished(topic=topic) as finished:
             history.finished[topic], attempt = finished, _topic(history, topic)
             owed = attempt.again and finished.verdict not in e.SETTLED
@@ -186,6 +178,22 @@ def _fold(history: History, record: Record) -> None:
                 history.retries.append(topic)
         case _:
             pass
+
+
+def _settle(history: History, changed: e.AdapterChanged) -> None:
+    """A phase was committed, rolled back or taken off, or what it had committed was dropped."""
+    topic, phase, kept = changed.topic, changed.phase, changed.state in e.KEPT
+    attempt = _topic(history, topic)
+    history.model = changed.model_fingerprint
+    (history.committed.add if kept else history.committed.discard)((topic, phase))
+    attempt.settled[phase] = "kept" if kept else "rolled_back"
+    if changed.state == "rolled_back" and topic != history.current:
+        history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
+        history.retries = [id for id in history.retries if id != topic]
+    elif phase == "dpo" and kept:
+        history.dpo_rolled_back = 0
+    elif phase == "dpo" and "dpo" in attempt.evaluated and not attempt.failed:  # a skip says nothing of DPO
+        history.dpo_rolled_back += changed.state == "rolled_back"
 
 
 def _topic(history: History, topic: str) -> TopicHistory:

@@ -21,7 +21,8 @@ from engine.contract.names import delta_name
 from engine.deltas import UNREADABLE, Delta, delta_norm, load_delta
 from engine.files import write_file
 from engine.invariants import CHECKS, require
-from engine.weights import KeptLinear, combined, dense, factors, plain_linear
+from engine.models import cast
+from engine.weights import combined, dense, factors, keep, plain_linear
 
 ROUNDED = {mx.bfloat16: 1e-2}  # KL that rounding anew may make of answers: 1.3e-3 to 2.2e-3 on the embedded model
 
@@ -188,22 +189,28 @@ class Ledger:
         )
 
     def _materialize(self, paths: Sequence[str]) -> None:
-        """Recomputes modules from the base on disk (read lazily, only what is touched) and the deltas on them."""
+        """Recomputes modules from the base on disk (read lazily, only what is touched) and the deltas on them.
+
+        One that no delta touches is the base's own again, packed where it was packed: what a replay begins with.
+        """
         base, _ = load_model(self.base, lazy=True)
         pristine = dict(base.named_modules())
         touching = {path: [delta for delta in self.deltas if f"{path}.lora_a" in delta.weights] for path in paths}
+        touched = [path for path in paths if touching[path]]
 
         def weight(path: str) -> mx.array:
             fused = [delta for delta in touching[path] if delta.fused]
             plain = dense(pristine[path])
             return (plain + combined(fused, path) if fused else plain).astype(self.dtype)
 
-        made = []
-        for path, array in zip(paths, lanes.each(weight, paths), strict=True):
-            plain = plain_linear(pristine[path], array)
+        made = {path: pristine[path] for path in paths if not touching[path]}
+        for module in made.values():
+            cast(module, self.dtype)
+        for path, array in zip(touched, lanes.each(weight, touched), strict=True):
             kept = [delta for delta in touching[path] if not delta.fused]
-            made.append((path, KeptLinear(plain, *factors(kept, path)) if kept else plain))
-        self.model.update_modules(tree_unflatten(made))
+            plain = plain_linear(pristine[path], array)
+            made[path] = keep(plain, *factors(kept, path)) if kept else plain
+        self.model.update_modules(tree_unflatten(list(made.items())))
         mx.eval(self.model.parameters())
         self.model.freeze()
         self.model.eval()

@@ -29,6 +29,7 @@ from engine.contract.events import (
 )
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.typed import several
 from engine.control import Control, Stop
 from engine.curriculum import Curriculum, load_curriculum
 from engine.embed import load_embedder
@@ -211,6 +212,7 @@ def take_up(session: Session, history: History) -> None:
     current = history.current
     if current is not None and session.ledger.forget(current, history.topics[current].settled):
         session.ledger.save(session.run.adapters)
+    _require_journaled(session, history)
     for topic in history.finished:
         session.control.status[topic] = "finished"
     for topic in history.retries:
@@ -231,6 +233,23 @@ def take_up(session: Session, history: History) -> None:
     else:
         boundary = max(done.seq, _last_ended(session.run))  # the steps of a phase that has ended stay good
         recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
+
+
+def _require_journaled(session: Session, history: History) -> None:
+    """Rules 29 and 8: the ledger has every delta that is in the journal, and makes the model that is there.
+
+    It may have more: that a retry takes deltas out is journaled first.
+    """
+    found, declared = {(delta.topic, delta.phase) for delta in session.ledger.deltas}, session.ledger.declared
+    missing = sorted(" ".join(delta) for delta in history.committed - found)
+    require(
+        "committed-on-disk",
+        not missing,
+        f"{session.run.adapters} lacks {len(missing)} of the {several(len(history.committed), 'delta')} that the "
+        f"journal has as committed, among them {', '.join(missing[:2])}",
+    )
+    same = found > history.committed or history.model in (None, declared)
+    require("ledger-declares", same, f"the ledger gives model {declared}, the journal has {history.model}")
 
 
 def ask_again(session: Session, history: History) -> None:
@@ -266,8 +285,14 @@ def _ends_phase(event: Event) -> bool:
 
 
 def reload(session: Session) -> None:
-    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted."""
+    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted.
+
+    That one is let go first, whoever still holds a part of it: memory need not have room for two.
+    """
     declared = session.ledger.declared
+    for module in session.model.modules():
+        module.clear()
+    mx.clear_cache()
     fresh = models.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
     session.ledger.restore(fresh.model, session.ledger.deltas)
     found = session.ledger.declared

@@ -239,10 +239,10 @@ ALL = (
     ),
     Rule(
         29, "committed-on-disk", "phase",
-        "What is committed can be read back from the disk before the event that says so.",
-        "the adapter on the disk is not the one that was trained; or: ledger.json does not end with …",
-        "a failing disk, or somebody wrote into the run folder",
-        "check the disk; leave logs/RUN to its engine",
+        "What is committed can be read back from the disk before the event that says so, and when a run is resumed.",
+        "the adapter on the disk is not the one that was trained; or, on resume, which it ends: … lacks N of M deltas",
+        "a failing disk, or somebody wrote into the run folder, cleared it or put an older copy there",
+        "check the disk; put logs/RUN/adapters back as it was and resume, or start the run again",
     ),
     Rule(
         30, "files-whole", "run",

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.commits import KEPT
 from engine.contract import events as e
 from engine.contract.events import Evaluated, Record
 from engine.forecast import of_what_ran
@@ -128,7 +127,7 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
 
 def kept(row: dict[str, Any]) -> str | None:
     """The last phase of a topic that is in the model."""
-    return next((phase for phase in ("dpo", "sft") if row[phase] in KEPT), None)
+    return next((phase for phase in ("dpo", "sft") if row[phase] in e.KEPT), None)
 
 
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:
@@ -154,7 +153,7 @@ def _sum(values: Iterable[float]) -> float:
 def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """How DPO did where it ran: topics, roll-backs, the mean held-out margin, and where preference accuracy fell."""
     ran = [row for row in rows if row["after_dpo"]]
-    stayed = [row for row in ran if row["dpo"] in KEPT]
+    stayed = [row for row in ran if row["dpo"] in e.KEPT]
     margins = [row["after_dpo"]["heldout_margin"] for row in ran if row["after_dpo"]["heldout_margin"] is not None]
     return {
         "ran": len(ran),

@@ -11,7 +11,7 @@ from engine.contract.events import Record, Step
 from mindprint_tui.clean import one_line
 from mindprint_tui.series import Series
 from mindprint_tui.stretch import Point, Stretch
-from mindprint_tui.topic import KEPT, PhaseRun, TopicState
+from mindprint_tui.topic import PhaseRun, TopicState
 from mindprint_tui.worktime import WorkTime
 
 PHASES = 64  # curves that are kept, the latest
@@ -270,7 +270,7 @@ def _count(state: RunState, topic: str, verdict: e.Verdict | None) -> None:
 
 
 def _adapter(state: RunState, event: e.AdapterChanged) -> RunState:
-    if event.state in KEPT:
+    if event.state in e.KEPT:
         state = replace(state, fuse=event)
     if event.state != "attached":
         _change(state, event.topic, settled={**_topic(state, event.topic).settled, event.phase: event.state})

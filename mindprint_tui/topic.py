@@ -7,8 +7,6 @@ from engine.contract import events as e
 from engine.contract.events import Phase, Step
 from mindprint_tui.series import Series
 
-KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
-
 Status = Literal["pending", "running", "finished"]
 
 
@@ -62,9 +60,9 @@ class TopicState:
     @property
     def kept(self) -> Phase | None:
         """The last phase that is in the model; DPO on a shared adapter has SFT inside."""
-        if self.settled.get("dpo") in KEPT:
+        if self.settled.get("dpo") in e.KEPT:
             return "dpo"
-        return "sft" if self.settled.get("sft") in KEPT else None
+        return "sft" if self.settled.get("sft") in e.KEPT else None
 
     @property
     def final(self) -> e.Evaluated | None:

@@ -9,6 +9,7 @@ Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
 Verdict = Literal["passed", "below_threshold", "collapsed", "skipped", "error"]
 SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
+KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
 
 @dataclass(frozen=True, slots=True)

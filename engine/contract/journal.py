@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.contract.codec import decode, encode
 from engine.contract.errors import Unwritable
 from engine.contract.events import Event, Record
+from engine.contract.flush import to_disk
 from engine.contract.own import own
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -67,7 +68,7 @@ class JournalWriter:
         try:
             self._write(encode(record))
             if durable:
-                os.fsync(self._descriptor)
+                to_disk(self._descriptor)
         except OSError as error:
             raise Unwritable(self.path, error) from error
         self.seq = record.seq
@@ -82,7 +83,7 @@ class JournalWriter:
             raise OSError(errno.ENOSPC, "no space left for the journal")
 
     def close(self) -> None:
-        os.fsync(self._descriptor)
+        to_disk(self._descriptor)
         os.close(self._descriptor)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from engine.contract import events as e
 from engine.contract.events import Record
 from mindprint_tui.stretch import Stretch
-from mindprint_tui.topic import KEPT
 from mindprint_tui.view.text import number, small
 
 LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it
@@ -118,7 +117,7 @@ class Tally:
             return
         self.left.look(event.trainable == 0)
         self.frozen.look(event.base_unchanged)
-        if event.state in KEPT:
+        if event.state in e.KEPT:
             self.steps.look(bool(self._seqs) and self._seqs[-1][1] == self._planned)
             if event.state == "fused" and event.fuse_cosine is not None and event.fuse_kl is not None:
                 self.cosine, self.kl = min(self.cosine, event.fuse_cosine), max(self.kl, event.fuse_kl)

@@ -2,10 +2,10 @@
 
 import math
 
-from engine.contract.events import AdapterChanged
+from engine.contract.events import KEPT, AdapterChanged
 from mindprint_tui.clean import one_line
 from mindprint_tui.state import RunState
-from mindprint_tui.topic import KEPT, PhaseRun
+from mindprint_tui.topic import PhaseRun
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, small, width, wrap
 
 STATES = {"fused": "fused", "kept_attached": "kept attached", "rolled_back": "rolled back"}

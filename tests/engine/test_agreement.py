@@ -19,7 +19,6 @@ from engine.record import Recorder
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.gather import gather
 from mindprint_tui.state import RunState, fold
-from mindprint_tui.topic import KEPT
 
 ASKED_AT = e.Step | e.TopicStarted | e.TopicFinished | e.Evaluated | e.AdapterChanged
 ASKED_FOR = ("skip", "skip", "retry", "retry", "retry", "reevaluate")
@@ -143,7 +142,7 @@ def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
     for row in summary["topics"]:
         topic = state.topics[row["topic"]]
         assert row["verdict"] == topic.verdict and row["seconds"] == pytest.approx(topic.seconds, abs=0.06)
-        assert {phase for phase in ("sft", "dpo") if row[phase] in KEPT} == in_ledger(run, row["topic"])
+        assert {phase for phase in ("sft", "dpo") if row[phase] in e.KEPT} == in_ledger(run, row["topic"])
         assert row["final"]["voice"] == pytest.approx(topic.final.voice, abs=1e-4)
         assert row["final"]["accuracy"] == pytest.approx(topic.final.accuracy, abs=1e-4)
 

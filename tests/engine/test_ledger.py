@@ -1,6 +1,7 @@
 """The model is its base and its deltas: what is fused, kept, dropped and replayed is exact, and loads elsewhere."""
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 import tiny
+import zoo
 from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import save_config
@@ -20,15 +22,35 @@ from engine.contract.errors import InputError
 from engine.invariants import Broken
 from engine.ledger import Delta, Ledger
 from engine.opening import PROBE as WORDS
-from engine.weights import KeptLinear
+from engine.weights import KeptLinear, KeptSwitchLinear, dense
 
 SPEC = AdapterSpec(4, 2.0, ("q_proj", "o_proj", "down_proj"), 0)
 PROBE = mx.array([[1, 200, 300, 400, 5, 60, 70]])
+LONG = mx.arange(3, 67)[None]  # so many rows that a mixture sorts them by expert
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tiny.make_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory) -> Path:
+    return zoo.make("qwen3_moe", tmp_path_factory.mktemp("mixture") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def quantized(folder, tmp_path_factory) -> Path:
+    """The tiny model with its linear layers, and nothing else, in 4 bits."""
+    source, quantized = models.load(folder, "float32"), tmp_path_factory.mktemp("quantized")
+    nn.quantize(source.model, group_size=64, bits=4, class_predicate=lambda path, module: isinstance(module, nn.Linear))
+    for file in folder.glob("tokenizer*.json"):
+        (quantized / file.name).write_bytes(file.read_bytes())
+    paths = {path for path, module in source.model.named_modules() if isinstance(module, nn.QuantizedLinear)}
+    settings = {path: {"group_size": 64, "bits": 4} for path in paths} | {"group_size": 64, "bits": 4}
+    save_config(source.config | {"quantization": settings}, quantized / "config.json")
+    mx.save_safetensors(str(quantized / "model.safetensors"), dict(tree_flatten(source.model.parameters())))
+    return quantized
 
 
 def opened(folder: Path, dtype: str = "float32") -> Ledger:
@@ -152,6 +174,26 @@ def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_pa
     assert caught.value.rule.name == "ledger-declares"
 
 
+def test_more_deltas_are_replayed_than_files_may_be_open(folder, tmp_path):
+    """macOS lets a process have 256; a course of 28 topics makes 56 deltas, one of 130 makes 260."""
+    book = opened(folder)
+    spec = AdapterSpec(1, 1.0, ("q_proj",), 1)
+    book.deltas = [
+        stored(random_delta(book, f"topic-{number:02d}-sft", spec, number), number) for number in range(1, 81)
+    ]
+    for delta in book.deltas:
+        deltas.save_delta(tmp_path / delta.name, delta, 2)
+    book.restore(book.model, book.deltas)
+    book.save(tmp_path)
+    again, limits = opened(folder), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 40, limits[1]))
+    try:
+        again.replay(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert again.declared == book.declared and len(again.deltas) == 80
+
+
 NAME = "001-unit-01.chapter-01.topic-01-sft"
 CLIMBING = ["../elsewhere", "/etc", "", ".", f"{NAME}/../x", f"{NAME}\n", f"\x1b[2J{NAME}", "001-a.b.c-rl", "1" * 300]
 
@@ -270,18 +312,34 @@ def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
     assert bits(again) == bits(book) and mx.array_equal(logits(again), logits(book)).item()
 
 
-def test_the_fuse_of_a_quantized_model_is_not_quantized_again(folder, tmp_path):
-    source = models.load(folder, "float32")
-    nn.quantize(source.model, group_size=64, bits=4, class_predicate=lambda path, module: isinstance(module, nn.Linear))
-    quantized = tmp_path / "quantized"
-    quantized.mkdir()
-    for file in folder.glob("tokenizer*.json"):
-        (quantized / file.name).write_bytes(file.read_bytes())
-    paths = {path for path, module in source.model.named_modules() if isinstance(module, nn.QuantizedLinear)}
-    settings = {path: {"group_size": 64, "bits": 4} for path in paths} | {"group_size": 64, "bits": 4}
-    save_config(source.config | {"quantization": settings}, quantized / "config.json")
-    mx.save_safetensors(str(quantized / "model.safetensors"), dict(tree_flatten(source.model.parameters())))
+@pytest.mark.parametrize(("base", "kinds"), [("folder", {KeptLinear}), ("mixture", {KeptLinear, KeptSwitchLinear})])
+def test_kept_deltas_answer_as_their_adapters_did(base, kinds, request, tmp_path):
+    """Kept whatever is lost: MLX computes experts on a CPU in float32 alone, and that loses next to nothing."""
+    folder = request.getfixturevalue(base)
+    book, fresh = opened(folder), opened(folder)
+    for seed, name in enumerate(("a-dpo", "b-dpo")):
+        delta = stored(trained(book, name, size=0.02, seed=seed), seed + 1)
+        deltas.save_delta(tmp_path / delta.name, delta, 2)
+        attached = [book.model(probe) for probe in (PROBE, LONG)]
+        mx.eval(attached)
+        assert not fuse(book, delta, cosine=2.0)[0].fused
+        for probe, was in zip((PROBE, LONG), attached, strict=True):
+            assert mx.abs(book.model(probe) - was).max().item() < 1e-4 < mx.abs(fresh.model(probe) - was).max().item()
+    modules, pristine = dict(book.model.named_modules()), dict(fresh.model.named_modules())
+    assert {type(modules[path]) for path in delta.paths} == kinds and adapters.adapter_modules(book.model) == {}
+    for path in delta.paths:
+        change = book.deltas[0].change(path) + book.deltas[1].change(path)
+        assert mx.allclose(dense(modules[path]) - dense(pristine[path]), change, rtol=0, atol=1e-6).item()
+    book.save(tmp_path)
+    again = opened(folder)
+    again.replay(tmp_path)
+    assert bits(again) == bits(book) and mx.array_equal(logits(again), logits(book)).item()
+    for delta in list(book.deltas):
+        book.drop(delta.topic)
+    assert bits(book) == bits(fresh)
 
+
+def test_the_fuse_of_a_quantized_model_is_not_quantized_again(quantized):
     book = opened(quantized)
     assert isinstance(book.model.layers[0].self_attn.q_proj, nn.QuantizedLinear)
     delta = trained(book, "a-sft", size=0.002)
@@ -291,9 +349,37 @@ def test_the_fuse_of_a_quantized_model_is_not_quantized_again(folder, tmp_path):
     assert mx.abs(logits(book) - attached).max().item() < 1e-3
     assert type(book.model.layers[0].self_attn.q_proj) is nn.Linear
     assert isinstance(book.model.layers[0].self_attn.k_proj, nn.QuantizedLinear)
-    before = book.declared
-    book.drop("a")
-    assert book.declared != before
+
+
+TAKEN_BACK = {
+    "dropped": lambda book, mark, paths: book.drop("b"),
+    "forgotten": lambda book, mark, paths: book.forget("b", set()),
+    "reverted": lambda book, mark, paths: book.revert(mark, paths),
+}
+
+
+@pytest.mark.parametrize("how", TAKEN_BACK)
+def test_a_module_that_no_delta_touches_any_more_is_the_packed_one_again(quantized, tmp_path, how):
+    """A replay begins with the packed base, so what is taken back has to end there."""
+    book, fresh = opened(quantized), opened(quantized)
+    first = stored(trained(book, "a-sft", size=0.002))
+    deltas.save_delta(tmp_path / first.name, first, 2)
+    pristine = book.mark()
+    fuse(book, first)
+    mark, spec = book.mark(), AdapterSpec(2, 2.0, ("q_proj", "up_proj"), 0)
+    second, _ = fuse(book, trained(book, "b-sft", size=0.002, spec=spec, seed=3))
+    TAKEN_BACK[how](book, mark, second.paths)
+    book.save(tmp_path)
+    again = opened(quantized)
+    again.replay(tmp_path)
+    assert bits(again) == bits(book) and again.declared == in_memory(book)
+    book.revert(pristine, first.paths)
+    assert bits(book) == bits(fresh) and fresh.declared == in_memory(book) == book.declared
+
+
+def in_memory(book: Ledger) -> str:
+    """The fingerprint of what is in memory, looked at anew."""
+    return adapters.fingerprint(adapters.frozen_digests(book.model))
 
 
 @pytest.mark.parametrize("layers", [0, 1])

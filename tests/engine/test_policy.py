@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +331,16 @@ def test_history_knows_what_is_settled_at_each_moment() -> None:
     assert {id: f.verdict for id, f in seen[-1].finished.items()} == {ONE: "passed", TWO: "below_threshold"}
     assert seen[-1].topics[TWO].settled == {"sft": "kept", "dpo": "rolled_back"}
     assert seen[-1].seconds == len(records) - 1
+
+
+def test_history_knows_which_deltas_are_in_the_model() -> None:
+    dropped = replace(phase(TWO, "sft", "rolled_back")[-1], model_fingerprint="without")
+    events = (*NIGHT, *phase(THREE, "sft", "kept_attached"), dropped)
+    found = [read_history(journal(*events[:end])) for end in (len(NIGHT), len(events) - 1, len(events))]
+    kept = {(ONE, "sft"), (ONE, "dpo"), (TWO, "sft")}
+    assert found[0].committed == kept
+    assert found[1].committed == kept | {(THREE, "sft")}
+    assert found[2].committed == {(ONE, "sft"), (ONE, "dpo"), (THREE, "sft")} and found[2].model == "without"
 
 
 def test_a_reevaluation_changes_no_stage() -> None:

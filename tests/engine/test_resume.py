@@ -13,6 +13,7 @@ import mlx.core as mx
 import pytest
 import tiny
 import yaml
+import zoo
 from breaking import stopping_after
 from dying import Killed, asked, die, died
 
@@ -262,6 +263,19 @@ def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(
     assert [event.attempt for event in ran.of(e.TopicStarted)] == [1, 2]
     assert ran.adapters() == expected.adapters() and ran.committed() == expected.committed()
     assert ran.told() == expected.told()
+
+
+def test_a_death_in_the_second_attempt_on_a_quantized_base_is_gone_on_from(retried, tmp_path, monkeypatch):
+    """Nothing is committed then, and the model has to be the packed one that a new engine loads."""
+    settings = retried[0] | {"model": retried[0]["model"] | {"name": str(zoo.make("llama", tmp_path / "packed", 4))}}
+    expected = tiny.train_here(tiny.new_run(tmp_path / "whole", settings))
+    run = tiny.new_run(tmp_path / "run", settings)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, Ledger, "save", 2)
+        tiny.train_here(run)
+    ran = tiny.train_here(run)
+    assert ran.status == expected.status == 1 and ran.verdicts() == {FIRST: "below_threshold"}
+    assert ran.adapters() == expected.adapters() and ran.told() == expected.told()
 
 
 def test_a_run_that_died_while_it_was_paused_is_paused_when_it_is_started_again(killed, whole):
