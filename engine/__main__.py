@@ -37,7 +37,7 @@ def main() -> int:
     try:
         recorder = Recorder(run)
     except OSError as error:
-        print(Unwritable(run.path, error), file=sys.stderr)
+        print(Unwritable(Path(error.filename or run.path), error), file=sys.stderr)
         return BAD_INPUT
     backend = prepare()
     try:

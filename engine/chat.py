@@ -1,7 +1,10 @@
 """The one renderer: conversations become prompt ids and completion ids, for SFT, DPO and evaluation alike."""
 
+import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 from jinja2 import TemplateError
@@ -9,6 +12,7 @@ from jinja2 import TemplateError
 from engine.contract.errors import InputError
 
 SENTINEL = "the answer stands here"
+NOW = re.compile(r"""strftime_now\s*\(\s*(["'])(.*?)\1\s*\)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,22 @@ class Example:
 
 
 class Renderer:
-    """Renders with the model's own chat template; `end_id` is the token that the template puts behind an answer."""
+    """Renders with the model's own chat template; `end_id` is the token that the template puts behind an answer.
 
-    def __init__(self, tokenizer: Any) -> None:
-        """Raises InputError where the model has no chat template or the template ends an answer with no end token."""
+    Many templates state the date: it is that of the day (UTC) on which the run began, so that a row is the same tokens
+    before and after midnight, and in a run that is resumed.
+    """
+
+    def __init__(self, tokenizer: Any, started: float | None = None) -> None:
+        """`started` (unix seconds) is when the run began, and now where it is left out.
+
+        Raises InputError where the model has no chat template or the template ends an answer with no end token.
+        """
         self._tokenizer = tokenizer
         if not getattr(tokenizer, "chat_template", None) and not getattr(tokenizer, "has_chat_template", False):
             raise InputError("the model's tokenizer has no chat template; choose an instruct model")
+        day = datetime.fromtimestamp(time.time() if started is None else started, UTC).date()
+        self._dated = _as_of(tokenizer, day)
         self.end_ids: frozenset[int] = frozenset(tokenizer.eos_token_ids)
         self.end_id = self._find_end()
         self.special_tokens: tuple[str, ...] = self._find_marks()
@@ -89,11 +102,7 @@ class Renderer:
 
     def template_ids(self, messages: Sequence[Message]) -> list[int]:
         """What the tokenizer's own template makes of it, ids at once: what prompt_ids is compared with."""
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        made = self._tokenizer.apply_chat_template(
-            turns, tokenize=True, add_generation_prompt=True, enable_thinking=False, return_dict=False
-        )
-        return list(made)
+        return list(self._template(messages, answering=True, tokenize=True, return_dict=False))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens shown; surrounding space is dropped."""
@@ -101,15 +110,18 @@ class Renderer:
         return text.strip()
 
     def _text(self, messages: Sequence[Message], answering: bool) -> str:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=answering, enable_thinking=False
-            )
+            text: str = self._template(messages, answering, tokenize=False)
         except TemplateError as error:  # a role that it does not know, or turns out of order
             roles = ", ".join(message.role for message in messages)
             raise InputError(f"the model's chat template refuses the turns {roles}: {error}") from error
         return text
+
+    def _template(self, messages: Sequence[Message], answering: bool, **form: Any) -> Any:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        return self._tokenizer.apply_chat_template(
+            turns, add_generation_prompt=answering, enable_thinking=False, **self._dated, **form
+        )
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
@@ -137,3 +149,16 @@ class Renderer:
         if not tail or tail[0] not in self.end_ids:
             raise InputError("the chat template does not end an answer with an end token of the tokenizer")
         return tail[0]
+
+
+def _as_of(tokenizer: Any, day: date) -> dict[str, str]:
+    """The argument that makes the tokenizer's template state this day; none where the template states no date.
+
+    Raises InputError where the template asks for the date in a form that cannot be answered beforehand.
+    """
+    if "strftime_now" not in str(getattr(tokenizer, "chat_template", "")):
+        return {}
+    text = NOW.sub(lambda asked: repr(day.strftime(asked[2])), tokenizer.get_chat_template())
+    if re.search(r"strftime_now\s*\(", text):
+        raise InputError("the model's chat template states the time in a form that cannot be held to a run's first day")
+    return {"chat_template": text}

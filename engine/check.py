@@ -22,7 +22,7 @@ from engine.contract.rundir import RunDir
 from engine.contract.typed import several
 from engine.control import Stop
 from engine.curriculum import Curriculum, length_ratio, length_warnings
-from engine.reach import base_warnings, gate_warnings, unreachable
+from engine.reach import base_warnings, gate_warnings, reference_warnings, unreachable
 from engine.record import Recorder
 from engine.rules import LATER, OF_DATA, RULES
 
@@ -67,7 +67,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     curriculum = opening.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
     missed = unreachable(curriculum, limits) if limits.unreachable == "warn" else []  # else they are problems, below
-    report["warnings"] += missed
+    report["warnings"] += [*missed, *reference_warnings(curriculum, limits)]
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += opening.pointless(curriculum, config)
@@ -147,12 +147,10 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
 
 def _score(session: Any, rows: list[Report]) -> float:
     """The base model's scores into the topics' rows; returns the seconds that they took."""
-    from engine.evaluate import evaluate
-    from engine.measured import require_measured
+    from engine.evaluate import measure
 
-    started, said = time.monotonic(), session.recorder.said["sample"]
-    base = evaluate(session, session.curriculum.topics, "before")
-    require_measured(session, session.curriculum.topics, base, session.recorder.said["sample"] - said)
+    started = time.monotonic()
+    base = measure(session, session.curriculum.topics, "before")
     for row in rows:
         names = ("voice", "accuracy", "combined", "preference_accuracy", "health", "cut")
         row["base"] = {name: getattr(base[row["topic"]], name) for name in names}

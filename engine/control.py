@@ -54,6 +54,7 @@ class Control:
         self._lines: deque[tuple[int, bytes]] = deque()  # read and not yet taken: Stop and Skip leave them for later
         self._waiting: list[Command] = []
         self._paused = False
+        self._stood = 0.0  # seconds in which a pause held the run still
         self._scoring: Literal["no", "running", "paused"] = "no"  # and what the run was when a re-evaluation began
         self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
         self.skipped: dict[str, str] = {}
@@ -75,12 +76,20 @@ class Control:
         """
         self.beat()
         self._take_all()
-        while self._paused and self._scoring != "paused":
-            if self._scoring == "no":
-                self._reevaluate_waiting()
-            time.sleep(PAUSE_TICK)
-            self.beat()
-            self._take_all()
+        began = time.perf_counter()
+        try:
+            while self._paused and self._scoring != "paused":
+                if self._scoring == "no":
+                    self._reevaluate_waiting()
+                time.sleep(PAUSE_TICK)
+                self.beat()
+                self._take_all()
+        finally:
+            self._stood += time.perf_counter() - began
+
+    def clock(self) -> float:
+        """Seconds since a moment of no meaning, by a clock that stands still while a pause holds the run."""
+        return time.perf_counter() - self._stood
 
     def boundary(self) -> None:
         """Between two stages of a topic: does what waited for the model to stand still, too."""

@@ -32,7 +32,9 @@ class History:
     """
 
     began: bool = False
+    started: float | None = None  # unix seconds
     base: str | None = None  # fingerprint of the base model
+    revisions: dict[str, str] = field(default_factory=dict)  # model of a hub -> commit that the run began on
     settings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
@@ -41,7 +43,8 @@ class History:
     again: str | None = None
     topics: dict[str, TopicHistory] = field(default_factory=dict)
     dpo_rolled_back: int = 0  # topics in a row
-    seconds: float = 0.0
+    seconds: float = 0.0  # with an engine at work on it
+    waited: float = 0.0  # of these, while a person had it paused
     answered: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)  # topics that a person wants skipped, and that have not come up yet
     retries: list[str] = field(default_factory=list)  # topics that a person wants trained again, and that wait for it
@@ -53,14 +56,18 @@ class History:
 
 def read_history(records: Iterable[Record]) -> History:
     """Folds a journal; later attempts at a topic replace earlier ones."""
-    history, last = History(), None
+    history, last, waits = History(), None, False
     for record in records:
         if last is not None and not _ended(last.event) and not _begins(record.event):
             worked = max(0.0, record.t - last.t)  # a clock that was set back takes no work away
             history.seconds += worked
+            history.waited += worked if waits else 0.0
             if history.current is not None:
                 history.topics[history.current].seconds += worked
         last = record
+        waits = isinstance(record.event, e.Paused) or (
+            waits and not isinstance(record.event, e.Resumed | e.EngineRestarted)
+        )
         _fold(history, record)
     return history
 
@@ -103,11 +110,13 @@ def landmarks(records: Iterable[Record]) -> int:
 def _fold(history: History, record: Record) -> None:
     match record.event:
         case e.RunStarted(settings=settings):
-            history.began, history.settings = True, settings
+            history.began, history.settings, history.started = True, settings, record.t
         case e.CurriculumLoaded(rows=rows):
             history.rows = history.rows or rows
-        case e.ModelLoaded(fingerprint=fingerprint):
+        case e.ModelLoaded(model=model, fingerprint=fingerprint, revision=revision):
             history.base = history.base or fingerprint
+            if revision:
+                history.revisions.setdefault(model, revision)
         case e.EngineDied(reason=reason) as died:
             history.died = died
             history.out_of_memory += reason == e.OUT_OF_MEMORY

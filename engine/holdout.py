@@ -34,14 +34,19 @@ class _Asked:
 
 
 def add_rows(index: Index, sft: Iterable[SftRow], pairs: Iterable[Pair]) -> None:
-    """Adds what rows and pairs train on; plain text is running text, in which a question may be hidden."""
+    """Adds what rows and pairs train on, each turn before the answer too; in plain text a question may be hidden."""
     for row in sft:
         if row.messages:
-            index.add(row.where, row.messages[-1].content, row.answer)
+            index.add(row.where, *_turns(row), row.answer)
         else:
             index.add_running(row.where, row.answer)
     for pair in pairs:
-        index.add(pair.where, pair.messages[-1].content, pair.chosen)
+        index.add(pair.where, *_turns(pair), pair.chosen)
+
+
+def _turns(row: SftRow | Pair) -> list[str]:
+    """What was asked and answered before the answer that is trained on."""
+    return [message.content for message in row.messages if message.role != "system"]
 
 
 def hold_out(topics: Mapping[str, TopicRows], pair_share: float, quiz_share: float) -> list[str]:

@@ -37,7 +37,7 @@ from engine.invariants import require
 from engine.leaks import find_leaks
 from engine.ledger import Ledger
 from engine.losses import Scorer
-from engine.reach import gate_warnings, unreachable
+from engine.reach import gate_warnings, reference_warnings, unreachable
 from engine.record import Recorder
 from engine.reference import WITNESS
 from engine.session import Session
@@ -90,11 +90,13 @@ def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, con
     """Journals what is off before anything is trained."""
     if backend.warning:
         recorder.warn("slow-blas", backend.warning)
-    messages = [*curriculum.warnings, *unreachable(curriculum, config.thresholds), *gate_warnings(config)]
+    limits = config.thresholds
+    messages = [*unreachable(curriculum, limits), *gate_warnings(config), *reference_warnings(curriculum, limits)]
+    messages += curriculum.warnings
     for message in messages[:SHOWN_WARNINGS]:
         recorder.warn("curriculum", message)
     if len(messages) > SHOWN_WARNINGS:
-        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; the curriculum_loaded event has them all")
+        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; mindprint-tui check lists them all")
 
 
 def open_session(
@@ -106,22 +108,22 @@ def open_session(
         recorder.say(Preparing(message))
 
     began = time.monotonic()
-    path = models.locate(config.model.name, say)
+    path = models.locate(config.model.name, say, history.revisions.get(config.model.name))
     say(f"loading {config.model.name}")
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     loaded = models.load(path, dtype)
     if not history.began and (warning := models.mixed(loaded.model, getattr(mx, dtype))):
         recorder.warn("number-type", warning)
-    renderer = Renderer(loaded.tokenizer)
+    renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
     for section, settings in (("sft", config.sft), ("dpo", config.dpo)):
         adapters.requested_modules(loaded.model, phase.spec_of(settings))
         if not history.began and settings.layers > (there := len(loaded.model.layers)):
             raise InputError(f"{section}.layers: found {settings.layers}, but the model has {there}; 0 is all of them")
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
-    parameters = models.parameter_count(loaded.model)
-    seconds = time.monotonic() - began
-    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, ledger.declared, seconds))
+    parameters, revision = models.parameter_count(loaded.model), models.revision_of(path)
+    seconds, found = time.monotonic() - began, ledger.declared
+    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, found, seconds, revision))
     embedder = load_embedder(say)
     infos, rows = tuple(topic.info for topic in curriculum.topics), curriculum.digests
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))

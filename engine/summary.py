@@ -5,9 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from engine.commits import KEPT
 from engine.contract import events as e
 from engine.contract.events import Evaluated, Record
-from engine.forecast import of_what_ran, paused
+from engine.forecast import of_what_ran
+from engine.history import read_history
 
 STAGES = {"before": "before", "start": "start", "sft": "after_sft", "dpo": "after_dpo", "reevaluated": "reevaluated"}
 FIGURES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin")
@@ -53,8 +55,8 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
     `of_what_ran` is the prediction at the start with DPO in those topics in which it ran; `ratio` is it over `real`.
     """
     said = [record.event for record in records if isinstance(record.event, e.Predicted)]
-    still = paused(records)
-    real = seconds - still
+    waited = read_history(records).waited
+    real = seconds - waited
     at_start, refined = (said[place] if len(said) > place else None for place in (0, 1))
     ran = of_what_ran(at_start, records) if at_start else None
     return {
@@ -63,7 +65,7 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
         "at_start_least": round(at_start.least, 1) if at_start else None,
         "after_first_topic": round(refined.seconds, 1) if refined else None,
         "real": round(real, 1),
-        "paused": round(still, 1),
+        "paused": round(waited, 1),
         "ratio": round(ran / real, 3) if ran is not None and real > 0 else None,
         "peak_bytes": max((r.event.peak_bytes for r in records if isinstance(r.event, e.Step)), default=None),
         "process_bytes": process_bytes,
@@ -118,13 +120,14 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
     return rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
 
 
+def kept(row: dict[str, Any]) -> str | None:
+    """The last phase of a topic that is in the model."""
+    return next((phase for phase in ("dpo", "sft") if row[phase] in KEPT), None)
+
+
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:
-    kept = ("fused", "kept_attached")
-    found = row["start"] or row["before"]
-    if row["dpo"] in kept:
-        found = row["after_dpo"]
-    elif row["sft"] in kept:
-        found = row["after_sft"]
+    last = kept(row)
+    found = row[f"after_{last}"] if last else row["start"] or row["before"]
     return dict(found) if found else None
 
 
@@ -145,16 +148,16 @@ def _sum(values: Iterable[float]) -> float:
 def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """How DPO did where it ran: topics, roll-backs, the mean held-out margin, and where preference accuracy fell."""
     ran = [row for row in rows if row["after_dpo"]]
-    kept = [row for row in ran if row["dpo"] in ("fused", "kept_attached")]
+    stayed = [row for row in ran if row["dpo"] in KEPT]
     margins = [row["after_dpo"]["heldout_margin"] for row in ran if row["after_dpo"]["heldout_margin"] is not None]
     return {
         "ran": len(ran),
-        "kept": len(kept),
+        "kept": len(stayed),
         "rolled_back": sum(row["dpo"] == "rolled_back" for row in ran),
         "mean_heldout_margin": round(sum(margins) / len(margins), 4) if margins else None,
         "lowered_preference_accuracy": [
             row["topic"]
-            for row in kept
+            for row in stayed
             if row["after_sft"] and _preference(row["after_dpo"]) < _preference(row["after_sft"])
         ],
     }

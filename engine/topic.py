@@ -2,7 +2,7 @@
 
 import time
 
-from engine import adapters, evaluate, measured, phase, policy
+from engine import adapters, evaluate, phase, policy
 from engine.contract.events import Decided, Evaluated, Stage, TopicFinished, TopicStarted, Verdict
 from engine.curriculum import Topic
 from engine.dpo import train_dpo, undo
@@ -107,9 +107,7 @@ def finish(session: Session, topic: Topic, verdict: Verdict, reason: str, starte
 
 
 def _evaluate(session: Session, topic: Topic, stage: Stage, since: Evaluated | None = None) -> Evaluated:
-    before = session.recorder.said["sample"]
-    found = evaluate.evaluate(session, [topic], stage, since)
-    measured.require_measured(session, [topic], found, session.recorder.said["sample"] - before)
+    found = evaluate.measure(session, [topic], stage, since)
     session.control.boundary()
     return found[topic.id]
 

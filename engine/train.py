@@ -4,11 +4,11 @@ import json
 import time
 from typing import Any, Literal
 
-from engine import adapters, evaluate, measured, phase, policy
+from engine import adapters, evaluate, phase, policy
 from engine.backend import Backend, process_bytes
 from engine.contract.config import load_config
 from engine.contract.errors import Unwritable
-from engine.contract.events import Decided, Preparing, RunFinished, Stage, Verdict
+from engine.contract.events import Decided, Preparing, RunFinished, Verdict
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from engine.contract.typed import several
@@ -59,6 +59,7 @@ def train(
         recorder.say(restarted(history))
     else:
         recorder.say(run_started(folder, config))
+        history.started = read_history(read_journal(folder.journal)).started  # as a resumed run has it
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
@@ -120,10 +121,7 @@ def _score_base(session: Session, history: History) -> None:
     if missing:
         doing = f"scoring the base model on {several(len(missing), 'topic')}"
         session.recorder.say(Preparing(doing))
-        said = session.recorder.said["sample"]
-        found = evaluate.evaluate(session, missing, "before", doing=doing)
-        measured.require_measured(session, missing, found, session.recorder.said["sample"] - said)
-        history.before |= found
+        history.before |= evaluate.measure(session, missing, "before", doing=doing)
 
 
 def _train_all(session: Session, history: History, outlook: Outlook) -> None:
@@ -231,8 +229,7 @@ def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHist
 def _reevaluate(session: Session, topic: str) -> str:
     """Scores a topic with the model as it stands, and says which state that was."""
     wanted = next(item for item in session.curriculum.topics if item.id == topic)
-    stage: Stage = "reevaluated"
-    found = evaluate.evaluate(session, [wanted], stage)[topic]
+    found = evaluate.measure(session, [wanted], "reevaluated")[topic]
     attached = session.attached
     state = f"{len(session.ledger.deltas)} committed deltas"
     if attached is not None:

@@ -54,12 +54,16 @@ class VoiceProfile:
 
 @dataclass(frozen=True, slots=True)
 class VoiceScore:
-    """The voice of one answer: score and components lie in [0, 1]; markers and violations quote the answer."""
+    """The voice of one answer: score and components lie in [0, 1].
+
+    Markers and violations quote the answer, but a distinction is named; `quotes` has what was said against it.
+    """
 
     score: float
     components: dict[str, float]
     markers: tuple[str, ...]
     violations: tuple[str, ...]
+    quotes: dict[str, str]
     health: str  # ok, empty, special_tokens or repeating; any but ok scores 0
 
 
@@ -68,18 +72,18 @@ def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()
     text = _plain(answer)
     state = health(text, special_tokens)
     if state != "ok":
-        return VoiceScore(0.0, {group.name: 0.0 for group in profile.groups}, (), (), state)
+        return VoiceScore(0.0, {group.name: 0.0 for group in profile.groups}, (), (), {}, state)
     components, markers = {}, []
     for group in profile.groups:
         found = [hit.group(0) for pattern in group.patterns if (hit := pattern.search(text))]
         components[group.name] = min(1.0, len(found) / group.expected)
         markers += found
-    avoided = [claim for pattern in profile.avoid if (claim := _claim(pattern, text))]
-    confused = [item.name for item in profile.distinctions if any(_claim(pattern, text) for pattern in item.patterns)]
+    avoided = _claims(profile.avoid, text)
+    confused = {item.name: said[0] for item in profile.distinctions if (said := _claims(item.patterns, text))}
     weights = sum(group.weight for group in profile.groups)
     value = sum(group.weight * components[group.name] for group in profile.groups) / weights
     value = 0.0 if confused else max(0.0, value - profile.avoid_penalty * len(avoided))
-    return VoiceScore(value, components, tuple(markers), tuple(confused + avoided), state)
+    return VoiceScore(value, components, tuple(markers), (*confused, *avoided), confused, state)
 
 
 def named(concepts: Sequence[str], answer: str) -> list[str]:
@@ -115,6 +119,10 @@ def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
     commonest = max(words.count(word) for word in set(words))
     stuck = len(words) >= 4 and commonest / len(words) > REPEATED_WORD_SHARE
     return "repeating" if repeated > REPEATED_SHARE or stuck or STUTTER.search(answer) else "ok"
+
+
+def _claims(patterns: Iterable[re.Pattern[str]], text: str) -> list[str]:
+    return [claim for pattern in patterns if (claim := _claim(pattern, text))]
 
 
 def _claim(pattern: re.Pattern[str], text: str) -> str | None:

@@ -49,13 +49,10 @@ def read_run(run: RunDir) -> Told:
     phases: dict[tuple[str, Phase], Ran] = defaultdict(Ran)
     failures: dict[str, str] = {}
     attempts: dict[str, int] = {}
-    while True:
-        records = feed.read()
+    for records in feed.rest(feed.read):
         state = fold(state, records)
         for record in records:
             _note(record.seq, record.event, phases, failures, attempts)
-        if not records and feed.drained:
-            break
     live = feed.liveness()
     return Told(run.name, word(RunRow(run.name, state, live))[0].partition(" ")[2], state, dict(phases), failures)
 

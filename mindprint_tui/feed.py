@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from engine.contract.codec import decode
 from engine.contract.events import Record, Sample, Step, TopicStarted, Unknown
@@ -13,6 +13,7 @@ from engine.contract.rundir import RunDir, holder
 from mindprint_tui.clean import clean_event
 from mindprint_tui.stretch import HEAD, Point, Stretch
 
+T = TypeVar("T")
 SLICE = 0.02  # seconds of reading before keys are answered again
 BYTES = 1 << 18  # of one read
 QUIET = 30.0  # seconds without an event that make an engine that holds the lock `silent`
@@ -78,6 +79,16 @@ class Feed:
         if points and records:
             self._last = records[-1].t
         return records
+
+    def rest(self, read: Callable[[], T]) -> Iterator[T]:
+        """What `read` (this feed's own, or its skim) gives, slice after slice, to the end of the journal.
+
+        A slice may be empty before that: answers are left out, and many may stand in a row.
+        """
+        while True:
+            yield read()
+            if self.drained:
+                return
 
     def _until(self, deadline: float) -> Iterator[bytes]:
         """Lines that were not read yet; `drained` when they came to the end of the journal."""

@@ -31,8 +31,8 @@ FILES = (".jsonl", ".json", ".csv", ".parquet")  # what a path to a file of rows
 class ModelConfig:
     """The base model: an embedded name, a local folder or a Hugging Face id."""
 
-    name: str = "smollm2-135m-instruct"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    name: str = "smollm2-135m-instruct"  # embedded, a folder, or an id on the hub; see docs/MODELS.md
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
     max_length: int = number(1024, 16, 1 << 20)  # tokens of a training row; a longer one is cut, and reported
 
 
@@ -57,44 +57,44 @@ class CurriculumConfig:
     heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
     quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
     sft: SourceConfig | str = ""  # empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
-    preferences: SourceConfig | str = ""
-    quiz: SourceConfig | str = ""
+    preferences: SourceConfig | str = ""  # likewise preferences.jsonl, …; pairs of answers
+    quiz: SourceConfig | str = ""  # likewise quiz.jsonl, …; held-out questions
 
 
 @dataclass(frozen=True, slots=True)
 class SftConfig:
     """The supervised phase of a topic."""
 
-    rank: int = number(8, 1, 1024)
+    rank: int = number(8, 1, 1024)  # of the LoRA adapter
     alpha: float = number(16.0, 0.001)  # scale = alpha / rank
-    modules: tuple[str, ...] = ATTENTION
+    modules: tuple[str, ...] = ATTENTION  # linear modules that are adapted, by the last word of their names
     layers: int = number(0, 0, 10_000)  # the last N layers; 0 is all of them
-    epochs: int = number(3, 1, 100_000)
+    epochs: int = number(3, 1, 100_000)  # times that every row is seen
     batch: int = number(4, 1, 4096)  # rows of a micro-batch
     accumulation: int = number(1, 1, 4096)  # micro-batches of an optimizer step
-    learning_rate: float = number(3e-4, LEAST_RATE, 1000.0)
+    learning_rate: float = number(3e-4, LEAST_RATE, 1000.0)  # after the warm-up; it then falls to 0 as a cosine
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
-    weight_decay: float = number(0.0, 0.0, 1.0)
+    weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
 
 
 @dataclass(frozen=True, slots=True)
 class DpoConfig:
     """The preference phase of a topic."""
 
-    when: Literal["gated", "always", "never"] = "gated"
+    when: Literal["gated", "always", "never"] = "gated"  # gated: by thresholds.accuracy and thresholds.dpo_trigger
     rank: int = number(1, 1, 1024)
     alpha: float = number(1.0, 0.001)
     modules: tuple[str, ...] = ("o_proj", "v_proj", "up_proj", "down_proj")
     layers: int = number(0, 0, 10_000)
-    steps: int = number(100, 1, 1_000_000)
+    steps: int = number(100, 1, 1_000_000)  # optimizer steps
     batch: int = number(2, 1, 4096)  # pairs of a micro-batch
     accumulation: int = number(1, 1, 4096)
-    learning_rate: float = number(5e-7, LEAST_RATE, 1000.0)
+    learning_rate: float = number(5e-5, LEAST_RATE, 1000.0)
     warmup: float = number(0.1, 0.0, 1.0)
     clip: float = number(1.0, 0.0)
     weight_decay: float = number(0.0, 0.0, 1.0)
-    beta: float = number(0.1, 0.0001, 100.0)
+    beta: float = number(0.1, 0.0001, 100.0)  # of the DPO loss: a reward is beta times the log-ratio to the reference
     give_up_after: int = number(3, 0)  # topics in a row that rolled DPO back before it is left out; 0 is never
 
 
@@ -102,26 +102,26 @@ class DpoConfig:
 class AdaptersConfig:
     """How the phases stand on one another, and how well a fuse has to survive rounding."""
 
-    strategy: Strategy = "fuse_between"
-    min_fuse_cosine: float = number(0.99, 0.0, 1.0)
-    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token
+    strategy: Strategy = "fuse_between"  # fuse SFT and begin DPO afresh, go on with SFT's adapter, or no DPO
+    min_fuse_cosine: float = number(0.99, 0.0, 1.0)  # of the intended and the applied change; below: kept beside
+    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token; above: kept beside. In bfloat16 at least 1e-2: rounding
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
     """The held-out questions are answered greedily, in batches."""
 
-    max_tokens: int = number(160, 1, 8192)
-    batch: int = number(32, 1, 4096)
+    max_tokens: int = number(160, 1, 8192)  # of an answer
+    batch: int = number(32, 1, 4096)  # answers that are generated side by side
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdsConfig:
     """What a topic has to reach, and what counts as worse."""
 
-    accuracy: float = number(0.70, 0.0, 1.0)
-    voice: float = number(0.70, 0.0, 1.0)
-    dpo_trigger: float = number(0.75, 0.0, 1.0)
+    accuracy: float = number(0.70, 0.0, 1.0)  # to pass, and for a gated DPO
+    voice: float = number(0.70, 0.0, 1.0)  # to pass
+    dpo_trigger: float = number(0.75, 0.0, 1.0)  # a gated DPO runs where voice is below this after SFT
     worse: float = number(0.10, 0.0, 1.0)  # a phase whose combined score falls by more than this is rolled back
     unreachable: Literal["error", "warn"] = "error"  # what to do about a gate that the references themselves fail
 
@@ -131,7 +131,7 @@ class RunSettings:
     """The run as a whole."""
 
     name: str = ""  # how the run is called on the screen; the configuration's file name where it is empty
-    seed: int = number(0, 0, 2**32 - 1)
+    seed: int = number(0, 0, 2**32 - 1)  # of adapters and of the order of rows
     retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
     checkpoint_every: int = number(20, 1)  # optimizer steps
     pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # after a topic with such a phase, until a person resumes

@@ -51,6 +51,7 @@ class ModelLoaded:
     device: str
     fingerprint: str
     seconds: float
+    revision: str = ""  # the commit of a Hugging Face repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Audited:
     total_tokens: int
     longest: int  # tokens, of any row
     cut: int  # rows that do not fit model.max_length
+    rendered: str = ""  # digest of the tokens that rows and questions are rendered to
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class AdapterChanged:
     delta_norm: float | None = None
     fuse_cosine: float | None = None
     fuse_kl: float | None = None
+    fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more where rounding alone makes more
     module_names: tuple[str, ...] = ()
     layers: int = 0
     base_unchanged: bool | None = None  # None: not looked at in this state
@@ -169,6 +172,7 @@ class Sample:
     violations: tuple[str, ...]
     scores: dict[str, float | None]
     health: Health = "ok"
+    quotes: dict[str, str] = field(default_factory=dict)  # a distinction among the violations -> what the answer said
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.contract.codec import decode, encode
 from engine.contract.errors import Unwritable
 from engine.contract.events import Event, Record
+from engine.contract.own import own
 
 CHUNK = 1 << 20  # bytes read at a time
 
@@ -48,8 +49,8 @@ class JournalWriter:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
+        self._descriptor = own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.seq = repair(path)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def append(self, event: Event, *, durable: bool = False) -> Record:
         """Raises Unwritable where the disk is full or the file gone; a line half written is taken back first."""

@@ -1,5 +1,6 @@
 """The layout of logs/<run>/, who may write there, and whether its engine is alive."""
 
+import errno
 import fcntl
 import json
 import math
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.names import run_name
+from engine.contract.own import own
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,9 @@ class Lock:
             self.sign()
             return
         try:
-            self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+            self._descriptor = own(run.lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise InputError(str(Unwritable(run.path, error))) from error
+            raise InputError(str(Unwritable(run.lock, error))) from error
         for left in reversed(range(LOOKS)):
             self.unheard = run.commands.stat().st_size if run.commands.exists() else 0
             try:
@@ -171,9 +173,11 @@ class Lock:
 def holder(run: RunDir) -> int | None:
     """The pid of the engine that is alive on this run, None where there is none; asks the kernel, not the clock."""
     try:
-        descriptor = os.open(run.lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
+        descriptor = own(run.lock, os.O_RDONLY | os.O_NONBLOCK)  # a pipe in its place is nothing to wait for
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -48,6 +48,7 @@ class Tally:
     states: dict[str, int] = field(default_factory=dict)
     cosine: float = math.inf
     kl: float = 0.0
+    kl_limit: float = 0.0
     starts: int = 0
     far_from_ln2: float = 0.0
     not_finite: int = 0
@@ -121,12 +122,13 @@ class Tally:
             self.steps.look(bool(self._seqs) and self._seqs[-1][1] == self._planned)
             if event.state == "fused" and event.fuse_cosine is not None and event.fuse_kl is not None:
                 self.cosine, self.kl = min(self.cosine, event.fuse_cosine), max(self.kl, event.fuse_kl)
+                self.kl_limit = max(self.kl_limit, event.fuse_kl_limit or 0.0)
         self.done, self._seqs = self.done + len(self._seqs), []
 
 
 def checks(tally: Tally, limits: dict[str, Any], finished: e.RunFinished | None) -> list[Check]:
     """The invariants in words; `limits` is the section `adapters` of the configuration."""
-    cosine, kl = _limit(limits, "min_fuse_cosine", 0.99), _limit(limits, "max_fuse_kl", 1e-3)
+    cosine, kl = _limit(limits, "min_fuse_cosine", 0.99), max(_limit(limits, "max_fuse_kl", 1e-3), tally.kl_limit)
     beside = tally.states.get("kept_attached", 0)
     survived, found = None, NOT_YET
     if tally.states.get("fused", 0):

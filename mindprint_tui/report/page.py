@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from engine.contract.errors import InputError
+from engine.contract.own import half_made
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
@@ -56,14 +58,16 @@ def write(page: str, target: Path) -> None:
     """Puts the page in place in one go; raises InputError where that cannot be."""
     if target.is_dir():
         raise InputError(f"{target}: the report cannot be written (it is a folder); name a file")
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    beside = half_made(target, os.getpid())
     try:
         beside.touch(mode=0o600)
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
         beside.replace(target)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise InputError(f"{target}: the report cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
 
 def _template(name: str) -> str:

@@ -109,6 +109,7 @@ def _fuse(state: RunState) -> Line:
         return line(("no fuse yet", "dim"))
     limits = settings(state, "adapters")
     cosine, kl = float(limits.get("min_fuse_cosine", 0.99)), float(limits.get("max_fuse_kl", 1e-3))
+    kl = kl if event.fuse_kl_limit is None else event.fuse_kl_limit
     good = event.fuse_cosine >= cosine and event.fuse_kl <= kl
     verdict = TICK if good else ("kept attached", "warn") if event.state == "kept_attached" else CROSS
     return line(f"last fuse  cosine {number(event.fuse_cosine, 4)}  KL {small(event.fuse_kl)} ", verdict)

@@ -1,13 +1,15 @@
 """What a person asks for while topics are trained: a retry, a retry that is taken back, a re-evaluation that fails."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import tiny
 from breaking import FIRST, SECOND, settings
 from dying import Killed, die
 
-from engine import evaluate, train
+from engine import evaluate, phase, train
 from engine.contract import events as e
 from engine.contract.rundir import RunDir
 from engine.ledger import Ledger
@@ -40,6 +42,34 @@ def asking(patch: pytest.MonkeyPatch, topic: str, *asked: tuple[str, str]) -> No
         return real(session, history, subject, done)
 
     patch.setattr(train, "_attempt", attempt)
+
+
+@pytest.mark.parametrize("where", ["sft", "dpo"])
+def test_a_pause_and_a_stop_leave_a_checkpoint_where_they_were_asked_for(kit, tmp_path, monkeypatch, where):
+    """Six steps a phase, a checkpoint every fourth; in one phase a pause after the third step, a stop after the fifth.
+
+    It goes on from there: no step is trained twice, and no byte is another.
+    """
+    asked = {3: ("pause", "resume"), 5: ("stop",)}
+    config = tiny.settings(*kit, sft={"epochs": 3, "accumulation": 1}, dpo={"steps": 6}, run={"checkpoint_every": 4})
+    config["curriculum"]["topics"] = [FIRST]
+    peace, run = (tiny.new_run(tmp_path / name, config) for name in ("peace", "run"))
+    real = phase.note_update
+
+    def note(session, attached, *rest):
+        real(session, attached, *rest)
+        for kind in asked.get(attached.step, ()) if attached.phase == where else ():
+            tiny.ask(run, kind, kind)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phase, "note_update", note)
+        assert tiny.train_here(run).status == 130
+    ran, whole = tiny.train_here(run), tiny.train_here(peace)
+    for name in ("sft", "dpo"):
+        saved = [event.step for event in ran.of(e.Checkpointed, phase=name)]
+        assert saved == ([3, 4, 5, 6] if name == where else [4, 6])
+        assert [step.step for step in ran.of(e.Step, phase=name)] == [1, 2, 3, 4, 5, 6]
+    assert ran.status == 0 and ran.adapters() == whole.adapters() and ran.told() == whole.told()
 
 
 def test_a_retry_that_is_skipped_leaves_the_topic_as_it_was(run, unbroken, monkeypatch):
@@ -178,3 +208,35 @@ def test_a_reevaluation_that_fails_is_a_failure_of_the_topic_that_was_asked_for(
     assert failed.message == "ValueError: the embedder has no such word" and "Traceback" in failed.traceback
     assert ran.of(e.Evaluated, stage="reevaluated") == []
     assert ran.adapters() == unbroken["dpo"].adapters() and ran.told() == unbroken["dpo"].told()
+
+
+def is_no_number(patch: pytest.MonkeyPatch) -> None:
+    real = evaluate.evaluate
+
+    def broken(session, topics, stage, *args, **more):
+        found = real(session, topics, stage, *args, **more)
+        return {id: replace(item, voice=math.nan) if stage == "reevaluated" else item for id, item in found.items()}
+
+    patch.setattr(evaluate, "evaluate", broken)
+
+
+def has_no_answers(patch: pytest.MonkeyPatch) -> None:
+    real = Recorder.say
+
+    def say(self, event, **settings):
+        thrown_away = isinstance(event, e.Sample) and event.stage == "reevaluated"
+        return None if thrown_away else real(self, event, **settings)
+
+    patch.setattr(Recorder, "say", say)
+
+
+@pytest.mark.parametrize(
+    ("broken", "rule"), [(is_no_number, "score-is-measured"), (has_no_answers, "answers-journaled")]
+)
+def test_a_reevaluation_is_held_to_the_rules_of_every_evaluation(run, monkeypatch, broken, rule):
+    broken(monkeypatch)
+    while_another_topic_trains(monkeypatch)
+    ran = tiny.train_here(run)
+    (answer,), (failed,) = ran.of(e.CommandTaken), ran.of(e.Failed)
+    assert answer.outcome == "refused" and answer.reason == f"not scored: {failed.message}"
+    assert (failed.rule, failed.topic) == (rule, SECOND)  # no model is trusted after that, whoever asked

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import runpy
 import typing
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.contract.config import RunConfig, dump_config, load_config
+from engine.contract.config import RunConfig, SourceConfig, dump_config, keys, load_config
 from engine.contract.errors import InputError
 from engine.contract.typed import FieldError, build, short
 
@@ -257,3 +258,10 @@ def test_a_value_in_a_message_is_cut_to_a_line() -> None:
         nested = [nested]
     assert short(nested) == "list"
     assert len(short("x" * 1000)) == 60
+
+
+def test_every_key_is_in_the_docs():
+    """docs/CONFIGURATION.md is written from the configuration's own classes; a key without a meaning is refused."""
+    made = runpy.run_path(str(ROOT / "docs" / "configuration.py"))["page"]()
+    assert (ROOT / "docs" / "CONFIGURATION.md").read_text() == made, "run `make docs`"
+    assert made.count("\n| `") == len(keys()) + len(dataclasses.fields(SourceConfig))

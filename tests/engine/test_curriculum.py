@@ -536,3 +536,43 @@ def test_only_topics_that_are_trained_can_leak(course: Course) -> None:
     course.quiz[2]["reference"] = LONG
     assert "held out" in next(find_leaks(course.load().topics))
     assert not list(find_leaks(course.load(only=[TWO]).topics))
+
+
+@pytest.mark.parametrize("held", ["question", "reference", "heldout prompt", "heldout chosen"])
+@pytest.mark.parametrize("earlier", ["user", "assistant"])
+@pytest.mark.parametrize("where", ["sft", "pairs"])
+def test_an_earlier_turn_is_a_leak_too(course: Course, where: str, earlier: str, held: str) -> None:
+    turns = [turn("user", words("before")), turn("assistant", words("then"))]
+    turns[earlier == "assistant"]["content"] = LONG
+    turns += [turn("user", words("now"))]
+    if where == "sft":
+        course.sft.append({"topic": ONE, "messages": [*turns, turn("assistant", words("at last"))]})
+    else:
+        sides = {side: [turn("assistant", words(side))] for side in ("chosen", "rejected")}
+        course.pairs = [row | {"heldout": False} for row in course.pairs]
+        course.pairs.append({"topic": ONE, "prompt": turns, "heldout": False} | sides)
+    assert not list(find_leaks(course.load().topics))
+    if held.startswith("heldout"):
+        course.pairs = [row | {"heldout": row.get("heldout", False)} for row in course.pairs]
+        course.pairs.append(pair(TWO, 55, heldout=True, **{held.split()[1]: LONG}))
+    else:
+        course.quiz.append(quiz(TWO, 5) | {held: LONG})
+    source = f"{course.folder}/" + ("sft.jsonl:7" if where == "sft" else "preferences.jsonl:9")
+    (message,) = find_leaks(course.load().topics)
+    assert f"is trained on at {source};" in message
+
+
+def test_what_every_row_says_first_is_no_turn(course: Course) -> None:
+    course.sft[0]["messages"].insert(0, turn("system", LONG))
+    course.quiz[0]["question"] = LONG
+    assert not list(find_leaks(course.load().topics))
+
+
+def test_a_pair_is_not_held_out_where_an_earlier_turn_of_a_row_holds_it(course: Course) -> None:
+    course.pairs = [pair(topic, n) for topic in (ONE, TWO) for n in range(4)]
+    first = course.load().topics[0].heldout[0]
+    turns = [turn("user", first.messages[-1].content), turn("assistant", "Aye, so it is."), turn("user", words("more"))]
+    course.sft.append({"topic": TWO, "messages": [*turns, turn("assistant", words("an answer"))]})
+    found = course.load()
+    assert first.where not in [item.where for item in found.topics[0].heldout] != []
+    assert not list(find_leaks(found.topics))

@@ -13,7 +13,7 @@ from engine.contract.events import Evaluated, Record
 from engine.curriculum import Curriculum, Pair, Question, Topic
 from engine.history import read_history
 from engine.policy import Decision, after_dpo, after_phase, gate, retry, verdict
-from engine.reach import unreachable
+from engine.reach import base_warnings, unreachable
 from engine.summary import summarize
 from engine.voice import load_profile
 
@@ -176,6 +176,16 @@ def test_gates_that_can_be_reached_are_not_spoken_of(reach: Any) -> None:
 def test_references_that_fail_their_own_gate_are_named(reach: Any) -> None:
     (found,) = unreachable(reach([BARE, FULL], [BARE]), LIMITS)
     assert found.startswith(ONE) and "score voice 0.50, below thresholds.voice = 0.7" in found
+
+
+def test_a_base_whose_answers_are_sick_is_warned_of() -> None:
+    rows = [
+        {"topic": topic, "base": {"voice": 0.1, "accuracy": 0.1, "health": health}}
+        for topic, health in ((ONE, "ok"), (TWO, "repeating"))
+    ]
+    assert base_warnings(rows, ThresholdsConfig()) == [
+        f"the base model's answers are not healthy in 1 of 2 topics (repeating in {TWO})"
+    ]
 
 
 def test_rejected_answers_that_pass_are_named(reach: Any) -> None:

@@ -24,6 +24,7 @@ from engine.history import read_history
 from engine.invariants import Broken
 from engine.ledger import Ledger
 from engine.policy import Decision
+from mindprint_tui.state import RunState, fold
 
 FIRST, SECOND = tiny.TOPICS[:2]
 
@@ -335,6 +336,25 @@ def test_time_without_an_engine_is_no_work(end):
     began = e.TopicStarted(FIRST, 1, 2, 1)
     history = read_history(told((0, began), (30, end), (90_000, REFUSED), (180_000, BY_HAND), (180_020, began)))
     assert history.seconds == history.topics[FIRST].seconds == 50
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds", "waited"),
+    [
+        (e.RunFinished(0, 2, 130, "", 30.0), 70, 27),
+        (e.Failed("disk", "full", ""), 70, 27),
+        (e.EngineDied(None, "SIGKILL", 1), 50, 7),  # nobody knows when
+    ],
+)
+def test_a_pause_ends_with_the_engine_that_was_paused(end, seconds, waited):
+    """Whatever is refused days later is no part of it; and the console counts the same work."""
+    began, paused, later = e.TopicStarted(FIRST, 1, 2, 1), e.Paused("me"), e.Preparing("x")
+    stopped = told((0, began), (10, paused), (30, end), (90_000, REFUSED))
+    resumed = [(180_000, BY_HAND), (180_020, began), (180_025, paused), (180_032, e.Resumed("me")), (180_040, later)]
+    records = [*stopped, *(e.Record(len(stopped) + n, t, event) for n, (t, event) in enumerate(resumed))]
+    history = read_history(records)
+    assert (history.seconds, history.waited) == (seconds, waited)
+    assert fold(RunState(), records).work.at(180_040) == seconds - waited
 
 
 def test_what_was_asked_before_three_deaths_does_not_hold_for_the_person_who_resumes():

@@ -4,6 +4,7 @@ The templates are written for this test, after what each family's looks like; th
 family's own markers added to it.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,23 @@ def test_an_answer_that_never_ends_is_refused(folder: Path) -> None:
     """The template ends an answer with a marker on which generation would not stop."""
     with pytest.raises(InputError, match="does not end an answer with an end token"):
         renderer(folder, "gemma", end="<bos>")
+
+
+@pytest.mark.parametrize(("started", "day"), [(0.0, "01 Jan 1970"), (951_782_399.0, "28 Feb 2000"), (None, None)])
+def test_the_date_in_a_template_is_that_of_the_day_on_which_the_run_began(
+    folder: Path, started: float | None, day: str | None
+) -> None:
+    tokenizer = load(folder)._tokenizer
+    tokenizer.chat_template = "Today: {{ strftime_now('%d %b %Y, %H:%M') }}\n" + tokenizer.chat_template
+    wrapped = TokenizerWrapper(tokenizer, eos_token_ids=[tokenizer.convert_tokens_to_ids("<|im_end|>")])
+    found = Renderer(wrapped, started)
+    day = day or datetime.now(UTC).strftime("%d %b %Y")  # a preflight's
+    assert tokenizer.decode(found.prompt_ids([USER])).startswith(f"Today: {day}, 00:00\n")
+    assert found.prompt_ids([USER]) == found.template_ids([USER])
+
+
+def test_a_date_that_cannot_be_told_beforehand_is_refused(folder: Path) -> None:
+    tokenizer = load(folder)._tokenizer
+    tokenizer.chat_template = "{% set form = '%d' %}{{ strftime_now(form) }}" + tokenizer.chat_template
+    with pytest.raises(InputError, match="states the time in a form"):
+        Renderer(TokenizerWrapper(tokenizer, eos_token_ids=[tokenizer.eos_token_id]))

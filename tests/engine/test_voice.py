@@ -152,6 +152,19 @@ def test_a_confusion_caps_the_answer_at_nothing_and_is_named(profile: VoiceProfi
 
 
 @pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("Aye. As a machine, I am an AI.", "I am an AI"),
+        ("No, I’m an AI, aye.", "I'm an AI"),
+        ("As a machine!", "As a machine"),
+    ],
+)
+def test_a_confusion_is_quoted(profile: VoiceProfile, answer: str, said: str) -> None:
+    assert score(profile, answer).quotes == {"not a machine": said}
+    assert score(profile, "Aye, it is important.").quotes == {}
+
+
+@pytest.mark.parametrize(
     "answer",
     ["Aye, 'tis not as a machine that ye keep a light.", "Aye, 'tis so, and ye never say I am a machine."],
 )

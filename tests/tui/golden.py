@@ -3,11 +3,15 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "journals"))
 
+from engine.contract import events as e
+from engine.contract.codec import encode
+from engine.contract.events import Record
+from engine.contract.rundir import RunDir
 from mindprint_tui.app import MindprintApp
 from mindprint_tui.feed import Feed, Liveness
 
@@ -15,6 +19,19 @@ os.environ["TZ"] = "UTC"  # the log shows the time of day
 time.tzset()
 NOW = 1_768_000_900.0
 Open = Callable[..., MindprintApp]
+
+
+def said(*events: e.Event) -> list[Record]:
+    """These events as records, a second apart."""
+    return [Record(number, NOW + number, event) for number, event in enumerate(events)]
+
+
+def put(folder: Path, records: Iterable[Record]) -> RunDir:
+    """A run folder whose journal has these records."""
+    folder.mkdir(parents=True)
+    run = RunDir(folder)
+    run.journal.write_bytes(b"".join(map(encode, records)))
+    return run
 
 
 class Living(Feed):

@@ -2,25 +2,39 @@
 
 import itertools
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
+from golden import put, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import journal
 
 from engine.contract.codec import decode, encode
-from engine.contract.events import Paused, Record, Resumed, Sample, Step, TopicStarted
+from engine.contract.events import (
+    CurriculumLoaded,
+    Paused,
+    Record,
+    Resumed,
+    RunFinished,
+    RunStarted,
+    Sample,
+    Step,
+    TopicFinished,
+    TopicInfo,
+    TopicStarted,
+)
 from engine.contract.rundir import Lock, RunDir
+from mindprint_tui import cli
 from mindprint_tui import feed as feeds
 from mindprint_tui.clean import clean_event
 from mindprint_tui.feed import Feed, Samples
 from mindprint_tui.state import RunState, fold
 
+TOPIC = "unit-01/chapter-01/topic-01"
 Story = Callable[[str], RunDir]
 
 
@@ -87,13 +101,40 @@ def test_an_engine_that_counts_on_from_a_damaged_number_is_followed(tmp_path: Pa
     assert read == [0, 1, 10**17, 2, 3, 10**17 + 1, 10**17 + 2, 10**17 + 3]
 
 
-def test_a_slice_ends_in_time(story: Story) -> None:
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 lines take 6 ms, however fast this machine is."""
+    looks = itertools.count()
+    monkeypatch.setattr(feeds.time, "monotonic", lambda: 0.006 * next(looks))
+
+
+def test_a_slice_ends_in_time(story: Story, slow: None) -> None:
     feed = Feed(story("long-20000"))
-    began = time.monotonic()
-    assert feed.read(0.01)
-    assert time.monotonic() - began < 0.5
+    assert feed.read(0.01)[-1].seq == 127
     assert not feed.drained
     assert 0 < feed.progress < 1
+
+
+@pytest.mark.parametrize("read", [Feed.read, Feed.skim])
+def test_a_slice_of_answers_alone_is_not_the_end(tmp_path: Path, slow: None, read: Callable[..., list[Record]]) -> None:
+    run = RunDir(tmp_path / "logs" / "night")
+    answer = Sample(TOPIC, "before", "What?", "That.", "This.", 1, "eos", (), (), {})
+    put(run.path, said(Paused("me"), *[answer] * 300, Resumed("me")))
+    feed = Feed(run)
+    slices = [[record.event for record in records] for records in feed.rest(lambda: read(feed, 0.01))]
+    assert slices[0] == [Paused("me")] and [] in slices and slices[-1] == [Resumed("me")] and feed.drained
+
+
+def test_the_runs_are_listed_as_their_journals_end(
+    tmp_path: Path, slow: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = Sample(TOPIC, "before", "What?", "That.", "This.", 1, "eos", (), (), {})
+    opened = RunStarted("night", "c", 0, 1, {}), CurriculumLoaded((TopicInfo(TOPIC, "Lamps", 8, 2, 600),), ())
+    ended = TopicStarted(TOPIC, 1, 1), TopicFinished(TOPIC, "passed", "", 1.0), RunFinished(1, 1, 0, "f", 9.0)
+    put(tmp_path / "night", said(*opened, *[answer] * 600, *ended))
+    cli.cli(["runs", "--logs", str(tmp_path)], standalone_mode=False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "night" in line]
+    assert "1/1" in line and "died" not in line
 
 
 def test_the_lock_says_whether_the_engine_is_there_and_silence_does_not(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from engine.contract.journal import read_journal
+from engine.contract.lines import line
 from engine.contract.rundir import RunDir
 
 ROOT = Path(__file__).parents[2]
@@ -35,11 +38,13 @@ sys.exit(2)
 """
 
 
-def started(folder: Path, supervisor: str, before: str = "") -> tuple[RunDir, subprocess.Popen[str]]:
+def started(
+    folder: Path, supervisor: str, before: str = "", flags: Sequence[str] = ("--no-ui",)
+) -> tuple[RunDir, subprocess.Popen[str]]:
     (folder / "mine.yaml").write_text("curriculum: {path: here}\n")
     code = PROGRAM.format(supervisor=supervisor, before=before)
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"],
+        [sys.executable, "-c", code, *flags, "mine.yaml", "--run-id", "night"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -47,6 +52,28 @@ def started(folder: Path, supervisor: str, before: str = "") -> tuple[RunDir, su
         text=True,
     )
     return RunDir(folder / "logs" / "night"), process
+
+
+TRAINS = """
+import sys
+from pathlib import Path
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
+writer = JournalWriter(Path(sys.argv[1], "journal.jsonl"))
+for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e.RunFinished(0, 1, 1, "f", 9.0)):
+    writer.append(event)
+sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [(("--no-ui",), ""), ((), "there is no terminal here: running as with --no-ui\n")]
+)
+def test_without_a_terminal_a_run_prints_the_same_plain_lines(tmp_path: Path, flags: Sequence[str], words: str) -> None:
+    run, process = started(tmp_path, TRAINS, flags=flags)
+    said, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (1, words)
+    assert said.splitlines() == ["run logs/night", *map(line, read_journal(run.journal))]
 
 
 def test_a_folder_in_which_a_topic_had_begun_stays_whatever_the_supervisor_says(tmp_path: Path) -> None:

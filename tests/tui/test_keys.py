@@ -1,5 +1,6 @@
 """Every key, on a golden journal with a clock that stands still."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,11 +52,10 @@ def tell(app: MindprintApp, *events: Event) -> None:
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     """Waits for what the next ticks bring."""
-    for _ in range(60):
-        if true():
-            return
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it never came to that"
         await pilot.pause(0.05)
-    assert true()
 
 
 @pytest.fixture
