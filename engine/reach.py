@@ -65,9 +65,10 @@ def gate_warnings(config: RunConfig) -> list[str]:
     if strategy == "sft_only" or config.dpo.when == "never":
         return []
     found = []
-    mine = [f"dpo.{name}" for name in ADAPTER if getattr(config.dpo, name) != getattr(DpoConfig(), name)]
-    if strategy == "shared" and mine:
-        found.append(f"adapters.strategy = shared: {', '.join(mine)} say nothing, since DPO goes on with SFT's adapter")
+    unheeded = [f"dpo.{name}" for name in ADAPTER if getattr(config.dpo, name) != getattr(DpoConfig(), name)]
+    if strategy == "shared" and unheeded:
+        names = ", ".join(unheeded)
+        found.append(f"adapters.strategy = shared: {names} say nothing, since DPO goes on with SFT's adapter")
     if config.dpo.when != "gated":
         return found
     if limits.dpo_trigger == 0:
