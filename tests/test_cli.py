@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from make import encode, finished
 
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
 from mindprint_tui.cli import cli
 
 ROOT = Path(__file__).parents[1]
@@ -139,10 +140,12 @@ def test_what_the_system_refuses_is_a_sentence(tmp_path: Path, arguments: list[s
 
 
 def recorded(tmp_path: Path) -> Path:
-    """A finished run `night` in the folder `runs`."""
+    """A run `night` that has begun, in the folder `runs`."""
     run = tmp_path / "runs" / "night"
     run.mkdir(parents=True)
-    (run / "journal.jsonl").write_bytes(b"".join(map(encode, finished())))
+    journal = JournalWriter(run / "journal.jsonl")
+    journal.append(e.RunStarted("night", "keeper", 0, 1, {}))
+    journal.close()
     return run
 
 
