@@ -13,10 +13,9 @@ from engine.backend import prepare
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.events import Failed
 from engine.contract.rundir import Lock, RunDir
+from engine.contract.status import BAD_INPUT, DIED
 from engine.heartbeat import Heartbeat
 from engine.memory import exhausted
-
-BAD_INPUT, DIED = 2, 3
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Event, Preparing, Record
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT, STOPPED
 from engine.contract.typed import several
 from engine.control import Stop
 from engine.curriculum import Curriculum, length_ratio, length_warnings
@@ -26,7 +27,6 @@ from engine.reach import base_warnings, gate_warnings, reference_warnings, unrea
 from engine.record import Recorder
 from engine.rules import LATER, OF_DATA, RULES
 
-BAD_INPUT, STOPPED = 2, 130
 CROWDED = 0.9  # share of the memory that a run can have from which a run is warned of
 
 Report = dict[str, Any]

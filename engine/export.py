@@ -15,10 +15,10 @@ from engine.contract.errors import InputError, Unwritable
 from engine.contract.events import Record, RunStarted
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.status import STOPPED
 
 FORMATS = ("mlx", "adapter", "peft")
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOPPED = 130
 
 
 def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[str]:

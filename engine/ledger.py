@@ -5,7 +5,7 @@ W_now = cast( W_base + sum over committed deltas of scale_k * (A_k @ B_k)^T )
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class Ledger:
             attached = log_softmax(self.model, probe)
         adapters.detach(self.model)
         modules = dict(self.model.named_modules())
-        before = {path: dense(modules[path]) for path in delta.paths}
+        before = {path: modules[path] for path in delta.paths}
         self.deltas.append(delta)
         self._materialize(delta.paths)
         with CHECKS.timed():
@@ -125,17 +125,17 @@ class Ledger:
 
     def forget(self, topic: str, settled: Collection[str]) -> int:
         """Drops what a topic committed without the journal's knowing: the process died between the two."""
-        gone = [delta for delta in self.deltas if delta.topic == topic and delta.phase not in settled]
-        self.deltas = [delta for delta in self.deltas if delta.topic != topic or delta.phase in settled]
-        self.commits -= len(gone)
-        self._materialize(sorted({path for delta in gone for path in delta.paths}))
-        self._declare()
-        return len(gone)
+        gone = self._take_out(lambda delta: delta.topic == topic and delta.phase not in settled)
+        self.commits -= gone
+        return gone
 
     def drop(self, topic: str) -> int:
         """Rolls back every delta of a topic by dropping its factors and recomputing; returns how many there were."""
-        gone = [delta for delta in self.deltas if delta.topic == topic]
-        self.deltas = [delta for delta in self.deltas if delta.topic != topic]
+        return self._take_out(lambda delta: delta.topic == topic)
+
+    def _take_out(self, goes: Callable[[Delta], bool]) -> int:
+        gone = [delta for delta in self.deltas if goes(delta)]
+        self.deltas = [delta for delta in self.deltas if not goes(delta)]
         self._materialize(sorted({path for delta in gone for path in delta.paths}))
         self._declare()
         return len(gone)
@@ -216,7 +216,7 @@ class Ledger:
         self.model.eval()
         mx.clear_cache()
 
-    def _cosine(self, delta: Delta, before: dict[str, mx.array]) -> float:
+    def _cosine(self, delta: Delta, before: dict[str, nn.Module]) -> float:
         """Cosine between the intended and the applied change, over all touched modules together.
 
         The intended change is never made: its product with the applied one G is <B A, G> = <B, G A^T>.
@@ -225,7 +225,7 @@ class Ledger:
 
         def products(path: str) -> mx.array:
             out, inner = delta.factors(path)
-            applied = dense(modules[path]) - before[path]
+            applied = dense(modules[path]) - dense(before[path])  # here, so that few are in fp32 at a time
             flat = applied.reshape(1, -1)  # its square as a product: ten times as fast, and MLX's long sums lose 2e-4
             return mx.stack([(out * (applied @ inner.swapaxes(-1, -2))).sum(), (flat @ flat.T).sum()])
 

@@ -23,6 +23,7 @@ from engine.contract.errors import InputError
 from engine.contract.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
 from engine.contract.journal import read_journal
 from engine.contract.rundir import Lock, RunDir
+from engine.contract.status import BAD_INPUT, DIED, STOPPED
 from engine.history import landmarks, read_history
 from engine.record import Recorder
 
@@ -32,7 +33,6 @@ NICE = 5  # steps that a run stands behind what a person waits for
 DEATHS = 3  # at the same place, and the run ends, unless memory was the reason and pieces can still be smaller
 WORDS = 1 << 16  # bytes of what an engine printed last
 ASKED = (signal.SIGTERM, signal.SIGINT)  # an engine that one of these ended was asked to end
-BAD_INPUT, DIED, STOPPED = 2, 3, 130
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from engine.contract.errors import Unwritable
 from engine.contract.events import Decided, Preparing, RunFinished, Verdict
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.status import STOPPED
 from engine.contract.typed import several
 from engine.control import Skip, Stop
 from engine.curriculum import Topic
@@ -36,8 +37,6 @@ from engine.record import Recorder
 from engine.session import Session
 from engine.summary import summarize
 from engine.topic import finish, train_topic
-
-STOPPED = 130
 
 
 def train(

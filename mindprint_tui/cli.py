@@ -15,6 +15,7 @@ from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.names import topic_id
 from engine.contract.rundir import RunDir
+from engine.contract.status import DIED
 from mindprint_tui import launcher
 from mindprint_tui.clean import clean
 from mindprint_tui.console import console
@@ -182,7 +183,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
                 return 0 if record.event.outcome == "done" else 1
         if not alive:
             click.echo("the engine ended before it answered", err=True)
-            return launcher.DIED
+            return DIED
         time.sleep(0.05)
 
 

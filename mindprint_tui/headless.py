@@ -13,6 +13,7 @@ from engine.contract.errors import InputError
 from engine.contract.events import Record
 from engine.contract.lines import line
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT, DIED, STOPPED
 from mindprint_tui import launcher
 from mindprint_tui.feed import Feed
 from mindprint_tui.view.text import shorten
@@ -53,23 +54,23 @@ class Headless:
                 break
             if not records and self._feed.drained:
                 time.sleep(TICK)
-        if ended == launcher.BAD_INPUT:
+        if ended == BAD_INPUT:
             raise InputError(self._refusal or launcher.last_words(self._run))
         return self._without_end(ended) if self._status is None else self._status
 
     def _without_end(self, ended: int) -> int:
         """Says how a run ended whose engine did not say so itself; returns its exit status."""
         self._progress = ""
-        if ended == launcher.STOPPED or (self._interrupts and ended < 0):
+        if ended == STOPPED or (self._interrupts and ended < 0):
             self._print("stopped at once, without a last checkpoint")
-            return launcher.STOPPED
+            return STOPPED
         there = self._run.path.exists()
         words = f"its last words are in {self._run.output}" if there else f"{self._run.path} is gone"
         if self._refusal is not None:
             mended = f"what was committed is whole, and --resume {self._run.name} goes on when that is mended"
             words = f"{self._refusal}; {mended}"
         self._print(f"the engine ended with status {ended}; {words}")
-        return launcher.DIED
+        return DIED
 
     def _show(self, record: Record) -> None:
         match record.event:

@@ -19,12 +19,12 @@ from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal import Tail, records
 from engine.contract.own import half_made, own
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT, DIED, STOPPED
 from mindprint_tui.clean import clean, clean_event
 from mindprint_tui.relay import relayed
 from mindprint_tui.state import RunState, fold
 
 DEFAULT = "configs/demo.yaml"
-BAD_INPUT, DIED, STOPPED = 2, 3, 130
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 5.0  # seconds that a supervisor is given to take its lock, or to end once it has released it
 LAST = 1 << 17  # bytes of a journal that hold an engine's last words

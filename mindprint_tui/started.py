@@ -3,6 +3,7 @@
 import time
 
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT
 from mindprint_tui import launcher
 
 
@@ -30,7 +31,7 @@ class Started:
         if status is None and said.finished:
             status = said.finished.exit_status
         elif status is None and refusal:
-            status = launcher.BAD_INPUT
-        if status == launcher.BAD_INPUT:
+            status = BAD_INPUT
+        if status == BAD_INPUT:
             refusal = refusal or launcher.last_words(self._run)
         return status, refusal

@@ -11,8 +11,8 @@ from terminal import Terminal
 from engine.contract import events as e
 from engine.contract.commands import append, new_command
 from engine.contract.rundir import Lock
+from engine.contract.status import CONSOLE_FAILED
 from mindprint_tui import cli
-from mindprint_tui.console import CRASHED
 from mindprint_tui.parting import parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
@@ -177,7 +177,7 @@ def test_a_console_that_resumes_a_run_does_not_say_that_its_engine_is_gone(
 def test_a_console_that_fails_has_a_status_of_its_own_and_the_engine_goes_on(tmp_path: Path) -> None:
     lock = Lock(put(tmp_path / "logs" / "dead", said(*DIED)))
     with Terminal([sys.executable, "-c", FAILS, "attach", "dead"], cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
-        assert console.ended() == CRASHED == 70
+        assert console.ended() == CONSOLE_FAILED == 70
         assert b"Stale file handle" in console.raw
         words = b"an engine that was at work goes on. See it again with: mindprint-tui attach dead"
         assert words in bytes(console.raw)
