@@ -79,8 +79,9 @@ def timing(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
     parts: list[Line] = [line(clock(state.spent.at(state.t if over else now)))] if state.began else []
     if wide and left is not None and not (over or state.stopping) and state.paused is None:
         parts.append(line(f"about {about(left)} left"))
-    engine = () if live.word == "gone" and _starts(state, live, focus, now) else _engine(live, state)
-    return join([*parts, engine])
+    if _starts(state, live, focus, now):  # its silence is that of the engine before
+        return join([*parts, line(("engine ✓ ", "ok")) if live.word != "gone" else ()])
+    return join([*parts, _engine(live, state)])
 
 
 def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:

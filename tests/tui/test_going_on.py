@@ -87,18 +87,18 @@ def test_an_engine_that_died_before_the_run_s_first_event_was_started_again() ->
 
 
 @pytest.mark.parametrize("ends", [(), (STOPPED,), (FULL,), (replace(KILLED, attempt=3), FULL)])
-@pytest.mark.parametrize("live", [ALIVE, GONE], ids=["alive", "gone"])
+@pytest.mark.parametrize("live", [ALIVE, GONE, Liveness("silent", 3600.0)], ids=lambda live: live.word)
 def test_a_run_that_is_resumed_here_is_starting_until_its_engine_says_a_word(ends, live: Liveness) -> None:
     state = told(*ends)
     focus = Focus(past=state.seq, opened=state.t + 3600.0)
     shown = taken_up(state, focus)
     assert "happy" in head(shown, focus, live, 3601.0) and "starting…" in head(shown, focus, live, 3601.0)
     assert loud(shown, focus, live, 3601.0) == ""
-    for untrue in ("✗", "running", "passed", "01:0"):
+    for untrue in ("✗", "running", "passed", "01:0", "silent"):
         assert untrue not in head(shown, focus, live, 3601.0)
     said = "".join(text for text, _ in notice(shown, live, focus, state.t + 3601.0, 110))
     assert said == " starting the engine…"
-    assert why_not("pause", shown, live, focus) == ("" if live is ALIVE else "no engine is there yet")
+    assert why_not("pause", shown, live, focus) == ("no engine is there yet" if live is GONE else "")
     spoke = later(state, e.EngineRestarted(None, None, 1))
     assert "running" in head(taken_up(spoke, focus), focus)
 
