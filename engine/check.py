@@ -171,7 +171,8 @@ def _predict(
         "base": scoring,
         "rates": dataclasses.asdict(trial.rates),
         "peak_bytes": trial.peak_bytes,
-        "process_bytes": process_bytes(),
+        "process_bytes": process_bytes() + trial.growth,
+        "dequantized_bytes": trial.growth,
         "machine_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     }
 
