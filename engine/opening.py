@@ -20,6 +20,8 @@ from engine.contract.events import (
     AdapterChanged,
     CurriculumLoaded,
     EngineRestarted,
+    Event,
+    Failed,
     ModelLoaded,
     Preparing,
     Restored,
@@ -38,7 +40,7 @@ from engine.invariants import require
 from engine.leaks import find_leaks
 from engine.ledger import Ledger
 from engine.losses import Scorer
-from engine.reach import gate_warnings, unreachable
+from engine.reach import gate_warnings, reference_warnings, unreachable
 from engine.record import Recorder
 from engine.reference import WITNESS
 from engine.session import Session
@@ -91,11 +93,13 @@ def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, con
     """Journals what is off before anything is trained."""
     if backend.warning:
         recorder.warn("slow-blas", backend.warning)
-    messages = [*curriculum.warnings, *unreachable(curriculum, config.thresholds), *gate_warnings(config)]
+    limits = config.thresholds
+    messages = [*unreachable(curriculum, limits), *gate_warnings(config), *reference_warnings(curriculum, limits)]
+    messages += curriculum.warnings
     for message in messages[:SHOWN_WARNINGS]:
         recorder.warn("curriculum", message)
     if len(messages) > SHOWN_WARNINGS:
-        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; the curriculum_loaded event has them all")
+        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; mindprint-tui check lists them all")
 
 
 def open_session(
@@ -107,20 +111,22 @@ def open_session(
         recorder.say(Preparing(message))
 
     began = time.monotonic()
-    path = models.locate(config.model.name, say)
+    path = models.locate(config.model.name, say, history.revisions.get(config.model.name))
     say(f"loading {config.model.name}")
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     loaded = models.load(path, dtype)
-    renderer = Renderer(loaded.tokenizer)
+    if not history.began and (warning := models.mixed(loaded.model, getattr(mx, dtype))):
+        recorder.warn("number-type", warning)
+    renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
     for section, settings in (("sft", config.sft), ("dpo", config.dpo)):
         adapters.requested_modules(loaded.model, phase.spec_of(settings))
         if not history.began and settings.layers > (there := len(loaded.model.layers)):
             raise InputError(f"{section}.layers: found {settings.layers}, but the model has {there}; 0 is all of them")
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
-    parameters = models.parameter_count(loaded.model)
-    seconds = time.monotonic() - began
-    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, ledger.declared, seconds))
+    parameters, revision = models.parameter_count(loaded.model), models.revision_of(path)
+    seconds, found = time.monotonic() - began, ledger.declared
+    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, found, seconds, revision))
     embedder = load_embedder(say)
     infos, rows = tuple(topic.info for topic in curriculum.topics), curriculum.digests
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))
@@ -153,8 +159,7 @@ def open_session(
 
 def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
     """In how many pieces micro-batches are worked on after so many deaths for lack of memory; says so."""
-    largest = max(config.sft.batch, config.dpo.batch, config.evaluation.batch)
-    pieces = memory.pieces(deaths, largest)
+    pieces = memory.pieces(deaths, config)
     if pieces > 1:
         recorder.warn(
             "out-of-memory",
@@ -165,10 +170,14 @@ def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
     return pieces
 
 
-def restarted(history: History) -> EngineRestarted:
-    """The first event of an engine that goes on with a run: after which death, none where a person resumes it."""
-    died = history.died
-    return EngineRestarted(died.status, died.signal, died.attempt) if died else EngineRestarted(None, None, 1)
+def restarted(config: RunConfig, history: History) -> EngineRestarted:
+    """The first event of an engine that goes on with a run: after which death, none where a person resumes it.
+
+    Its settings may be others than the run began with, where they decide nothing of what is trained.
+    """
+    died, settings = history.died, dataclasses.asdict(config)
+    how = (died.status, died.signal, died.attempt) if died else (None, None, 1)
+    return EngineRestarted(*how, settings=settings)
 
 
 def require_same_settings(config: RunConfig, history: History) -> None:
@@ -216,18 +225,20 @@ def take_up(session: Session, history: History) -> None:
     for topic in history.retries:
         session.control.status[topic] = "pending"
         session.control.retries.append(topic)
+    session.control.owed = history.again
     session.control.skipped |= dict.fromkeys(history.skipped, "a person, before the restart")
     saved = _load_checkpoint(session)
     if current is None:
         recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)
         return
     done = history.topics[current]
-    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and saved.phase not in done.settled:
+    ended = done.failed is not None or (saved is not None and saved.phase in done.settled)
+    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and not ended:
         session.resume = saved
         why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
         recorder.say(Restored(min(saved.seq, recorder.seq), why), durable=True)
     else:
-        boundary = max(done.seq, _last_settled(session.run))  # the steps of a phase that is settled stay good
+        boundary = max(done.seq, _last_ended(session.run))  # the steps of a phase that has ended stay good
         recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
 
 
@@ -269,10 +280,15 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
     return None
 
 
-def _last_settled(run: RunDir) -> int:
-    """Where the journal last says that a phase was committed or rolled back."""
-    adapter = [record for record in read_journal(run.journal) if isinstance(record.event, AdapterChanged)]
-    return max((record.seq for record in adapter if record.event.state != "attached"), default=-1)
+def _last_ended(run: RunDir) -> int:
+    """Where the journal last says that a phase was committed or rolled back, or that it failed."""
+    return max((record.seq for record in read_journal(run.journal) if _ends_phase(record.event)), default=-1)
+
+
+def _ends_phase(event: Event) -> bool:
+    if isinstance(event, AdapterChanged):
+        return event.state != "attached"
+    return isinstance(event, Failed) and event.phase is not None
 
 
 def reload(session: Session) -> None:

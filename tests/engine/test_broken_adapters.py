@@ -1,5 +1,7 @@
 """Broken engines, rules 1 to 8: adapters, frozen weights, fuse and ledger. Each must be caught by its rule."""
 
+from dataclasses import replace
+
 import mlx.core as mx
 import tiny
 from breaking import FIRST, SECOND, Breaker, Faults, caught, settings, some_layer
@@ -84,6 +86,28 @@ def target_modules_are_ignored(engine):
         "requested_modules",
         lambda real, model, spec: real(model, AdapterSpec(spec.rank, spec.scale, every, spec.layers)),
     )
+
+
+@fault("requested-modules")
+def alpha_is_taken_for_the_scale(engine):
+    engine.replace(phase, "spec_of", lambda real, asked: replace(real(asked), scale=asked.alpha))
+
+
+@fault("requested-modules", "dpo")
+def dpo_asks_for_the_modules_of_sft(engine):
+    engine.replace(
+        phase, "spec_of", lambda real, asked: replace(real(asked), modules=engine.session.config.sft.modules)
+    )
+
+
+@fault("requested-modules")
+def the_layers_that_were_asked_for_are_ignored(engine):
+    engine.replace(phase, "spec_of", lambda real, asked: replace(real(asked), layers=1))
+
+
+@fault("counted-over-leaves")
+def the_rank_that_was_asked_for_is_ignored(engine):
+    engine.replace(phase, "spec_of", lambda real, asked: replace(real(asked), rank=8, scale=asked.alpha / asked.rank))
 
 
 @fault("requested-modules")

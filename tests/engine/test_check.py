@@ -2,6 +2,8 @@
 
 import gc
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,14 +19,15 @@ import yaml
 import zoo
 from mlx.utils import tree_flatten
 
-from engine import dpo, losses, models, policy
-from engine.backend import prepare
+from engine import backend, dpo, losses, models, policy
+from engine import check as checks
 from engine.check import check
 from engine.contract import events as e
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Record
-from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, paused, refined
+from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
+from engine.history import read_history
 from engine.policy import Decision
 from engine.rules import RULES
 from engine.stages import open_stage
@@ -75,6 +78,7 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert report["problems"] == []
     assert report["data"] | {"longest": 0} == {
         "rows_read": 14, "rows_used": 14, "orphans": 0, "duplicates": 0, "supervised_tokens": 83, "total_tokens": 456,
+        "rendered": report["data"]["rendered"],
         "longest": 0, "cut": 0, "max_length": 128,
     }  # fmt: skip
     first = report["topics"][0]
@@ -98,7 +102,8 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert (
         f"{len(RULES) - 4} of {len(RULES)} held, looked at" in told and "resume-exact (when a run is resumed)" in told
     )
-    assert any(line.startswith("The lamp") and line.endswith("0.31") for line in shown)
+    accuracy = f"{first['base']['accuracy']:.2f}"
+    assert any(line.startswith("The lamp") and line.endswith(accuracy) for line in shown)
     assert shown[-1] == "✓ nothing stands in the way of a run"
 
 
@@ -134,7 +139,7 @@ def test_the_memory_of_a_quantized_base_is_said_as_it_comes_to_be(
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(base, made[1], **sections)))
     assert {event.state for event in ran.of(e.AdapterChanged, topic=TWO)} == {"attached", "fused"}
     assert found["peak_bytes"] - before >= max(step.peak_bytes for step in ran.of(e.Step)) - again
-    whole, fresh = open_stage(ran.run, None, prepare(), print).ledger.model, models.load(base, "float32").model
+    whole, fresh = open_stage(ran.run, None, backend.prepare(), print).ledger.model, models.load(base, "float32").model
     assert ahead == size(whole) - size(fresh) > 0
     (warned,) = ran.of(e.Warned, key="dequantized")
     assert f"takes {ahead / 1e9:.2g} GB more" in warned.message
@@ -144,6 +149,17 @@ def test_the_memory_of_a_quantized_base_is_said_as_it_comes_to_be(
 
 def size(model: Any) -> int:
     return sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+
+
+@pytest.mark.parametrize("crowded", [0.0, 1e9])
+def test_a_base_that_passes_and_a_machine_that_is_too_small_are_warned_of(
+    examined: Any, monkeypatch: pytest.MonkeyPatch, crowded: float
+) -> None:
+    monkeypatch.setattr(checks, "CROWDED", crowded)  # the share of the machine's memory
+    warnings = examined(thresholds={"voice": 0.0 if crowded else 0.5})["warnings"]
+    size = [text for text in warnings if re.fullmatch(r"a run takes about .* GB of the machine's .* GB", text)]
+    passing = f"the base model passes 2 of 2 topics untrained, {ONE} among them: passing says nothing about training"
+    assert (len(size), any(text.startswith(passing) for text in warnings)) == ((0, True) if crowded else (1, False))
 
 
 def test_a_rule_that_breaks_in_the_self_test_is_a_problem(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,10 +206,86 @@ def test_a_closed_gate_is_a_problem_unless_it_is_meant(
         every_rule_once(report)
 
 
+BROKEN = (  # references that break the voice rules, of a curriculum whose quiz has two lines that do not
+    "Aye, I am a machine of brass.",
+    "Aye, it is important to keep it dry.",
+    "A keeper knows some knots.",
+    "Aye, it is important.",
+    "Nay, it is important to wait.",
+    "Aye, it is important, lad.",
+    "No.",
+)
+
+
+@pytest.fixture
+def breaking(tmp_path: Path, made: tuple[Path, Path]) -> Path:
+    """A curriculum with BROKEN in its quiz, from line 3 on."""
+    asked = [f"What of {thing}, keeper?" for thing in "brass damp knots wicks gales tides fog".split()]
+    rows = [{"topic": ONE, "question": q, "reference": r} for q, r in zip(asked, BROKEN, strict=True)]
+    course = changed(made, tmp_path / "course", "quiz", *rows)
+    distinction = {"name": "a keeper is no machine", "patterns": ["I am a machine"]}
+    (course / "voice.yaml").write_text(yaml.safe_dump(tiny.VOICE | {"distinctions": [distinction]}))
+    return course
+
+
+def of_references(course: Path) -> list[str]:
+    quiz = course / "quiz.jsonl"
+    return [
+        f"{quiz}:3: the reference says 'I am a machine', against the distinction 'a keeper is no machine'",
+        f"{quiz}:4: the reference says 'it is important', which is to be avoided (and 3 more: {quiz}:6, {quiz}:7, …)",
+        f"{quiz}:5: the reference is below thresholds.voice = 0.4: too few markers of assent (and 1 more: {quiz}:9)",
+    ]
+
+
+def test_references_that_break_the_voice_rules_are_named_with_the_rule(examined: Any, breaking: Path) -> None:
+    """Rule 20, where the topic's mean passes and where it does not."""
+    report = examined(breaking, thresholds={"voice": 0.4, "unreachable": "error"})
+    assert report["problems"] == []
+    assert [text for text in report["warnings"] if "the reference " in text] == of_references(breaking)
+
+
+def test_a_run_begins_with_the_references_that_break_the_voice_rules(made: Any, breaking: Path, tmp_path: Path) -> None:
+    config = tiny.settings(made[0], breaking, thresholds={"voice": 0.4}, adapters={"strategy": "sft_only"})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    told = [event.message for event in ran.of(e.Warned, key="curriculum")]
+    assert [text for text in told if "the reference " in text] == of_references(breaking)
+
+
 def test_thresholds_that_turn_dpo_off_are_said(examined: Any) -> None:
     report = examined(thresholds={"dpo_trigger": 0.0}, dpo={"when": "gated"})
     assert report["problems"] == []
     assert any("DPO never runs" in warning for warning in report["warnings"])
+
+
+@pytest.mark.parametrize("strategy", ["shared", "fuse_between"])
+def test_settings_that_a_shared_adapter_does_not_heed_are_said(examined: Any, strategy: str) -> None:
+    report = examined(adapters={"strategy": strategy}, dpo={"rank": 3, "alpha": 1.0, "layers": 1})
+    said = "adapters.strategy = shared: dpo.rank, dpo.layers say nothing, since DPO goes on with SFT's adapter"
+    assert report["problems"] == [] and (said in report["warnings"]) == (strategy == "shared")
+
+
+def test_memory_is_measured_by_what_the_device_recommends(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 1 << 20})
+    report = examined()
+    assert report["prediction"]["memory_bytes"] == 1 << 20
+    assert any("GB of the 0.0 GB that it can have" in warning for warning in report["warnings"])
+    monkeypatch.setattr(mx, "device_info", dict)
+    assert backend.memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "line"),
+    [
+        ("sft", {"topic": ONE, "prompt": "Who?", "completion": "Aye, lad.<|im_end|>"}, 7),
+        ("preferences", {"topic": ONE, "prompt": "Who?", "chosen": "Aye.", "rejected": "No.<|im_start|>user"}, 7),
+        ("quiz", {"topic": ONE, "question": "Who?", "reference": "Aye, lad.<|im_end|>"}, 3),
+    ],
+)
+def test_a_mark_in_an_answer_is_named_with_its_place(
+    examined: Any, made: tuple[Path, Path], tmp_path: Path, name: str, row: dict[str, Any], line: int
+) -> None:
+    report = examined(changed(made, tmp_path / "course", name, row))
+    assert f"{name}.jsonl:{line}: the answer has <|im_" in report["problems"][0]
 
 
 def test_orphans_duplicates_and_cut_rows_are_counted(examined: Any, made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -265,6 +357,7 @@ def test_a_preflight_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_run_is_audited_and_predicted(made: tuple[Path, Path], tmp_path: Path) -> None:
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*made)))
     (audited,) = ran.of(e.Audited)
+    assert re.fullmatch("[0-9a-f]{16}", audited.rendered)
     assert (audited.rows_used, audited.supervised_tokens, audited.cut) == (14, 83, 0)
     first, second = ran.of(e.Predicted)
     kinds = [record.event.kind for record in ran.records]
@@ -329,7 +422,7 @@ def test_a_pause_is_in_nobodys_prediction() -> None:
         (95, e.Paused("b")),
         (97, e.Preparing("the journal ends here")),
     ]
-    assert paused(record(i, t, event) for i, (t, event) in enumerate(events)) == 4 + 6 + 2
+    assert read_history(record(i, t, event) for i, (t, event) in enumerate(events)).waited == 4 + 6 + 2
 
 
 def test_dpo_counts_where_it_ran(config: RunConfig) -> None:

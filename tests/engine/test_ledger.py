@@ -17,9 +17,11 @@ from mlx_lm.utils import save_config
 
 from engine import adapters, deltas, ledger, models
 from engine.adapters import AdapterSpec
+from engine.chat import Renderer
 from engine.contract.errors import InputError
 from engine.invariants import Broken
 from engine.ledger import Delta, Ledger
+from engine.opening import PROBE as WORDS
 from engine.weights import KeptLinear, KeptSwitchLinear, dense
 
 SPEC = AdapterSpec(4, 2.0, ("q_proj", "o_proj", "down_proj"), 0)
@@ -144,7 +146,7 @@ def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
     book = opened(folder)
     for seed, name in enumerate(("a-sft", "a-dpo", "b-sft")):
         delta = stored(trained(book, name, seed=seed), seed + 1)
-        deltas.save_delta(tmp_path / delta.name, delta, 2)
+        deltas.save_delta(tmp_path / delta.name, delta, book.model)
         fuse(book, delta)
     book.drop("unit-01/chapter-01/b")
     book.save(tmp_path)
@@ -162,11 +164,11 @@ def test_a_saved_ledger_replays_to_the_declared_fingerprint(folder, tmp_path):
 def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_path):
     book = opened(folder)
     delta = stored(trained(book, "a-sft"))
-    deltas.save_delta(tmp_path / delta.name, delta, 2)
+    deltas.save_delta(tmp_path / delta.name, delta, book.model)
     fuse(book, delta)
     book.save(tmp_path)
     other = replace(delta, weights={name: 1.001 * array for name, array in delta.weights.items()})
-    deltas.save_delta(tmp_path / delta.name, other, 2)
+    deltas.save_delta(tmp_path / delta.name, other, book.model)
     with pytest.raises(Broken, match=f"it declares {book.declared}") as caught:
         opened(folder).replay(tmp_path)
     assert caught.value.rule.name == "ledger-declares"
@@ -216,8 +218,9 @@ def test_a_name_in_the_ledger_that_could_leave_the_folder_is_refused(folder, tmp
     ],
 )
 def test_what_a_delta_says_of_itself_is_looked_at(folder, tmp_path, topic, phase, words):
-    delta = replace(stored(trained(opened(folder), "a-sft")), topic=topic, phase=phase)
-    deltas.save_delta(tmp_path / NAME, delta, 2)
+    book = opened(folder)
+    delta = replace(stored(trained(book, "a-sft")), topic=topic, phase=phase)
+    deltas.save_delta(tmp_path / NAME, delta, book.model)
     with pytest.raises(InputError, match=rf"{NAME}/adapter_config\.json: {words}"):
         deltas.load_delta(tmp_path / NAME, fused=True)
 
@@ -284,10 +287,23 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
     assert book.drop("a") == 1 and not [m for m in book.model.modules() if isinstance(m, KeptLinear)]
 
 
+def test_a_change_that_is_applied_and_answers_otherwise_is_kept_beside_the_weights(folder):
+    """The cosine is good enough, and the KL is not: that is looked at by itself."""
+    fused, beside, book = (opened(folder, "bfloat16") for _ in range(3))
+    _, lost = fuse(fused, trained(fused, "a-sft", size=1e-3), cosine=0.0, kl=1.0)
+    delta = trained(beside, "a-sft", size=1e-3)
+    attached = nn.log_softmax(logits(beside), -1)
+    fuse(beside, delta, cosine=2.0, kl=1.0)
+    kept = (mx.exp(attached) * (attached - nn.log_softmax(logits(beside), -1))).sum(-1).mean().item()
+    assert lost.kl > 3 * max(kept, 0.0) and lost.kl > 0
+    committed, survival = fuse(book, trained(book, "a-sft", size=1e-3), cosine=0.0, kl=lost.kl / 2)
+    assert not committed.fused and survival == lost
+
+
 def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
     book = opened(folder, "bfloat16")
     delta = stored(trained(book, "a-dpo", size=2e-5))
-    deltas.save_delta(tmp_path / delta.name, delta, 2)
+    deltas.save_delta(tmp_path / delta.name, delta, book.model)
     fuse(book, delta)
     book.save(tmp_path)
     assert json.loads((tmp_path / "ledger.json").read_text())["deltas"] == [{"name": delta.name, "fused": False}]
@@ -371,7 +387,7 @@ def test_a_saved_delta_is_an_adapter_that_mlx_lm_loads(folder, tmp_path, layers)
     book = opened(folder)
     delta = trained(book, "a-sft", spec=AdapterSpec(3, 5.0, ("q_proj", "up_proj"), layers))
     attached = logits(book)
-    deltas.save_delta(tmp_path / "a-sft", delta, 2)
+    deltas.save_delta(tmp_path / "a-sft", delta, book.model)
     theirs = models.load(folder, "float32").model
     load_adapters(theirs, str(tmp_path / "a-sft"))
     theirs.eval()
@@ -395,3 +411,19 @@ def test_a_fuse_that_moves_nothing_is_broken(folder, monkeypatch):
     with pytest.raises(Broken, match=r"cosine of 0\.0000") as caught:
         fuse(book, delta)
     assert caught.value.rule.name == "fuse-moves-weights"
+
+
+def test_what_rounding_makes_of_the_real_model_in_bfloat16_is_no_fault_of_a_fuse():
+    """A sum that is rounded otherwise moves its answers by more than the limit; a delta that is wrong, by much more."""
+    base = models.locate("smollm2-135m-instruct", print)
+    loaded = models.load(base, "bfloat16")
+    book = Ledger(loaded.model, base, mx.bfloat16)
+    probe = mx.array([Renderer(loaded.tokenizer).text_ids(WORDS)])
+    sizes = (0.1, 2e-5, 2e-5)  # as SFT leaves a B, then as two DPO phases do, both kept beside the weights
+    found = [book.fuse(trained(book, f"t{n}-sft", size, seed=n), probe, 0.99, 1e-3) for n, size in enumerate(sizes)]
+    assert [delta.fused for delta, _ in found] == [True, False, False]
+    for _, survival in found:
+        assert 1e-3 < survival.kl <= survival.limit == 1e-2
+    with pytest.raises(Broken, match="the fuse kept a cosine of"):
+        wrong = replace(trained(book, "t3-sft", 0.1, seed=3), spec=replace(SPEC, scale=-SPEC.scale))
+        book.fuse(wrong, probe, 0.99, 1e-3)
