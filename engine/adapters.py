@@ -16,6 +16,7 @@ from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
+from engine.contract.config import DpoConfig, SftConfig
 from engine.contract.errors import InputError
 from engine.invariants import CHECKS, require
 
@@ -131,8 +132,11 @@ def require_arrays(model: nn.Module, paths: set[str]) -> None:
 
 
 @CHECKS.timed()
-def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> None:
-    """Rules 1 to 5: adapted modules == requested modules, trainable parameters == theirs, by name and by count."""
+def require_exactly(model: nn.Module, spec: AdapterSpec | SftConfig | DpoConfig, targets: set[str]) -> None:
+    """Rules 1 to 5: adapted modules == requested modules, trainable parameters == theirs, by name and by count.
+
+    What was requested may be given as the settings themselves, which a spec is made from.
+    """
     found = adapter_modules(model)
     nested = _nested(found)
     require("no-stacked-adapter", not nested, f"adapters inside adapters: {', '.join(nested[:3])}")
@@ -162,7 +166,7 @@ def require_exactly(model: nn.Module, spec: AdapterSpec, targets: set[str]) -> N
     )
 
 
-def _astray(model: Any, spec: AdapterSpec, found: Iterable[str]) -> list[tuple[str, str]]:
+def _astray(model: Any, spec: AdapterSpec | SftConfig | DpoConfig, found: Iterable[str]) -> list[tuple[str, str]]:
     """(layer, name) of what is adapted and not asked for, or asked for and not adapted: from the spec and the tree."""
     prefix = f"{_layer_prefix(model)}."
     wanted = {
@@ -261,6 +265,16 @@ def _nested(modules: Collection[str]) -> list[str]:
 def _parents(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[:i]) + "." for i in range(len(parts) - 1, 0, -1)]
+
+
+def in_layers(model: Any, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """The layer of each adapted module, and its path inside: 1 and `self_attn.q_proj`.
+
+    Some architectures keep their layers as `transformer.h`, `transformer.blocks` or `model.layers.layers`.
+    """
+    prefix = f"{_layer_prefix(model)}."
+    parts = {path: path.removeprefix(prefix).partition(".") for path in paths}
+    return {path: (int(number), inside) for path, (number, _, inside) in parts.items()}
 
 
 def _layer_prefix(model: Any) -> str:

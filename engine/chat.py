@@ -23,6 +23,9 @@ class Message:
     content: str
 
 
+QUESTION, ANSWER = Message("user", "A question."), Message("assistant", SENTINEL)
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A rendered row: `ids` is the prompt, then the answer, then one end token; `prompt` counts the prompt's tokens.
@@ -60,8 +63,8 @@ class Renderer:
         day = datetime.fromtimestamp(time.time() if started is None else started, UTC).date()
         self._dated = _as_of(tokenizer, day)
         self.end_ids: frozenset[int] = frozenset(tokenizer.eos_token_ids)
-        self.special_tokens: tuple[str, ...] = tuple(tokenizer.all_special_tokens)
         self.end_id = self._find_end()
+        self.special_tokens: tuple[str, ...] = self._find_marks()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the conversation so far, up to where the model begins its answer."""
@@ -72,13 +75,16 @@ class Renderer:
         return list(self._tokenizer.encode(text))
 
     def example(self, messages: Sequence[Message], answer: str, max_length: int) -> Example:
-        """Renders a training row; raises InputError where the prompt alone fills max_length tokens.
+        """Renders a training row; raises InputError where the prompt alone fills max_length tokens, or the answer holds
+        a special token: it would be trained on as the end of a turn, or as the user's next one.
 
         Without messages the answer is plain text and stands alone: nothing comes before its first token, which is what
         the rest is predicted from, and all others are supervised, as mlx-lm does it.
         """
         if not messages:
             return self._plain(answer.strip(), max_length)
+        if marks := [token for token in self.special_tokens if token in answer]:
+            raise InputError(f"the answer has {marks[0]} in it, which the model reads as a mark and not as text")
         prompt, completion = self.prompt_ids(messages), self._encode(answer.strip())
         if len(prompt) + 2 > max_length:
             raise InputError(f"the prompt has {len(prompt)} tokens; model.max_length is {max_length}")
@@ -121,12 +127,25 @@ class Renderer:
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
+    def _find_marks(self) -> tuple[str, ...]:
+        """What is no text inside an answer: the tokenizer's special tokens, and those that the template sets around it.
+
+        Not every added token: a base may have <filename> as one, which people write.
+        """
+        whole = self._text([QUESTION, ANSWER], answering=False)
+        added = self._tokenizer.added_tokens_decoder.values()
+        turns = [token.content for token in added if token.special and token.content in whole]
+        return tuple(dict.fromkeys(filter(None, [*self._tokenizer.all_special_tokens, *turns])))
+
     def _find_end(self) -> int:
-        question = Message("user", "A question.")
-        prompt = self._text([question], answering=True)
-        whole = self._text([question, Message("assistant", SENTINEL)], answering=False)
+        prompt, whole = self._text([QUESTION], answering=True), self._text([QUESTION, ANSWER], answering=False)
         if not whole.startswith(prompt):
             raise InputError("the chat template renders a prompt differently before and after its answer")
+        if not whole[len(prompt) :].lstrip().startswith(SENTINEL):
+            raise InputError(
+                "the chat template puts something between a prompt and its answer, as that of a model which always "
+                "thinks first does; choose an instruct model that can answer at once"
+            )
         tail = self._encode(whole[whole.rindex(SENTINEL) + len(SENTINEL) :])
         if not tail or tail[0] not in self.end_ids:
             raise InputError("the chat template does not end an answer with an end token of the tokenizer")

@@ -10,6 +10,7 @@ from engine import adapters, deltas, leaks
 from engine.batches import Batch
 from engine.chat import Example, Message
 from engine.checkpoint import Checkpoint
+from engine.contract.config import DpoConfig, SftConfig
 from engine.invariants import CHECKS, require
 from engine.ledger import log_softmax
 from engine.rows import Pair, SftRow
@@ -43,6 +44,16 @@ def as_declared(session: Session) -> dict[str, str]:
     require("ledger-declares", not astray, f"weights differ from the ledger's as a phase begins: {astray[:2]}")
     session.ledger.answers(session.probe)
     return found
+
+
+@CHECKS.timed()
+def as_asked(session: Session, asked: SftConfig | DpoConfig) -> None:
+    """Rules 3 to 5 of a fresh adapter, by the settings themselves: its modules, layers, rank and scale."""
+    found = adapters.adapter_modules(session.model)
+    adapters.require_exactly(session.model, asked, set(found))
+    scales, wanted = {float(module.scale) for module in found.values()}, asked.alpha / asked.rank
+    message = f"the adapter is scaled by {sorted(scales)}, expected alpha / rank = {wanted:g}"
+    require("requested-modules", scales == {wanted}, message)
 
 
 def checkpoint(saved: Checkpoint, seed: int) -> None:

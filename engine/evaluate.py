@@ -66,6 +66,16 @@ def evaluate(
     return found
 
 
+def measure(
+    session: Session, topics: Sequence[Topic], stage: Stage, since: Evaluated | None = None, doing: str = ""
+) -> dict[str, Evaluated]:
+    """Evaluates, and looks whether every answer is in the journal and the scores are of the model as it stands."""
+    before = session.recorder.said["sample"]
+    found = evaluate(session, topics, stage, since, doing)
+    measured.require_measured(session, topics, found, session.recorder.said["sample"] - before)
+    return found
+
+
 def generate(
     session: Session,
     prompts: Sequence[Sequence[int]],
@@ -156,7 +166,7 @@ def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[
 
 def _sample(session: Session, topic: Topic, stage: Stage, question: Question, answer: Answer, cosine: float) -> Sample:
     score = voice.score(session.curriculum.profile, answer.text, session.renderer.special_tokens)
-    named = [concept for concept in question.concepts if concept.lower() in answer.text.lower()]
+    named = voice.named(question.concepts, answer.text)
     concepts = len(named) / len(question.concepts) if question.concepts else None
     return Sample(
         topic=topic.id,

@@ -100,16 +100,3 @@ def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> 
 def _per_token(steps: Sequence[e.Step]) -> float | None:
     tokens = sum(step.tokens for step in steps)
     return sum(step.seconds for step in steps) / tokens if tokens else None
-
-
-def paused(records: Iterable[Record]) -> float:
-    """Seconds that a run stood still because a person had paused it."""
-    total, since, last = 0.0, None, 0.0
-    for record in records:
-        if isinstance(record.event, e.Paused):
-            since = record.t
-        elif since is not None and isinstance(record.event, e.Resumed | e.EngineRestarted):
-            over = record.t if isinstance(record.event, e.Resumed) else last  # a restart ends it, and the time between
-            total, since = total + max(0.0, over - since), None
-        last = record.t
-    return total if since is None else total + max(0.0, last - since)

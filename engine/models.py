@@ -133,6 +133,19 @@ def cast(model: nn.Module, dtype: mx.Dtype) -> None:
     model.load_weights(floating, strict=False)
 
 
+def mixed(model: nn.Module, dtype: mx.Dtype) -> str | None:
+    """A sentence where packed weights have scales with which MLX computes in a wider type than `dtype`."""
+    kinds = {module.scales.dtype for module in model.modules() if quantized(module)}
+    for kind in kinds:
+        if mx.issubdtype(kind, mx.floating) and (wide := mx.result_type(kind, dtype)) != dtype:
+            scales, other, computed = (str(each).rpartition(".")[2] for each in (kind, dtype, wide))
+            return (
+                f"the packed weights' scales are {scales}, the other numbers {other}, and MLX computes with the two in "
+                f"{computed}, which takes more memory and time; with model.dtype: {scales} it computes in that"
+            )
+    return None
+
+
 def parameter_count(model: nn.Module) -> int:
     """Numbers in the model, counted over array leaves; a packed weight counts as the numbers that it stands for."""
     count = sum(array.size for _, array in tree_flatten(model.parameters()))

@@ -13,7 +13,8 @@ from engine.contract.events import Predicted
 from engine.contract.journal import read_journal
 from engine.curriculum import Question, SftRow
 from engine.evaluate import generate
-from engine.forecast import STEP, Rates, as_answered, of_topics, paused, refined
+from engine.forecast import STEP, Rates, as_answered, of_topics, refined
+from engine.history import read_history
 from engine.opening import GOES_ON
 from engine.session import Session
 
@@ -76,7 +77,8 @@ class Outlook:
         if left:
             begun = bool(self._session.ledger.deltas)
             span = of_topics(left, rates, self._session.config, begun)
-            passed = time.monotonic() - self._began - paused(read_journal(self._session.run.journal))
+            waited = read_history(read_journal(self._session.run.journal)).waited
+            passed = time.monotonic() - self._began - waited
             self._session.recorder.say(Predicted(passed + span.seconds, passed + span.least, basis))
 
 

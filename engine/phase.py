@@ -17,6 +17,7 @@ from engine.checkpoint import Checkpoint
 from engine.contract.config import DpoConfig, SftConfig
 from engine.contract.errors import InputError
 from engine.contract.events import AdapterChanged, Checkpointed, Phase
+from engine.contract.names import new_delta
 from engine.deltas import Delta
 from engine.invariants import CHECKS, require
 from engine.ledger import Survival
@@ -67,6 +68,11 @@ def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]])
     return examples
 
 
+def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
+    """How many tokens are supervised, and how many there are in all."""
+    return sum(example.supervised for example in examples), sum(len(example.ids) for example in examples)
+
+
 def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
     """Whether this phase goes on from a checkpoint."""
     saved = session.resume
@@ -90,12 +96,16 @@ def attach(
     phase: Phase,
     settings: SftConfig | DpoConfig,
     steps: int,
-    spec: AdapterSpec,
+    asked: SftConfig | DpoConfig,
 ) -> Attached:
-    """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable."""
+    """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable.
+
+    `settings` are the phase's; `asked` are those of the adapter, which another phase may have made (strategy shared).
+    """
     frozen = checks.as_declared(session)
-    seed = seed_of(session, topic, attempt, phase)
+    seed, spec = seed_of(session, topic, attempt, phase), spec_of(asked)
     made = adapters.attach(session.model, spec, seed)
+    checks.as_asked(session, asked)
     expected = adapters.expected_count(made, spec.rank)
     updater = Updater(settings, steps)
     attached = Attached(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})
@@ -171,11 +181,11 @@ def commit(session: Session, attached: Attached) -> None:
     checks.frozen(session, attached)  # the fuse would mend what it touches, and hide that another model was scored
     weights = dict(adapters.adapter_weights(session.model))
     mx.eval(weights)
-    name = delta_name(session, attached.topic, attached.phase)
+    name = new_delta(session.ledger.commits + 1, attached.topic, attached.phase)
     delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
     limits, before, folder = session.config.adapters, session.ledger.mark(), session.run.adapters
     try:
-        deltas.save_delta(folder / name, delta, session.layers)
+        deltas.save_delta(folder / name, delta, session.model)
         deltas.require_on_disk(folder, delta)
         delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
         session.ledger.save(folder)
@@ -261,6 +271,7 @@ def announce(
         delta_norm=norm,
         fuse_cosine=survival.cosine if survival else None,
         fuse_kl=survival.kl if survival else None,
+        fuse_kl_limit=survival.limit if survival else None,
         base_unchanged=None if on else True,
     )
     session.recorder.say(event, durable=not on)
@@ -279,8 +290,3 @@ def _changed(session: Session, spec: AdapterSpec, **more: Any) -> AdapterChanged
         check_seconds=CHECKS.take_seconds(),
         **more,
     )
-
-
-def delta_name(session: Session, topic: str, phase: str) -> str:
-    """`<nnn>-<unit>.<chapter>.<topic>-<phase>`, numbered by commits ever made in this run."""
-    return f"{session.ledger.commits + 1:03d}-{topic.replace('/', '.')}-{phase}"

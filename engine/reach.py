@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine import voice
-from engine.contract.config import RunConfig, ThresholdsConfig
+from engine.contract.config import DpoConfig, RunConfig, ThresholdsConfig
 from engine.curriculum import Curriculum
 from engine.voice import VoiceProfile
+
+ADAPTER = ("rank", "alpha", "modules", "layers")  # settings of a phase that say what its adapter is
 
 
 def unreachable(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
@@ -58,18 +60,25 @@ def _and_more(places: Sequence[str]) -> str:
 
 
 def gate_warnings(config: RunConfig) -> list[str]:
-    """What the thresholds say about DPO when they are read together."""
-    limits = config.thresholds
-    if config.adapters.strategy == "sft_only" or config.dpo.when != "gated":
+    """What thresholds and settings say about DPO when they are read together."""
+    limits, strategy = config.thresholds, config.adapters.strategy
+    if strategy == "sft_only" or config.dpo.when == "never":
         return []
+    found = []
+    unheeded = [f"dpo.{name}" for name in ADAPTER if getattr(config.dpo, name) != getattr(DpoConfig(), name)]
+    if strategy == "shared" and unheeded:
+        names = ", ".join(unheeded)
+        found.append(f"adapters.strategy = shared: {names} say nothing, since DPO goes on with SFT's adapter")
+    if config.dpo.when != "gated":
+        return found
     if limits.dpo_trigger == 0:
-        return ["thresholds.dpo_trigger = 0 and dpo.when = gated: no voice lies below it, so DPO never runs"]
+        return [*found, "thresholds.dpo_trigger = 0 and dpo.when = gated: no voice lies below it, so DPO never runs"]
     if limits.dpo_trigger < limits.voice:
-        return [
+        found.append(
             f"thresholds.dpo_trigger = {limits.dpo_trigger:g} is below thresholds.voice = {limits.voice:g}: a topic "
             "between the two does not pass, and DPO does not run for it"
-        ]
-    return []
+        )
+    return found
 
 
 def base_warnings(topics: Sequence[dict[str, Any]], limits: ThresholdsConfig) -> list[str]:

@@ -1,7 +1,8 @@
 """Scores how much an answer sounds like the voice profile, one answer at a time, in pure Python."""
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ NEGATION_REACH = 3  # words before a hit, in the same clause, in which a negatio
 REPEATED_SHARE = 0.3  # share of repeated 4-grams from which an answer counts as stuck
 REPEATED_WORD_SHARE = 0.4  # share of one word from which a short answer counts as stuck
 STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # ten times the same letters: a word without an end
+SCORES = ("accuracy", "voice", "concepts")  # of every answer: a marker group has another name
+UNSPACED = (  # letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class VoiceScore:
 
 def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()) -> VoiceScore:
     """Scores one answer; never give it several answers joined, since distinct markers would add up over them."""
-    text = answer.replace("’", "'").replace("‘", "'")
+    text = _plain(answer)
     state = health(text, special_tokens)
     if state != "ok":
         return VoiceScore(0.0, {group.name: 0.0 for group in profile.groups}, (), (), {}, state)
@@ -79,6 +84,27 @@ def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()
     value = sum(group.weight * components[group.name] for group in profile.groups) / weights
     value = 0.0 if confused else max(0.0, value - profile.avoid_penalty * len(avoided))
     return VoiceScore(value, components, tuple(markers), (*confused, *avoided), confused, state)
+
+
+def named(concepts: Sequence[str], answer: str) -> list[str]:
+    """The concepts that an answer names, each as whole words."""
+    text = _plain(answer)
+    return [concept for concept in concepts if whole_words(re.escape(concept)).search(text)]
+
+
+def whole_words(pattern: str) -> re.Pattern[str]:
+    """`pattern`, without regard to case, where it is no part of a longer word; raises re.error.
+
+    Beside a letter of a script without spaces every place may be the boundary of a word.
+    """
+    start = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
+    end = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
+    return re.compile(f"{start}(?:{_plain(pattern)}){end}", re.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    """Text in one spelling: letters composed (NFC), apostrophes straight."""
+    return unicodedata.normalize("NFC", text).replace("’", "'").replace("‘", "'")
 
 
 def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
@@ -122,6 +148,11 @@ def load_profile(path: Path) -> VoiceProfile:
     groups = tuple(reader.group(item, f"groups[{i}]") for i, item in enumerate(reader.items(data, "groups")))
     if not groups:
         raise InputError(f"{path}: groups is empty; a voice needs at least one group of markers")
+    names = [group.name for group in groups]
+    for i, name in enumerate(names):
+        if name in SCORES or name in names[:i]:
+            taken = "no score has" if name in SCORES else "no other group has"
+            raise reader.fail(f"groups[{i}].name", name, f"a name that {taken}")
     return VoiceProfile(
         name=str(data.get("name", path.parent.name)),
         groups=groups,
@@ -166,7 +197,7 @@ class _Reader:
         try:
             for item in value:
                 re.compile(item)  # by itself first: "[" or "a)(b" would be whole only inside what stands around it
-            found = tuple(re.compile(rf"(?<![\w])(?:{item})(?![\w])", re.IGNORECASE) for item in value)
+            found = tuple(map(whole_words, value))
         except re.error as error:
             raise self.fail(field, error.pattern, f"a regular expression ({error})") from error
         for item, pattern in zip(value, found, strict=True):

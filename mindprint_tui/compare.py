@@ -12,7 +12,7 @@ from engine.contract.events import Evaluated, Phase, Stage
 from engine.contract.rundir import RunDir
 from mindprint_tui.feed import Feed
 from mindprint_tui.state import RunState, fold
-from mindprint_tui.topic import KEPT, TopicState
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.runs import RunRow, word
 
 STAGES: tuple[Stage, ...] = ("before", "start", "sft", "dpo")
@@ -49,13 +49,10 @@ def read_run(run: RunDir) -> Told:
     phases: dict[tuple[str, Phase], Ran] = defaultdict(Ran)
     failures: dict[str, str] = {}
     attempts: dict[str, int] = {}
-    while True:
-        records = feed.read()
+    for records in feed.rest(feed.read):
         state = fold(state, records)
         for record in records:
             _note(record.seq, record.event, phases, failures, attempts)
-        if not records and feed.drained:
-            break
     live = feed.liveness()
     return Told(run.name, word(RunRow(run.name, state, live))[0].partition(" ")[2], state, dict(phases), failures)
 
@@ -197,7 +194,7 @@ def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str,
         "errors": sum(cell["verdict"] == "error" for cell in here),
         "not_run": sum(cell["verdict"] is None for cell in here),
         "dpo_ran": len(dpo),
-        "dpo_kept": sum(word in KEPT for word in dpo),
+        "dpo_kept": sum(word in e.KEPT for word in dpo),
         "seconds": sum(cell["seconds"] for cell in shared) if shared else None,
     }
     for stage in (*STAGES, "final"):

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from engine.contract.codec import decode
 from engine.contract.events import Record, Sample, Step, TopicStarted, Unknown
@@ -13,6 +13,7 @@ from engine.contract.rundir import RunDir, holder
 from mindprint_tui.clean import clean_event
 from mindprint_tui.stretch import HEAD, Point, Stretch
 
+T = TypeVar("T")
 SLICE = 0.02  # seconds of reading before keys are answered again
 BYTES = 1 << 18  # of one read
 QUIET = 30.0  # seconds without an event that make an engine that holds the lock `silent`
@@ -44,6 +45,7 @@ class Feed:
         self._met = -1  # the number of the line before
         self.drained = True  # whether the last read came to the end of the journal
         self._last = 0.0
+        self._came = 0.0  # when the last lines were read, by a clock that nobody sets
 
     def read(self, seconds: float = SLICE) -> list[Record]:
         """New records: for about so many seconds, or until there are no more."""
@@ -79,12 +81,23 @@ class Feed:
             self._last = records[-1].t
         return records
 
+    def rest(self, read: Callable[[], T]) -> Iterator[T]:
+        """What `read` (this feed's own, or its skim) gives, slice after slice, to the end of the journal.
+
+        A slice may be empty before that: answers are left out, and many may stand in a row.
+        """
+        while True:
+            yield read()
+            if self.drained:
+                return
+
     def _until(self, deadline: float) -> Iterator[bytes]:
         """Lines that were not read yet; `drained` when they came to the end of the journal."""
         while True:
             if not self._lines:
                 self._lines = [line for _, line in self._tail.read(BYTES)]
                 self._lines.reverse()
+                self._came = time.monotonic() if self._lines else self._came
             self.drained = not self._lines
             if self.drained:
                 return
@@ -92,6 +105,11 @@ class Feed:
                 yield self._lines.pop()
                 if not count & 63 and time.monotonic() > deadline:
                     return
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another run has taken the place of the one that was read: its journal was removed and begun anew."""
+        return self._tail.replaced
 
     @property
     def progress(self) -> float:
@@ -104,8 +122,11 @@ class Feed:
         return min(1.0, (self._tail.offset - waiting) / size) if size else 1.0
 
     def liveness(self) -> Liveness:
-        """Whether the engine is there is asked of the kernel; silence alone never makes it gone."""
-        seconds = max(0.0, self._clock() - self._last) if self._last else 0.0
+        """Whether the engine is there is asked of the kernel; silence alone never makes it gone.
+
+        A clock that is set back hides no silence that was seen here.
+        """
+        seconds = max(self._clock() - self._last, time.monotonic() - self._came) if self._last else 0.0
         if not self.alive():
             return Liveness("gone", seconds)
         return Liveness("silent" if seconds > QUIET else "alive", seconds)

@@ -8,6 +8,8 @@ Phase = Literal["sft", "dpo"]
 Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
 Verdict = Literal["passed", "below_threshold", "collapsed", "skipped", "error"]
+SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
+KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class AdapterChanged:
     delta_norm: float | None = None
     fuse_cosine: float | None = None
     fuse_kl: float | None = None
+    fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more where rounding alone makes more
     module_names: tuple[str, ...] = ()
     layers: int = 0
     base_unchanged: bool | None = None  # None: not looked at in this state
@@ -286,6 +289,7 @@ class EngineRestarted:
     status: int | None
     signal: str | None
     attempt: int
+    settings: dict[str, Any] = field(default_factory=dict)  # the effective configuration from here on
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """A journal as what a report shows: the run's state, its checks, and the details of as many topics as a page bears."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.contract import events as e
@@ -59,12 +58,13 @@ class Gathered:
 def gather(run: RunDir) -> Gathered:
     """Reads the journal three times, so that memory is bounded by what is shown and not by how long the run was."""
     feed, state, tally = Feed(run), RunState(), Tally()
-    for records in _batches(feed):
+    for records in feed.rest(lambda: feed.skim(READ)):
         state = fold(state, records)
         tally.take(records)
     details = {topic: Detail() for topic in chosen(state.topics)}
     current: PhaseDetail | None = None
-    for records in _batches(Feed(run)):
+    feed = Feed(run)
+    for records in feed.rest(lambda: feed.skim(READ)):
         for record in records:
             current = _detail(details, current, record)
     _add_questions(run, details)
@@ -83,14 +83,6 @@ def chosen(topics: dict[str, TopicState]) -> list[str]:
 
     first = set(sorted(topics, key=lambda id: urgency(topics[id]))[:DETAILED])
     return [id for id in topics if id in first]
-
-
-def _batches(feed: Feed) -> Iterator[list[Record | Stretch]]:
-    while True:
-        records = feed.skim(READ)
-        yield records
-        if not records and feed.drained:
-            return
 
 
 def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Record | Stretch) -> PhaseDetail | None:

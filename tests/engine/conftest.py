@@ -3,6 +3,7 @@
 import pytest
 import tiny
 from breaking import FIRST, SECOND, Breaker, Unbroken, settings, stopping_after
+from disks import small_disk
 
 from engine import policy
 from engine.invariants import CHECKS
@@ -14,6 +15,16 @@ def kit(tmp_path_factory) -> tuple:
     """A tiny model and a curriculum of two topics."""
     folder = tmp_path_factory.mktemp("kit")
     return tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "curriculum", 2)
+
+
+@pytest.fixture(scope="session")
+def mounts(tmp_path_factory) -> bool:
+    """Whether a small file system can be had here: a matter of privilege."""
+    try:
+        with small_disk(tmp_path_factory.mktemp("mount") / "disk") as mounted:
+            return mounted
+    except FileNotFoundError:  # there is no mount program
+        return False
 
 
 @pytest.fixture(scope="session")

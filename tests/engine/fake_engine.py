@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.contract import events as e
 from engine.contract.rundir import Lock, RunDir
-from engine.heartbeat import Heartbeat
+from engine.heartbeat import EVERY, Heartbeat
 from engine.record import Recorder
 
 run = RunDir(Path(sys.argv[1]))
@@ -47,6 +47,10 @@ for word in now.split():
             while time.monotonic() < deadline:
                 heartbeat.beat()
                 time.sleep(0.05)
+        case ["signs", count]:
+            for _ in range(int(count)):
+                heartbeat.beat()
+                time.sleep(EVERY)
         case ["sleep", seconds]:
             (run.path / "asleep").touch()
             time.sleep(float(seconds))

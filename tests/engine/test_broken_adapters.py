@@ -1,12 +1,17 @@
 """Broken engines, rules 1 to 8: adapters, frozen weights, fuse and ledger. Each must be caught by its rule."""
 
-from breaking import FIRST, SECOND, Faults, caught, some_layer
+from dataclasses import replace
+
+import mlx.core as mx
+import tiny
+from breaking import FIRST, SECOND, Breaker, Faults, caught, settings, some_layer
 from mlx.utils import tree_unflatten
 from mlx_lm.models import llama
 from mlx_lm.tuner.lora import LoRALinear
 
-from engine import adapters, evaluate, ledger, phase, topic, train, updates, weights
+from engine import adapters, evaluate, ledger, models, phase, topic, train, updates, weights
 from engine.adapters import AdapterSpec
+from engine.contract import events as e
 from engine.policy import Decision
 
 fault = Faults()
@@ -81,6 +86,28 @@ def target_modules_are_ignored(engine):
         "requested_modules",
         lambda real, model, spec: real(model, AdapterSpec(spec.rank, spec.scale, every, spec.layers)),
     )
+
+
+@fault("requested-modules")
+def alpha_is_taken_for_the_scale(engine):
+    engine.replace(phase, "spec_of", lambda real, asked: replace(real(asked), scale=asked.alpha))
+
+
+@fault("requested-modules", "dpo")
+def dpo_asks_for_the_modules_of_sft(engine):
+    engine.replace(
+        phase, "spec_of", lambda real, asked: replace(real(asked), modules=engine.session.config.sft.modules)
+    )
+
+
+@fault("requested-modules")
+def the_layers_that_were_asked_for_are_ignored(engine):
+    engine.replace(phase, "spec_of", lambda real, asked: replace(real(asked), layers=1))
+
+
+@fault("counted-over-leaves")
+def the_rank_that_was_asked_for_is_ignored(engine):
+    engine.replace(phase, "spec_of", lambda real, asked: replace(real(asked), rank=8, scale=asked.alpha / asked.rank))
 
 
 @fault("requested-modules")
@@ -254,3 +281,20 @@ def a_weight_leaks_from_sft_to_dpo(engine):
 def test_a_broken_engine_is_caught(fault, unbroken, run, monkeypatch, record_property):
     caught(fault, unbroken, run, monkeypatch)
     record_property("caught", fault.rule)
+
+
+def test_a_damaged_model_is_let_go_before_it_is_made_anew(kit, tmp_path, monkeypatch):
+    """Memory need not have room for two."""
+    model, real, held = tiny.make_model(tmp_path / "model", hidden=256), models.load, []
+    tiny.embedder()
+
+    def load(path, dtype):
+        held.append(mx.get_active_memory())
+        return real(path, dtype)
+
+    monkeypatch.setattr(models, "load", load)
+    a_step_writes_into_a_frozen_weight(Breaker(monkeypatch, FIRST))
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", settings((model, kit[1]), "sft")))
+    assert ran.of(e.Warned, key="reloaded") and ran.verdicts()[FIRST] == "error"
+    before, again = held
+    assert again - before < (model / "model.safetensors").stat().st_size / 2

@@ -1,6 +1,7 @@
 """The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,16 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 import yaml
 
-from engine import dpo, losses
+from engine import backend, dpo, losses
+from engine import check as checks
 from engine.check import check
 from engine.contract import events as e
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Record
-from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, paused, refined
+from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
+from engine.history import read_history
 from engine.rules import RULES
 from mindprint_tui import launcher
 from mindprint_tui.view.check import lines
@@ -93,7 +97,8 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert (
         f"{len(RULES) - 4} of {len(RULES)} held, looked at" in told and "resume-exact (when a run is resumed)" in told
     )
-    assert any(line.startswith("The lamp") and line.endswith("0.31") for line in shown)
+    accuracy = f"{first['base']['accuracy']:.2f}"
+    assert any(line.startswith("The lamp") and line.endswith(accuracy) for line in shown)
     assert shown[-1] == "✓ nothing stands in the way of a run"
 
 
@@ -103,6 +108,17 @@ def test_each_strategy_is_tried_as_it_would_run(examined: Any, strategy: str, ph
     assert report["problems"] == []
     assert [phase["phase"] for phase in report["selftest"]] == phases
     every_rule_once(report)
+
+
+@pytest.mark.parametrize("crowded", [0.0, 1e9])
+def test_a_base_that_passes_and_a_machine_that_is_too_small_are_warned_of(
+    examined: Any, monkeypatch: pytest.MonkeyPatch, crowded: float
+) -> None:
+    monkeypatch.setattr(checks, "CROWDED", crowded)  # the share of the machine's memory
+    warnings = examined(thresholds={"voice": 0.0 if crowded else 0.5})["warnings"]
+    size = [text for text in warnings if re.fullmatch(r"a run takes about .* GB of the machine's .* GB", text)]
+    passing = f"the base model passes 2 of 2 topics untrained, {ONE} among them: passing says nothing about training"
+    assert (len(size), any(text.startswith(passing) for text in warnings)) == ((0, True) if crowded else (1, False))
 
 
 def test_a_rule_that_breaks_in_the_self_test_is_a_problem(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +214,37 @@ def test_thresholds_that_turn_dpo_off_are_said(examined: Any) -> None:
     report = examined(thresholds={"dpo_trigger": 0.0}, dpo={"when": "gated"})
     assert report["problems"] == []
     assert any("DPO never runs" in warning for warning in report["warnings"])
+
+
+@pytest.mark.parametrize("strategy", ["shared", "fuse_between"])
+def test_settings_that_a_shared_adapter_does_not_heed_are_said(examined: Any, strategy: str) -> None:
+    report = examined(adapters={"strategy": strategy}, dpo={"rank": 3, "alpha": 1.0, "layers": 1})
+    said = "adapters.strategy = shared: dpo.rank, dpo.layers say nothing, since DPO goes on with SFT's adapter"
+    assert report["problems"] == [] and (said in report["warnings"]) == (strategy == "shared")
+
+
+def test_memory_is_measured_by_what_the_device_recommends(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 1 << 20})
+    report = examined()
+    assert report["prediction"]["memory_bytes"] == 1 << 20
+    assert any("GB of the 0.0 GB that it can have" in warning for warning in report["warnings"])
+    monkeypatch.setattr(mx, "device_info", dict)
+    assert backend.memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "line"),
+    [
+        ("sft", {"topic": ONE, "prompt": "Who?", "completion": "Aye, lad.<|im_end|>"}, 7),
+        ("preferences", {"topic": ONE, "prompt": "Who?", "chosen": "Aye.", "rejected": "No.<|im_start|>user"}, 7),
+        ("quiz", {"topic": ONE, "question": "Who?", "reference": "Aye, lad.<|im_end|>"}, 3),
+    ],
+)
+def test_a_mark_in_an_answer_is_named_with_its_place(
+    examined: Any, made: tuple[Path, Path], tmp_path: Path, name: str, row: dict[str, Any], line: int
+) -> None:
+    report = examined(changed(made, tmp_path / "course", name, row))
+    assert f"{name}.jsonl:{line}: the answer has <|im_" in report["problems"][0]
 
 
 def test_orphans_duplicates_and_cut_rows_are_counted(examined: Any, made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -334,7 +381,7 @@ def test_a_pause_is_in_nobodys_prediction() -> None:
         (95, e.Paused("b")),
         (97, e.Preparing("the journal ends here")),
     ]
-    assert paused(record(i, t, event) for i, (t, event) in enumerate(events)) == 4 + 6 + 2
+    assert read_history(record(i, t, event) for i, (t, event) in enumerate(events)).waited == 4 + 6 + 2
 
 
 def test_dpo_counts_where_it_ran(config: RunConfig) -> None:

@@ -1,14 +1,15 @@
 """A disk that is full, read-only or gone: a sentence, the right status, what was committed is whole, and it goes on."""
 
 import contextlib
+import errno
+import fcntl
 import os
-import resource
 import shutil
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,47 +17,31 @@ import pytest
 import tiny
 import yaml
 from breaking import FIRST, screen, settings
+from disks import read_only, small_disk
 
 from engine.contract import events as e
 from engine.contract.errors import Unwritable
+from engine.contract.journal import JournalWriter
 from engine.contract.rundir import RunDir
-from engine.files import write_folder
+from engine.files import write_file, write_folder
 from mindprint_tui import launcher
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 DENIED = ("read-only", "permission denied", "may not be written")
-SMALL = 3_000_000  # bytes of a disk that a tiny run fits on
-
-
-@contextlib.contextmanager
-def small_disk(place: Path) -> Iterator[bool]:
-    """A file system of its own at `place`, where this process may mount one; says whether it is one."""
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "mindprint-test", str(place)], capture_output=True, check=False
-    )
-    try:
-        yield mounted.returncode == 0
-    finally:
-        if mounted.returncode == 0:
-            subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def can_mount() -> bool:
-    """Whether a small file system can be had here: a matter of privilege."""
-    place = Path(f"/tmp/mindprint-mount-{os.getpid()}")
-    try:
-        with small_disk(place) as mounted:
-            return mounted
-    except FileNotFoundError:  # there is no mount program
-        return False
-    finally:
-        place.rmdir()
-
-
-MOUNTS = can_mount()
-# permissions do not hold root: where it may not mount, its child gives that privilege up
-HELD = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 and not MOUNTS else []
+LIMITED = """
+import resource, sys
+from engine.__main__ import main
+from engine.record import Recorder
+say = Recorder.say
+def and_no_further(self, event, **more):
+    record = say(self, event, **more)
+    if event.kind == {kind!r} and getattr(event, "state", "fused") == "fused":
+        size, hard = self._journal.path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    return record
+Recorder.say = and_no_further
+sys.exit(main())
+"""
 
 
 def until(condition: Callable[[], bool], engine: subprocess.Popen[bytes] | None = None) -> None:
@@ -77,23 +62,24 @@ def resumed_as_if_nothing_had_been(run: RunDir, whole: tiny.Ran) -> None:
     assert [record.seq for record in tiny.Ran(run).records] == list(range(len(tiny.Ran(run).records)))
 
 
-a_disk = pytest.param(True, id="disk", marks=pytest.mark.skipif(not MOUNTS, reason="nothing may be mounted here"))
-
-
-@pytest.mark.parametrize("disk", [a_disk, pytest.param(False, id="limit")])
+@pytest.mark.parametrize("disk", [True, False], ids=["disk", "limit"])
 @pytest.mark.parametrize("moment", [e.Step, e.AdapterChanged], ids=["in the first phase", "after a commit"])
-def test_a_run_on_a_full_disk_ends_in_words_and_goes_on_when_there_is_room(moment, disk, kit, unbroken, tmp_path):
+def test_a_run_on_a_full_disk_ends_in_words_and_goes_on_when_there_is_room(
+    moment, disk, kit, unbroken, mounts, tmp_path
+):
     """On a file system of its own where one may be mounted; and with a limit on the size of files, which is alike."""
+    if disk and not mounts:
+        pytest.skip("nothing may be mounted here")
     with small_disk(tmp_path / "logs") if disk else contextlib.nullcontext():
         (tmp_path / "logs").mkdir(exist_ok=True)
         run = tiny.new_run(tmp_path / "logs" / "run", settings(kit, "sft"))
-        engine = tiny.start_engine(run)
-        until(reached(run, moment, **({"state": "fused"} if moment is e.AdapterChanged else {})), engine)
         ballast = tmp_path / "logs" / "ballast"
         if disk:
+            engine = tiny.start_engine(run)
+            until(reached(run, moment, **({"state": "fused"} if moment is e.AdapterChanged else {})), engine)
             fill(ballast)
         else:
-            resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (run.journal.stat().st_size, resource.RLIM_INFINITY))
+            engine = tiny.start_engine(run, code=LIMITED.format(kind=moment.kind))
         assert engine.wait() == 3
         words = run.output.read_text()
         assert ("the disk is full" if disk else "the limit on the size of a file is reached") in words
@@ -150,35 +136,19 @@ def test_a_folder_that_is_deleted_while_weights_are_written_into_it_is_said_to_b
     assert not place.exists()
 
 
-@contextlib.contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Nothing can be written in there: by a mount where this is root, whom permissions do not hold, else by them."""
-    if MOUNTS:
-        for options in ("bind", "remount,ro,bind"):
-            source = [str(folder)] if options == "bind" else []
-            subprocess.run(["mount", "-o", options, *source, str(folder)], check=True)
-    else:
-        folder.chmod(0o500)
-    try:
-        yield
-    finally:
-        if MOUNTS:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
-        else:
-            folder.chmod(0o700)
-
-
 @pytest.mark.parametrize(
     "arguments", [("--no-ui", "CONFIG"), ("--no-ui", "--resume", "run")], ids=["a new run", "one to resume"]
 )
-def test_logs_that_cannot_be_written_are_a_sentence_and_status_2(arguments, kit, tmp_path):
+def test_logs_that_cannot_be_written_are_a_sentence_and_status_2(arguments, kit, mounts, tmp_path):
     run = tiny.new_run(tmp_path / "logs" / "run", settings(kit, "sft"))
     run.journal.touch()
     arguments = [str(run.config) if word == "CONFIG" else word for word in arguments]
     before = sorted(run.path.iterdir())
-    with read_only(run.path if "--resume" in arguments else run.path.parent):
+    # permissions do not hold root: where it may not mount, its child gives that privilege up
+    held = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 and not mounts else []
+    with read_only(run.path if "--resume" in arguments else run.path.parent, mounts):
         done = subprocess.run(
-            [*HELD, PROGRAM, *arguments, "--logs", run.path.parent], capture_output=True, text=True, check=False
+            [*held, PROGRAM, *arguments, "--logs", run.path.parent], capture_output=True, text=True, check=False
         )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -210,3 +180,27 @@ def test_every_file_of_a_run_is_its_owners_alone(kit, tmp_path):
     wanted = {name: 0o700 if stat.S_ISDIR(mode) else 0o600 for name, mode in seen.items()}
     assert {name: stat.S_IMODE(mode) for name, mode in seen.items()} == wanted
     assert tiny.Ran(run).verdicts()[FIRST] == "passed"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_durable_has_reached_the_disk_itself(tmp_path, monkeypatch, known):
+    """macOS's fsync ends at the drive; a file system that knows nothing better is asked for that."""
+    full, plain = [], []
+
+    def control(descriptor: int, command: int) -> None:
+        full.append(command)
+        if not known:
+            raise OSError(errno.ENOTSUP, "not here")
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", plain.append)
+    write_file(tmp_path / "file", b"whole")  # and its folder
+    write_folder(
+        tmp_path / "folder", lambda into: (into / "file").write_text("whole")
+    )  # the file, itself, where it lies
+    journal = JournalWriter(tmp_path / "journal.jsonl")
+    journal.append(e.Preparing("loading"))
+    journal.append(e.TopicStarted(FIRST, 1, 2), durable=True)
+    journal.close()
+    assert full == [51] * 7 and len(plain) == (0 if known else 7)

@@ -11,14 +11,23 @@ from engine.updates import accumulate
 
 
 @pytest.mark.parametrize("rows", range(1, 9))
-@pytest.mark.parametrize("cores", [1, 2, 3, 64])
-def test_every_row_is_in_one_part_and_parts_are_even(rows: int, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "_cores", lambda: cores)
+@pytest.mark.parametrize("wide", [1, 2, 3, 64])
+def test_every_row_is_in_one_part_and_parts_are_even(rows: int, wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "_lanes", lambda: wide)
     parts = lanes.split(list(range(rows)))
     assert [row for part in parts for row in part] == list(range(rows))
-    assert len(parts) == min(rows, cores)
+    assert len(parts) == min(rows, wide)
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("kind", "wide"), [(mx.DeviceType.cpu, 3), (mx.DeviceType.gpu, 1)])
+def test_there_is_a_lane_for_each_core_and_one_on_a_gpu(
+    kind: mx.DeviceType, wide: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "_cores", lambda: 3)
+    monkeypatch.setattr(mx, "default_device", lambda: mx.Device(kind))
+    assert lanes._lanes() == wide
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3])

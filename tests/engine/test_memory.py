@@ -13,7 +13,7 @@ from engine.contract.config import DpoConfig, SftConfig
 from engine.losses import Scorer, dpo_loss, sft_loss
 from engine.updates import Updater, accumulate
 
-LIMIT = 1.6e9  # bytes
+LIMITS = {"sft": 1.25e9, "dpo": 1.35e9}  # bytes; with all logits at once they were 1.42e9 and 1.52e9
 WORDS = "sea light keeper storm rope harbour wind night lamp oil brass tide rock gull ship sailor reef bell fog".split()
 
 
@@ -65,4 +65,4 @@ def test_peak_array_memory(loaded: models.Loaded, kind: str, rank: int, modules:
     assert 118 * count <= sum(batch.total for batch in batches) <= 136 * count
     peak = step_peak(loaded, AdapterSpec(rank, 2.0, modules, 0), batches, kind)
     print(f"{kind}: {peak / 1e9:.2f} GB at the peak")
-    assert peak <= LIMIT
+    assert peak <= LIMITS[kind]

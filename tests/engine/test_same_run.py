@@ -279,6 +279,24 @@ def test_a_dpo_checkpoint_of_an_older_engine_costs_the_steps_of_its_phase(kit, t
     assert ran.adapters() == peace.adapters() and ran.told() == peace.told()
 
 
+@pytest.mark.parametrize("strategy", ["fuse_between", "shared"])
+def test_a_gate_that_dpo_has_passed_is_not_asked_again(kit, tmp_path, monkeypatch, strategy):
+    """Thresholds may change, since they judge answers; this one would leave the trained adapter to nobody."""
+    config = tiny.settings(
+        *kit, adapters={"strategy": strategy}, dpo={"when": "gated"}, thresholds={"dpo_trigger": 1.0}
+    )
+    config["curriculum"]["topics"] = [FIRST]
+    peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch:
+        stopping_in_dpo(patch)
+        assert tiny.train_here(run).status == 130
+    configured(run, "thresholds", "dpo_trigger", 0.0)
+    ran = tiny.train_here(run)
+    assert ran.adapters() == peace.adapters() and ran.committed() == peace.committed() != []
+    assert ran.told() == peace.told()
+
+
 def stopping_in_dpo(patch: pytest.MonkeyPatch) -> None:
     real = phase.save_checkpoint
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny
 import yaml
+from dying import asked
 
 from engine import memory, supervise
 from engine.contract import events as e
@@ -22,6 +23,22 @@ from engine.supervise import Supervisor
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 HANG_AFTER = 1.5
+PATIENT = 600.0  # longer than any machine at work stands still
+WATCHED = """
+import os, sys, time
+from pathlib import Path
+from engine import supervise
+folder, read, clock = Path(sys.argv[1]), os.read, time.monotonic
+def reading(descriptor, size):
+    found = read(descriptor, size)
+    if found.startswith(b"."):
+        with open(folder / "signs", "ab") as file:
+            file.write(found)
+    return found
+supervise.os.read = reading
+supervise.time.monotonic = lambda: clock() + 3600 * (folder / "an hour later").exists()
+sys.exit(supervise.main())
+"""
 
 
 @pytest.fixture
@@ -31,8 +48,8 @@ def run(tmp_path, monkeypatch) -> Iterator[RunDir]:
     handlers = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.setattr(supervise, "ENGINE", FAKE)
     monkeypatch.setattr(supervise, "TICK", 0.05)
-    folder = tmp_path / "run"
-    yield tiny.new_run(folder, {"curriculum": {"path": "x"}, "run": {"hang_after": HANG_AFTER}})
+    monkeypatch.setattr(supervise, "_limit", lambda run: HANG_AFTER)
+    yield tiny.new_run(tmp_path / "run", {"curriculum": {"path": "x"}})
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -85,10 +102,26 @@ def test_an_engine_without_a_sign_of_life_is_ended_and_started_again(run):
     assert "no sign of life for" in reason and "engine died" in run.log.read_text()
 
 
-def test_preparing_and_pausing_are_not_hanging(run):
-    """No limit before the first sign; and a paused engine goes on giving signs."""
-    ran = supervised(run, f"sleep={HANG_AFTER + 1} beat={HANG_AFTER + 1} finish=0")
+def test_preparing_is_not_hanging(run):
+    """No limit before the first sign."""
+    ran = supervised(run, f"sleep={HANG_AFTER + 1} finish=0")
     assert ran.status == 0 and deaths(ran) == []
+
+
+def test_each_sign_begins_the_count_anew(run, monkeypatch):
+    """An hour passes with each sign, and none between two: only an engine that is silent for long is ended."""
+    read, clock, hours = os.read, time.monotonic, []
+
+    def reading(descriptor, size):
+        found = read(descriptor, size)
+        hours.extend(found.decode("ascii", "ignore").count("."))
+        return found
+
+    monkeypatch.setattr(supervise.os, "read", reading)
+    monkeypatch.setattr(supervise.time, "monotonic", lambda: clock() + 3600 * len(hours))
+    monkeypatch.setattr(supervise, "_limit", lambda run: PATIENT)
+    ran = supervised(run, "signs=4 finish=0")
+    assert len(hours) == 4 and ran.status == 0 and deaths(ran) == []
 
 
 @pytest.mark.parametrize(("life", "status"), [("exit=2", 2), ("exit=3", 3), ("signal=SIGINT", 130)])
@@ -113,16 +146,40 @@ def test_a_refusal_has_status_2_only_where_nothing_had_begun(run, lives, status)
     assert ran.status == status and (run.path / "lives.txt").read_text() == "finish=0"
 
 
-@pytest.mark.parametrize("words", ["MemoryError", "std::bad_alloc", "[metal::malloc]"])
-def test_memory_that_the_engine_speaks_of_is_the_reason(run, words, monkeypatch):
+@pytest.fixture
+def printed(run, monkeypatch) -> Iterator[None]:
+    """What the fake engine prints goes where the real one's words go."""
     with open(run.output, "ab") as output:
         monkeypatch.setattr(
             supervise.subprocess,
             "Popen",
             lambda *args, popen=subprocess.Popen, **options: popen(*args, stdout=output, **options),
         )
-        ran = supervised(run, f"reach=1 print={words} exit=3", f"print={words} signal=SIGABRT", "finish=0")
+        yield
+
+
+@pytest.mark.parametrize("words", ["MemoryError", "std::bad_alloc", "[metal::malloc]"])
+def test_memory_that_the_engine_speaks_of_is_the_reason(run, words, printed):
+    ran = supervised(run, f"reach=1 print={words} exit=3", f"print={words} signal=SIGABRT", "finish=0")
     assert deaths(ran) == [(3, None, 1, e.OUT_OF_MEMORY), (None, "SIGABRT", 2, e.OUT_OF_MEMORY)] and ran.status == 0
+
+
+@pytest.mark.parametrize(("enough", "status"), [(True, 0), (False, 3)])
+def test_a_run_without_memory_comes_down_to_single_rows_before_it_ends(run, printed, enough, status):
+    """In 1, 2, 4 and 8 pieces, of 8 rows."""
+    settings = {"curriculum": {"path": "x"}, "sft": {"batch": 2}, "dpo": {"batch": 3}, "evaluation": {"batch": 8}}
+    run.config.write_text(yaml.safe_dump(settings))
+    ran = supervised(run, *["print=MemoryError exit=3"] * 3, "finish=0" if enough else "print=MemoryError exit=3")
+    assert ran.status == status and len(deaths(ran)) == 3 + (not enough)
+    assert [event.message.partition(";")[0] for event in ran.of(e.Failed)] == [
+        "the engine died 4 times at the same place (out of memory)"
+    ] * (not enough)
+
+
+def test_a_line_whose_number_was_damaged_hides_no_end_of_the_run(run):
+    asked(run, e.Preparing("a"), e.Preparing("b"))
+    run.journal.write_bytes(run.journal.read_bytes().replace(b'"seq": 0,', b'"seq": 30000000,', 1))
+    assert supervised(run, "finish=0").status == 0
 
 
 def test_a_kill_by_the_kernel_for_lack_of_memory_is_told_from_a_persons(run, monkeypatch):
@@ -161,6 +218,21 @@ def test_stop_now_kills_the_engine_and_starts_no_other(run):
     when_asleep(run, lambda: os.kill(os.getpid(), signal.SIGQUIT))
     ran = supervised(run, "sleep=60", "finish=0")
     assert ran.status == 130 and ran.of(e.RunFinished) == [] and holder(run) is None
+
+
+def test_a_terminal_that_goes_takes_neither_supervisor_nor_engine_with_it(run):
+    """Whether or not they have a session of their own; the engine lives to hear that it is to stop."""
+    heard: list[int] = []
+
+    def hang_up() -> None:
+        for process in (os.getpid(), holder(run)):
+            os.kill(process, signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGHUP, lambda number, _frame: heard.append(number))
+    when_asleep(run, hang_up)
+    ran = supervised(run, "sleep=60", "finish=0")
+    assert ran.status == 130 and ran.of(e.RunFinished)[0].exit_status == 130 and heard == []
 
 
 def test_the_run_is_held_between_two_engines_and_refused_to_another(run):
@@ -226,6 +298,25 @@ def wait(condition: Callable[[], object], process: subprocess.Popen[bytes], run:
         time.sleep(0.05)
 
 
+def test_ctrl_c_once_stops_with_a_checkpoint_of_the_last_step(sources, tmp_path):
+    settings = tiny.settings(*sources, sft={"epochs": 4000, "accumulation": 1}, run={"checkpoint_every": 5000})
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+    command = [PROGRAM, "--no-ui", "mine.yaml", "--logs", "logs", "--run-id", "night"]
+    run = RunDir(tmp_path / "logs" / "night")
+    ran = tiny.Ran(run)
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait(lambda: run.journal.exists() and ran.of(e.Step), process, run)
+        process.send_signal(signal.SIGINT)
+        said, words = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "stopping with a checkpoint; Ctrl-C again stops now" in words
+    (saved,) = ran.of(e.Checkpointed)
+    assert saved.step == ran.of(e.Step)[-1].step < 8000 and f"--resume {run.name} goes on from here" in said
+    assert ran.of(e.RunFinished)[0].exit_status == 130 and holder(run) is None
+
+
 def test_ctrl_c_twice_ends_a_stuck_engine_at_once_and_for_good(sources, tmp_path):
     settings = tiny.settings(*sources, sft={"epochs": 4000, "accumulation": 1}, run={"checkpoint_every": 500})
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
@@ -276,18 +367,21 @@ def test_a_run_whose_restart_is_refused_keeps_what_it_committed_and_goes_on_when
 
 def test_a_stopped_process_is_a_hang_and_a_paused_run_is_none(sources, tmp_path):
     """The real engine's own signs of life; and what it comes to is what it would have come to."""
-    settings = tiny.settings(*sources, sft={"epochs": 30, "accumulation": 1}, run={"hang_after": 4.0})
+    settings = tiny.settings(*sources, sft={"epochs": 30, "accumulation": 1}, run={"hang_after": PATIENT})
     peace = tiny.train_here(tiny.new_run(tmp_path / "peace", settings))
     run = tiny.new_run(tmp_path / "run", settings)
-    process = tiny.start_engine(run, "engine.supervise")
-    ran = tiny.Ran(run)
+    process = tiny.start_engine(run, code=WATCHED)
+    ran, signs = tiny.Ran(run), run.path / "signs"
     try:
         wait(lambda: run.journal.exists() and len(ran.of(e.Checkpointed)) > 5, process, run)
+        assert os.getpriority(os.PRIO_PROCESS, holder(run)) == os.nice(0) + supervise.NICE
         tiny.ask(run, "p1", "pause")
         wait(lambda: ran.of(e.Paused), process, run)
-        time.sleep(5.0)
+        given = signs.stat().st_size
+        wait(lambda: signs.stat().st_size > given + 2, process, run)  # it goes on giving them while it is paused
         assert ran.of(e.EngineDied) == [] and ran.records[-1].event.kind == "paused"
         os.kill(holder(run), signal.SIGSTOP)
+        (run.path / "an hour later").touch()
         wait(lambda: len(ran.of(e.Paused)) == 2, process, run)  # started again, and paused again
         tiny.ask(run, "r1", "resume")
         assert process.wait(timeout=120) == 0

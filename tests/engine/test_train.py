@@ -13,8 +13,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import tiny
+from dying import Killed, die
 
-from engine import checkpoint, checks, deltas, evaluate, files, ledger, models, phase, reference, train
+from engine import checkpoint, checks, deltas, dpo, evaluate, files, ledger, models, phase, reference, sft, train
 from engine.chat import Renderer
 from engine.contract import events as e
 from engine.contract.config import load_config
@@ -24,6 +25,7 @@ from engine.contract.rundir import RunDir, holder
 from engine.evaluate import Answer
 from engine.ledger import Ledger
 from engine.opening import read_curriculum
+from engine.policy import Decision
 
 FIRST, SECOND = tiny.TOPICS[:2]
 FIELDS = {  # of DESIGN.md, section 2: what other programs rely on
@@ -125,6 +127,27 @@ def test_dpo_starts_at_ln_2_and_raises_the_margin(whole):
             assert second.margin > first.margin and second.loss < first.loss
 
 
+def test_an_adapter_is_the_one_that_its_phase_asks_for(sources, tmp_path):
+    """Scale, modules and layers, unlike the defaults and each other; and the rewards are of dpo.beta."""
+    asked = {
+        "sft": {"rank": 4, "alpha": 12, "modules": ["q_proj", "up_proj"], "layers": 1},
+        "dpo": {"rank": 2, "alpha": 10, "modules": ["v_proj"], "layers": 2, "beta": 0.3},
+    }
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources, **asked)))
+    assert ran.status == 0
+    for name, wanted in asked.items():
+        attached, _ = ran.of(e.AdapterChanged, phase=name, state="attached")
+        assert (attached.rank, attached.scale) == (wanted["rank"], wanted["alpha"] / wanted["rank"])
+        assert (list(attached.module_names), attached.layers) == (wanted["modules"], wanted["layers"])
+        assert attached.modules == len(wanted["modules"]) * wanted["layers"]
+    first, second = ran.of(e.Step, topic=FIRST, phase="dpo")  # each of both pairs; the first is the reference's
+    for reward, now, then in (
+        (second.chosen_reward, second.chosen_logp, first.chosen_logp),
+        (second.rejected_reward, second.rejected_logp, first.rejected_logp),
+    ):
+        assert reward == pytest.approx(0.3 * (now - then), abs=1e-4) and abs(reward) > 1e-2
+
+
 def test_the_heldout_margin_is_the_reward_of_dpo_over_sft(whole, sources):
     """Computed again from the committed deltas, one answer at a time, with mlx-lm's plain forward pass and NumPy."""
     ran = whole()
@@ -164,6 +187,19 @@ def test_the_summary_says_what_the_journal_says(whole):
         assert [item["decision"] for item in row["decisions"]] == ["keep", "run_dpo", "keep"]
     log = ran.run.log.read_text()
     assert "voice=" in log and "attached" in log and "fused" in log
+
+
+def test_no_phase_puts_all_its_rows_into_one_batch(sources, tmp_path, monkeypatch):
+    """Of a large topic that rectangle, rows x the longest of them, takes gigabytes before the first step."""
+    sizes = {sft: [], dpo: []}
+    for module, seen in sizes.items():
+        real = module.collate
+        monkeypatch.setattr(
+            module, "collate", lambda rows, *rest, r=real, s=seen: s.append(len(rows)) or r(rows, *rest)
+        )
+    settings = tiny.settings(*sources, sft={"batch": 1}, dpo={"batch": 1})
+    assert tiny.train_here(tiny.new_run(tmp_path / "run", settings)).status == 0
+    assert max(sizes[sft]) == 1 and max(sizes[dpo]) == 2, "a pair is two rows"
 
 
 def test_a_long_scoring_of_the_base_says_how_far_it_is(sources, tmp_path, monkeypatch):
@@ -241,6 +277,29 @@ def test_dpo_that_does_harm_is_taken_back_to_what_sft_had_made(sources, whole, t
     assert [name.rpartition("-")[2] for name in ran.committed()] == ["sft"]
     (bytes_of_sft,) = ran.adapters().values()
     assert bytes_of_sft == next(iter(whole("sft_only").adapters().values()))
+
+
+@pytest.mark.parametrize(
+    ("limit", "fates", "without"),
+    [
+        (1, ["roll_back"], [SECOND, *tiny.TOPICS[2:]]),
+        (2, ["roll_back", "keep", "roll_back", "roll_back"], []),  # in a row: one that is kept begins the count again
+    ],
+)
+def test_dpo_is_left_out_after_so_many_roll_backs_in_a_row(sources, tmp_path, monkeypatch, limit, fates, without):
+    left = iter(fates)
+    monkeypatch.setattr(train.policy, "after_phase", lambda *args: Decision("keep", "for the test"))
+    monkeypatch.setattr(train.policy, "after_dpo", lambda *args: Decision(next(left), "for the test"))
+    course = tiny.make_curriculum(tmp_path / "course", 4)
+    ran = tiny.train_here(
+        tiny.new_run(tmp_path / "run", tiny.settings(sources[0], course, dpo={"give_up_after": limit}))
+    )
+    skipped = ran.of(e.Decided, decision="skip_dpo")
+    assert [event.topic for event in skipped] == without and list(left) == []
+    assert all("left out for this run" in event.reason for event in skipped)
+    assert [event.topic for event in ran.of(e.PhaseStarted, phase="dpo")] == [
+        topic for topic in tiny.TOPICS if topic not in without
+    ]
 
 
 # What a person asks for, in a process of its own.
@@ -361,10 +420,6 @@ def test_bad_input_is_a_sentence_and_status_2(sources, tmp_path, started):
 # Death at every point that matters, without a process: what stands on the disk then is what a resume begins with.
 
 
-class Killed(BaseException):
-    """As good as SIGKILL: nothing in the engine catches it."""
-
-
 POINTS = {
     "before a checkpoint": (checkpoint, "save", "before"),
     "after a checkpoint": (checkpoint, "save", "after"),
@@ -383,27 +438,13 @@ POINTS = {
 }
 
 
-def killed_at(owner: object, name: str, when: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = getattr(owner, name), []
-
-    def dying(*args, **kwargs):
-        calls.append(name)
-        if len(calls) == count and when == "before":
-            raise Killed
-        found = real(*args, **kwargs)
-        if len(calls) == count:
-            raise Killed
-        return found
-
-    monkeypatch.setattr(owner, name, dying)
-
-
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize(("strategy", "count"), [("fuse_between", 1), ("shared", 2)])
 def test_death_at_any_point_changes_no_byte(sources, whole, tmp_path, monkeypatch, strategy, point, count):
     run = tiny.new_run(tmp_path / "run", tiny.settings(*sources, adapters={"strategy": strategy}))
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(*POINTS[point], count, patch)
+        owner, name, when = POINTS[point]
+        die(patch, owner, name, count, before=when == "before")
         tiny.train_here(run)
     ran = tiny.train_here(run)
     check_journal(run)
@@ -431,25 +472,6 @@ def surviving_steps(run: RunDir) -> list[tuple]:
     return [(step.topic, step.phase, step.step, step.loss, step.lr) for _, step in steps]
 
 
-def test_death_after_dpo_was_rolled_back_in_a_shared_adapter(sources, tmp_path, monkeypatch):
-    """The SFT inside the shared adapter is not lost, whichever of its two events the process lived to write."""
-    real = train.policy.after_dpo
-    monkeypatch.setattr(
-        train.policy, "after_dpo", lambda *args: dataclasses.replace(real(*args), decision="roll_back", reason="a test")
-    )
-    config = tiny.settings(*sources, adapters={"strategy": "shared"})
-    config["curriculum"]["topics"] = [FIRST]
-    expected = tiny.train_here(tiny.new_run(tmp_path / "whole", config))
-    run = tiny.new_run(tmp_path / "run", config)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(phase, "commit", "before", 1, patch)
-        tiny.train_here(run)
-    assert tiny.Ran(run).of(e.AdapterChanged, state="rolled_back")
-    ran = tiny.train_here(run)
-    assert ran.adapters() == expected.adapters() and len(ran.adapters()) == 1
-    assert ran.verdicts() == expected.verdicts()
-
-
 def test_a_run_that_is_over_stays_as_it_is(whole, sources, tmp_path):
     config = tiny.settings(*sources, adapters={"strategy": "sft_only"})
     run = tiny.new_run(tmp_path / "run", config)
@@ -458,3 +480,14 @@ def test_a_run_that_is_over_stays_as_it_is(whole, sources, tmp_path):
     again = tiny.train_here(run)
     assert again.status == 0 and again.adapters() == bytes_before and len(again.of(e.Step)) == steps
     assert again.of(e.RunFinished)[-1].fingerprint == first.of(e.RunFinished)[0].fingerprint
+
+
+@pytest.mark.parametrize(("learning_rate", "warned"), [(5e-7, 2), (0.1, 0)])
+def test_a_dpo_that_moved_nothing_is_said(sources, tmp_path, learning_rate, warned):
+    config = tiny.settings(*sources, dpo={"learning_rate": learning_rate})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    said = ran.of(e.Warned, key="dpo-still")
+    assert len(said) == warned  # once a topic
+    if said:
+        assert f"{FIRST}: in DPO's 2 steps its own chosen answers have gained " in said[0].message
+        assert said[0].message.endswith("nothing in float32; dpo.learning_rate = 5e-07 is too small")

@@ -235,11 +235,14 @@ def tokenizer(load: Any, path: Path) -> Any:
     return TOKENIZERS[0]
 
 
-def start_engine(run: RunDir, module: str = "engine") -> subprocess.Popen[bytes]:
-    """`python -m engine RUN_DIR`, in a session of its own; with `engine.supervise`, as the console starts it."""
+def start_engine(run: RunDir, module: str = "engine", code: str = "") -> subprocess.Popen[bytes]:
+    """`python -m engine RUN_DIR`, in a session of its own; with `engine.supervise`, as the console starts it.
+
+    `code` is run in place of the module.
+    """
     with open(run.output, "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(run.path)],
+            [sys.executable, *(("-c", code) if code else ("-m", module)), str(run.path)],
             cwd=ROOT,
             stdout=output,
             stderr=output,

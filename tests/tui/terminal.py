@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import termios
@@ -56,11 +57,18 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._terminal, keys.encode())
 
-    def wait(self, wanted: str, seconds: float = 20) -> None:
+    def wait(self, wanted: str, seconds: float = 60) -> None:
         """Raises AssertionError, with the screen, where the text does not come."""
         deadline = time.monotonic() + seconds
         while wanted not in self.text:
             assert time.monotonic() < deadline, f"{wanted!r} did not come:\n{self.text}"
+            self._read(0.05)
+
+    def sent(self, wanted: str, seconds: float = 60) -> None:
+        """Raises AssertionError where no bytes of this pattern come."""
+        deadline = time.monotonic() + seconds
+        while not re.search(wanted.encode(), bytes(self.raw)):
+            assert time.monotonic() < deadline, f"{wanted!r} was not sent"
             self._read(0.05)
 
     def settle(self, seconds: float) -> None:
@@ -69,7 +77,7 @@ class Terminal:
         while time.monotonic() < deadline:
             self._read(0.05)
 
-    def ended(self, seconds: float) -> int:
+    def ended(self, seconds: float = 60) -> int:
         """The exit status of the program, which has so many seconds to end."""
         deadline = time.monotonic() + seconds
         while self.status is None:

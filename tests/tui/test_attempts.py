@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from golden import put
 from story import Story, topic_id
 
 from engine.contract import events as e
-from engine.contract.codec import encode
 from engine.contract.rundir import RunDir
 from mindprint_tui.feed import Samples
 from mindprint_tui.report import page
@@ -18,10 +18,7 @@ TOPIC = topic_id(0)
 
 
 def written(tmp_path: Path, story: Story) -> RunDir:
-    run = RunDir(tmp_path / story.name)
-    run.path.mkdir()
-    run.journal.write_bytes(b"".join(map(encode, story.records)))
-    return run
+    return put(tmp_path / story.name, story.records)
 
 
 def answer(story: Story, stage: e.Stage, text: str, voice: float) -> None:

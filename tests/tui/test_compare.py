@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden import put
 
 from engine.contract import events as e
-from engine.contract.codec import encode
 from engine.contract.events import Record
 from engine.contract.rundir import RunDir
 from mindprint_tui.compare import compare, dump, read_run
@@ -26,10 +26,7 @@ def told(tmp_path: Path, *names: str) -> dict[str, Any]:
 
 
 def journal(tmp_path: Path, name: str, records: list[Record]) -> RunDir:
-    run = RunDir(tmp_path / name)
-    run.path.mkdir()
-    run.journal.write_bytes(b"".join(map(encode, records)))
-    return run
+    return put(tmp_path / name, records)
 
 
 def configured(story: Story, **settings: dict[str, Any]) -> list[Record]:

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from golden import put
 from story import Story, topic_id
 
 from engine.contract import events as e
-from engine.contract.codec import encode
-from engine.contract.rundir import RunDir
 from engine.summary import summarize
 from mindprint_tui.compare import compare, read_run
 from mindprint_tui.report import page
@@ -82,9 +81,7 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
     story.score(0, "sft", 0.4)
     end(story)
     story.finish(0, 1)
-    run = RunDir(tmp_path / end.__name__)
-    run.path.mkdir()
-    run.journal.write_bytes(b"".join(map(encode, story.records)))
+    run = put(tmp_path / end.__name__, story.records)
 
     summary = summarize(story.records, 1, "", 1.0)
     assert summary["topics"][0]["final"]["voice"] == voice

@@ -1,13 +1,17 @@
 """What becomes of a run folder whose engine refused it, and what the shell is told of a run."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from golden import put, said
 
 from engine.contract import events as e
-from engine.contract.journal import JournalWriter
+from engine.contract import journal
+from engine.contract.codec import decode
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import launcher
 
@@ -25,16 +29,11 @@ BEGUN = [
 
 
 def wrote(folder: Path, *events: e.Event | None) -> RunDir:
-    run = RunDir(folder)
-    folder.mkdir()
-    writer = JournalWriter(run.journal)
-    for event in (e.RunStarted("r", "c", 0, 1, {}), *events):
-        if event is not None:
-            writer.append(event)
-            continue
-        with open(run.journal, "ab") as file:
-            file.write(b'{"v": 1, "seq"\n')
-    writer.close()
+    """A run that had started; None is a damaged line after that."""
+    run = put(folder, said(e.RunStarted("r", "c", 0, 1, {}), *(event for event in events if event is not None)))
+    if None in events:
+        first, *rest = run.journal.read_bytes().splitlines(keepends=True)
+        run.journal.write_bytes(b"".join([first, b'{"v": 1, "seq"\n', *rest]))
     return run
 
 
@@ -100,6 +99,13 @@ def test_the_status_of_a_run_that_nobody_is_at_work_on(
     assert launcher.ended(wrote(tmp_path / "run", *events), None) == status
 
 
+def test_a_run_has_a_session_of_its_own(tmp_path: Path) -> None:
+    """So that a terminal that goes takes neither the run with it nor its place among what the person works with."""
+    with launcher.spawn(RunDir(tmp_path)) as supervisor:
+        assert os.getsid(supervisor.pid) == supervisor.pid != os.getsid(0)
+        supervisor.kill()
+
+
 def test_a_run_that_somebody_is_at_work_on_has_no_status_yet(tmp_path: Path) -> None:
     run = wrote(tmp_path / "run", *DEAD)
     lock = Lock(run)
@@ -149,3 +155,14 @@ def test_a_supervisor_that_crashes_does_not_say_that_a_topic_did_not_pass(tmp_pa
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"]) as supervisor:
         supervisor.wait()
     assert launcher.ended(wrote(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1)), supervisor) == 3
+
+
+@pytest.mark.parametrize("ask", [launcher.discard_refused, lambda run: launcher.ended(run, None)])
+def test_of_a_long_journal_only_its_beginning_and_its_end_are_read(
+    story: Callable[[str], RunDir], monkeypatch: pytest.MonkeyPatch, ask: Callable[[RunDir], object]
+) -> None:
+    """Whoever leaves a console waits for it, beside the training."""
+    run, lines = story("long-20000"), []
+    monkeypatch.setattr(journal, "decode", lambda line: lines.append(line) or decode(line))
+    ask(run)
+    assert sum(map(len, lines)) < 2 * launcher.LAST < run.journal.stat().st_size / 10

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
+from golden import put
 from make import finished
 
 from engine.contract import events as e
-from engine.contract.codec import encode
 from engine.contract.events import Record
 from engine.contract.lines import line
-from engine.contract.rundir import RunDir
 from mindprint_tui.app import MindprintApp
 from mindprint_tui.compare import compare, read_run
 from mindprint_tui.feed import Liveness
@@ -46,7 +45,7 @@ def test_a_refusal_is_the_last_word_until_an_engine_goes_on() -> None:
         assert "The engine is gone" in loud(state, GONE) and SENTENCE not in loud(state, GONE)
         assert condition(state, GONE, Focus(), state.t)[0] == "engine gone"
         assert word(RunRow("run", state, GONE))[0] == "✗ died"
-    assert [failed.message for failed in state.failures] == [SENTENCE]
+    assert [failed.message for _, failed in state.failures] == [SENTENCE]
 
 
 def test_what_ended_a_topic_is_told_after_a_restart_too() -> None:
@@ -66,10 +65,8 @@ def test_a_run_that_a_person_started_again_had_stopped_or_finished() -> None:
 
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_what_the_shell_is_told(tmp_path: Path, goes_on: bool) -> None:
-    run = RunDir(tmp_path / "run")
-    run.path.mkdir()
     later = (e.EngineRestarted(None, None, 1), e.RunFinished(3, 3, 0, "f", 9.0)) if goes_on else ()
-    run.journal.write_bytes(b"".join(map(encode, told(*later))))
+    run = put(tmp_path / "run", told(*later))
     app = MindprintApp(run, tmp_path)
     async with app.run_test() as pilot:
         while not app.drained:

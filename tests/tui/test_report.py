@@ -11,9 +11,9 @@ from typing import Any
 import make
 import pytest
 from click.testing import CliRunner
+from golden import put
 
 from engine.contract import events as e
-from engine.contract.codec import encode
 from engine.contract.events import Record
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui.cli import cli
@@ -80,10 +80,7 @@ def ending(records: list[Record], *events: e.Event) -> list[Record]:
 
 
 def written(tmp_path: Path, records: list[Record]) -> RunDir:
-    run = RunDir(tmp_path / "made")
-    run.path.mkdir()
-    run.journal.write_bytes(b"".join(encode(record) for record in records))
-    return run
+    return put(tmp_path / "made", records)
 
 
 @pytest.mark.parametrize("name", ["happy", "finished", "not-a-number", "rolled-back", "restarted", "hostile"])
