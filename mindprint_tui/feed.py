@@ -45,7 +45,7 @@ class Feed:
         self._met = -1  # the number of the line before
         self.drained = True  # whether the last read came to the end of the journal
         self._last = 0.0
-        self._came = 0.0  # when the last lines were read, by a clock that nobody sets
+        self._noticed = (0.0, 0.0)  # `_last` at an earlier look, and when it was new, by a clock that nobody sets
 
     def read(self, seconds: float = SLICE) -> list[Record]:
         """New records: for about so many seconds, or until there are no more."""
@@ -97,7 +97,6 @@ class Feed:
             if not self._lines:
                 self._lines = [line for _, line in self._tail.read(BYTES)]
                 self._lines.reverse()
-                self._came = time.monotonic() if self._lines else self._came
             self.drained = not self._lines
             if self.drained:
                 return
@@ -126,7 +125,10 @@ class Feed:
 
         A clock that is set back hides no silence that was seen here.
         """
-        seconds = max(self._clock() - self._last, time.monotonic() - self._came) if self._last else 0.0
+        now = time.monotonic()
+        if self._noticed[0] != self._last:
+            self._noticed = self._last, now
+        seconds = max(self._clock() - self._last, now - self._noticed[1]) if self._last else 0.0
         if not self.alive():
             return Liveness("gone", seconds)
         return Liveness("silent" if seconds > QUIET else "alive", seconds)

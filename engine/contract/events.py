@@ -129,11 +129,11 @@ class AdapterChanged:
     delta_norm: float | None = None
     fuse_cosine: float | None = None
     fuse_kl: float | None = None
-    fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more where rounding alone makes more
     module_names: tuple[str, ...] = ()
     layers: int = 0
     base_unchanged: bool | None = None  # None: not looked at in this state
     check_seconds: float = 0.0  # what the rules took since the adapter event before
+    fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more where rounding alone makes more
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,7 @@ def test_a_clock_that_is_set_back_while_an_engine_hangs_does_not_hide_it(
     monkeypatch.setattr(feeds.time, "monotonic", lambda: steady)
     feed = Feed(run, clock=lambda: wall)
     feed.read()
+    assert feed.liveness() == feeds.Liveness("alive", 0.0)
     wall, steady = 5460.0, 110.0
     assert feed.liveness() == feeds.Liveness("silent", 60.0)
     lock.release()

@@ -173,7 +173,7 @@ def test_a_progress_line_that_is_too_long_is_cut(tmp_path: Path) -> None:
         terminal.settle(0.3)
         assert sum("topic-01 sft 2/3" in row for row in terminal.screen.display) == 1
         Path(tmp_path, "logs", "night", "on").touch()
-        terminal.wait("voice 0.70")
+        terminal.wait("seconds=9")
         terminal.settle(0.3)
         assert not any("topic-01 sft 2/3" in row for row in terminal.screen.display)
         Path(tmp_path, "logs", "night", "on").touch()
