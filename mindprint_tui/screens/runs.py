@@ -46,9 +46,10 @@ class RunsScreen(BaseScreen):
             self.paint()
             for run in self._runs:
                 feed = feeds.setdefault(run.name, Feed(run))
-                state = before = states.get(run.name)
+                before = states.get(run.name)
+                state = before or RunState()
                 for records in feed.rest(feed.skim):
-                    state = fold(state or RunState(), records)
+                    state = fold(state, records)
                     await asyncio.sleep(PAUSE)
                 states[run.name] = state
                 self._rows[run.name] = RunRow(run.name, state, feed.liveness())
