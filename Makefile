@@ -35,6 +35,7 @@ $(READY): pyproject.toml constraints.txt
 
 docs: $(READY)
 	$(VENV)/bin/python -m engine.rules docs/TROUBLESHOOTING.md
+	$(VENV)/bin/python docs/configuration.py
 
 screenshots: $(READY)
 	$(VENV)/bin/python docs/screenshots.py

@@ -13,10 +13,9 @@ from engine.backend import prepare
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.events import Failed
 from engine.contract.rundir import Lock, RunDir
+from engine.contract.status import BAD_INPUT, DIED
 from engine.heartbeat import Heartbeat
 from engine.memory import exhausted
-
-BAD_INPUT, DIED = 2, 3
 
 
 def main() -> int:
@@ -37,10 +36,10 @@ def main() -> int:
     try:
         recorder = Recorder(run)
     except OSError as error:
-        print(Unwritable(run.path, error), file=sys.stderr)
+        print(Unwritable(Path(error.filename or run.path), error), file=sys.stderr)
         return BAD_INPUT
-    backend = prepare()
     try:
+        backend = prepare()
         from engine.train import train
 
         return train(run, recorder, backend, heartbeat, lock.unheard)

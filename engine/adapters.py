@@ -267,6 +267,16 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:i]) + "." for i in range(len(parts) - 1, 0, -1)]
 
 
+def in_layers(model: Any, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """The layer of each adapted module, and its path inside: 1 and `self_attn.q_proj`.
+
+    Some architectures keep their layers as `transformer.h`, `transformer.blocks` or `model.layers.layers`.
+    """
+    prefix = f"{_layer_prefix(model)}."
+    parts = {path: path.removeprefix(prefix).partition(".") for path in paths}
+    return {path: (int(number), inside) for path, (number, _, inside) in parts.items()}
+
+
 def _layer_prefix(model: Any) -> str:
     """Where the model keeps its layers, as a module path (`model.layers`)."""
     first = model.layers[0]

@@ -1,5 +1,6 @@
 """What the rows of a curriculum amount to once the real renderer has turned them into tokens, topic by topic."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ class TopicAudit:
     """One topic: rows, tokens of its SFT rows, rows that are cut, lengths, and the voice of its own texts.
 
     `length_ratio` is characters of rejected over characters of chosen answers; `cut` names file and line; `voice` has
-    the mean score of `references`, `chosen` and `rejected` texts, None where there are none.
+    the mean score of `references`, `chosen` and `rejected` texts, None where there are none; `rendered` is a digest of
+    the tokens of all rows and questions.
     """
 
     topic: str
@@ -35,6 +37,7 @@ class TopicAudit:
     length_ratio: float | None
     voice: dict[str, float | None]
     work: Work
+    rendered: str
 
 
 def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> list[TopicAudit]:
@@ -53,6 +56,7 @@ def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
         total_tokens=sum(topic.total for topic in topics),
         longest=max(topic.longest for topic in topics),
         cut=sum(len(topic.cut) for topic in topics),
+        rendered=_digest([topic.rendered for topic in topics]),
     )
 
 
@@ -67,6 +71,7 @@ def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: Run
     asked = render([(item.where, [Message("user", item.question)], item.reference) for item in topic.questions])
     every = [*rows, *trained, *held]
     both = (*topic.pairs, *topic.heldout)
+    preferred = _dpo_tokens(config, len(topic.pairs), _tokens(trained))
     return TopicAudit(
         topic=topic.id,
         title=topic.title,
@@ -86,12 +91,19 @@ def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: Run
         },
         work=Work(
             sft=config.sft.epochs * _tokens(rows),
-            dpo=_dpo_tokens(config, len(topic.pairs), _tokens(trained)),
-            reference=_tokens(trained),
+            dpo=preferred,
+            reference=min(preferred, _tokens(trained)),
             read=_tokens(held) + sum(example.prompt for _, example in asked),
             answers=_decode_steps(config, [example.answer_tokens + 1 for _, example in asked]),
         ),
+        rendered=_digest(
+            [[(example.prompt, example.ids) for _, example in each] for each in (rows, trained, held, asked)]
+        ),
     )
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
 
 
 def _example(renderer: Renderer, row: Row, limit: int) -> Example:

@@ -75,6 +75,14 @@ def process_bytes() -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
+def memory_bytes() -> int:
+    """The memory that a run can have, in bytes: as much as the device recommends to use, or all of the machine's."""
+    import mlx.core as mx
+
+    recommended = mx.device_info().get("max_recommended_working_set_size")  # Metal's: about three quarters
+    return int(recommended) if recommended else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def find_blas() -> Path | None:
     """The OpenBLAS library file of the installed package; None where there is none (as off Linux)."""
     return next((file for file in installed_files(BLAS_PACKAGE) if file.name == BLAS_FILE), None)

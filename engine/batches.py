@@ -39,18 +39,18 @@ def plan_steps(rows: int, batch: int, accumulation: int, steps: int) -> Plan:
     return Plan(rows, batch, accumulation, steps * accumulation, steps)
 
 
-def micro_batches(plan: Plan, lengths: Sequence[int]) -> list[list[int]]:
-    """Row numbers of the micro-batches of every epoch, the shortest first: rows of like length together."""
+def epoch(plan: Plan, lengths: Sequence[int], seed: str, number: int) -> list[list[int]]:
+    """Row numbers of the micro-batches of epoch `number` (from 0), rows of like length together, in a seeded order."""
     ordered = sorted(range(plan.rows), key=lambda row: (lengths[row], row))
-    return [ordered[i : i + plan.batch] for i in range(0, plan.rows, plan.batch)]
+    groups = [ordered[i : i + plan.batch] for i in range(0, plan.rows, plan.batch)]
+    random.Random(f"{seed}/{number}").shuffle(groups)
+    return groups
 
 
 def batch_rows(plan: Plan, lengths: Sequence[int], seed: str, cursor: int) -> list[int]:
-    """Row numbers of micro-batch `cursor`: those of an epoch come in a seeded order."""
-    groups = micro_batches(plan, lengths)
-    epoch, position = divmod(cursor, len(groups))
-    random.Random(f"{seed}/{epoch}").shuffle(groups)
-    return groups[position]
+    """Row numbers of micro-batch `cursor`: the epochs come one after another."""
+    number, position = divmod(cursor, math.ceil(plan.rows / plan.batch))
+    return epoch(plan, lengths, seed, number)[position]
 
 
 @dataclass(frozen=True, slots=True)

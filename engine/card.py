@@ -7,11 +7,12 @@ from typing import Any
 
 import yaml
 
+from engine.commits import commits
 from engine.contract import events as e
 from engine.contract.events import Record
 from engine.contract.typed import several
 from engine.lowrank import Loss
-from engine.summary import summarize
+from engine.summary import kept, summarize
 
 ROWS = 200  # topics that the table shows
 STAGES = (("before", "before"), ("start", "start"), ("after_sft", "SFT"), ("after_dpo", "DPO"))
@@ -49,7 +50,7 @@ def card(
         + (f" {note[0].upper()}{note[1:]}." if note else ""),
         f"```\n{LOADING[form]}\n```",
         "## Scores",
-        _scores(summary),
+        _scores(summary, _ended(events)),
         "## Data",
         f"{several(len(infos), 'topic')} of {plain(started.config)}: "
         f"{several(sum(info.sft_rows for info in infos), 'row')} of supervised fine-tuning, "
@@ -60,7 +61,7 @@ def card(
         "## Settings",
         f"```yaml\n{yaml.safe_dump(_shared(started.settings), sort_keys=False)}```",
         "## Versions",
-        "\n".join(f"- {plain(name)} {plain(version)}" for name, version in started.versions.items()),
+        "\n".join(f"- {plain(name)} {plain(version)}" for name, version in started.versions.items()) or "Not known.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -71,11 +72,18 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", line)
 
 
-def _scores(summary: dict[str, Any]) -> str:
+def _ended(events: Sequence[e.Event]) -> bool:
+    """Whether the run had come to its end, by itself or because a person stopped it."""
+    marks = [event for event in events if isinstance(event, e.RunStarted | e.EngineRestarted | e.RunFinished)]
+    return isinstance(marks[-1], e.RunFinished)
+
+
+def _scores(summary: dict[str, Any], ended: bool) -> str:
     rows = summary["topics"]
     lines = [
-        f"{summary['passed']} of {summary['of']} topics passed. Voice and accuracy are means over held-out questions, "
-        "from 0 to 1; a dash is a stage that was not run, in brackets is what was rolled back.",
+        ("" if ended else "The run had not come to its end when this was written. ")
+        + f"{summary['passed']} of {summary['of']} topics passed. Voice and accuracy are means over held-out "
+        "questions, from 0 to 1; a dash is a stage that was not run, in brackets is a phase that is not in this model.",
         "",
         "| topic | verdict | " + " | ".join(f"voice {word} | accuracy {word}" for _, word in STAGES) + " |",
         "|---|---|" + "--:|" * (2 * len(STAGES)),
@@ -89,21 +97,22 @@ def _scores(summary: dict[str, Any]) -> str:
 
 
 def _number(row: dict[str, Any], stage: str, name: str) -> str:
-    """A score; one of a phase that was rolled back is in brackets."""
+    """A score; one of a phase that is not in the model is in brackets. DPO on a shared adapter has SFT inside."""
     scores = row[stage]
     if not scores or scores[name] is None:
         return "–"
     text = f"{scores[name]:.2f}"
-    return f"({text})" if row.get(stage.removeprefix("after_")) == "rolled_back" else text
+    phase, last = stage.removeprefix("after_"), kept(row)
+    return f"({text})" if phase in ("sft", "dpo") and last not in (phase, "dpo") else text
 
 
 def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: Loss | None) -> str:
     loaded = next((event for event in events if isinstance(event, e.ModelLoaded)), None)
-    kept = [event for event in events if isinstance(event, e.AdapterChanged) and event.state in _KEPT]
+    fused = [event for event in commits(events).values() if event.state == "fused"]  # what is kept beside is exact
+    cosines = [event.fuse_cosine for event in fused if event.fuse_cosine is not None]
     lines = [f"- committed changes: {deltas}; model fingerprint {fingerprint}"]
-    if kept:
-        cosines = [event.fuse_cosine for event in kept if event.fuse_cosine is not None]
-        lines.append(f"- lowest cosine between an intended and an applied change: {min(cosines, default=1.0):.6f}")
+    if cosines:
+        lines.append(f"- lowest cosine between an intended and an applied change: {min(cosines):.6f}")
     if loaded is not None:
         lines.append(f"- {loaded.parameters:,} parameters, {loaded.dtype}; base fingerprint {loaded.fingerprint}")
     if loss is not None:
@@ -111,13 +120,10 @@ def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: L
     return "\n".join(lines)
 
 
-_KEPT = ("fused", "kept_attached")
-
-
-def _shared(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings as strangers may read them: of a path, only its last part."""
-    return {
-        section: {key: Path(value).name if isinstance(value, str) and value.startswith("/") else value for key, value in
-                  values.items()} if isinstance(values, dict) else values
-        for section, values in settings.items()
-    }  # fmt: skip
+def _shared(value: Any) -> Any:
+    """The settings as strangers may read them: of a path, however deep it stands, only its last part."""
+    if isinstance(value, dict):
+        return {key: _shared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value

@@ -14,20 +14,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from engine.backend import prepare, process_bytes
+from engine.backend import memory_bytes, prepare, process_bytes
 from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import Event, Preparing, Record
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT, STOPPED
 from engine.contract.typed import several
 from engine.control import Stop
 from engine.curriculum import Curriculum, length_ratio, length_warnings
-from engine.reach import base_warnings, gate_warnings, unreachable
+from engine.reach import base_warnings, gate_warnings, reference_warnings, unreachable
 from engine.record import Recorder
 from engine.rules import LATER, OF_DATA, RULES
 
-BAD_INPUT, STOPPED = 2, 130
-CROWDED = 0.9  # share of the machine's memory from which a run is warned of
+CROWDED = 0.9  # share of the memory that a run can have from which a run is warned of
 
 Report = dict[str, Any]
 
@@ -57,7 +57,7 @@ def check(run: RunDir) -> Report:
 def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     began = time.monotonic()
     backend = prepare()  # before mlx
-    from engine import opening
+    from engine import models, opening
     from engine.audit import audit, summed
     from engine.history import History
     from engine.invariants import CHECKS
@@ -67,7 +67,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     curriculum = opening.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
     missed = unreachable(curriculum, limits) if limits.unreachable == "warn" else []  # else they are problems, below
-    report["warnings"] += missed
+    report["warnings"] += [*missed, *reference_warnings(curriculum, limits)]
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += opening.pointless(curriculum, config)
@@ -78,6 +78,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     try:
         session = opening.open_session(run, recorder, backend, config, curriculum, History())
         loading = time.monotonic() - began
+        report["warnings"] += filter(None, [models.mixed(session.model, session.ledger.dtype)])
         report["model"] = {
             "name": config.model.name,
             "parameters": session.parameters,
@@ -138,9 +139,9 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
     report["selftest"] = [dataclasses.asdict(phase) for phase in trial.phases]
     report["prediction"] = _predict(config, topics, works, trial, loading, scoring)
     found = report["prediction"]
-    most, whole = max(found["peak_bytes"], found["process_bytes"]), found["machine_bytes"]
+    most, whole = max(found["peak_bytes"], found["process_bytes"]), found["memory_bytes"]
     if most > CROWDED * whole:
-        report["warnings"].append(f"a run takes about {most / 1e9:.1f} GB of the machine's {whole / 1e9:.1f} GB")
+        report["warnings"].append(f"a run takes about {most / 1e9:.1f} GB of the {whole / 1e9:.1f} GB that it can have")
     return set()
 
 
@@ -170,7 +171,7 @@ def _predict(
         "rates": dataclasses.asdict(trial.rates),
         "peak_bytes": trial.peak_bytes,
         "process_bytes": process_bytes(),
-        "machine_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "memory_bytes": memory_bytes(),
     }
 
 

@@ -54,10 +54,12 @@ class Control:
         self._lines: deque[tuple[int, bytes]] = deque()  # read and not yet taken: Stop and Skip leave them for later
         self._waiting: list[Command] = []
         self._paused = False
+        self._stood = 0.0  # seconds in which a pause held the run still
         self._scoring: Literal["no", "running", "paused"] = "no"  # and what the run was when a re-evaluation began
         self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
         self.skipped: dict[str, str] = {}
-        self.retries: list[str] = []
+        self.retries: list[str] = []  # topics that are to be trained again, which a skip takes back
+        self.owed: str | None = None  # the one that the run itself trains again, before all others
         self.unheard = 0
         self.reevaluate: Callable[[str], str] = lambda topic: topic
         self.on_pause: Callable[[], None] = lambda: None
@@ -75,12 +77,20 @@ class Control:
         """
         self.beat()
         self._take_all()
-        while self._paused and self._scoring != "paused":
-            if self._scoring == "no":
-                self._reevaluate_waiting()
-            time.sleep(PAUSE_TICK)
-            self.beat()
-            self._take_all()
+        began = time.perf_counter()
+        try:
+            while self._paused and self._scoring != "paused":
+                if self._scoring == "no":
+                    self._reevaluate_waiting()
+                time.sleep(PAUSE_TICK)
+                self.beat()
+                self._take_all()
+        finally:
+            self._stood += time.perf_counter() - began
+
+    def clock(self) -> float:
+        """Seconds since a moment of no meaning, by a clock that stands still while a pause holds the run."""
+        return time.perf_counter() - self._stood
 
     def boundary(self) -> None:
         """Between two stages of a topic: does what waited for the model to stand still, too."""
@@ -92,6 +102,25 @@ class Control:
         """Pauses at the next look: where a paused engine died, or where run.pause_on asks for it."""
         self._recorder.say(Paused(by), durable=True)
         self._paused = True
+
+    def upcoming(self) -> str | None:
+        """The topic to train now: the one that the run owes a retry, else the first that waits, else a retry."""
+        if self.owed is not None:
+            return self.owed
+        waiting = [id for id, status in self.status.items() if status == "pending" and id not in self.retries]
+        return next(iter(waiting or self.retries), None)
+
+    def begin(self, topic: str) -> None:
+        """From here on the topic runs, and no retry of it waits."""
+        self.status[topic], self.owed = "running", None
+        self.retries = [id for id in self.retries if id != topic]
+
+    def end(self, topic: str, again: bool) -> None:
+        """The topic has its verdict; `again` says that the run owes it a retry."""
+        self.status[topic] = "pending" if again else "finished"
+        if again:
+            self.owed = topic
+            self.retries.insert(0, topic)
 
     def close(self) -> None:
         """Refuses what is left when the run is over."""
@@ -174,6 +203,7 @@ class Control:
             raise Skip(command.by)
         if topic in self.retries:
             self.retries.remove(topic)
+            self.owed = None if topic == self.owed else self.owed
             self.status[topic] = "finished"
             self._answer(command, "done", f"{topic} is not trained again; its verdict and what it has learned stay")
             return

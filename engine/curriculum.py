@@ -14,7 +14,7 @@ from engine.contract.typed import nearest, several
 from engine.course import Place, name_course, read_course
 from engine.holdout import TopicRows, hold_out
 from engine.invariants import require
-from engine.rows import Pair, Question, SftRow, pair_row, question_row, sft_row
+from engine.rows import Pair, Question, SftRow, pair_row, question_row, require_whole, sft_row
 from engine.sources import read_file, read_source
 from engine.voice import VoiceProfile, load_profile
 
@@ -115,7 +115,7 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
         place, lists = places[id], (mine.sft, mine.pairs, mine.heldout, mine.questions)
         topic = Topic(id, place.title, place.unit_title, place.chapter_title, *map(tuple, lists))
         _require_rows({role: _called(source) for role, source in sources.items()}, topic, needs_pairs)
-        warnings += [*length_warnings(topic), *_plain_text_warnings(topic)]
+        warnings += [*length_warnings(topic), *_form_warnings(topic)]
         topics.append(topic)
     profile = load_profile(folder / "voice.yaml")
     read = sum(map(len, found.values()))
@@ -170,6 +170,7 @@ def _read(role: str, source: SourceConfig | Path | None) -> Iterator[_Found]:
         topic = data.get("topic", data.get("source"))
         if topic is not None and not (isinstance(topic, str) and topic.strip()):
             raise InputError(f"{where}: topic: found {topic!r}, expected a topic id")
+        require_whole(f"{where}: topic", topic or "")
         yield _Found(role, topic, row, key)
 
 
@@ -206,14 +207,26 @@ def _require_rows(sources: Mapping[str, str], topic: Topic, needs_pairs: bool) -
         )
 
 
-def _plain_text_warnings(topic: Topic) -> list[str]:
-    plain = sum(not row.messages for row in topic.sft)
-    if not plain:
-        return []
-    return [
-        f"{topic.id}: {plain} of {len(topic.sft)} rows are plain text; they are trained on whole, without the "
-        "chat template that the model is asked with"
-    ]
+def _form_warnings(topic: Topic) -> list[str]:
+    """What of its rows is trained on otherwise than a question with its answer is, or otherwise than it is asked."""
+    found = []
+    if plain := sum(not row.messages for row in topic.sft):
+        found.append(
+            f"{topic.id}: {plain} of {len(topic.sft)} rows are plain text; they are trained on whole, without the "
+            "chat template that the model is asked with"
+        )
+    earlier = [sum(message.role == "assistant" for message in row.messages) for row in topic.sft]
+    if several_turns := sum(map(bool, earlier)):
+        found.append(
+            f"{topic.id}: {several_turns} of {len(topic.sft)} rows are conversations of several answers; the last of "
+            f"each is trained on, and the {sum(earlier)} before them are read as context"
+        )
+    rows = (*topic.sft, *topic.pairs, *topic.heldout)
+    if told := sum(any(message.role == "system" for message in row.messages) for row in rows):
+        found.append(
+            f"{topic.id}: {told} of {len(rows)} rows and pairs have a system message; questions are asked without one"
+        )
+    return found
 
 
 def length_ratio(topic: Topic) -> float | None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 
@@ -59,19 +60,20 @@ def delta_norm(weights: dict[str, mx.array], scale: float) -> float:
     return float(scale * mx.sqrt(mx.maximum(total, 0.0)).item())
 
 
-def save_delta(folder: Path, delta: Delta, layers: int) -> None:
-    """Writes the delta as an adapter folder that mlx-lm loads; on the disk when this returns."""
+def save_delta(folder: Path, delta: Delta, model: Any) -> None:
+    """Writes a delta of the model as an adapter folder that mlx-lm loads; on the disk when this returns."""
+    inside = adapters.in_layers(model, delta.paths)
 
     def write(into: Path) -> None:
         mx.save_safetensors(str(into / "adapters.safetensors"), delta.weights, {"format": "mlx"})
         settings = {
             "fine_tune_type": "lora",
-            "num_layers": delta.spec.layers or layers,
+            "num_layers": delta.spec.layers or len(model.layers),
             "lora_parameters": {
                 "rank": delta.spec.rank,
                 "scale": delta.spec.scale,
                 "dropout": 0.0,
-                "keys": sorted({path.split(".layers.")[-1].partition(".")[2] for path in delta.paths}),
+                "keys": sorted({key for _, key in inside.values()}),
             },
             "mindprint": {"topic": delta.topic, "phase": delta.phase, "modules": list(delta.spec.modules)},
         }
@@ -93,6 +95,7 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
         raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])
     weights = dict(mx.load(str(folder / "adapters.safetensors")))
+    mx.eval(weights)  # what is not read yet keeps its file open, and macOS lets a process have 256
     return Delta(folder.name, ours["topic"], ours["phase"], spec, weights, fused)
 
 

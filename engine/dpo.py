@@ -6,7 +6,7 @@ import time
 import mlx.core as mx
 
 from engine import adapters, checks, lanes, phase, reference
-from engine.batches import Batch, batch_rows, collate, micro_batches, plan_steps
+from engine.batches import Batch, batch_rows, collate, epoch, plan_steps
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
 from engine.curriculum import Topic
@@ -15,6 +15,8 @@ from engine.losses import dpo_loss
 from engine.phase import Attached
 from engine.session import Session
 from engine.updates import accumulate
+
+STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # nats of margin that are nothing, or rounding
 
 
 def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
@@ -29,20 +31,23 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
     lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
     seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
-    whole = collate([*chosen, *rejected], session.renderer.end_id)
-    checks.supervised([*chosen, *rejected], whole, session.renderer.end_id)
+    groups = epoch(plan, lengths, seed, 0)
+    for rows in groups:
+        mine = [side[row] for side in (chosen, rejected) for row in rows]
+        checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     _check_sign(settings.beta)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "dpo"):
-        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), whole.supervised, whole.total))
+        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), *phase.tokens_of([*chosen, *rejected])))
     if sft is not None:
         attached = phase.take_over(session, sft, settings, plan.steps)
     else:
         asked = session.config.sft if session.config.adapters.strategy == "shared" else settings
         attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, asked)
-    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     if not attached.reference:
-        attached.reference = reference.measure(session, chosen, rejected, micro_batches(plan, lengths))
+        session.control.on_pause = lambda: None  # without it there is nothing new to go on from
+        attached.reference = reference.measure(session, chosen, rejected, groups, plan.micro_batches)
+    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
     begun = reference.digest(attached)
 
@@ -93,6 +98,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
             )
         )
         phase.note_update(session, attached, update, [topic.pairs[row].where for rows in picked for row in rows])
+        if attached.step == plan.steps:
+            _warn_if_still(session, topic.id, (chosen_reward - rejected_reward) / settings.beta)
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
     reference.check(session, attached, chosen, rejected, begun)
@@ -103,6 +110,20 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
 def undo(session: Session, attached: Attached) -> None:
     """Puts a shared adapter back to what SFT had made of it."""
     adapters.load_weights(session.model, reference.start_of(attached))
+
+
+def _warn_if_still(session: Session, topic: str, margin: float) -> None:
+    """Says so where DPO has moved its own pairs by no more than nothing, or than what the model's type rounds away.
+
+    `margin`, in nats, is by how much chosen answers have gained on rejected ones in the last step.
+    """
+    if abs(margin) < STILL[session.ledger.dtype]:
+        settings, name = session.config.dpo, str(session.ledger.dtype).rpartition(".")[2]
+        session.recorder.warn(
+            "dpo-still",
+            f"{topic}: in DPO's {settings.steps} steps its own chosen answers have gained {margin:.2g} nats on the "
+            f"rejected ones, which is nothing in {name}; dpo.learning_rate = {settings.learning_rate:g} is too small",
+        )
 
 
 def _check_sign(beta: float) -> None:

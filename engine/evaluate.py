@@ -1,6 +1,5 @@
 """Held-out questions -> answers, generated in one batch -> scores and health; held-out pairs -> preference accuracy."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from engine.curriculum import Question, Topic
 from engine.session import Session
 
 PAIR_BATCH = 4  # held-out pairs scored at a time
-TOLD = 8  # answers after which a long evaluation says how far it is
+TOLD = 5.0  # seconds after which a long evaluation says how far it is, again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,10 @@ def evaluate(
     """Scores topics with the model as it stands, journals every answer, and returns the evaluations by topic.
 
     `since` is the evaluation with which DPO began, for the margin that it has made on the held-out pairs. `doing` is
-    said with the number of answers whenever TOLD more of them are complete.
+    said with how far it is, every TOLD seconds. Time in which a pause held the run still is no part of its seconds.
     """
-    started, model = time.perf_counter(), measured.scored_model(session)
+    clock = session.control.clock
+    started, model = clock(), measured.scored_model(session)
     questions = [(topic, question) for topic in topics for question in topic.questions]
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
     for (_, question), prompt in zip(questions, prompts, strict=True):
@@ -45,16 +45,16 @@ def evaluate(
     answers = generate(session, prompts, doing=doing)
     cosines = _cosines(session, [question for _, question in questions], answers)
     scored = list(zip(questions, answers, cosines, strict=True))
-    shared = (time.perf_counter() - started) / len(topics)
+    shared = (clock() - started) / len(topics)
     found = {}
     for topic in topics:
-        began = time.perf_counter()
+        began = clock()
         rows = [(question, answer, cosine) for (owner, question), answer, cosine in scored if owner is topic]
         samples = [_sample(session, topic, stage, *row) for row in rows]
         accuracy, gap = _preferences(session, topic)
         for sample in samples:
             session.recorder.say(sample)
-        seconds = shared + time.perf_counter() - began
+        seconds = shared + clock() - began
         scores = _summarize(session, topic, stage, samples, accuracy, gap, seconds, model)
         if since is not None and gap is not None and since.heldout_gap is not None:
             margin = session.config.dpo.beta * (gap - since.heldout_gap)
@@ -86,9 +86,9 @@ def generate(
     """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens.
 
     `limit` is the longest answer in tokens; evaluation.max_tokens where it is left out. `ticks` gets the time of each
-    decoding step. `doing` is said with the number of answers whenever TOLD more are complete.
+    decoding step, by the clock that pauses stop. `doing` is said with answers and tokens so far, every TOLD seconds.
     """
-    settings = session.config.evaluation
+    settings, clock = session.config.evaluation, session.control.clock
     limit = limit or settings.max_tokens
     batch = max(1, settings.batch // session.pieces)
     generator = BatchGenerator(
@@ -102,18 +102,21 @@ def generate(
         tokens: dict[int, list[int]] = {number: [] for number in numbers}
         stops: dict[int, Literal["eos", "length"]] = {}
         firsts: dict[int, int] = {}
+        told = clock()
         with lanes.Pace() as pace:
             while responses := pace.step(generator.next_generated):
                 if ticks is not None:
-                    ticks.append(time.perf_counter())
+                    ticks.append(clock())
                 for response in responses:
                     firsts.setdefault(response.uid, int(response.token))
                     if response.finish_reason is not None:
                         stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
-                        if doing and len(stops) % TOLD == 0 and len(stops) < len(prompts):
-                            session.recorder.say(Preparing(f"{doing}, {len(stops)} of {len(prompts)} answers"))
                     if response.finish_reason != "stop":
                         tokens[response.uid].append(response.token)
+                if doing and clock() - told >= TOLD and len(stops) < len(prompts):
+                    told, said = clock(), sum(map(len, tokens.values()))
+                    progress = f"{len(stops)} of {len(prompts)} answers complete, {said} tokens so far"
+                    session.recorder.say(Preparing(f"{doing}, {progress}"))
                 session.control.poll()
     finally:
         generator.close()
@@ -123,13 +126,17 @@ def generate(
 
 
 def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-    """Held-out pairs: log-probabilities of chosen and of rejected (pairs,), then their token counts (pairs,)."""
+    """Held-out pairs: log-probabilities of chosen and of rejected (pairs,), then their token counts (pairs,).
+
+    A person's commands are taken between PAIR_BATCH of them and the next.
+    """
     pairs = topic.heldout
     chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in pairs])
     rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in pairs])
     sums: list[mx.array] = []
     groups = [range(start, min(start + PAIR_BATCH, len(pairs))) for start in range(0, len(pairs), PAIR_BATCH)]
     for piece in (piece for group in groups for piece in session.parts(group)):
+        session.control.poll()
         batches = [
             collate([side[row] for side in (chosen, rejected) for row in rows], session.renderer.end_id)
             for rows in lanes.split(piece)
@@ -159,7 +166,7 @@ def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[
 
 def _sample(session: Session, topic: Topic, stage: Stage, question: Question, answer: Answer, cosine: float) -> Sample:
     score = voice.score(session.curriculum.profile, answer.text, session.renderer.special_tokens)
-    named = [concept for concept in question.concepts if concept.lower() in answer.text.lower()]
+    named = voice.named(question.concepts, answer.text)
     concepts = len(named) / len(question.concepts) if question.concepts else None
     return Sample(
         topic=topic.id,
@@ -173,6 +180,7 @@ def _sample(session: Session, topic: Topic, stage: Stage, question: Question, an
         violations=score.violations,
         scores={"accuracy": cosine, "voice": score.score, "concepts": concepts, **score.components},
         health=_health(score.health),
+        quotes=score.quotes,
     )
 
 

@@ -1,15 +1,24 @@
 """`python -m engine.export RUN_DIR FOLDER`: what a run made, as a folder that other tools load."""
 
 import argparse
+import dataclasses
+import os
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from engine.backend import prepare
+from engine.contract.config import RunConfig
 from engine.contract.errors import InputError, Unwritable
+from engine.contract.events import Record, RunStarted
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.status import STOPPED
 
 FORMATS = ("mlx", "adapter", "peft")
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[str]:
@@ -17,8 +26,9 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
 
     `rank` above 0 cuts an adapter to the nearest one of that rank. Raises InputError with nothing written.
     """
-    if target.exists():
-        raise InputError(f"{target}: exists already; name a folder that does not")
+    taken = InputError(f"{target}: exists already; name a folder that does not")
+    if os.path.lexists(target):
+        raise taken
     if rank and form == "mlx":
         raise InputError("--rank is for --format adapter and peft; a fused model has no rank")
     backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
@@ -27,8 +37,11 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     from engine.files import write_folder
     from engine.stages import open_stage
 
+    records = read_journal(run.journal)  # before the ledger: a card counts nothing that the model has not
     opened = open_stage(run, None, backend, print)
+    records = _begun(records, run, opened.config)
     ledger, loss, note = opened.ledger, None, None
+    places = portable.find_places(ledger.base, portable.touched(ledger)) if form == "mlx" else None
     factors = {} if form == "mlx" else lowrank.combined(ledger.deltas)
     if form == "peft":
         portable_adapters.refuse_for_peft(ledger, factors)
@@ -39,18 +52,20 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     def fill(folder: Path) -> None:
         nonlocal note
         if form == "mlx":
-            note = portable.write_model(folder, ledger)
+            note = portable.write_model(folder, ledger, places)
         elif form == "adapter":
             portable_adapters.write_adapter(folder, ledger, factors)
         else:
             portable_adapters.write_peft(folder, ledger, factors)
-        text = card(read_journal(run.journal), form, base, len(ledger.deltas), ledger.declared, loss, note)
+        text = card(records, form, base, len(ledger.deltas), ledger.declared, loss, note)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(target, fill)
+        write_folder(target, fill, replace=False)
     except Unwritable as error:
+        if os.path.lexists(target):  # by now
+            raise taken from error
         raise InputError(f"{target}: {'no folder can be made there' if error.gone else error.reason}") from error
     except OSError as error:
         raise InputError(f"{target}: the folder cannot be written ({error.strerror or error})") from error
@@ -62,19 +77,44 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     return [*said, *(str(part) for part in (loss, note) if part)]
 
 
+def _begun(records: Sequence[Record], run: RunDir, config: RunConfig) -> Sequence[Record]:
+    """The records with a beginning: where that line is damaged, what the run folder says of it, without versions."""
+    from engine.opening import run_started
+
+    if any(isinstance(record.event, RunStarted) for record in records):
+        return records
+    return [Record(-1, 0.0, dataclasses.replace(run_started(run, config), pid=0, versions={})), *records]
+
+
+def _end_once() -> None:
+    """A request to end interrupts the work, and no later one the clearing up; what `nohup` ignores stays ignored."""
+    heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in heard:
+        signal.signal(number, end)
+
+
 def main() -> int:
-    """Exit status 0, or 2 with a sentence."""
+    """Exit status 0, 2 with a sentence, or 130 where it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m engine.export")
     parser.add_argument("run", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--format", choices=FORMATS, default="mlx")
     parser.add_argument("--rank", type=int, default=0)
     given = parser.parse_args()
+    _end_once()
     try:
         lines = export(RunDir(given.run), given.target, given.format, given.rank)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return STOPPED
     print("\n".join(lines))
     return 0
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.contract.errors import Unwritable
+from engine.contract.flush import to_disk
+from engine.contract.own import half_made
 
 LITTLE = 1 << 17  # bytes; a disk with fewer is full
 LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a file or folder half made, or the one it was to replace
@@ -45,14 +47,17 @@ def write_file(path: Path, data: bytes) -> None:
         with open(beside, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            to_disk(file.fileno())
         beside.replace(path)
         _sync_folder(path.parent)
 
 
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a folder through `fill(temporary folder)` and puts it in place in one go, instead of an older one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = True) -> None:
+    """Makes a folder through `fill(temporary folder)` and puts it in place in one go, instead of an older one.
+
+    Without `replace` nothing that is there gives way: raises Unwritable where the place is taken.
+    """
+    beside = half_made(path, os.getpid())
     shutil.rmtree(beside, ignore_errors=True)
     old = path.with_name(f".{path.name}.old")
     try:
@@ -62,14 +67,16 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
             for file in beside.iterdir():
                 _sync(file)
             _sync_folder(beside)
-            if path.exists():
+            if replace and path.exists():
+                shutil.rmtree(old, ignore_errors=True)  # where it was in use, and could not be taken away before
                 path.replace(old)
             beside.replace(path)
             _sync_folder(path.parent)
-            shutil.rmtree(old, ignore_errors=True)
+            if replace:
+                shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
-        if old.exists() and not path.exists():
+        if replace and old.exists() and not path.exists():
             old.replace(path)
         raise
 
@@ -102,12 +109,12 @@ def settle(folder: Path) -> None:
 
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
-        os.fsync(file.fileno())
+        to_disk(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        to_disk(descriptor)
     finally:
         os.close(descriptor)

@@ -7,8 +7,6 @@ from typing import Any
 from engine.contract import events as e
 from engine.contract.events import EngineDied, Evaluated, Event, Record, TopicFinished
 
-SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
-
 
 @dataclass(slots=True)
 class TopicHistory:
@@ -20,6 +18,7 @@ class TopicHistory:
     seq: int = 0  # where it began
     tries: int = 1  # this attempt and those before it that the run itself repeated
     again: bool = False  # whether it was decided that another attempt follows
+    failed: str | None = None  # why, where a phase failed: that ends it, whatever the engine lived to do about it
     seconds: float = 0.0  # that engines have worked on it
 
 
@@ -32,7 +31,11 @@ class History:
     """
 
     began: bool = False
+    started: float | None = None  # unix seconds
     base: str | None = None  # fingerprint of the base model
+    revisions: dict[str, str] = field(default_factory=dict)  # model of a hub -> commit that the run began on
+    model: str | None = None  # and of the model as the last commit or roll-back left it
+    committed: set[tuple[str, str]] = field(default_factory=set)  # (topic, phase) of the deltas that are in it
     settings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
@@ -45,7 +48,7 @@ class History:
     waited: float = 0.0  # of these, while a person had it paused
     answered: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)  # topics that a person wants skipped, and that have not come up yet
-    retries: list[str] = field(default_factory=list)  # topics that a person wants trained again, and that wait for it
+    retries: list[str] = field(default_factory=list)  # topics that wait for a retry, which a skip takes back
     died: EngineDied | None = None  # the death that this engine follows
     out_of_memory: int = 0  # deaths for lack of memory
     paused: str | None = None  # by whom
@@ -108,11 +111,13 @@ def landmarks(records: Iterable[Record]) -> int:
 def _fold(history: History, record: Record) -> None:
     match record.event:
         case e.RunStarted(settings=settings):
-            history.began, history.settings = True, settings
+            history.began, history.settings, history.started = True, settings, record.t
         case e.CurriculumLoaded(rows=rows):
             history.rows = history.rows or rows
-        case e.ModelLoaded(fingerprint=fingerprint):
+        case e.ModelLoaded(model=model, fingerprint=fingerprint, revision=revision):
             history.base = history.base or fingerprint
+            if revision:
+                history.revisions.setdefault(model, revision)
         case e.EngineDied(reason=reason) as died:
             history.died = died
             history.out_of_memory += reason == e.OUT_OF_MEMORY
@@ -137,28 +142,23 @@ def _fold(history: History, record: Record) -> None:
             history.retries = [id for id in history.retries if id != topic]
         case e.Decided(topic=topic, decision="retry"):
             _topic(history, topic).again = True
+        case e.Restored() if history.current is not None:  # and whether it is retried is decided again
+            history.topics[history.current].again = False
+        case e.Failed(topic=str() as topic, phase=str(), message=message) if topic == history.current:
+            history.topics[topic].failed = history.topics[topic].failed or message
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
             if stage == "before":
                 history.before[topic] = evaluated
             elif stage != "reevaluated" and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
-        case e.AdapterChanged(topic=topic, phase=phase, state="rolled_back") if topic != history.current:
-            _topic(history, topic).settled[phase] = "rolled_back"
-            history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
-            history.retries = [id for id in history.retries if id != topic]
-        case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
-            settled = "kept" if state in ("fused", "kept_attached") else "rolled_back"
-            _topic(history, topic).settled[phase] = settled
-            if phase == "dpo" and settled == "kept":
-                history.dpo_rolled_back = 0
-            elif phase == "dpo" and "dpo" in history.topics[topic].evaluated:  # not where an error or a skip ended it
-                history.dpo_rolled_back += state == "rolled_back"
+        case e.AdapterChanged(state=state) as changed if state != "attached":
+            _settle(history, changed)
         case e.TopicFinished(topic=topic) as finished:
-            history.finished[topic] = finished
-            owed = topic in history.topics and history.topics[topic].again
-            history.current, history.again = None, topic if owed and finished.verdict not in SETTLED else None
+            history.finished[topic], attempt = finished, _topic(history, topic)
+            owed = attempt.again and finished.verdict not in e.SETTLED
+            history.current, history.again, attempt.again = None, topic if owed else None, False
             history.skipped.discard(topic)
-            history.retries = [id for id in history.retries if id != topic]
+            history.retries = [topic] * owed + [id for id in history.retries if id != topic]
         case e.CommandTaken(id=id, outcome="refused"):
             history.answered.add(id)
         case e.CommandTaken(id=id, command=command, topic=topic):
@@ -171,12 +171,29 @@ def _fold(history: History, record: Record) -> None:
                 history.paused = None
             elif command == "skip" and topic in history.retries:
                 history.retries.remove(topic)
+                history.again = None if topic == history.again else history.again
             elif command == "skip" and topic is not None:
                 history.skipped.add(topic)
-            elif command == "retry" and topic is not None:
+            elif command == "retry" and topic is not None and topic not in history.retries:
                 history.retries.append(topic)
         case _:
             pass
+
+
+def _settle(history: History, changed: e.AdapterChanged) -> None:
+    """A phase was committed, rolled back or taken off, or what it had committed was dropped."""
+    topic, phase, kept = changed.topic, changed.phase, changed.state in e.KEPT
+    attempt = _topic(history, topic)
+    history.model = changed.model_fingerprint
+    (history.committed.add if kept else history.committed.discard)((topic, phase))
+    attempt.settled[phase] = "kept" if kept else "rolled_back"
+    if changed.state == "rolled_back" and topic != history.current:
+        history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
+        history.retries = [id for id in history.retries if id != topic]
+    elif phase == "dpo" and kept:
+        history.dpo_rolled_back = 0
+    elif phase == "dpo" and "dpo" in attempt.evaluated and not attempt.failed:  # a skip says nothing of DPO
+        history.dpo_rolled_back += changed.state == "rolled_back"
 
 
 def _topic(history: History, topic: str) -> TopicHistory:

@@ -34,14 +34,19 @@ class _Asked:
 
 
 def add_rows(index: Index, sft: Iterable[SftRow], pairs: Iterable[Pair]) -> None:
-    """Adds what rows and pairs train on; plain text is running text, in which a question may be hidden."""
+    """Adds what rows and pairs train on, each turn before the answer too; in plain text a question may be hidden."""
     for row in sft:
         if row.messages:
-            index.add(row.where, row.messages[-1].content, row.answer)
+            index.add(row.where, *_turns(row), row.answer)
         else:
             index.add_running(row.where, row.answer)
     for pair in pairs:
-        index.add(pair.where, pair.messages[-1].content, pair.chosen)
+        index.add(pair.where, *_turns(pair), pair.chosen)
+
+
+def _turns(row: SftRow | Pair) -> list[str]:
+    """What was asked and answered before the answer that is trained on."""
+    return [message.content for message in row.messages if message.role != "system"]
 
 
 def hold_out(topics: Mapping[str, TopicRows], pair_share: float, quiz_share: float) -> list[str]:
@@ -77,13 +82,14 @@ def hold_out(topics: Mapping[str, TopicRows], pair_share: float, quiz_share: flo
 
 def _hold_pairs(rows: TopicRows, count: int, index: Index) -> None:
     by_hash = sorted(rows.pairs, key=lambda pair: _hash((pair.messages, pair.chosen)))
+    held: set[str] = set()
     for pair in by_hash:
-        if count <= 0 or len(rows.pairs) == 1:
-            return
+        if len(held) >= min(count, len(rows.pairs) - 1):
+            break
         if _apart(index, {pair.where}, (pair.messages[-1].content, pair.chosen)):
-            rows.pairs.remove(pair)
+            held.add(pair.where)
             rows.heldout.append(dataclasses.replace(pair, heldout=True))
-            count -= 1
+    rows.pairs = [pair for pair in rows.pairs if pair.where not in held]
 
 
 def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
@@ -96,10 +102,11 @@ def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
         if (key := _key(pair.messages[-1].content)) in groups:
             groups[key].pairs.append(pair)
     count = max(1, min(len(groups) - 1, round(share * len(groups))))
+    sft_left, pairs_left, taken = len(rows.sft), len(rows.pairs), set[str]()
     for key in sorted(groups, key=_hash):
         asked = groups[key]
-        leaves_rows = len(asked.sft) < len(rows.sft)
-        leaves_pairs = len(asked.pairs) < len(rows.pairs) or not asked.pairs
+        leaves_rows = len(asked.sft) < sft_left
+        leaves_pairs = len(asked.pairs) < pairs_left or not asked.pairs
         texts = [key, *(row.answer for row in asked.sft), *(pair.chosen for pair in asked.pairs)]
         places = {row.where for row in (*asked.sft, *asked.pairs)}
         meant = any(pair.heldout is False for pair in asked.pairs)
@@ -107,15 +114,17 @@ def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
             continue
         rows.questions += [Question(row.messages[-1].content, row.answer, (), row.where) for row in asked.sft]
         rows.heldout += [dataclasses.replace(pair, heldout=True) for pair in asked.pairs]
-        rows.sft = [row for row in rows.sft if row.where not in places]
-        rows.pairs = [pair for pair in rows.pairs if pair.where not in places]
+        sft_left, pairs_left = sft_left - len(asked.sft), pairs_left - len(asked.pairs)
+        taken |= places
         count -= 1
         if count == 0:
-            return
+            break
+    rows.sft = [row for row in rows.sft if row.where not in taken]
+    rows.pairs = [pair for pair in rows.pairs if pair.where not in taken]
     if not rows.questions:
         raise InputError(
             f"topic {id}: none of its {len(rows.sft)} rows can be held out as a question: each overlaps with another "
-            "row, or is not one question with its answer; give it a quiz"
+            "row, or is not one question with its answer alone; give it a quiz"
         )
 
 

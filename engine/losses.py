@@ -112,15 +112,15 @@ def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
 
     @mx.custom_function
     def both(hidden: mx.array) -> tuple[mx.array, mx.array]:
-        logps, slopes = [], []
+        logps, gradients = [], []
         for start in range(0, hidden.shape[0], POSITIONS):
             piece = hidden[start : start + POSITIONS]
-            if slopes:
-                (piece,) = mx.depends([piece], [slopes[-1]])  # the logits before these are gone by then
-            found, slope = _with_slope(head, piece, targets[start : start + POSITIONS])
+            if gradients:
+                (piece,) = mx.depends([piece], [gradients[-1]])  # the logits before these are gone by then
+            found, gradient = _with_gradient(head, piece, targets[start : start + POSITIONS])
             logps.append(found)
-            slopes.append(slope)
-        return mx.concatenate(logps), mx.concatenate(slopes)
+            gradients.append(gradient)
+        return mx.concatenate(logps), mx.concatenate(gradients)
 
     @both.vjp
     def _backward(
@@ -142,7 +142,7 @@ def plain_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
     return mx.concatenate(logps)
 
 
-def _with_slope(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
+def _with_gradient(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
     """(n,) log-probabilities and their (n, D) gradients, each by its own position's hidden state."""
 
     def logits(hidden: mx.array) -> mx.array:
@@ -154,9 +154,9 @@ def _with_slope(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.arr
     powers = fastmath.exp(found - largest)
     total = _sum_pieces(powers)[:, None]
     logps = mx.take_along_axis(found, column, axis=1) - largest - mx.log(total)
-    pull = mx.put_along_axis(powers * (-1 / total), column, 1 - mx.exp(logps), axis=1)
-    _, (slope,) = mx.vjp(logits, [hidden], [pull])  # its own logits are never asked for, so never computed
-    return logps[:, 0], slope
+    at_logits = mx.put_along_axis(powers * (-1 / total), column, 1 - mx.exp(logps), axis=1)
+    _, (gradient,) = mx.vjp(logits, [hidden], [at_logits])  # its own logits are never asked for, so never computed
+    return logps[:, 0], gradient
 
 
 @mx.custom_function
@@ -176,9 +176,9 @@ def _token_logps_vjp(
     logits, targets = primals
     column = targets[:, None]
     normalizer = mx.take_along_axis(logits, column, axis=1) - output[:, None]
-    slope = cotangent[:, None]
-    grad = fastmath.exp(logits - normalizer) * -slope
-    at_target = mx.take_along_axis(grad, column, axis=1) + slope
+    outer = cotangent[:, None]
+    grad = fastmath.exp(logits - normalizer) * -outer
+    at_target = mx.take_along_axis(grad, column, axis=1) + outer
     return mx.put_along_axis(grad, column, at_target, axis=1), mx.zeros_like(targets)
 
 
@@ -200,8 +200,12 @@ def _sum_pieces(rows: mx.array) -> mx.array:
 
 
 def sum_rows(values: mx.array, batch: Batch) -> mx.array:
-    """Sums (N,) values of supervised tokens into (B,) values of rows."""
-    return mx.zeros((batch.size,), dtype=values.dtype).at[batch.rows].add(values)
+    """Sums (N,) values of supervised tokens into (B,) values of rows.
+
+    Under a mask and not by a scatter, which on a GPU adds in the order in which its threads come.
+    """
+    mine = batch.rows[None] == mx.arange(batch.size)[:, None]
+    return mx.where(mine, values[None], 0).sum(axis=1)
 
 
 def sft_loss(logps: mx.array) -> mx.array:

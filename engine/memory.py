@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from engine.contract.config import RunConfig
+
 WORDS = re.compile(r"MemoryError|bad_alloc|unable to allocate|insufficient memory|out of memory|metal::malloc", re.I)
 VMSTAT = Path("/proc/vmstat")
 
@@ -24,6 +26,6 @@ def kernel_kills() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def pieces(deaths: int, largest: int) -> int:
+def pieces(deaths: int, config: RunConfig) -> int:
     """In how many pieces a micro-batch is worked on after so many deaths: twice as many each time, down to one row."""
-    return min(2**deaths, largest)
+    return min(2**deaths, max(config.sft.batch, config.dpo.batch, config.evaluation.batch))

@@ -42,10 +42,11 @@ class Loaded:
     name: str
 
 
-def locate(spec: str, say: Say) -> Path:
+def locate(spec: str, say: Say, revision: str | None = None) -> Path:
     """The folder of the model that `spec` names: an embedded name, a folder, or a Hugging Face id "org/name".
 
-    `say` is given a line when something has to be fetched. Raises InputError, which says what was tried.
+    `say` is given a line when something has to be fetched. `revision` is the commit to take of a hub's repository, and
+    the newest one where it is left out. Raises InputError, which says what was tried.
     """
     if wheel := EMBEDDED.get(spec):
 
@@ -61,7 +62,7 @@ def locate(spec: str, say: Say) -> Path:
     if folder.exists():
         raise InputError(f"The model {spec!r} is a file; a folder with config.json and *.safetensors is expected.")
     if HUB_ID.fullmatch(spec):
-        return download(spec, say)
+        return download(spec, say, revision)
     raise InputError(
         f"The model {spec!r} is neither an embedded one ({', '.join(EMBEDDED)}), nor a folder that exists, "
         'nor a Hugging Face id of the form "org/name".'
@@ -85,13 +86,13 @@ def check_folder(folder: Path) -> None:
     raise InputError(f"The model folder {folder} has no weights: no file model*.safetensors is in it.")
 
 
-def download(hub_id: str, say: Say) -> Path:
-    """The snapshot of a Hugging Face repository, downloaded unless it is there already. Raises InputError."""
+def download(hub_id: str, say: Say, revision: str | None = None) -> Path:
+    """The snapshot of a hub repository at that commit, downloaded unless it is there already. Raises InputError."""
     from huggingface_hub import snapshot_download
 
     say(f"fetching {hub_id} from the Hugging Face hub, unless its own cache has it")
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=HUB_FILES))
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=HUB_FILES))
     except Exception as error:  # the hub's client raises types of its own, its HTTP client's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise InputError(
@@ -132,6 +133,19 @@ def cast(model: nn.Module, dtype: mx.Dtype) -> None:
     model.load_weights(floating, strict=False)
 
 
+def mixed(model: nn.Module, dtype: mx.Dtype) -> str | None:
+    """A sentence where packed weights have scales with which MLX computes in a wider type than `dtype`."""
+    kinds = {module.scales.dtype for module in model.modules() if quantized(module)}
+    for kind in kinds:
+        if mx.issubdtype(kind, mx.floating) and (wide := mx.result_type(kind, dtype)) != dtype:
+            scales, other, computed = (str(each).rpartition(".")[2] for each in (kind, dtype, wide))
+            return (
+                f"the packed weights' scales are {scales}, the other numbers {other}, and MLX computes with the two in "
+                f"{computed}, which takes more memory and time; with model.dtype: {scales} it computes in that"
+            )
+    return None
+
+
 def parameter_count(model: nn.Module) -> int:
     """Numbers in the model, counted over array leaves; a packed weight counts as the numbers that it stands for."""
     count = sum(array.size for _, array in tree_flatten(model.parameters()))
@@ -149,7 +163,12 @@ def quantized(module: nn.Module) -> bool:
 
 def name_of(path: Path) -> str:
     """What people call the model in `path`: the Hugging Face id of a hub snapshot, else the folder's name."""
-    repository = path.parent.parent.name
-    if path.parent.name == "snapshots" and repository.startswith("models--"):
-        return repository.removeprefix("models--").replace("--", "/")
+    if revision_of(path):
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
     return path.resolve().name
+
+
+def revision_of(path: Path) -> str:
+    """The commit of the Hugging Face snapshot in `path`; empty for every other folder."""
+    snapshot = path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
+    return path.name if snapshot else ""

@@ -20,6 +20,8 @@ from engine.contract.events import (
     AdapterChanged,
     CurriculumLoaded,
     EngineRestarted,
+    Event,
+    Failed,
     ModelLoaded,
     Preparing,
     Restored,
@@ -27,6 +29,7 @@ from engine.contract.events import (
 )
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.typed import several
 from engine.control import Control, Stop
 from engine.curriculum import Curriculum, load_curriculum
 from engine.embed import load_embedder
@@ -37,7 +40,7 @@ from engine.invariants import require
 from engine.leaks import find_leaks
 from engine.ledger import Ledger
 from engine.losses import Scorer
-from engine.reach import gate_warnings, unreachable
+from engine.reach import gate_warnings, reference_warnings, unreachable
 from engine.record import Recorder
 from engine.reference import WITNESS
 from engine.session import Session
@@ -90,11 +93,13 @@ def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, con
     """Journals what is off before anything is trained."""
     if backend.warning:
         recorder.warn("slow-blas", backend.warning)
-    messages = [*curriculum.warnings, *unreachable(curriculum, config.thresholds), *gate_warnings(config)]
+    limits = config.thresholds
+    messages = [*unreachable(curriculum, limits), *gate_warnings(config), *reference_warnings(curriculum, limits)]
+    messages += curriculum.warnings
     for message in messages[:SHOWN_WARNINGS]:
         recorder.warn("curriculum", message)
     if len(messages) > SHOWN_WARNINGS:
-        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; the curriculum_loaded event has them all")
+        recorder.warn("curriculum", f"{len(messages) - SHOWN_WARNINGS} more; mindprint-tui check lists them all")
 
 
 def open_session(
@@ -106,20 +111,22 @@ def open_session(
         recorder.say(Preparing(message))
 
     began = time.monotonic()
-    path = models.locate(config.model.name, say)
+    path = models.locate(config.model.name, say, history.revisions.get(config.model.name))
     say(f"loading {config.model.name}")
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     loaded = models.load(path, dtype)
-    renderer = Renderer(loaded.tokenizer)
+    if not history.began and (warning := models.mixed(loaded.model, getattr(mx, dtype))):
+        recorder.warn("number-type", warning)
+    renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
     for section, settings in (("sft", config.sft), ("dpo", config.dpo)):
         adapters.requested_modules(loaded.model, phase.spec_of(settings))
         if not history.began and settings.layers > (there := len(loaded.model.layers)):
             raise InputError(f"{section}.layers: found {settings.layers}, but the model has {there}; 0 is all of them")
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
-    parameters = models.parameter_count(loaded.model)
-    seconds = time.monotonic() - began
-    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, ledger.declared, seconds))
+    parameters, revision = models.parameter_count(loaded.model), models.revision_of(path)
+    seconds, found = time.monotonic() - began, ledger.declared
+    recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, found, seconds, revision))
     embedder = load_embedder(say)
     infos, rows = tuple(topic.info for topic in curriculum.topics), curriculum.digests
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))
@@ -145,8 +152,7 @@ def open_session(
 
 def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
     """In how many pieces micro-batches are worked on after so many deaths for lack of memory; says so."""
-    largest = max(config.sft.batch, config.dpo.batch, config.evaluation.batch)
-    pieces = memory.pieces(deaths, largest)
+    pieces = memory.pieces(deaths, config)
     if pieces > 1:
         recorder.warn(
             "out-of-memory",
@@ -157,10 +163,14 @@ def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
     return pieces
 
 
-def restarted(history: History) -> EngineRestarted:
-    """The first event of an engine that goes on with a run: after which death, none where a person resumes it."""
-    died = history.died
-    return EngineRestarted(died.status, died.signal, died.attempt) if died else EngineRestarted(None, None, 1)
+def restarted(config: RunConfig, history: History) -> EngineRestarted:
+    """The first event of an engine that goes on with a run: after which death, none where a person resumes it.
+
+    Its settings may be others than the run began with, where they decide nothing of what is trained.
+    """
+    died, settings = history.died, dataclasses.asdict(config)
+    how = (died.status, died.signal, died.attempt) if died else (None, None, 1)
+    return EngineRestarted(*how, settings=settings)
 
 
 def require_same_settings(config: RunConfig, history: History) -> None:
@@ -202,24 +212,44 @@ def take_up(session: Session, history: History) -> None:
     current = history.current
     if current is not None and session.ledger.forget(current, history.topics[current].settled):
         session.ledger.save(session.run.adapters)
+    _require_journaled(session, history)
     for topic in history.finished:
         session.control.status[topic] = "finished"
     for topic in history.retries:
         session.control.status[topic] = "pending"
         session.control.retries.append(topic)
+    session.control.owed = history.again
     session.control.skipped |= dict.fromkeys(history.skipped, "a person, before the restart")
     saved = _load_checkpoint(session)
     if current is None:
         recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)
         return
     done = history.topics[current]
-    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and saved.phase not in done.settled:
+    ended = done.failed is not None or (saved is not None and saved.phase in done.settled)
+    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and not ended:
         session.resume = saved
         why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
         recorder.say(Restored(min(saved.seq, recorder.seq), why), durable=True)
     else:
-        boundary = max(done.seq, _last_settled(session.run))  # the steps of a phase that is settled stay good
+        boundary = max(done.seq, _last_ended(session.run))  # the steps of a phase that has ended stay good
         recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
+
+
+def _require_journaled(session: Session, history: History) -> None:
+    """Rules 29 and 8: the ledger has every delta that is in the journal, and makes the model that is there.
+
+    It may have more: that a retry takes deltas out is journaled first.
+    """
+    found, declared = {(delta.topic, delta.phase) for delta in session.ledger.deltas}, session.ledger.declared
+    missing = sorted(" ".join(delta) for delta in history.committed - found)
+    require(
+        "committed-on-disk",
+        not missing,
+        f"{session.run.adapters} lacks {len(missing)} of the {several(len(history.committed), 'delta')} that the "
+        f"journal has as committed, among them {', '.join(missing[:2])}",
+    )
+    same = found > history.committed or history.model in (None, declared)
+    require("ledger-declares", same, f"the ledger gives model {declared}, the journal has {history.model}")
 
 
 def ask_again(session: Session, history: History) -> None:
@@ -243,15 +273,26 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
     return None
 
 
-def _last_settled(run: RunDir) -> int:
-    """Where the journal last says that a phase was committed or rolled back."""
-    adapter = [record for record in read_journal(run.journal) if isinstance(record.event, AdapterChanged)]
-    return max((record.seq for record in adapter if record.event.state != "attached"), default=-1)
+def _last_ended(run: RunDir) -> int:
+    """Where the journal last says that a phase was committed or rolled back, or that it failed."""
+    return max((record.seq for record in read_journal(run.journal) if _ends_phase(record.event)), default=-1)
+
+
+def _ends_phase(event: Event) -> bool:
+    if isinstance(event, AdapterChanged):
+        return event.state != "attached"
+    return isinstance(event, Failed) and event.phase is not None
 
 
 def reload(session: Session) -> None:
-    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted."""
+    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted.
+
+    That one is let go first, whoever still holds a part of it: memory need not have room for two.
+    """
     declared = session.ledger.declared
+    for module in session.model.modules():
+        module.clear()
+    mx.clear_cache()
     fresh = models.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
     session.ledger.restore(fresh.model, session.ledger.deltas)
     found = session.ledger.declared

@@ -8,12 +8,14 @@ from engine.audit import audit, summed
 from engine.batches import collate
 from engine.chat import Message
 from engine.contract import events as e
+from engine.contract.errors import InputError
 from engine.contract.events import Predicted
 from engine.contract.journal import read_journal
 from engine.curriculum import Question, SftRow
 from engine.evaluate import generate
 from engine.forecast import STEP, Rates, as_answered, of_topics, refined
 from engine.history import read_history
+from engine.opening import GOES_ON
 from engine.session import Session
 
 ROWS = 2  # in the forward pass that is timed
@@ -29,15 +31,21 @@ class Outlook:
         """Audits the rows and journals what they amount to, once a run.
 
         `began` is the monotonic time at which the run began, time between two processes left out. Raises InputError
-        where a row cannot be rendered.
+        where a row cannot be rendered, or where rows and questions are other tokens than the run began with.
         """
         self._session = session
         self._began = began
         topics = audit(session.curriculum, session.renderer, session.config)
         self._works = {topic.topic: topic.work for topic in topics}
-        records = read_journal(session.run.journal)
-        if not any(isinstance(record.event, e.Audited) for record in records):
-            found = summed(session.curriculum, topics)
+        records, found = read_journal(session.run.journal), summed(session.curriculum, topics)
+        begun_with = {record.event.rendered for record in records if isinstance(record.event, e.Audited)} - {""}
+        if begun_with - {found.rendered}:
+            raise InputError(
+                f"model.name: {session.config.model.name}: rows and questions are not rendered to the tokens that the "
+                "run began with: its chat template, its tokenizer or the version of transformers is another one; "
+                f"{GOES_ON}: put it back, or start a new one"
+            )
+        if not begun_with:
             session.recorder.say(found)
             if found.cut:
                 where = ", ".join([place for topic in topics for place in topic.cut][:3])

@@ -2,14 +2,16 @@
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
 
 NEAR = 0.6  # share of word 3-grams in common from which two texts count as the same
 GRAM = 3
 
 
 class Index:
-    """Texts by their word 3-grams, so that a look-up touches only texts that share one."""
+    """Texts by their word 3-grams, so that a look-up touches only texts that share one of its rarer ones."""
 
     def __init__(self) -> None:
         self._where: list[str] = []
@@ -33,13 +35,20 @@ class Index:
 
     def find(self, text: str, besides: frozenset[str] = frozenset()) -> str | None:
         """Where a text stands that is the same or nearly, or None; `besides` are places that do not count."""
-        grams = _grams(text)
-        shared = Counter(number for gram in grams for number in self._by_gram.get(gram, ()))
-        for number, count in shared.most_common():
-            alone = max(self._size[number] - count, 0)
-            if count / (len(grams) + alone) >= NEAR and self._where[number] not in besides:
+        places = sorted((self._by_gram.get(gram, []) for gram in _grams(text)), key=len)
+        few = len(places) - int(NEAR * len(places)) + 1  # a text that is near enough shares one of any so many grams
+        candidates = {number for found in places[:few] for number in found}
+        shared = {number: sum(_holds(found, number) for found in places) for number in candidates}
+        for number in sorted(shared, key=lambda number: (-shared[number], number)):
+            alone = max(self._size[number] - shared[number], 0)
+            if shared[number] / (len(places) + alone) >= NEAR and self._where[number] not in besides:
                 return self._where[number]
         return None
+
+
+def _holds(ascending: Sequence[int], number: int) -> bool:
+    place = bisect_left(ascending, number)
+    return place < len(ascending) and ascending[place] == number
 
 
 def _grams(text: str) -> set[int]:

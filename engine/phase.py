@@ -17,6 +17,7 @@ from engine.checkpoint import Checkpoint
 from engine.contract.config import DpoConfig, SftConfig
 from engine.contract.errors import InputError
 from engine.contract.events import AdapterChanged, Checkpointed, Phase
+from engine.contract.names import new_delta
 from engine.deltas import Delta
 from engine.invariants import CHECKS, require
 from engine.ledger import Survival
@@ -65,6 +66,11 @@ def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]])
             session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
         examples.append(example)
     return examples
+
+
+def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
+    """How many tokens are supervised, and how many there are in all."""
+    return sum(example.supervised for example in examples), sum(len(example.ids) for example in examples)
 
 
 def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
@@ -175,11 +181,11 @@ def commit(session: Session, attached: Attached) -> None:
     checks.frozen(session, attached)  # the fuse would mend what it touches, and hide that another model was scored
     weights = dict(adapters.adapter_weights(session.model))
     mx.eval(weights)
-    name = delta_name(session, attached.topic, attached.phase)
+    name = new_delta(session.ledger.commits + 1, attached.topic, attached.phase)
     delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
     limits, before, folder = session.config.adapters, session.ledger.mark(), session.run.adapters
     try:
-        deltas.save_delta(folder / name, delta, session.layers)
+        deltas.save_delta(folder / name, delta, session.model)
         deltas.require_on_disk(folder, delta)
         delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
         session.ledger.save(folder)
@@ -265,6 +271,7 @@ def announce(
         delta_norm=norm,
         fuse_cosine=survival.cosine if survival else None,
         fuse_kl=survival.kl if survival else None,
+        fuse_kl_limit=survival.limit if survival else None,
         base_unchanged=None if on else True,
     )
     session.recorder.say(event, durable=not on)
@@ -283,8 +290,3 @@ def _changed(session: Session, spec: AdapterSpec, **more: Any) -> AdapterChanged
         check_seconds=CHECKS.take_seconds(),
         **more,
     )
-
-
-def delta_name(session: Session, topic: str, phase: str) -> str:
-    """`<nnn>-<unit>.<chapter>.<topic>-<phase>`, numbered by commits ever made in this run."""
-    return f"{session.ledger.commits + 1:03d}-{topic.replace('/', '.')}-{phase}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.contract.config import DpoConfig, Strategy, ThresholdsConfig
-from engine.contract.events import Evaluated, Verdict
+from engine.contract.events import SETTLED, Evaluated, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | 
 
 def retry(word: Verdict, attempt: int, retries: int) -> Decision | None:
     """Whether a topic that did not pass is trained again; `attempt` counts from 1."""
-    if word in ("passed", "skipped") or attempt > retries:
+    if word in SETTLED or attempt > retries:
         return None
     return Decision("retry", f"{word} at attempt {attempt}; {retries - attempt + 1} more allowed")
 

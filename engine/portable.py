@@ -16,11 +16,14 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, make_shards
 
 from engine.adapters import digest
+from engine.contract.errors import InputError
 from engine.ledger import Ledger
-from engine.weights import dense
+from engine.weights import KeptLinear, dense
 
-BESIDES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json")
-VOCABULARIES = ("vocab.*", "merges.txt", "*.tiktoken")
+BESIDES = (
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json",
+    "*processor_config.json", "vocab.*", "merges.txt", "*.tiktoken", "LICENSE*", "NOTICE*",
+)  # fmt: skip
 PACKED = (".scales", ".biases")
 DTYPES = ("dtype", "torch_dtype")
 QUANTIZATIONS = ("quantization", "quantization_config")
@@ -34,49 +37,24 @@ class Place:
     expert: int | None = None
 
 
-def write_model(folder: Path, ledger: Ledger) -> str | None:
-    """Writes weights, config.json and tokenizer into an existing folder; kept deltas are put into their weights, fp32.
-
-    Returns None, or a sentence where transformers will not load the folder, and why.
-    """
-    touched = sorted({path for delta in ledger.deltas for path in delta.paths})
-    modules = dict(ledger.model.named_modules())
-    kept = {path for delta in ledger.deltas if not delta.fused for path in delta.paths}
-    fused = {path: dense(modules[path]) if path in kept else modules[path].weight for path in touched}
-    originals = {name: array for file in _files(ledger.base) for name, array in mx.load(str(file)).items()}
-    places = find_places(ledger.base, originals, touched)
-    config = json.loads((ledger.base / "config.json").read_text(encoding="utf-8"))
-    if places is None:
-        weights = dict(tree_flatten(ledger.model.parameters()))
-        stray = {name for name in weights if name.endswith((".kept_a", ".kept_b"))}
-        weights = {name: array for name, array in weights.items() if name not in stray}
-        weights |= {f"{path}.weight": array for path, array in fused.items()}
-        said = "mlx-lm stores this architecture otherwise than its base does; transformers will not load the folder"
-    else:
-        weights = _replaced(originals, places, fused, ledger.dtype)
-        said = None
-    packed = any(name.endswith(".scales") for name in weights)
-    if packed:
-        said = "the base is quantized as only MLX reads it; transformers will not load the folder"
-    elif any(key in config for key in QUANTIZATIONS) and places is not None:
-        config = {key: value for key, value in config.items() if key not in QUANTIZATIONS}
-    settled(config, touched, weights)
-    _save(folder, weights)
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    for pattern in (*BESIDES, *VOCABULARIES):
-        for file in ledger.base.glob(pattern):
-            shutil.copy(file, folder / file.name)
-    return said
+Places = dict[str, list[Place]]
 
 
-def find_places(base: Path, originals: dict[str, mx.array], paths: list[str]) -> dict[str, list[Place]] | None:
+def touched(ledger: Ledger) -> list[str]:
+    """The modules that the deltas change, by path."""
+    return sorted({path for delta in ledger.deltas for path in delta.paths})
+
+
+def find_places(base: Path, paths: list[str]) -> Places | None:
     """Where the base's files hold the weight of each module, expert by expert; None where one is not found whole."""
-    pristine = dict(load_model(base, lazy=True)[0].named_modules())
-    search = _by_content(originals)
-    found: dict[str, list[Place]] = {}
+    pristine = dict(tree_flatten(load_model(base, lazy=True)[0].parameters()))
+    files = {name: file for file in _files(base) for name in mx.load(str(file))}
+    search = _by_content(base)
+    found: Places = {}
     for path in paths:
-        weight, name = pristine[path].weight, f"{path}.weight"
-        if name in originals and originals[name].shape == weight.shape and mx.array_equal(originals[name], weight):
+        name = f"{path}.weight"
+        weight = pristine.pop(name)  # read now, and let go again with its path
+        if name in files and mx.array_equal(mx.load(str(files[name]))[name], weight):
             found[path] = [Place(name)]
             continue
         slices = list(weight) if weight.ndim == 3 else [weight]
@@ -87,6 +65,70 @@ def find_places(base: Path, originals: dict[str, mx.array], paths: list[str]) ->
             Place(name, number if weight.ndim == 3 else None) for number, name in enumerate(names) if name is not None
         ]
     return found
+
+
+def write_model(folder: Path, ledger: Ledger, places: Places | None) -> str | None:
+    """Writes weights, config.json and tokenizer into an existing folder; kept deltas are put into their weights, fp32.
+
+    Where mlx-lm does not make the engine's model of the base's own names (`places`), its names are used. Returns None,
+    or what is to be said of the folder. Raises InputError where mlx-lm makes another model of it in these names, too.
+    """
+    for pattern in BESIDES:
+        for file in ledger.base.glob(pattern):
+            shutil.copy(file, folder / file.name)
+    apart = None
+    for names in (None,) if places is None else (places, None):
+        said = _write(folder, ledger, names)
+        if (apart := _apart(folder, ledger)) is None:
+            return "; ".join(said) or None
+    raise InputError(f"{ledger.base}: mlx-lm makes another model of its fused folder ({apart}); use --format adapter")
+
+
+def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
+    """Weights and config.json, instead of older ones; returns what is to be said of them."""
+    for file in folder.glob("model*"):
+        file.unlink()
+    config = json.loads((ledger.base / "config.json").read_text(encoding="utf-8"))
+    weights = _in_our_names(ledger) if places is None else _in_its_names(ledger, places)
+    said = []
+    if any(name.endswith(".scales") for name in weights):
+        said.append("the base's weights are packed as only MLX reads them; transformers will not load the folder")
+    elif places is None:
+        said.append(
+            "mlx-lm stores this architecture otherwise than its base does; transformers will not load the folder"
+        )
+    elif "auto_map" in config:
+        said.append(
+            "the base has code of its own, which stays behind; transformers will not load the folder without it"
+        )
+    if places is None:  # packed as mlx-lm packs it, whatever the base's packing was
+        config |= {key: value for key, value in load_model(ledger.base, lazy=True)[1].items() if key in QUANTIZATIONS}
+    elif not _packed(weights) and _packed(_tensors(ledger.base)):
+        config = {key: value for key, value in config.items() if key not in QUANTIZATIONS}
+    kept = len(_kept(ledger))
+    if kept and ledger.dtype != mx.float32:
+        said.append(f"{kept} weights are in float32, since rounding would lose what they learned")
+    settled(config, touched(ledger), weights)
+    _save(folder, weights)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return said
+
+
+def _apart(folder: Path, ledger: Ledger) -> str | None:
+    """Where the model that mlx-lm makes of the folder is not the engine's, tensor by tensor; None where it is."""
+    try:
+        weights = dict(tree_flatten(load_model(folder, lazy=True)[0].parameters()))
+    except Exception as error:  # noqa: BLE001 - mlx-lm raises many types on what it cannot load
+        return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+    wanted = {name: found for name, found in ledger.digests.items() if not name.endswith((".kept_a", ".kept_b"))}
+    wanted |= {f"{path}.weight": digest(dense(module)) for path, module in _kept(ledger).items()}
+    if astray := sorted(weights.keys() ^ wanted.keys()):
+        return f"{astray[0]} is in one of the two only"
+    while weights:
+        name, array = weights.popitem()
+        if digest(array) != wanted[name]:
+            return f"{name} differs"
+    return None
 
 
 def settled(config: dict[str, Any], touched: list[str], weights: dict[str, mx.array]) -> None:
@@ -108,26 +150,49 @@ def settled(config: dict[str, Any], touched: list[str], weights: dict[str, mx.ar
             settings |= {path: False for path in touched if path in settings}
 
 
-def _replaced(
-    originals: dict[str, mx.array], places: dict[str, list[Place]], fused: dict[str, mx.array], dtype: mx.Dtype
-) -> dict[str, mx.array]:
+def _in_its_names(ledger: Ledger, places: Places) -> dict[str, mx.array]:
     """The base's tensors with the fused weights in their places, the others in the engine's number type."""
-    packed = {name.rpartition(".")[0] for name in originals if name.endswith(".scales")}
-    weights = {
-        name: array.astype(dtype)
-        if mx.issubdtype(array.dtype, mx.floating) and name.rpartition(".")[0] not in packed
-        else array
-        for name, array in originals.items()
-    }
+    modules = dict(ledger.model.named_modules())
+    weights, fused = _tensors(ledger.base), {}
     for path, each in places.items():
+        weight = _weight(modules[path])
         for place in each:
-            weights[place.name] = fused[path] if place.expert is None else fused[path][place.expert]
+            fused[place.name] = weight if place.expert is None else weight[place.expert]
             for ending in PACKED:
                 weights.pop(place.name.removesuffix(".weight") + ending, None)
+    as_they_are = _packed(weights)
+    return {
+        name: array.astype(ledger.dtype)
+        if mx.issubdtype(array.dtype, mx.floating) and name.rpartition(".")[0] not in as_they_are
+        else array
+        for name, array in weights.items()
+    } | fused
+
+
+def _in_our_names(ledger: Ledger) -> dict[str, mx.array]:
+    """The engine's tensors as mlx-lm names them, kept deltas put into their weights."""
+    weights = dict(tree_flatten(ledger.model.parameters()))
+    for path, module in _kept(ledger).items():
+        del weights[f"{path}.kept_a"], weights[f"{path}.kept_b"]
+        weights[f"{path}.weight"] = _weight(module)
     return weights
 
 
-def _by_content(originals: dict[str, mx.array]) -> Callable[[mx.array], str | None]:
+def _weight(module: Any) -> mx.array:
+    return dense(module) if isinstance(module, KeptLinear) else module.weight
+
+
+def _kept(ledger: Ledger) -> dict[str, KeptLinear]:
+    """The modules with deltas beside their weights, by path."""
+    return {path: module for path, module in ledger.model.named_modules() if isinstance(module, KeptLinear)}
+
+
+def _packed(names: dict[str, mx.array]) -> set[str]:
+    """The modules whose weights are packed as MLX packs them."""
+    return {name.rpartition(".")[0] for name in names if name.endswith(".scales")}
+
+
+def _by_content(base: Path) -> Callable[[mx.array], str | None]:
     """Finds a tensor by its bytes; None where none is the same, or more than one."""
     digests: dict[tuple[int, ...], dict[str, list[str]]] = {}
 
@@ -135,7 +200,9 @@ def _by_content(originals: dict[str, mx.array]) -> Callable[[mx.array], str | No
         shape = tuple(piece.shape)
         if shape not in digests:
             same: dict[str, list[str]] = {}
-            for name, array in originals.items():
+            weights = _tensors(base)
+            while weights:
+                name, array = weights.popitem()
                 if tuple(array.shape) == shape:
                     same.setdefault(digest(array), []).append(name)
             digests[shape] = same
@@ -149,15 +216,22 @@ def _files(base: Path) -> list[Path]:
     return sorted(base.glob("model*.safetensors"))
 
 
+def _tensors(base: Path) -> dict[str, mx.array]:
+    """The base's tensors, read where they are used; what was read stays in memory for as long as its array."""
+    return {name: array for file in _files(base) for name, array in mx.load(str(file)).items()}
+
+
 def _save(folder: Path, weights: dict[str, mx.array]) -> None:
-    """The weights in shards, with the index that names them."""
+    """The weights in shards, with the index that names them; empties `weights`, so that none stays in memory."""
     shards = make_shards(weights)
     listed: dict[str, str] = {}
-    size = sum(array.nbytes for array in weights.values())
-    for number, shard in enumerate(shards, 1):
-        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
+    size, count = sum(array.nbytes for array in weights.values()), len(shards)
+    weights.clear()
+    for number in range(1, count + 1):
+        shard = shards.pop(0)
+        name = f"model-{number:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
         mx.save_safetensors(str(folder / name), shard, {"format": "pt"})
         listed |= dict.fromkeys(shard, name)
-    if len(shards) > 1:
+    if count > 1:
         index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(listed.items()))}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")

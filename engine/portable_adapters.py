@@ -3,11 +3,13 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 
+from engine import adapters
 from engine.contract.errors import InputError
 from engine.ledger import Ledger
 from engine.lowrank import Factors, ranks
@@ -23,16 +25,16 @@ def write_adapter(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> 
         full = each.padded(rank)
         a, b = (full.a, full.b) if full.a.ndim == 2 else (full.a.swapaxes(-1, -2), full.b.swapaxes(-1, -2))
         weights |= {f"{path}.lora_a": mx.contiguous(a), f"{path}.lora_b": mx.contiguous(b)}
-    inside = [path.split(".layers.")[-1].partition(".") for path in factors]
     model: Any = ledger.model
+    inside = adapters.in_layers(model, factors).values()
     settings = {
         "fine_tune_type": "lora",
-        "num_layers": len(model.layers) - min(int(layer) for layer, _, _ in inside),
+        "num_layers": len(model.layers) - min(layer for layer, _ in inside),
         "lora_parameters": {
             "rank": rank,
             "scale": 1.0,  # the scales are in lora_b
             "dropout": 0.0,
-            "keys": sorted({key for _, _, key in inside}),
+            "keys": sorted({key for _, key in inside}),
         },
     }
     mx.save_safetensors(str(folder / "adapters.safetensors"), weights, {"format": "mlx"})
@@ -54,7 +56,7 @@ def peft_settings(ledger: Ledger, by_path: dict[str, int]) -> dict[str, Any]:
     common = Counter(by_path.values()).most_common(1)[0][0]
     targets: list[str] = []
     pattern: dict[str, int] = {}
-    for name, paths in sorted(_by_ending(by_path).items()):
+    for name, paths in sorted(_by_ending(ledger.model, by_path).items()):
         ranks_here = {by_path[path] for path in paths}
         everywhere = len(paths) == sum(path.endswith(f".{name}") for path, _ in ledger.model.named_modules())
         targets += [name] if everywhere else paths
@@ -100,11 +102,11 @@ def base_name(base: Path) -> str:
     return found if "/" in (found := name_of(base)) else str(base.resolve())
 
 
-def _by_ending(paths: dict[str, int]) -> dict[str, list[str]]:
+def _by_ending(model: Any, paths: Iterable[str]) -> dict[str, list[str]]:
     """Paths by what follows the layer's number, such as self_attn.q_proj."""
     found: dict[str, list[str]] = {}
-    for path in sorted(paths):
-        found.setdefault(path.split(".layers.")[-1].partition(".")[2], []).append(path)
+    for path, (_, inside) in sorted(adapters.in_layers(model, paths).items()):
+        found.setdefault(inside, []).append(path)
     return found
 
 

@@ -1,11 +1,14 @@
-"""Whether the gates can be reached at all (rule 21): the references and the rejected answers, scored as answers are."""
+"""Whether the gates can be reached at all (rules 20 and 21): references and rejected answers, scored as answers are."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from engine import voice
-from engine.contract.config import RunConfig, ThresholdsConfig
+from engine.contract.config import DpoConfig, RunConfig, ThresholdsConfig
 from engine.curriculum import Curriculum
+from engine.voice import VoiceProfile
+
+ADAPTER = ("rank", "alpha", "modules", "layers")  # settings of a phase that say what its adapter is
 
 
 def unreachable(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
@@ -27,19 +30,55 @@ def unreachable(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
     return found
 
 
+def reference_warnings(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
+    """Rule 20: a sentence for each way in which a quiz's references break the voice rules, with file and line."""
+    broken: dict[str, list[str]] = {}
+    for topic in curriculum.topics:
+        for question in topic.questions:
+            for fault in _faults(curriculum.profile, question.reference, limits):
+                broken.setdefault(fault, []).append(question.where)
+    return [f"{places[0]}: the reference {fault}{_and_more(places[1:])}" for fault, places in broken.items()]
+
+
+def _faults(profile: VoiceProfile, reference: str, limits: ThresholdsConfig) -> list[str]:
+    """What an answer in the reference's words would be marked down for; nothing where it would pass without a mark."""
+    found = voice.score(profile, reference)
+    if found.health != "ok":
+        return [f"is no text that can be scored ({found.health})"]
+    faults = [f"says {quote!r}, against the distinction {name!r}" for name, quote in found.quotes.items()]
+    faults += [f"says {word!r}, which is to be avoided" for word in found.violations if word not in found.quotes]
+    missing = [group.name for group in profile.groups if found.components[group.name] < 1]
+    if missing and found.score < limits.voice and not found.quotes:
+        names = ", ".join(missing)
+        faults.append(f"is below thresholds.voice = {limits.voice:g}: too few markers of {names}")
+    return faults
+
+
+def _and_more(places: Sequence[str]) -> str:
+    shown = ", ".join(places[:2]) + (", …" if len(places) > 2 else "")
+    return f" (and {len(places)} more: {shown})" if places else ""
+
+
 def gate_warnings(config: RunConfig) -> list[str]:
-    """What the thresholds say about DPO when they are read together."""
-    limits = config.thresholds
-    if config.adapters.strategy == "sft_only" or config.dpo.when != "gated":
+    """What thresholds and settings say about DPO when they are read together."""
+    limits, strategy = config.thresholds, config.adapters.strategy
+    if strategy == "sft_only" or config.dpo.when == "never":
         return []
+    found = []
+    unheeded = [f"dpo.{name}" for name in ADAPTER if getattr(config.dpo, name) != getattr(DpoConfig(), name)]
+    if strategy == "shared" and unheeded:
+        names = ", ".join(unheeded)
+        found.append(f"adapters.strategy = shared: {names} say nothing, since DPO goes on with SFT's adapter")
+    if config.dpo.when != "gated":
+        return found
     if limits.dpo_trigger == 0:
-        return ["thresholds.dpo_trigger = 0 and dpo.when = gated: no voice lies below it, so DPO never runs"]
+        return [*found, "thresholds.dpo_trigger = 0 and dpo.when = gated: no voice lies below it, so DPO never runs"]
     if limits.dpo_trigger < limits.voice:
-        return [
+        found.append(
             f"thresholds.dpo_trigger = {limits.dpo_trigger:g} is below thresholds.voice = {limits.voice:g}: a topic "
             "between the two does not pass, and DPO does not run for it"
-        ]
-    return []
+        )
+    return found
 
 
 def base_warnings(topics: Sequence[dict[str, Any]], limits: ThresholdsConfig) -> list[str]:

@@ -9,6 +9,7 @@ from engine.contract.errors import Unwritable
 from engine.contract.events import Event, Record, Warned
 from engine.contract.journal import JournalWriter
 from engine.contract.lines import line
+from engine.contract.own import own
 from engine.contract.rundir import RunDir
 
 ROOM = 1 << 16  # bytes kept free for the last words of a run whose disk is full
@@ -19,7 +20,7 @@ class Recorder:
 
     def __init__(self, run: RunDir) -> None:
         self._journal = JournalWriter(run.journal)
-        self._log = open(run.log, "a", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+        self._log = open(run.log, "a", 1, "utf-8", "backslashreplace", opener=own)  # noqa: SIM115
         Path(run.log).chmod(0o600)
         self._reserve = run.path / ".reserve"
         _keep_room(self._reserve)
@@ -60,7 +61,7 @@ class Recorder:
 
 
 def _keep_room(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         os.write(descriptor, bytes(ROOM))
     finally:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
@@ -26,29 +26,44 @@ def paired(session: Session, chosen: Sequence[Example], rejected: Sequence[Examp
 
 
 def measure(
-    session: Session, chosen: Sequence[Example], rejected: Sequence[Example], groups: Iterable[Sequence[int]]
+    session: Session,
+    chosen: Sequence[Example],
+    rejected: Sequence[Example],
+    groups: Sequence[Sequence[int]],
+    visited: int,
 ) -> dict[str, mx.array]:
-    """Log-probabilities `chosen` and `rejected` (pairs,) under the model as it stands.
+    """Log-probabilities `chosen` and `rejected` (pairs,) under the model as it stands; NaN where no step asks for it.
 
     `groups` are the micro-batches in which the pairs are trained on, each pair in one: in them, and by the kernels of
     training, the first step finds the very same numbers, also where a bfloat16 sum depends on what is computed with it.
-    With them the adapter as it stands, and one answer's log-probabilities alone (rule 11).
+    Measured are the first `visited` of them, to which training comes, and the one with the answer that rules 10 and 11
+    look at. With them the adapter as it stands, and that answer's log-probabilities alone. A person's commands are
+    taken between two micro-batches.
     """
+    row = _shortest(chosen, rejected)[1]
+    wanted = [group for place, group in enumerate(groups) if place < visited or row in group]
     order, sums = [], []
-    for piece in (piece for group in groups for piece in session.parts(group)):
+    for piece in (piece for group in wanted for piece in session.parts(group)):
+        session.control.poll()
         order += piece
         batches = [paired(session, chosen, rejected, rows) for rows in lanes.split(piece)]
         sums += lanes.run(_as_in_training, [(session.scorer.row_logps, batch) for batch in batches])
-    places = mx.argsort(mx.array(order))
     found = {
-        "chosen": mx.concatenate([part[: len(part) // 2] for part in sums])[places],
-        "rejected": mx.concatenate([part[len(part) // 2 :] for part in sums])[places],
+        "chosen": _placed([part[: len(part) // 2] for part in sums], order, len(chosen)),
+        "rejected": _placed([part[len(part) // 2 :] for part in sums], order, len(chosen)),
         WITNESS: _alone(session, chosen, rejected),
     }
     _require_as_alone("padding-is-nothing", session, chosen, rejected, found)
     start = {f"{START}{name}": array for name, array in adapters.adapter_weights(session.model).items()}
     mx.eval(found, start)
     return found | start
+
+
+def _placed(parts: Sequence[mx.array], rows: Sequence[int], count: int) -> mx.array:
+    """(count,) with the numbers of `parts`, which are those of `rows`, at their places, and NaN at all others."""
+    whole = mx.full((count,), math.nan)
+    whole[mx.array(rows)] = mx.concatenate(parts)
+    return whole
 
 
 def _as_in_training(score: Callable[[Batch], mx.array], batch: Batch) -> mx.array:

@@ -42,7 +42,8 @@ class Question:
 
 def sft_row(where: str, data: dict[str, Any]) -> SftRow:
     """A row to train on; raises InputError that names the field."""
-    return SftRow(*_conversation(where, data), where)
+    messages, answer = _conversation(where, data)
+    return SftRow(_with_system(where, data, messages), answer, where)
 
 
 def pair_row(where: str, data: dict[str, Any]) -> Pair:
@@ -53,7 +54,7 @@ def pair_row(where: str, data: dict[str, Any]) -> Pair:
     prompt, chosen, rejected = _preference(where, data)
     if chosen == rejected:
         raise InputError(f"{where}: rejected: the same text as chosen")
-    return Pair(prompt, chosen, rejected, heldout, where)
+    return Pair(_with_system(where, data, prompt), chosen, rejected, heldout, where)
 
 
 def question_row(where: str, data: dict[str, Any]) -> Question:
@@ -61,6 +62,10 @@ def question_row(where: str, data: dict[str, Any]) -> Question:
     concepts = data.get("concepts", [])
     if not isinstance(concepts, list) or not all(isinstance(item, str) and item.strip() for item in concepts):
         raise InputError(f"{where}: concepts: found {concepts!r}, expected a list of words")
+    for concept in concepts:
+        require_whole(f"{where}: concepts", concept)
+    if _system(where, data):
+        raise InputError(f"{where}: system: questions are asked without a system message")
     return Question(text(where, data, "question"), text(where, data, "reference"), tuple(concepts), where)
 
 
@@ -78,7 +83,7 @@ def _conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...]
         if not isinstance(more, str):
             raise InputError(f"{where}: input: found {kind(more)}, expected text")
         if more.strip():
-            question = f"{question}\n\n{more.strip()}"
+            question = f"{question}\n\n{text(where, data, 'input')}"
         return (Message("user", question),), text(where, data, "output")
     if "answer" in data:
         return (Message("user", text(where, data, "question")),), text(where, data, "answer")
@@ -109,6 +114,24 @@ def _preference(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], 
     if "prompt" in data and (given := _prompt(where, data, "prompt")) not in (prompt, prompt[-1:]):
         raise InputError(f"{where}: prompt: found {given[-1].content[:60]!r}, and chosen begins with something else")
     return prompt, chosen[-1].content, rejected[-1].content
+
+
+def _system(where: str, data: dict[str, Any]) -> str:
+    """What a row's `system` field says; nothing where it is absent or empty."""
+    value = data.get("system")
+    return "" if value is None or (isinstance(value, str) and not value.strip()) else text(where, data, "system")
+
+
+def _with_system(where: str, data: dict[str, Any], messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation with the row's `system` field before it."""
+    system = _system(where, data)
+    if not system:
+        return messages
+    if not messages:
+        raise InputError(f"{where}: system: plain text is trained on as it stands, and has no system message")
+    if any(message.role == "system" for message in messages):
+        raise InputError(f"{where}: system: the row's messages have a system message of their own")
+    return (Message("system", system), *messages)
 
 
 def _prompt(where: str, data: dict[str, Any], name: str) -> tuple[Message, ...]:
@@ -151,4 +174,14 @@ def text(where: str, data: dict[str, Any], name: str) -> str:
         raise InputError(f"{where}: {name}: found {found}, expected text")
     if len(value) > MAX_TEXT:
         raise InputError(f"{where}: {name}: found {len(value):,} characters, expected {MAX_TEXT:,} at most")
+    require_whole(f"{where}: {name}", value)
     return value.strip()
+
+
+def require_whole(field: str, value: str) -> None:
+    """Raises InputError for half of a surrogate pair, which JSON lets pass and neither tokenizer nor file takes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half, place = ascii(value[error.start]), error.start + 1
+        raise InputError(f"{field}: character {place} is half of one ({half}), as of an emoji cut in two") from error

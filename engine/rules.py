@@ -228,7 +228,7 @@ ALL = (
         "A checkpoint holds adapter, optimizer state and step as they were: a death costs no step and changes no byte.",
         "the checkpoint of step N has an optimizer of step M",
         "the checkpoint is damaged, or an older version wrote it",
-        "delete logs/RUN/checkpoint and resume: the phase begins again from its start",
+        "retry the topic (r, or ctl RUN retry TOPIC): it begins again from its start, without the checkpoint",
     ),
     Rule(
         28, "finite-steps", "phase",
@@ -239,10 +239,10 @@ ALL = (
     ),
     Rule(
         29, "committed-on-disk", "phase",
-        "What is committed can be read back from the disk before the event that says so.",
-        "the adapter on the disk is not the one that was trained; or: ledger.json does not end with …",
-        "a failing disk, or somebody wrote into the run folder",
-        "check the disk; leave logs/RUN to its engine",
+        "What is committed can be read back from the disk before the event that says so, and when a run is resumed.",
+        "the adapter on the disk is not the one that was trained; or, on resume, which it ends: … lacks N of M deltas",
+        "a failing disk, or somebody wrote into the run folder, cleared it or put an older copy there",
+        "check the disk; put logs/RUN/adapters back as it was and resume, or start the run again",
     ),
     Rule(
         30, "files-whole", "run",
@@ -268,6 +268,10 @@ ENDS = {
     "start": "nothing is begun, status 2",
     "warning": "nothing: it is a warning",
 }
+ELSEWHERE = {  # what a breach ends besides, where it is found at another moment
+    "ledger-declares": "found as a run is resumed, or as a model is made anew: the run, with status 3",
+    "questions-held-out": "found before the run, as it usually is: nothing is begun, status 2",
+}
 HEAD = """# Troubleshooting
 
 The engine checks itself while it runs. A rule that does not hold is shown as `RULE BROKEN: name` in the console, as
@@ -291,7 +295,11 @@ TAIL = """
 | `‖ paused by run.pause_on` | a phase collapsed or failed, and run.pause_on asks for a pause then | look at the answers (enter), then `p` or `ctl RUN resume`, or `stop` |
 | topic `collapsed` | SFT broke the answers (repeated, empty, special tokens), was rolled back, and what is kept does not pass | lower sft.learning_rate or sft.epochs |
 | `rolled back` after DPO | DPO made the answers or the held-out pairs worse | lower dpo.learning_rate, raise dpo.beta |
+| `the base model is …, the run began on …` from chat or export | the model folder was changed since, or `model.name` is found elsewhere now; or device or version of MLX are others | take the ones that the run began with: `model_loaded` and `run_started` in journal.jsonl |
+| `mlx-lm makes another model of its fused folder` from export | an architecture or a packing that mlx-lm cannot write as it reads it | `--format adapter` |
+| `the export died (signal 9)` | the system ended it, most likely for want of memory | close other programs, or `--format adapter` |
 | warning `slow-blas` | MLX has no fast BLAS on this machine | the warning names the library |
+| warning `number-type` | a quantized base with scales of another number type than model.dtype, so that MLX computes in float32 | set model.dtype to the type that it names |
 """  # noqa: E501
 
 
@@ -300,7 +308,8 @@ def table() -> str:
     lines = []
     for rule in ALL:
         named = f"{rule.number} `{rule.name}`: {rule.text}"
-        lines.append(f"| {rule.symptom} | {named} | {ENDS[rule.ends]} | {rule.cause} | {rule.remedy} |\n")
+        ends = "; ".join(filter(None, (ENDS[rule.ends], ELSEWHERE.get(rule.name))))
+        lines.append(f"| {rule.symptom} | {named} | {ends} | {rule.cause} | {rule.remedy} |\n")
     return HEAD + "".join(lines) + TAIL
 
 

@@ -1,4 +1,4 @@
-"""What the phases of a run share: configuration, model, ledger, journal, control; put together in train.py."""
+"""What the phases of a run share: configuration, model, ledger, journal, control; put together in opening.py."""
 
 import math
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ import time
 import mlx.core as mx
 
 from engine import checks, lanes, phase
-from engine.batches import Batch, batch_rows, collate, plan_epochs
+from engine.batches import Batch, batch_rows, collate, epoch, plan_epochs
 from engine.contract.events import PhaseStarted, Step
 from engine.control import Stop
 from engine.curriculum import Topic
@@ -23,11 +23,12 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
     plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
     lengths = [len(example.ids) for example in examples]
     seed = str(phase.seed_of(session, topic.id, attempt, "sft"))
-    whole = collate(examples, session.renderer.end_id)
-    checks.supervised(examples, whole, session.renderer.end_id)
+    for rows in epoch(plan, lengths, seed, 0):
+        mine = [examples[row] for row in rows]
+        checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "sft"):
-        say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), whole.supervised, whole.total))
+        say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), *phase.tokens_of(examples)))
     attached = phase.attach(session, topic.id, attempt, "sft", settings, plan.steps, settings)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
 

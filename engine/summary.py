@@ -36,7 +36,7 @@ def summarize(
         "exit_status": exit_status,
         "fingerprint": fingerprint,
         "seconds": round(seconds, 1),
-        "prediction": _prediction(records, seconds, process_bytes),
+        "prediction": _prediction(records, seconds, process_bytes, all(map(_came_up, rows))),
         "passed": sum(row["verdict"] == "passed" for row in rows),
         "of": len(rows),
         "overhead": _overhead(records),
@@ -48,16 +48,17 @@ def summarize(
     }
 
 
-def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | None) -> dict[str, Any]:
+def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | None, whole: bool) -> dict[str, Any]:
     """What was predicted beside what it took, pauses left out of both.
 
-    `of_what_ran` is the prediction at the start with DPO in those topics in which it ran; `ratio` is it over `real`.
+    `of_what_ran` is the prediction at the start with DPO in those topics in which it ran, null where the run is not
+    `whole`: topics were left out of it; `ratio` is it over `real`.
     """
     said = [record.event for record in records if isinstance(record.event, e.Predicted)]
     waited = read_history(records).waited
     real = seconds - waited
     at_start, refined = (said[place] if len(said) > place else None for place in (0, 1))
-    ran = of_what_ran(at_start, records) if at_start else None
+    ran = of_what_ran(at_start, records) if at_start and whole else None
     return {
         "of_what_ran": round(ran, 1) if ran is not None else None,
         "at_start": round(at_start.seconds, 1) if at_start else None,
@@ -69,6 +70,11 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
         "peak_bytes": max((r.event.peak_bytes for r in records if isinstance(r.event, e.Step)), default=None),
         "process_bytes": process_bytes,
     }
+
+
+def _came_up(row: dict[str, Any]) -> bool:
+    """Whether a topic was begun and has its verdict: not where the run was stopped before, or it was skipped."""
+    return row["verdict"] != "not_run" and row["attempts"] > 0
 
 
 def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
@@ -119,13 +125,14 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
     return rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
 
 
+def kept(row: dict[str, Any]) -> str | None:
+    """The last phase of a topic that is in the model."""
+    return next((phase for phase in ("dpo", "sft") if row[phase] in e.KEPT), None)
+
+
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:
-    kept = ("fused", "kept_attached")
-    found = row["start"] or row["before"]
-    if row["dpo"] in kept:
-        found = row["after_dpo"]
-    elif row["sft"] in kept:
-        found = row["after_sft"]
+    last = kept(row)
+    found = row[f"after_{last}"] if last else row["start"] or row["before"]
     return dict(found) if found else None
 
 
@@ -146,16 +153,16 @@ def _sum(values: Iterable[float]) -> float:
 def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """How DPO did where it ran: topics, roll-backs, the mean held-out margin, and where preference accuracy fell."""
     ran = [row for row in rows if row["after_dpo"]]
-    kept = [row for row in ran if row["dpo"] in ("fused", "kept_attached")]
+    stayed = [row for row in ran if row["dpo"] in e.KEPT]
     margins = [row["after_dpo"]["heldout_margin"] for row in ran if row["after_dpo"]["heldout_margin"] is not None]
     return {
         "ran": len(ran),
-        "kept": len(kept),
+        "kept": len(stayed),
         "rolled_back": sum(row["dpo"] == "rolled_back" for row in ran),
         "mean_heldout_margin": round(sum(margins) / len(margins), 4) if margins else None,
         "lowered_preference_accuracy": [
             row["topic"]
-            for row in kept
+            for row in stayed
             if row["after_sft"] and _preference(row["after_dpo"]) < _preference(row["after_sft"])
         ],
     }

@@ -18,21 +18,21 @@ from types import FrameType
 
 from engine import memory
 from engine.contract.begun import begun
-from engine.contract.config import load_config
+from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
 from engine.contract.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
 from engine.contract.journal import read_journal
 from engine.contract.rundir import Lock, RunDir
-from engine.history import landmarks
+from engine.contract.status import BAD_INPUT, DIED, STOPPED
+from engine.history import landmarks, read_history
 from engine.record import Recorder
 
 ENGINE = (sys.executable, "-m", "engine")
 TICK = 0.5  # seconds between two looks at the engine
 NICE = 5  # steps that a run stands behind what a person waits for
-DEATHS = 3  # at the same place, and the run ends
+DEATHS = 3  # at the same place, and the run ends, unless memory was the reason and pieces can still be smaller
 WORDS = 1 << 16  # bytes of what an engine printed last
 ASKED = (signal.SIGTERM, signal.SIGINT)  # an engine that one of these ended was asked to end
-BAD_INPUT, DIED, STOPPED = 2, 3, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ class Supervisor:
         self._lock = Lock(run)
         self._engine: subprocess.Popen[bytes] | None = None
         self._requests = 0  # to stop: one is passed on, a second one ends the engine
-        self._limit = _limit(run)
+        self._config = _config(run)
+        self._limit = self._config.run.hang_after if self._config else 0.0
+        self._reached, self._deaths = -1, 0  # how far the run had come at the last death, and the deaths there
 
     def run(self) -> int:
         """Until the run has ended, was stopped, or cannot go on; returns its exit status."""
@@ -70,26 +72,30 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes takes no run with it
         awake = stay_awake()
-        reached, deaths = -1, 0
         try:
-            while True:
-                seq = _last_seq(self._run)
-                end = self._live()
-                records = read_journal(self._run.journal)
-                status = self._final(end, [record for record in records if record.seq > seq], deaths)
-                if status is not None:
-                    return status
-                progress = landmarks(records)
-                deaths = deaths + 1 if progress == reached else 1
-                reached = progress
-                self._journal(end, deaths)
-                if deaths == DEATHS:
-                    return DIED
+            while (status := self._life()) is None:
+                pass
+            return status
         finally:
             self._lock.release()
             if awake is not None:
                 awake.terminate()
                 awake.wait()
+
+    def _life(self) -> int | None:
+        """One engine from its start to its end; returns the run's exit status, None where another is to be started."""
+        heard = len(read_journal(self._run.journal))  # lines, since a damaged one may have any number
+        end = self._live()
+        records = read_journal(self._run.journal)
+        status = self._final(end, records[heard:])
+        if status is not None:
+            return status
+        progress = landmarks(records)
+        self._deaths = self._deaths + 1 if progress == self._reached else 1
+        self._reached = progress
+        over = self._deaths >= DEATHS and not self._shrinks(end, records)
+        self._journal(end, over)
+        return DIED if over else None
 
     def _live(self) -> End:
         """Starts an engine and waits until it has ended, by itself or because it gave no sign of life."""
@@ -128,7 +134,7 @@ class Supervisor:
                 return silent
         return None
 
-    def _final(self, end: End, records: list[Record], deaths: int) -> int | None:
+    def _final(self, end: End, records: list[Record]) -> int | None:
         """The run's exit status where this end is its end; None where the engine died and is to be started again.
 
         `records` are this engine's. 2 says that nothing was started, so it is not for one that follows a death.
@@ -137,21 +143,30 @@ class Supervisor:
         if finished:
             return finished[-1].exit_status
         if end.code == BAD_INPUT:
-            return DIED if deaths or begun(records) else BAD_INPUT
+            return DIED if self._deaths or begun(records) else BAD_INPUT
         if self._requests or -end.code in ASKED:
             return STOPPED
         if end.code >= 0 and not end.no_memory:
             return DIED  # it could not go on, and has said why
         return None
 
-    def _journal(self, end: End, deaths: int) -> None:
+    def _shrinks(self, end: End, records: list[Record]) -> bool:
+        """Whether the next engine works in smaller pieces than this one, which died for lack of memory."""
+        if end.reason != OUT_OF_MEMORY or self._config is None:
+            return False
+        before = read_history(records).out_of_memory
+        return memory.pieces(before + 1, self._config) > memory.pieces(before, self._config)
+
+    def _journal(self, end: End, over: bool) -> None:
         recorder = Recorder(self._run)
         try:
             status = end.code if end.code >= 0 else None
-            recorder.say(EngineDied(status, end.signal, deaths, end.reason), durable=True)
-            if deaths == DEATHS:
+            recorder.say(EngineDied(status, end.signal, self._deaths, end.reason), durable=True)
+            if over:
                 how = end.reason or end.signal or f"status {end.code}"
-                words = f"the engine died {deaths} times at the same place ({how}); its own words are in engine.out"
+                words = (
+                    f"the engine died {self._deaths} times at the same place ({how}); its own words are in engine.out"
+                )
                 recorder.say(Failed("engine", words, ""), durable=True)
         finally:
             recorder.close()
@@ -188,15 +203,11 @@ def stay_awake() -> subprocess.Popen[bytes] | None:
     return subprocess.Popen([program, "-is", "-w", str(os.getpid())], **quiet)
 
 
-def _limit(run: RunDir) -> float:
+def _config(run: RunDir) -> RunConfig | None:
     try:
-        return load_config(run.config).run.hang_after
+        return load_config(run.config)
     except InputError:
-        return 0.0  # the engine refuses such a configuration, in words
-
-
-def _last_seq(run: RunDir) -> int:
-    return max((record.seq for record in read_journal(run.journal)), default=-1)
+        return None  # the engine refuses it, in words
 
 
 def _size(path: Path) -> int:

@@ -29,7 +29,7 @@ class Talk:
 
         opened = open_stage(run, stage, backend, lambda line: print(line, file=sys.stderr))
         self._model, self._tokenizer = opened.ledger.model, opened.loaded.tokenizer
-        self._renderer, self._message = Renderer(self._tokenizer), Message
+        self._renderer, self._message = Renderer(self._tokenizer, opened.started), Message
         self._limit = opened.config.model.max_length
         self._max_tokens = max_tokens or opened.config.evaluation.max_tokens
         self._turns: list[Message] = []

@@ -37,10 +37,11 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
     session.collapsed = broke is not None or (seen is not None and policy.collapsed(best, seen))
     if sft == "rolled_back":
         _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
+    elif phase.resuming(session, topic.id, attempt, "dpo"):  # as was decided before the checkpoint
+        best = _preferred(session, topic, attempt, best)
     elif "dpo" not in done.settled:
         decision = policy.gate(best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back)
-        if not phase.resuming(session, topic.id, attempt, "dpo"):  # else it was said before the checkpoint
-            _decide(session, topic, decision)
+        _decide(session, topic, decision)
         if decision.decision == "run_dpo":
             best = _preferred(session, topic, attempt, best)
         elif session.attached is not None:
@@ -86,8 +87,8 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     session.collapsed |= policy.collapsed(sft, after)
     _decide(session, topic, decision)
     if decision.decision == "keep":
-        session.dpo_rolled_back = 0
         phase.commit(session, attached)
+        session.dpo_rolled_back = 0
         return after
     session.dpo_rolled_back += 1
     if shared:

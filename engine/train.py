@@ -11,6 +11,7 @@ from engine.contract.errors import Unwritable
 from engine.contract.events import Decided, Preparing, RunFinished, Verdict
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
+from engine.contract.status import STOPPED
 from engine.contract.typed import several
 from engine.control import Skip, Stop
 from engine.curriculum import Topic
@@ -37,8 +38,6 @@ from engine.session import Session
 from engine.summary import summarize
 from engine.topic import finish, train_topic
 
-STOPPED = 130
-
 
 def train(
     folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heartbeat | None = None, unheard: int = 0
@@ -50,15 +49,15 @@ def train(
     """
     started = time.monotonic()
     config = load_config(folder.config)
-    records = read_journal(folder.journal)
-    history = read_history(records)
+    history = read_history(read_journal(folder.journal))
     curriculum = read_curriculum(config)
     if history.began:
         require_same_settings(config, history)
         require_same_rows(config, curriculum, history)
-        recorder.say(restarted(history))
+        recorder.say(restarted(config, history))
     else:
         recorder.say(run_started(folder, config))
+        history.started = read_history(read_journal(folder.journal)).started  # as a resumed run has it
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
@@ -69,6 +68,7 @@ def train(
     stopped = False
     try:
         if history.began:
+            folder.summary.unlink(missing_ok=True)  # of an earlier end: from here on the run goes further
             take_up(session, history)
             ask_again(session, history)
         _score_base(session, history)
@@ -124,49 +124,39 @@ def _score_base(session: Session, history: History) -> None:
 
 
 def _train_all(session: Session, history: History, outlook: Outlook) -> None:
-    """Every topic in the order of the course, then those that a person wants trained again."""
+    """Every topic in the order of the course, then those that a person wants trained again; each with its retries."""
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.topics}
-    if history.again is not None:
-        _train(session, history, topics[history.again])
     while True:
         control.boundary()
-        waiting = [id for id in topics if control.status[id] == "pending" and id not in control.retries]
-        if not waiting and not control.retries:
+        if (id := control.upcoming()) is None:
             return
-        if waiting:
-            _train(session, history, topics[waiting[0]])
+        _train(session, history, topics[id])
+        if control.owed is None:
             outlook.after_topic()
-        else:
-            _train(session, history, topics[control.retries.pop(0)])
 
 
 def _train(session: Session, history: History, topic: Topic) -> None:
-    """A topic and its retries."""
+    """An attempt at a topic, until it has its verdict and run.pause_on has been heeded."""
     control = session.control
     goes_on = history.current == topic.id
     done = history.topics[topic.id] if goes_on else _next_attempt(session, history, topic)
-    while True:
-        history.topics[topic.id], history.current, history.again = done, None, None
-        started = time.monotonic() - done.seconds
-        control.status[topic.id], session.collapsed = "running", False
-        verdict, reason = _attempt(session, history, topic, done)
-        again = policy.retry(verdict, done.tries, session.config.run.retries)
-        if again is not None:  # said before the topic is finished: a death between the two loses no retry
-            session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
-        pauses = policy.trouble(verdict, session.collapsed) in session.config.run.pause_on
-        if pauses:  # said before, too
-            control.hold("run.pause_on")
-        finish(session, topic, verdict, reason, started)
-        control.status[topic.id] = "finished"
-        if pauses:
-            control.boundary()
-        if again is None:
-            return
-        if topic.id in control.retries:  # asked for while run.pause_on held, too
-            control.retries.remove(topic.id)
-        history.again = topic.id
-        done = _next_attempt(session, history, topic)
+    history.topics[topic.id], history.current = done, None
+    started = time.monotonic() - done.seconds
+    control.begin(topic.id)
+    session.collapsed = False
+    verdict, reason = _attempt(session, history, topic, done)
+    session.resume = None  # where its topic was skipped, nobody goes on from it
+    again = policy.retry(verdict, done.tries, session.config.run.retries)
+    if again is not None:  # said before the topic is finished: a death between the two loses no retry
+        session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
+    pauses = policy.trouble(verdict, session.collapsed) in session.config.run.pause_on
+    if pauses:  # said before, too
+        control.hold("run.pause_on")
+    finish(session, topic, verdict, reason, started)
+    control.end(topic.id, again is not None)
+    if pauses:
+        control.boundary()
 
 
 def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
@@ -174,6 +164,8 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
     by = session.control.skipped.pop(topic.id, None)
     if by is not None:
         return "skipped", f"skipped by {by}" + ("" if done.seq else " before it began")
+    if done.failed is not None:  # and the engine died before it had said the verdict
+        return "error", done.failed
     begun, steps = bool(done.settled) or session.resume is not None, session.recorder.said["step"]
     try:
         verdict = train_topic(session, topic, history.before[topic.id], done)
@@ -188,9 +180,9 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
     except Exception as error:
         if exhausted(error) or isinstance(error, Unwritable):
             raise  # of the engine, not of the topic: another one goes on with smaller batches
-        _say_failed(session, topic.id, error)
+        reason = _say_failed(session, topic.id, error)
         _clean_up(session, "rolled_back")
-        return "error", str(error)
+        return "error", reason
 
 
 def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> None:
@@ -209,11 +201,13 @@ def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> No
         session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")
 
 
-def _say_failed(session: Session, topic: str, error: Exception) -> None:
+def _say_failed(session: Session, topic: str, error: Exception) -> str:
+    """Journals what ended a topic, and returns it in a sentence."""
     attached = session.attached
     where = f"{topic} {attached.phase}" if attached else topic
     event = failure(where, error, topic, attached.phase if attached else None)
     session.recorder.say(event, durable=True)
+    return event.message
 
 
 def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHistory:
@@ -222,7 +216,7 @@ def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHist
     earlier = history.topics.get(topic.id)
     if earlier is None:
         return TopicHistory(1)
-    return TopicHistory(earlier.attempt + 1, tries=earlier.tries + 1 if history.again == topic.id else 1)
+    return TopicHistory(earlier.attempt + 1, tries=earlier.tries + 1 if session.control.owed == topic.id else 1)
 
 
 def _reevaluate(session: Session, topic: str) -> str:

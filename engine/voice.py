@@ -1,7 +1,8 @@
 """Scores how much an answer sounds like the voice profile, one answer at a time, in pure Python."""
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ NEGATION_REACH = 3  # words before a hit, in the same clause, in which a negatio
 REPEATED_SHARE = 0.3  # share of repeated 4-grams from which an answer counts as stuck
 REPEATED_WORD_SHARE = 0.4  # share of one word from which a short answer counts as stuck
 STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # ten times the same letters: a word without an end
+SCORES = ("accuracy", "voice", "concepts")  # of every answer: a marker group has another name
+UNSPACED = (  # letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +54,57 @@ class VoiceProfile:
 
 @dataclass(frozen=True, slots=True)
 class VoiceScore:
-    """The voice of one answer: score and components lie in [0, 1]; markers and violations quote the answer."""
+    """The voice of one answer: score and components lie in [0, 1].
+
+    Markers and violations quote the answer, but a distinction is named; `quotes` has what was said against it.
+    """
 
     score: float
     components: dict[str, float]
     markers: tuple[str, ...]
     violations: tuple[str, ...]
+    quotes: dict[str, str]
     health: str  # ok, empty, special_tokens or repeating; any but ok scores 0
 
 
 def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()) -> VoiceScore:
     """Scores one answer; never give it several answers joined, since distinct markers would add up over them."""
-    text = answer.replace("’", "'").replace("‘", "'")
+    text = _plain(answer)
     state = health(text, special_tokens)
     if state != "ok":
-        return VoiceScore(0.0, {group.name: 0.0 for group in profile.groups}, (), (), state)
+        return VoiceScore(0.0, {group.name: 0.0 for group in profile.groups}, (), (), {}, state)
     components, markers = {}, []
     for group in profile.groups:
         found = [hit.group(0) for pattern in group.patterns if (hit := pattern.search(text))]
         components[group.name] = min(1.0, len(found) / group.expected)
         markers += found
-    avoided = [claim for pattern in profile.avoid if (claim := _claim(pattern, text))]
-    confused = [item.name for item in profile.distinctions if any(_claim(pattern, text) for pattern in item.patterns)]
+    avoided = _claims(profile.avoid, text)
+    confused = {item.name: said[0] for item in profile.distinctions if (said := _claims(item.patterns, text))}
     weights = sum(group.weight for group in profile.groups)
     value = sum(group.weight * components[group.name] for group in profile.groups) / weights
     value = 0.0 if confused else max(0.0, value - profile.avoid_penalty * len(avoided))
-    return VoiceScore(value, components, tuple(markers), tuple(confused + avoided), state)
+    return VoiceScore(value, components, tuple(markers), (*confused, *avoided), confused, state)
+
+
+def named(concepts: Sequence[str], answer: str) -> list[str]:
+    """The concepts that an answer names, each as whole words."""
+    text = _plain(answer)
+    return [concept for concept in concepts if whole_words(re.escape(concept)).search(text)]
+
+
+def whole_words(pattern: str) -> re.Pattern[str]:
+    """`pattern`, without regard to case, where it is no part of a longer word; raises re.error.
+
+    Beside a letter of a script without spaces every place may be the boundary of a word.
+    """
+    start = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
+    end = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
+    return re.compile(f"{start}(?:{_plain(pattern)}){end}", re.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    """Text in one spelling: letters composed (NFC), apostrophes straight."""
+    return unicodedata.normalize("NFC", text).replace("’", "'").replace("‘", "'")
 
 
 def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
@@ -89,6 +119,10 @@ def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
     commonest = max(words.count(word) for word in set(words))
     stuck = len(words) >= 4 and commonest / len(words) > REPEATED_WORD_SHARE
     return "repeating" if repeated > REPEATED_SHARE or stuck or STUTTER.search(answer) else "ok"
+
+
+def _claims(patterns: Iterable[re.Pattern[str]], text: str) -> list[str]:
+    return [claim for pattern in patterns if (claim := _claim(pattern, text))]
 
 
 def _claim(pattern: re.Pattern[str], text: str) -> str | None:
@@ -114,6 +148,11 @@ def load_profile(path: Path) -> VoiceProfile:
     groups = tuple(reader.group(item, f"groups[{i}]") for i, item in enumerate(reader.items(data, "groups")))
     if not groups:
         raise InputError(f"{path}: groups is empty; a voice needs at least one group of markers")
+    names = [group.name for group in groups]
+    for i, name in enumerate(names):
+        if name in SCORES or name in names[:i]:
+            taken = "no score has" if name in SCORES else "no other group has"
+            raise reader.fail(f"groups[{i}].name", name, f"a name that {taken}")
     return VoiceProfile(
         name=str(data.get("name", path.parent.name)),
         groups=groups,
@@ -158,7 +197,7 @@ class _Reader:
         try:
             for item in value:
                 re.compile(item)  # by itself first: "[" or "a)(b" would be whole only inside what stands around it
-            found = tuple(re.compile(rf"(?<![\w])(?:{item})(?![\w])", re.IGNORECASE) for item in value)
+            found = tuple(map(whole_words, value))
         except re.error as error:
             raise self.fail(field, error.pattern, f"a regular expression ({error})") from error
         for item, pattern in zip(value, found, strict=True):

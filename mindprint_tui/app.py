@@ -20,12 +20,14 @@ from engine.contract import commands
 from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
+from mindprint_tui import launcher
 from mindprint_tui.clean import clean
 from mindprint_tui.feed import Feed, Liveness
 from mindprint_tui.parting import goes_on
 from mindprint_tui.screens.train import TrainScreen
 from mindprint_tui.state import RunState, fold
-from mindprint_tui.view.focus import Asked, Focus
+from mindprint_tui.view.focus import Asked, Focus, heard
+from mindprint_tui.view.head import SHOWN
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -35,7 +37,6 @@ TICK = 0.2  # seconds between two looks at the journal
 REST = 0.45  # between two paints of what the journal says; a key is painted at once
 SECOND = 1.0  # between two looks at clock and lock
 REPLAY = (0.03, 0.006)  # while there is much to read: seconds of reading, and of pause for keys
-KEPT = 8  # requests whose answers are shown
 TERMINAL = Theme(
     name="terminal",
     primary="ansi_cyan",
@@ -134,12 +135,16 @@ class MindprintApp(App[None]):
         else:
             self.show_runs()
 
-    def attach(self, run: RunDir) -> None:
-        """Shows a run from its first event on; whatever was shown before is left as it is."""
-        self.run_dir, self.state = run, RunState()
+    def attach(self, run: RunDir, started: bool = False) -> None:
+        """Shows a run from its first event on; whatever was shown before is left as it is.
+
+        Where its engine was just `started`, what is there already is the word of an earlier one.
+        """
+        self.run_dir, self.state, self.drained = run, RunState(), False
         feed = self._make_feed(run)
         self.live = feed.liveness()
-        look = Focus(opened=self.now(), note=self._note, note_t=self.now(), progress=feed.progress)
+        past = launcher.said(run).seq if started else -1
+        look = Focus(opened=self.now(), note=self._note, note_t=self.now(), progress=feed.progress, past=past)
         self._show_train(look)
         self.run_worker(self._follow(feed), group="follow", exclusive=True)
 
@@ -160,7 +165,7 @@ class MindprintApp(App[None]):
             except InputError as error:
                 self.call_from_thread(self._refused, str(error))
             else:
-                self.call_from_thread(self.attach, run)
+                self.call_from_thread(self.attach, run, True)
 
         self.run_worker(work, thread=True, group="start")
 
@@ -174,8 +179,9 @@ class MindprintApp(App[None]):
         except (InputError, OSError) as error:
             self._train.say(clean(f"{kind} could not be asked: {error}"))
             return
-        asked = Asked(command.id, kind, command.topic, self.now())
-        self._train.change(asked=(*self._train.look.asked, asked)[-KEPT:], note="")
+        now, asked = self.now(), self._train.look.asked
+        asked = tuple(one for one in asked if one.answer is None or now - one.answer.t < SHOWN)
+        self._train.change(asked=(*asked, Asked(command.id, kind, command.topic, now)), note="")
 
     def leave(self) -> None:
         """Ends the console. The engine, if there is one, goes on."""
@@ -203,15 +209,21 @@ class MindprintApp(App[None]):
         news = True
         while True:
             records = feed.skim(reading)
+            if feed.replaced:
+                self.attach(feed.run)
+                return
             if records:
                 news = True
                 self.state = fold(self.state, records)
+                if self._train is not None:
+                    self._train.look = heard(self.state, self._train.look)
                 self._notice_end()
+            whole = feed.drained and not self.drained
             self.drained = feed.drained
             behind, now = not feed.drained, time.monotonic()
             if now - looked >= SECOND or (records and not behind):
                 self.live, looked = feed.liveness(), now
-            if now - painted >= (REST if news else SECOND):
+            if whole or now - painted >= (REST if news else SECOND):
                 painted, news = now, False
                 self.paint(feed.progress if behind else 1.0)
             await asyncio.sleep(pause if behind else TICK)
@@ -231,8 +243,7 @@ class MindprintApp(App[None]):
 
     def _refused(self, sentence: str) -> None:
         self.error = sentence
-        refusal = e.Failed("input", clean(sentence), "")
-        self.state = replace(self.state, preparing="", failures=(refusal,), fatal=refusal)
+        self.state = fold(RunState(), [e.Record(0, self.now(), e.Failed("input", clean(sentence), ""))])
         self.live = Liveness("gone", 0.0)
         self.paint(1.0)
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import shutil
 import sys
 import time
@@ -14,6 +15,7 @@ from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.names import topic_id
 from engine.contract.rundir import RunDir
+from engine.contract.status import DIED
 from mindprint_tui import launcher
 from mindprint_tui.clean import clean
 from mindprint_tui.console import console
@@ -181,7 +183,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
                 return 0 if record.event.outcome == "done" else 1
         if not alive:
             click.echo("the engine ended before it answered", err=True)
-            return launcher.DIED
+            return DIED
         time.sleep(0.05)
 
 
@@ -288,7 +290,7 @@ def report(run: str, target: Path | None, logs: Path) -> None:
 
 
 def main() -> None:
-    """The console script; a person's mistake is one sentence on stderr and status 2."""
+    """The console script; a person's mistake, and what the system refuses, is one sentence on stderr and status 2."""
     try:
         sys.exit(cli(standalone_mode=False))
     except InputError as error:
@@ -297,4 +299,9 @@ def main() -> None:
         error.show()
     except click.Abort:
         sys.exit(130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        if not isinstance(error, BrokenPipeError):  # whoever reads has had enough, and `head` need not be told
+            click.echo(f"mindprint-tui: {clean(f'{where}{error.strerror or error}')}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what waits to be written would fail again
     sys.exit(2)

@@ -12,7 +12,7 @@ from engine.contract.events import Evaluated, Phase, Stage
 from engine.contract.rundir import RunDir
 from mindprint_tui.feed import Feed
 from mindprint_tui.state import RunState, fold
-from mindprint_tui.topic import KEPT, TopicState
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.runs import RunRow, word
 
 STAGES: tuple[Stage, ...] = ("before", "start", "sft", "dpo")
@@ -194,7 +194,7 @@ def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str,
         "errors": sum(cell["verdict"] == "error" for cell in here),
         "not_run": sum(cell["verdict"] is None for cell in here),
         "dpo_ran": len(dpo),
-        "dpo_kept": sum(word in KEPT for word in dpo),
+        "dpo_kept": sum(word in e.KEPT for word in dpo),
         "seconds": sum(cell["seconds"] for cell in shared) if shared else None,
     }
     for stage in (*STAGES, "final"):

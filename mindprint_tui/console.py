@@ -6,9 +6,10 @@ from pathlib import Path
 
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT, CONSOLE_FAILED, DIED
 from mindprint_tui import launcher
 from mindprint_tui.clean import clean
-from mindprint_tui.parting import goes_on, parting
+from mindprint_tui.parting import goes_on, parting, untouched
 from mindprint_tui.started import Started
 
 
@@ -36,6 +37,9 @@ def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None =
         run=run, logs=logs, start=None if begin is None else lambda: start(begin, new), start_config=start_config
     )
     app.run()
+    if app.return_code:  # Textual has shown its traceback
+        print(untouched(app.run_dir), file=sys.stderr)
+        return CONSOLE_FAILED
     status, shown, error, words = app.status, app.run_dir, app.error, app.words
     if shown is not None and shown in engines:  # the app may know no more than how an engine before this one ended
         status, error = engines[shown].end()
@@ -44,9 +48,9 @@ def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None =
         status = launcher.ended(shown, None)
     for folder in made:
         launcher.discard_refused(folder)
-    if words and shown is not None and status != launcher.BAD_INPUT:
+    if words and shown is not None and status != BAD_INPUT:
         print(parting(shown, status, words))
-    if error and status != launcher.DIED:
+    if error and status != DIED:
         raise InputError(error)
     if error:  # it had begun when it was refused
         print(f"mindprint-tui: {clean(error)}", file=sys.stderr)

@@ -45,6 +45,7 @@ class Feed:
         self._met = -1  # the number of the line before
         self.drained = True  # whether the last read came to the end of the journal
         self._last = 0.0
+        self._came = 0.0  # when the last lines were read, by a clock that nobody sets
 
     def read(self, seconds: float = SLICE) -> list[Record]:
         """New records: for about so many seconds, or until there are no more."""
@@ -96,6 +97,7 @@ class Feed:
             if not self._lines:
                 self._lines = [line for _, line in self._tail.read(BYTES)]
                 self._lines.reverse()
+                self._came = time.monotonic() if self._lines else self._came
             self.drained = not self._lines
             if self.drained:
                 return
@@ -103,6 +105,11 @@ class Feed:
                 yield self._lines.pop()
                 if not count & 63 and time.monotonic() > deadline:
                     return
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another run has taken the place of the one that was read: its journal was removed and begun anew."""
+        return self._tail.replaced
 
     @property
     def progress(self) -> float:
@@ -115,8 +122,11 @@ class Feed:
         return min(1.0, (self._tail.offset - waiting) / size) if size else 1.0
 
     def liveness(self) -> Liveness:
-        """Whether the engine is there is asked of the kernel; silence alone never makes it gone."""
-        seconds = max(0.0, self._clock() - self._last) if self._last else 0.0
+        """Whether the engine is there is asked of the kernel; silence alone never makes it gone.
+
+        A clock that is set back hides no silence that was seen here.
+        """
+        seconds = max(self._clock() - self._last, time.monotonic() - self._came) if self._last else 0.0
         if not self.alive():
             return Liveness("gone", seconds)
         return Liveness("silent" if seconds > QUIET else "alive", seconds)

@@ -1,6 +1,7 @@
 """`--no-ui`: the journal as one greppable line each, and Ctrl-C once to stop in order, twice to stop now."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from engine.contract.errors import InputError
 from engine.contract.events import Record
 from engine.contract.lines import line
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT, DIED, STOPPED
 from mindprint_tui import launcher
 from mindprint_tui.feed import Feed
+from mindprint_tui.view.text import shorten
 
 TICK = 0.1  # seconds between two looks at the journal
 
@@ -27,6 +30,7 @@ class Headless:
         self._feed = Feed(run, run.journal.stat().st_size if run.journal.exists() else 0)
         self._interrupts = 0
         self._terminal = sys.stdout.isatty()
+        self._progress = ""  # the line at the bottom of a terminal
         self._refusal: str | None = None
         self._status: int | None = None
 
@@ -50,22 +54,23 @@ class Headless:
                 break
             if not records and self._feed.drained:
                 time.sleep(TICK)
-        if ended == launcher.BAD_INPUT:
+        if ended == BAD_INPUT:
             raise InputError(self._refusal or launcher.last_words(self._run))
         return self._without_end(ended) if self._status is None else self._status
 
     def _without_end(self, ended: int) -> int:
         """Says how a run ended whose engine did not say so itself; returns its exit status."""
-        if ended == launcher.STOPPED or (self._interrupts and ended < 0):
+        self._progress = ""
+        if ended == STOPPED or (self._interrupts and ended < 0):
             self._print("stopped at once, without a last checkpoint")
-            return launcher.STOPPED
+            return STOPPED
         there = self._run.path.exists()
         words = f"its last words are in {self._run.output}" if there else f"{self._run.path} is gone"
         if self._refusal is not None:
             mended = f"what was committed is whole, and --resume {self._run.name} goes on when that is mended"
             words = f"{self._refusal}; {mended}"
         self._print(f"the engine ended with status {ended}; {words}")
-        return launcher.DIED
+        return DIED
 
     def _show(self, record: Record) -> None:
         match record.event:
@@ -73,18 +78,23 @@ class Headless:
                 self._refusal = failed.message
                 return
             case e.RunFinished() as finished:
-                self._status = finished.exit_status
+                self._status, self._progress = finished.exit_status, ""
+            case e.Step() as step:
+                self._progress = f"{step.topic} {step.phase} {step.step}/{step.of} loss {step.loss:.3f}"
+            case e.TopicFinished() | e.EngineDied() | e.Failed(topic=None):
+                self._progress = ""
             case _:
                 pass
-        if (text := line(record)) is not None:
-            self._print(text)
-        if self._terminal and isinstance(record.event, e.Step):
-            step = record.event
-            print(f"\r{step.topic} {step.phase} {step.step}/{step.of} loss {step.loss:.3f}\x1b[K", end="", flush=True)
+        self._print(line(record))
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str | None) -> None:
+        """A line, if there is one; on a terminal the progress stays below it."""
+        shown = "" if text is None else f"{text}\n"
+        if self._terminal:
+            progress = shorten(self._progress, shutil.get_terminal_size().columns - 1)
+            shown = f"\r\x1b[K{shown}\r{progress}\x1b[K"
         try:
-            print(f"\r{text}\x1b[K" if self._terminal else text, flush=True)
+            print(shown, end="", flush=True)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; the engine goes on
 

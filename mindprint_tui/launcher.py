@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ from engine.contract import commands, rundir
 from engine.contract.begun import begun, refused
 from engine.contract.config import RunConfig, dump_config, load_config
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.journal import Tail, read_journal
+from engine.contract.journal import Tail, records
+from engine.contract.own import half_made, own
 from engine.contract.rundir import RunDir
-from mindprint_tui.clean import clean_event
+from engine.contract.status import BAD_INPUT, DIED, STOPPED
+from mindprint_tui.clean import clean, clean_event
 from mindprint_tui.relay import relayed
 from mindprint_tui.state import RunState, fold
 
 DEFAULT = "configs/demo.yaml"
-BAD_INPUT, DIED, STOPPED = 2, 3, 130
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 5.0  # seconds that a supervisor is given to take its lock, or to end once it has released it
+LAST = 1 << 17  # bytes of a journal that hold an engine's last words
 
 
 def find_config(path: Path) -> Path:
@@ -57,7 +61,7 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
     if rundir.holder(run) is not None:
         raise InputError(f"{run.path}: an engine is already at work on this run")
     try:
-        output = open(run.output, "ab")  # noqa: SIM115 - closed below
+        output = open(run.output, "ab", opener=own)  # noqa: SIM115 - closed below
         run.output.chmod(0o600)
     except OSError as error:
         raise InputError(str(Unwritable(run.output, error))) from error
@@ -72,11 +76,40 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
 
 
 def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
-    """Has the engine write what the run made; what it says goes to this terminal. Returns its exit status."""
-    command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target.resolve())]
+    """Has the engine write what the run made; what it says goes to this terminal. Returns its exit status.
+
+    An engine that dies without a word has died (3), and nothing of what it was writing is left.
+    """
+    target = target.resolve()
+    command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target)]
     command += ["--format", form, *([] if rank is None else ["--rank", str(rank)])]
     with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
-        return subprocess.run(command, check=False, stdout=out, stderr=err).returncode
+        child = subprocess.Popen(command, stdout=out, stderr=err)
+        with _passing_on(child):
+            status = child.wait()
+    if status in (0, BAD_INPUT, STOPPED):
+        return status
+    shutil.rmtree(half_made(target, child.pid), ignore_errors=True)
+    hint = "; most likely the memory did not suffice" if status == -signal.SIGKILL else ""
+    print(f"{clean(str(target))}: the export died ({_how(status)}), and nothing was written{hint}", file=sys.stderr)
+    return DIED
+
+
+@contextmanager
+def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A request to end is the child's to answer, which clears up after itself; who asked waits for it."""
+    heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: child.send_signal(number)) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _how(status: int) -> str:
+    """How a child died, from its status as subprocess gives it."""
+    return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
@@ -95,9 +128,10 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
     try:
         report: dict[str, Any] = clean_event(json.loads(done.stdout))
     except ValueError as error:
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
         hint = "; a run would most likely not fit the memory either" if done.returncode == -signal.SIGKILL else ""
-        raise InputError(f"{config}: the preflight died ({how}) before it had a report{hint}") from error
+        raise InputError(
+            f"{config}: the preflight died ({_how(done.returncode)}) before it had a report{hint}"
+        ) from error
     return report
 
 
@@ -109,14 +143,14 @@ def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> 
 
 def discard(run: RunDir) -> None:
     """Removes the folder of a run that was refused; one in which anything had begun stays as it is, whoever asks."""
-    kept = begun(read_journal(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
+    kept = begun(records(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
     if not kept and rundir.holder(run) is None:
         shutil.rmtree(run.path, ignore_errors=True)
 
 
 def discard_refused(run: RunDir) -> None:
     """Removes the folder of a run whose engine refused it, if one did."""
-    if refused(read_journal(run.journal)):
+    if refused(records(run.journal)):
         discard(run)
 
 
@@ -134,11 +168,16 @@ def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None
         return None
     if supervisor is not None and supervisor.returncode in (BAD_INPUT, DIED, STOPPED):
         return supervisor.returncode
-    records = read_journal(run.journal)
-    finished = fold(RunState(), records).finished
+    finished = said(run).finished
     if finished is not None:
         return finished.exit_status
-    return BAD_INPUT if refused(records) else DIED
+    return BAD_INPUT if refused(records(run.journal)) else DIED
+
+
+def said(run: RunDir, since: int = 0) -> RunState:
+    """What the end of a journal says, read from byte `since` at the earliest."""
+    size = run.journal.stat().st_size if run.journal.exists() else 0
+    return fold(RunState(), records(run.journal, max(since, size - LAST)))
 
 
 def stopping(run: RunDir) -> bool:

@@ -76,14 +76,24 @@ class Rows:
         return self.rest() if settled or not self.patient else []
 
     def rest(self) -> list[Row]:
-        """The rows that are still waiting, at the end of a journal."""
+        """The rows that are still waiting, at the end of a journal.
+
+        Of an evaluation that a restarted engine made once more, the later; a re-evaluation is one of its own.
+        """
         ready, self._waiting = self._waiting, []
-        return ready
+        last = {_evaluation(row): row["seq"] for row in ready}
+        return [row for row in ready if row["seq"] == last[_evaluation(row)]]
 
     def _row(self, record: Record, kind: str, topic: str) -> Row:
         place, attempt = self._topics.get(topic), self._attempts.get(topic, 1)
         head = {"seq": record.seq, "time": record.t, "kind": kind, "topic": topic}
         return head | {"topic_index": place, "attempt": attempt, "run_step": self._settled + len(self._open)}
+
+
+def _evaluation(row: Row) -> tuple[Any, ...]:
+    """What is the same of two rows that tell the same evaluation; every other row is alone with its number."""
+    once = row["kind"] == "evaluated" and row["stage"] != "reevaluated"
+    return (row["topic"], row["attempt"], row["stage"]) if once else (row["seq"],)
 
 
 def pour(feed: Feed, sink: Sink, follow: bool) -> None:
@@ -92,8 +102,9 @@ def pour(feed: Feed, sink: Sink, follow: bool) -> None:
     try:
         for records in _batches(feed, follow):
             for record in records:
-                if isinstance(record.event, e.RunStarted) and not begun:
-                    sink.begin(record.event.run, record.event.settings)
+                if not begun:  # by its first line, or without it where that is damaged
+                    started = record.event if isinstance(record.event, e.RunStarted) else None
+                    sink.begin(*(started.run, started.settings) if started else (feed.run.name, {}))
                     begun = True
                 sink.write(rows.take(record))
         sink.write(rows.rest())

@@ -10,6 +10,12 @@ def goes_on(run: RunDir) -> str:
     return f"The engine goes on. See it again with: mindprint-tui attach {_name(run)}"
 
 
+def untouched(run: RunDir | None) -> str:
+    """Of engines and runs, where the console failed and knows nothing any more."""
+    again = f"attach {_name(run)}" if run is not None else "runs"
+    return f"The console failed; an engine that was at work goes on. See it again with: mindprint-tui {again}"
+
+
 def parting(run: RunDir, status: int | None, words: str) -> str:
     """The console's `words`, unless the run is about to end or has ended since."""
     if status is not None:

@@ -28,9 +28,10 @@ class Csv:
     def write(self, rows: Iterable[Row]) -> None:
         for row in rows:
             self._writer.writerow({key: _cell(value) for key, value in row.items()})
+        self._out.flush()
 
     def close(self) -> None:
-        self._out.flush()
+        """Every row is out already."""
 
 
 class TensorBoard:

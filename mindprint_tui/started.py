@@ -2,13 +2,9 @@
 
 import time
 
-from engine.contract.codec import decode
-from engine.contract.journal import Tail
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT
 from mindprint_tui import launcher
-from mindprint_tui.state import RunState, fold
-
-LAST = 1 << 17  # bytes of a journal that hold an engine's last words
 
 
 class Started:
@@ -16,7 +12,7 @@ class Started:
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
-        self._since = _size(run)
+        self._since = run.journal.stat().st_size if run.journal.exists() else 0
         self._supervisor = launcher.spawn(run)
 
     def end(self) -> tuple[int | None, str | None]:
@@ -26,7 +22,7 @@ class Started:
         """
         until = time.monotonic() + launcher.PATIENCE
         while True:
-            status, said = launcher.ended(self._run, self._supervisor), self._said()
+            status, said = launcher.ended(self._run, self._supervisor), launcher.said(self._run, self._since)
             waits = status is None and (said.finished or said.fatal) and time.monotonic() < until
             if not waits:
                 break
@@ -35,16 +31,7 @@ class Started:
         if status is None and said.finished:
             status = said.finished.exit_status
         elif status is None and refusal:
-            status = launcher.BAD_INPUT
-        if status == launcher.BAD_INPUT:
+            status = BAD_INPUT
+        if status == BAD_INPUT:
             refusal = refusal or launcher.last_words(self._run)
         return status, refusal
-
-    def _said(self) -> RunState:
-        """The end of what the journal says of these engines."""
-        tail = Tail(self._run.journal, max(self._since, _size(self._run) - LAST))
-        return fold(RunState(), (decode(line) for lines in iter(tail.read, []) for _, line in lines))
-
-
-def _size(run: RunDir) -> int:
-    return run.journal.stat().st_size if run.journal.exists() else 0

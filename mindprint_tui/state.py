@@ -1,6 +1,7 @@
 """What is known of a run after some of its events: RunState, and fold(state, records). No Textual, no clock."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -10,13 +11,14 @@ from engine.contract.events import Record, Step
 from mindprint_tui.clean import one_line
 from mindprint_tui.series import Series
 from mindprint_tui.stretch import Point, Stretch
-from mindprint_tui.topic import KEPT, PhaseRun, TopicState
+from mindprint_tui.topic import PhaseRun, TopicState
 from mindprint_tui.worktime import WorkTime
 
 PHASES = 64  # curves that are kept, the latest
 ENTRIES = 500  # of the log
-ANSWERS = 64  # to commands
+ANSWERS = 1000  # to commands: more than one look at the journal brings
 FAILURES = 50
+PLACE = re.compile(r"^.{1,200}?:\d+: ")  # the file and line that a warning begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,13 @@ class Answer(NamedTuple):
     reason: str
 
 
+class Failure(NamedTuple):
+    """What failed, and how many failures there had been before it."""
+
+    number: int
+    event: e.Failed
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """The run as its journal tells it. Containers are never changed once a fold has returned them."""
@@ -44,6 +53,7 @@ class RunState:
     t: float = 0.0
     began: float = 0.0
     work: WorkTime = field(default_factory=WorkTime)
+    spent: WorkTime = field(default_factory=WorkTime)  # the same with its pauses
     started: e.RunStarted | None = None
     preparing: str = ""
     predicted: float | None = None  # seconds of the run in all
@@ -58,8 +68,11 @@ class RunState:
     paused: e.Paused | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
-    failures: tuple[e.Failed, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    failed: int = 0  # failures in all
+    broken: int = 0  # of these, rules that broke
     fatal: e.Failed | None = None  # the one that ended the run, until an engine goes on with it
+    stopping: bool = False  # the engine has taken a stop
     died: e.EngineDied | None = None
     restarts: int = 0
     finished: e.RunFinished | None = None
@@ -68,6 +81,11 @@ class RunState:
     def phase(self) -> PhaseRun | None:
         """The phase that is running or ran last."""
         return self.phases[-1] if self.phases else None
+
+    def settings(self, section: str) -> dict[str, Any]:
+        """A section of the effective configuration; empty where the journal does not hold it."""
+        found = self.started.settings.get(section) if self.started else None
+        return found if isinstance(found, dict) else {}
 
     def phase_of(self, topic: str | None) -> PhaseRun | None:
         """That phase if it is of this topic, and not of an earlier attempt at it."""
@@ -85,7 +103,8 @@ def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
     last: Record | Stretch | None = None
     own = False
     for record in records:
-        state = state if state.began else replace(state, began=record.t, work=WorkTime(0.0, record.t))
+        if not state.began:
+            state = replace(state, began=record.t, work=WorkTime(0.0, record.t), spent=WorkTime(0.0, record.t))
         if isinstance(record, Stretch):
             state = _steps(state, record.last, record.points)
         else:
@@ -115,7 +134,8 @@ def _steps(state: RunState, last: Step, points: list[Point]) -> RunState:
 def _phase_run(state: RunState, event: e.PhaseStarted) -> PhaseRun:
     curve, attempt = Series(max(1, event.steps)), _topic(state, event.topic).attempt
     tokens = event.supervised_tokens, event.total_tokens
-    return PhaseRun(event.topic, event.phase, event.steps, event.rows, *tokens, curve, attempt)
+    number = state.phase.number + 1 if state.phase else 0
+    return PhaseRun(event.topic, event.phase, event.steps, event.rows, *tokens, curve, attempt, number)
 
 
 def _take(state: RunState, record: Record, last: float) -> RunState:
@@ -126,8 +146,8 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = _steps(state, event, [(record.seq, event.step, event.loss)])
             if not math.isfinite(event.loss):
                 _note(state, record)
-        case e.RunStarted():
-            state = replace(state, started=event, fatal=None)
+        case e.RunStarted():  # not the first word where an engine died before it
+            state = _taken_up(replace(state, started=event))
         case e.Preparing():
             state = replace(state, preparing=event.message)
         case e.ModelLoaded():
@@ -152,19 +172,25 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = _adapter(state, event)
         case e.Evaluated():
             _change(state, event.topic, scores={**_topic(state, event.topic).scores, event.stage: event})
+        case e.Decided(decision="retry"):
+            _change(state, event.topic, owed=True)
         case e.TopicFinished():
             _count(state, event.topic, event.verdict)
             known, seconds = state.current == event.topic, event.seconds
             worked = state.work.at(record.t) - state.current_began if known else seconds
-            ended = {"status": "finished", "again": False, "reason": event.reason}
-            _change(state, event.topic, **ended, seconds=seconds, worked=worked)
+            repeats = _topic(state, event.topic).owed and event.verdict not in e.SETTLED
+            ended = {"status": "finished", "owed": False, "again": repeats, "unwanted": False, "reason": event.reason}
+            _change(state, event.topic, **ended, held_to=state.settings("thresholds"), seconds=seconds, worked=worked)
             state = replace(state, current=None if known else state.current)
         case e.CommandTaken():
             state.answers[event.id] = Answer(record.t, event.outcome, event.reason)
             if event.outcome == "done" and event.topic in state.topics and event.command in ("retry", "skip"):
-                _change(state, event.topic, again=event.command == "retry")
+                skip, pending = event.command == "skip", state.topics[event.topic].status == "pending"
+                _change(state, event.topic, again=not skip, unwanted=skip and pending)
             if len(state.answers) > ANSWERS:
                 del state.answers[next(iter(state.answers))]
+            if (event.command, event.outcome) == ("stop", "done"):
+                state = replace(state, stopping=True)
         case e.Paused():
             state = replace(state, paused=event)
         case e.Resumed():
@@ -173,30 +199,51 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             run = replace(state.phases[-1], saved=state.phases[-1].last)
             state = replace(state, phases=(*state.phases[:-1], run))
         case e.Restored():
+            if state.current is not None:
+                _change(state, state.current, owed=False)  # that is decided again
             state = _rewound(replace(state, preparing=""), event.rewind_to)
         case e.Failed():
-            fatal = event if event.topic is None else state.fatal
-            state = replace(state, failures=(*state.failures[-FAILURES + 1 :], event), fatal=fatal)
+            state = _failed(state, event)
         case e.EngineDied():
             state = replace(state, died=event, paused=None)
         case e.EngineRestarted():
-            again = state.restarts + (state.died is not None)  # a person who resumes a run restarts nothing
             current = state.current or next(
                 (id for id, topic in state.topics.items() if topic.status == "running"), None
             )
-            state = replace(state, died=None, finished=None, fatal=None, paused=None, current=current, restarts=again)
+            started = state.started and replace(state.started, settings=event.settings or state.started.settings)
+            by_hand = (event.status, event.signal) == (None, None)  # a stop is over then
+            state = replace(state, started=started, current=current, stopping=state.stopping and not by_hand)
+            state = _taken_up(state)
         case e.RunFinished():
-            state = replace(state, finished=event, paused=None, current=None, preparing="")
+            state = replace(state, finished=event, paused=None, stopping=False, current=None, preparing="")
         case _:
             pass
     if (work := state.work.after(record, last)) is not state.work:
         state = replace(state, work=work)
+    if not isinstance(event, e.Paused | e.Resumed) and (spent := state.spent.after(record, last)) is not state.spent:
+        state = replace(state, spent=spent)
     if not isinstance(event, QUIET):
         _note(state, record)
     return state
 
 
 QUIET = (Step, e.Sample, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown)
+
+
+def _taken_up(state: RunState) -> RunState:
+    """With an engine at work again; a person who resumes a run restarts nothing."""
+    restarts = state.restarts + (state.died is not None)
+    return replace(state, died=None, finished=None, fatal=None, paused=None, restarts=restarts)
+
+
+def _failed(state: RunState, event: e.Failed) -> RunState:
+    """With one failure more; where there are too many, those without a broken rule are forgotten first."""
+    failures = (*state.failures, Failure(state.failed, event))
+    if len(failures) > FAILURES:
+        oldest = next((place for place, old in enumerate(failures[:-1]) if not old.event.rule), 0)
+        failures = failures[:oldest] + failures[oldest + 1 :]
+    state = replace(state, failures=failures, failed=state.failed + 1, broken=state.broken + bool(event.rule))
+    return state if event.topic is not None else replace(state, fatal=event, stopping=False)
 
 
 def _topic(state: RunState, topic: str) -> TopicState:
@@ -223,7 +270,7 @@ def _count(state: RunState, topic: str, verdict: e.Verdict | None) -> None:
 
 
 def _adapter(state: RunState, event: e.AdapterChanged) -> RunState:
-    if event.state in KEPT:
+    if event.state in e.KEPT:
         state = replace(state, fuse=event)
     if event.state != "attached":
         _change(state, event.topic, settled={**_topic(state, event.topic).settled, event.phase: event.state})
@@ -245,17 +292,22 @@ def _rewound(state: RunState, seq: int) -> RunState:
 
 
 def _note(state: RunState, record: Record) -> None:
-    """Adds to the log; a warning that was there before is counted instead, and moves to the end."""
+    """Adds to the log; a warning that was there before, of whatever row, is counted instead, and moves to the end."""
     event, count = record.event, 1
     if isinstance(event, e.Evaluated) and event.stage == "before":
         return
     if isinstance(event, e.Warned):
         for place, entry in enumerate(state.log):
             old = entry.event
-            if isinstance(old, e.Warned) and (old.key, old.message) == (event.key, event.message):
+            if isinstance(old, e.Warned) and (old.key, _said(old)) == (event.key, _said(event)):
                 count = entry.count + 1
                 del state.log[place]
                 break
     state.log.append(Entry(record.t, event, count))
     if len(state.log) > ENTRIES:
         del state.log[0]
+
+
+def _said(event: e.Warned) -> str:
+    """A warning without the row that it is about: long rows come by the hundred."""
+    return PLACE.sub("", event.message)

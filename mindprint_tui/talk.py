@@ -10,10 +10,10 @@ from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.rundir import RunDir
+from engine.contract.status import BAD_INPUT, DIED
 from mindprint_tui.clean import clean
 from mindprint_tui.relay import relayed
 
-REFUSED, DIED = 2, 3
 LONGEST = 4000  # characters of a line that are looked at together
 KEYS = "An empty line or Ctrl-D ends, Ctrl-C stops an answer."
 ENDS = {"length": " … [cut at the token limit]", "stopped": " … [stopped]"}
@@ -141,7 +141,7 @@ def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
 def _converse(speaker: Speaker, terminal: bool) -> int:
     ready = speaker.ready()
     if ready is None:
-        return REFUSED if speaker.status() == REFUSED else DIED
+        return BAD_INPUT if speaker.status() == BAD_INPUT else DIED
     if terminal:
         print(f"{ready}. {KEYS}", file=sys.stderr, flush=True)
     for question in _typed() if terminal else _piped():

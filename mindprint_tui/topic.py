@@ -1,13 +1,11 @@
 """What is known of a topic and of a phase of it, of the attempt that is under way or ran last."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from engine.contract import events as e
 from engine.contract.events import Phase, Step
 from mindprint_tui.series import Series
-
-KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
 Status = Literal["pending", "running", "finished"]
 
@@ -29,6 +27,7 @@ class PhaseRun:
     total_tokens: int
     loss: Series
     attempt: int = 1
+    number: int = 0  # phases before it in the run
     first: float | None = None  # the loss of step 1
     last: Step | None = None
     saved: Step | None = None  # the last one before the latest checkpoint
@@ -42,11 +41,14 @@ class TopicState:
     info: e.TopicInfo
     status: Status = "pending"
     attempt: int = 1
-    again: bool = False  # a person asked for another attempt, which has not begun
+    owed: bool = False  # whether the run has decided on another attempt, once this one has its verdict
+    again: bool = False  # finished, and waits for another attempt
+    unwanted: bool = False  # a person asked to skip it, and it has not come up
     scores: dict[str, e.Evaluated] = field(default_factory=dict)
     settled: dict[Phase, str] = field(default_factory=dict)  # the last state of its adapter, once it is off
     verdict: e.Verdict | None = None
     reason: str = ""
+    held_to: dict[str, Any] | None = None  # the thresholds of its verdict
     seconds: float = 0.0
     worked: float = 0.0  # of these, without pauses
 
@@ -58,9 +60,9 @@ class TopicState:
     @property
     def kept(self) -> Phase | None:
         """The last phase that is in the model; DPO on a shared adapter has SFT inside."""
-        if self.settled.get("dpo") in KEPT:
+        if self.settled.get("dpo") in e.KEPT:
             return "dpo"
-        return "sft" if self.settled.get("sft") in KEPT else None
+        return "sft" if self.settled.get("sft") in e.KEPT else None
 
     @property
     def final(self) -> e.Evaluated | None:

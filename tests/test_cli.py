@@ -1,6 +1,7 @@
 """A person's mistakes at the command line: one sentence, status 2, and nothing begun."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
 from mindprint_tui.cli import cli
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +117,54 @@ def test_a_file_in_place_of_the_folder_of_runs(tmp_path: Path, arguments: list[s
     (tmp_path / "notes.txt").write_text("in the way")
     sentence = refuse(tmp_path, *arguments, "--logs", "notes.txt")
     assert sentence.endswith("mindprint-tui: --logs notes.txt: a file, where the folder of the runs is expected")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["report", "night", "--to", "x" * 250], "the report cannot be written (File name too long)"),
+        (["report", "night", "--to", "notes.txt/x.html"], "the report cannot be written (Not a directory)"),
+        (["report", "night", "--to", "x" * 300], "File name too long"),
+        (["runs", "--logs", "x" * 300], "File name too long"),
+    ],
+    ids=["too long for what is written beside", "inside a file", "a report", "a folder of runs"],
+)
+def test_what_the_system_refuses_is_a_sentence(tmp_path: Path, arguments: list[str], expected: str) -> None:
+    (tmp_path / "notes.txt").write_text("in the way")
+    recorded(tmp_path)
+    runs = [] if "--logs" in arguments else ["--logs", "runs"]
+    (line,) = refuse(tmp_path, *arguments, *runs).splitlines()
+    assert expected in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "runs"]
+    assert [path.name for path in (tmp_path / "runs" / "night").iterdir()] == ["journal.jsonl"]
+
+
+def recorded(tmp_path: Path) -> Path:
+    """A run `night` that has begun, in the folder `runs`."""
+    run = tmp_path / "runs" / "night"
+    run.mkdir(parents=True)
+    journal = JournalWriter(run / "journal.jsonl")
+    journal.append(e.RunStarted("night", "keeper", 0, 1, {}))
+    journal.close()
+    return run
+
+
+def test_numbers_for_a_full_disk_end_in_a_sentence(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    command = [PROGRAM, "metrics", "night", "--csv", "--logs", "runs"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "mindprint-tui: No space left on device\n")
+
+
+def test_a_reader_that_has_had_enough_is_told_nothing(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [PROGRAM, "metrics", "night", "--csv", "--logs", "runs"]
+    with open(writing, "w") as gone:
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    assert done.stderr == ""
 
 
 def test_help_says_where_runs_are_kept() -> None:

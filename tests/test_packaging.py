@@ -26,3 +26,12 @@ def test_everything_that_is_no_python_is_in_the_wheel() -> None:
     others = {file.suffix for top in TOPS for file in (ROOT / top).rglob("*.*")} - {".py", ".pyc"}
     for file in files(tuple(others)):
         assert any(fnmatch(file.as_posix(), pattern) for pattern in patterns), file
+
+
+def test_every_module_is_where_a_newcomer_looks_for_it() -> None:
+    """docs/ARCHITECTURE.md names each by its file, and the console's parts by their folder."""
+    told = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for file in files((".py",)):
+        folder = f"{file.parent.name}/" if len(file.parts) > 2 and file.parts[0] == "mindprint_tui" else ""
+        name = folder or file.name
+        assert file.name == "__init__.py" or f"`{name}`" in told, file

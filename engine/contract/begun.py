@@ -22,9 +22,13 @@ def begun(records: Iterable[Record]) -> bool:
 
 
 def refused(records: Iterable[Record]) -> bool:
-    """Whether a journal says that an engine refused the run, and nothing had begun."""
-    records = list(records)
-    return any(_refusal(record.event) for record in records) and not begun(records)
+    """Whether a journal says that an engine refused the run, and nothing had begun; it is read until something had."""
+    found = False
+    for record in records:
+        if begun([record]):
+            return False
+        found = found or _refusal(record.event)
+    return found
 
 
 def _refusal(event: Event) -> bool:

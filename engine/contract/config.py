@@ -11,15 +11,17 @@ import yaml
 
 from engine.contract import earlier
 from engine.contract.errors import InputError
-from engine.contract.typed import FieldError, build, nearest, number
+from engine.contract.typed import FieldError, build, nearest, number, short
 from engine.contract.yamlfile import mapping, read_text
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
+LEAST_RATE = 1e-12  # of learning; at none at all a phase would end in steps-as-planned
+PATIENCE = 300.0  # seconds that a step, a commit or a prompt may well take
 MOST_LINES = 10_000  # of keys whose place is noted
 ROLES = ("sft", "preferences", "quiz")  # kinds of rows
 FIELDS = (  # that a row can have, besides its topic
-    "messages prompt completion instruction input output question answer text chosen rejected heldout reference "
+    "messages system prompt completion instruction input output question answer text chosen rejected heldout reference "
     "concepts"
 ).split()
 FILES = (".jsonl", ".json", ".csv", ".parquet")  # what a path to a file of rows ends in
@@ -29,8 +31,8 @@ FILES = (".jsonl", ".json", ".csv", ".parquet")  # what a path to a file of rows
 class ModelConfig:
     """The base model: an embedded name, a local folder or a Hugging Face id."""
 
-    name: str = "smollm2-135m-instruct"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    name: str = "smollm2-135m-instruct"  # embedded, a folder, or an id on the hub; see docs/MODELS.md
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
     max_length: int = number(1024, 16, 1 << 20)  # tokens of a training row; a longer one is cut, and reported
 
 
@@ -55,44 +57,44 @@ class CurriculumConfig:
     heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
     quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
     sft: SourceConfig | str = ""  # empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
-    preferences: SourceConfig | str = ""
-    quiz: SourceConfig | str = ""
+    preferences: SourceConfig | str = ""  # likewise preferences.jsonl, …; pairs of answers
+    quiz: SourceConfig | str = ""  # likewise quiz.jsonl, …; held-out questions
 
 
 @dataclass(frozen=True, slots=True)
 class SftConfig:
     """The supervised phase of a topic."""
 
-    rank: int = number(8, 1, 1024)
+    rank: int = number(8, 1, 1024)  # of the LoRA adapter
     alpha: float = number(16.0, 0.001)  # scale = alpha / rank
-    modules: tuple[str, ...] = ATTENTION
+    modules: tuple[str, ...] = ATTENTION  # linear modules that are adapted, by the last word of their names
     layers: int = number(0, 0, 10_000)  # the last N layers; 0 is all of them
-    epochs: int = number(3, 1, 100_000)
+    epochs: int = number(3, 1, 100_000)  # times that every row is seen
     batch: int = number(4, 1, 4096)  # rows of a micro-batch
     accumulation: int = number(1, 1, 4096)  # micro-batches of an optimizer step
-    learning_rate: float = number(3e-4, 0.0, 1000.0)
+    learning_rate: float = number(3e-4, LEAST_RATE, 1000.0)  # after the warm-up; it then falls to 0 as a cosine
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
-    weight_decay: float = number(0.0, 0.0, 1.0)
+    weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
 
 
 @dataclass(frozen=True, slots=True)
 class DpoConfig:
     """The preference phase of a topic."""
 
-    when: Literal["gated", "always", "never"] = "gated"
+    when: Literal["gated", "always", "never"] = "gated"  # gated: by thresholds.accuracy and thresholds.dpo_trigger
     rank: int = number(1, 1, 1024)
     alpha: float = number(1.0, 0.001)
     modules: tuple[str, ...] = ("o_proj", "v_proj", "up_proj", "down_proj")
     layers: int = number(0, 0, 10_000)
-    steps: int = number(100, 1, 1_000_000)
+    steps: int = number(100, 1, 1_000_000)  # optimizer steps
     batch: int = number(2, 1, 4096)  # pairs of a micro-batch
     accumulation: int = number(1, 1, 4096)
-    learning_rate: float = number(5e-7, 0.0, 1000.0)
+    learning_rate: float = number(5e-5, LEAST_RATE, 1000.0)
     warmup: float = number(0.1, 0.0, 1.0)
     clip: float = number(1.0, 0.0)
     weight_decay: float = number(0.0, 0.0, 1.0)
-    beta: float = number(0.1, 0.0001, 100.0)
+    beta: float = number(0.1, 0.0001, 100.0)  # of the DPO loss: a reward is beta times the log-ratio to the reference
     give_up_after: int = number(3, 0)  # topics in a row that rolled DPO back before it is left out; 0 is never
 
 
@@ -100,26 +102,26 @@ class DpoConfig:
 class AdaptersConfig:
     """How the phases stand on one another, and how well a fuse has to survive rounding."""
 
-    strategy: Strategy = "fuse_between"
-    min_fuse_cosine: float = number(0.99, 0.0, 1.0)
-    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token
+    strategy: Strategy = "fuse_between"  # fuse SFT and begin DPO afresh, go on with SFT's adapter, or no DPO
+    min_fuse_cosine: float = number(0.99, 0.0, 1.0)  # of the intended and the applied change; below: kept beside
+    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token; above: kept beside. In bfloat16 at least 1e-2: rounding
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
     """The held-out questions are answered greedily, in batches."""
 
-    max_tokens: int = number(160, 1, 8192)
-    batch: int = number(32, 1, 4096)
+    max_tokens: int = number(160, 1, 8192)  # of an answer
+    batch: int = number(32, 1, 4096)  # answers that are generated side by side
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdsConfig:
     """What a topic has to reach, and what counts as worse."""
 
-    accuracy: float = number(0.70, 0.0, 1.0)
-    voice: float = number(0.70, 0.0, 1.0)
-    dpo_trigger: float = number(0.75, 0.0, 1.0)
+    accuracy: float = number(0.70, 0.0, 1.0)  # to pass, and for a gated DPO
+    voice: float = number(0.70, 0.0, 1.0)  # to pass
+    dpo_trigger: float = number(0.75, 0.0, 1.0)  # a gated DPO runs where voice is below this after SFT
     worse: float = number(0.10, 0.0, 1.0)  # a phase whose combined score falls by more than this is rolled back
     unreachable: Literal["error", "warn"] = "error"  # what to do about a gate that the references themselves fail
 
@@ -129,11 +131,11 @@ class RunSettings:
     """The run as a whole."""
 
     name: str = ""  # how the run is called on the screen; the configuration's file name where it is empty
-    seed: int = number(0, 0, 2**32 - 1)
+    seed: int = number(0, 0, 2**32 - 1)  # of adapters and of the order of rows
     retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
     checkpoint_every: int = number(20, 1)  # optimizer steps
     pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # after a topic with such a phase, until a person resumes
-    hang_after: float = number(1800.0, 0.0)  # seconds without a step, a token or a boundary; 0 waits for ever
+    hang_after: float = number(1800.0, 0.0)  # seconds without a sign of life, 300 at least; 0 waits for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +160,15 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     try:
         config: RunConfig = build(RunConfig, data)
         config = dataclasses.replace(config, curriculum=_from_here(path.parent, config.curriculum))
+        if config.model.name.startswith((".", "~", "/")):
+            local = _local("model.name", path.parent, config.model.name)
+            config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=local))
         _modules(config)
+        _patience(config)
     except FieldError as error:
         if old := earlier.explain(data, keys(), lines):
             raise InputError(_refer(path, old)) from error
         raise InputError(_explain(path, lines, overrides, error)) from error
-    if config.model.name.startswith((".", "~", "/")):
-        local = path.parent / Path(config.model.name).expanduser()
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=str(local.resolve())))
     if not config.run.name:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
     return config
@@ -176,20 +179,28 @@ def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
 
     Raises FieldError for a column that is mapped to no field of a row, and for a part of a file.
     """
-    found: dict[str, Any] = {"path": str((folder / Path(settings.path).expanduser()).resolve())}
+    found: dict[str, Any] = {"path": _local("curriculum.path", folder, settings.path)}
     for role in ROLES:
         source = getattr(settings, role)
         if source:
             source = SourceConfig(source) if isinstance(source, str) else source
             if source.path.startswith((".", "~", "/")) or Path(source.path).suffix.lower() in FILES:
-                local = (folder / Path(source.path).expanduser()).resolve()
-                source = dataclasses.replace(source, path=str(local))
+                local = _local(f"curriculum.{role}", folder, source.path)
+                source = dataclasses.replace(source, path=local)
             _require_whole_file(role, source)
             if unknown := [name for name in source.columns if name not in FIELDS]:
                 problem = f"{unknown[0]!r} is no field of a row{nearest(unknown[0], FIELDS)}"
                 raise FieldError(f"curriculum.{role}.columns", problem)
             found[role] = source
     return dataclasses.replace(settings, **found)
+
+
+def _local(field: str, folder: Path, path: str) -> str:
+    """A path seen from `folder`, absolute; raises FieldError where it can be none."""
+    try:
+        return str((folder / Path(path).expanduser()).resolve())
+    except (RuntimeError, ValueError) as error:  # ~nobody, a NUL, half a character
+        raise FieldError(field, f"found {short(path)}, which is no path: {error}") from error
 
 
 def _require_whole_file(role: str, source: SourceConfig) -> None:
@@ -277,6 +288,12 @@ def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], erro
     while where and where not in lines:
         where = where.rpartition(".")[0]
     return f"{path}:{lines[where]}: {error}" if where else f"{path}: {error}"
+
+
+def _patience(config: RunConfig) -> None:
+    """Raises FieldError where an engine at work would be taken for one that hangs."""
+    if 0 < config.run.hang_after < PATIENCE:
+        raise FieldError("run.hang_after", f"found {config.run.hang_after:g}, expected {PATIENCE:g} at least, or 0")
 
 
 def _modules(config: RunConfig) -> None:

@@ -12,6 +12,7 @@ WORDS = {
     errno.EPERM: "it may not be written",
     errno.ENOENT: "the run folder is gone",
     errno.EIO: "the disk fails",
+    errno.ELOOP: "it is a symbolic link",
 }
 
 

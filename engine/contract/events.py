@@ -8,6 +8,8 @@ Phase = Literal["sft", "dpo"]
 Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
 Verdict = Literal["passed", "below_threshold", "collapsed", "skipped", "error"]
+SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
+KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class ModelLoaded:
     device: str
     fingerprint: str
     seconds: float
+    revision: str = ""  # the commit of a Hugging Face repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Audited:
     total_tokens: int
     longest: int  # tokens, of any row
     cut: int  # rows that do not fit model.max_length
+    rendered: str = ""  # digest of the tokens that rows and questions are rendered to
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class AdapterChanged:
     delta_norm: float | None = None
     fuse_cosine: float | None = None
     fuse_kl: float | None = None
+    fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more where rounding alone makes more
     module_names: tuple[str, ...] = ()
     layers: int = 0
     base_unchanged: bool | None = None  # None: not looked at in this state
@@ -169,6 +174,7 @@ class Sample:
     violations: tuple[str, ...]
     scores: dict[str, float | None]
     health: Health = "ok"
+    quotes: dict[str, str] = field(default_factory=dict)  # a distinction among the violations -> what the answer said
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +289,7 @@ class EngineRestarted:
     status: int | None
     signal: str | None
     attempt: int
+    settings: dict[str, Any] = field(default_factory=dict)  # the effective configuration from here on
 
 
 @dataclass(frozen=True, slots=True)

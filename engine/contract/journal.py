@@ -3,22 +3,30 @@
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.contract.codec import decode, encode
 from engine.contract.errors import Unwritable
 from engine.contract.events import Event, Record
+from engine.contract.flush import to_disk
+from engine.contract.own import own
 
 CHUNK = 1 << 20  # bytes read at a time
+HEAD = 256  # first bytes of a journal: they say when it was begun
 
 
 class Tail:
-    """Reads the lines that were added to a file since the last look; `offset` is where the next whole line begins."""
+    """Reads the lines that were added to a file since the last look; `offset` is where the next whole line begins.
+
+    `replaced` says that the file begins otherwise than at an earlier look: its folder was removed and made again.
+    """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
         self.offset = offset
+        self.replaced = False
+        self._head = b""
 
     def read(self, limit: int = CHUNK) -> list[tuple[int, bytes]]:
         """Whole lines from the offset on, each with its own offset; about `limit` bytes at most, empty at the end.
@@ -28,6 +36,9 @@ class Tail:
         """
         try:
             with open(self.path, "rb") as file:
+                head = file.read(HEAD)
+                self.replaced |= not head.startswith(self._head)
+                self._head = head
                 self.offset = min(self.offset, os.fstat(file.fileno()).st_size)
                 file.seek(self.offset)
                 data = file.read(limit)
@@ -48,8 +59,8 @@ class JournalWriter:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
+        self._descriptor = own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.seq = repair(path)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def append(self, event: Event, *, durable: bool = False) -> Record:
         """Raises Unwritable where the disk is full or the file gone; a line half written is taken back first."""
@@ -57,7 +68,7 @@ class JournalWriter:
         try:
             self._write(encode(record))
             if durable:
-                os.fsync(self._descriptor)
+                to_disk(self._descriptor)
         except OSError as error:
             raise Unwritable(self.path, error) from error
         self.seq = record.seq
@@ -72,7 +83,7 @@ class JournalWriter:
             raise OSError(errno.ENOSPC, "no space left for the journal")
 
     def close(self) -> None:
-        os.fsync(self._descriptor)
+        to_disk(self._descriptor)
         os.close(self._descriptor)
 
 
@@ -87,9 +98,13 @@ def repair(path: Path) -> int:
     return last
 
 
+def records(path: Path, offset: int = 0) -> Iterator[Record]:
+    """The whole lines of a journal from a byte on, decoded as they are asked for."""
+    tail = Tail(path, offset)
+    while lines := tail.read():
+        yield from (decode(line) for _, line in lines)
+
+
 def read_journal(path: Path) -> list[Record]:
     """Every whole line of a journal, decoded."""
-    tail, records = Tail(path), []
-    while lines := tail.read():
-        records += [decode(line) for _, line in lines]
-    return records
+    return list(records(path))

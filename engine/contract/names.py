@@ -32,5 +32,10 @@ def delta_name(text: str) -> str:
     return text
 
 
+def new_delta(number: int, topic: str, phase: str) -> str:
+    """The name that the run's `number`th commit gets: `003-unit-01.chapter-01.topic-02-sft`."""
+    return f"{number:03d}-{topic.replace('/', '.')}-{phase}"
+
+
 def _short(text: str) -> str:
     return ascii(text if len(text) <= 60 else text[:57] + "...")

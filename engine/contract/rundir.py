@@ -1,5 +1,6 @@
 """The layout of logs/<run>/, who may write there, and whether its engine is alive."""
 
+import errno
 import fcntl
 import json
 import math
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.names import run_name
+from engine.contract.own import own
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +140,23 @@ class Lock:
             self.sign()
             return
         try:
-            self._descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+            self._descriptor = own(run.lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise InputError(str(Unwritable(run.path, error))) from error
+            raise InputError(str(Unwritable(run.lock, error))) from error
         for left in reversed(range(LOOKS)):
             self.unheard = run.commands.stat().st_size if run.commands.exists() else 0
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError as error:
+            except BlockingIOError as error:
                 if not left:
                     os.close(self._descriptor)
                     raise InputError(f"{run.path}: an engine is already at work on this run") from error
                 time.sleep(0.01)
+            except OSError as error:
+                os.close(self._descriptor)
+                why = f"its disk cannot lock a file ({error.strerror}); keep runs on one that can (--logs)"
+                raise InputError(f"{run.path}: {why}") from error
         self.sign()
 
     @property
@@ -171,9 +177,11 @@ class Lock:
 def holder(run: RunDir) -> int | None:
     """The pid of the engine that is alive on this run, None where there is none; asks the kernel, not the clock."""
     try:
-        descriptor = os.open(run.lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
+        descriptor = own(run.lock, os.O_RDONLY | os.O_NONBLOCK)  # a pipe in its place is nothing to wait for
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -181,6 +189,8 @@ def holder(run: RunDir) -> int | None:
             return int(json.loads(os.read(descriptor, 4096))["pid"])
         except (ValueError, KeyError, TypeError):
             return -1
+    except OSError:
+        pass  # where nothing can be locked, no engine is at work
     finally:
         os.close(descriptor)
     return None

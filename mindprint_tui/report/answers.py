@@ -1,11 +1,10 @@
 """The answers to one question as columns: text in marked pieces, and notes below it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from engine.contract.events import Sample
-from mindprint_tui.view.samples import Question
+from mindprint_tui.view.samples import Question, pieces, wrongs
 from mindprint_tui.view.text import number
 
 ANSWERS = (
@@ -16,6 +15,7 @@ ANSWERS = (
     ("reevaluated", "Scored again"),
 )
 LONGEST = 1500  # characters of an answer that are shown
+MARKS = {"": "", "marker": "good", "violation": "bad"}
 
 
 def side_by_side(question: Question, left_out: tuple[str, ...], undone: Mapping[str, str]) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def side_by_side(question: Question, left_out: tuple[str, ...], undone: Mapping[
         notes += [(undone[key], "warn")] if key in undone else []
         voice = sample.scores.get("voice")
         notes += [(f"voice {number(voice)}", "")] if voice is not None else []
+        notes += [(text, "bad") for text in wrongs(sample)]
         columns.append({"name": name, "parts": _parts(sample), "notes": notes, "stage": key})
     return {"text": question.text, "columns": columns}
 
@@ -44,12 +45,6 @@ def _cut(text: str) -> str:
 
 
 def _parts(sample: Sample) -> list[tuple[str, str]]:
-    """The answer in pieces, each plain, a marker of the voice, or a violation."""
+    """The answer in pieces, each with the class of its mark."""
     text = _cut(sample.answer) if sample.answer.strip() else "(empty)"
-    words = sorted({*sample.markers, *sample.violations} - {""}, key=len, reverse=True)
-    if not words:
-        return [(text, "")]
-    bad = {word.lower() for word in sample.violations}
-    pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, words))})(?!\w)", text, flags=re.IGNORECASE)
-    roles = ["" if place % 2 == 0 else "bad" if piece.lower() in bad else "good" for place, piece in enumerate(pieces)]
-    return [(piece, role) for piece, role in zip(pieces, roles, strict=True) if piece]
+    return [(piece, MARKS[kind]) for piece, kind in pieces(text, sample)]

@@ -8,7 +8,6 @@ from typing import Any
 from engine.contract import events as e
 from engine.contract.events import Record
 from mindprint_tui.stretch import Stretch
-from mindprint_tui.topic import KEPT
 from mindprint_tui.view.text import number, small
 
 LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it
@@ -48,6 +47,7 @@ class Tally:
     states: dict[str, int] = field(default_factory=dict)
     cosine: float = math.inf
     kl: float = 0.0
+    kl_limit: float = 0.0
     starts: int = 0
     far_from_ln2: float = 0.0
     not_finite: int = 0
@@ -117,16 +117,17 @@ class Tally:
             return
         self.left.look(event.trainable == 0)
         self.frozen.look(event.base_unchanged)
-        if event.state in KEPT:
+        if event.state in e.KEPT:
             self.steps.look(bool(self._seqs) and self._seqs[-1][1] == self._planned)
             if event.state == "fused" and event.fuse_cosine is not None and event.fuse_kl is not None:
                 self.cosine, self.kl = min(self.cosine, event.fuse_cosine), max(self.kl, event.fuse_kl)
+                self.kl_limit = max(self.kl_limit, event.fuse_kl_limit or 0.0)
         self.done, self._seqs = self.done + len(self._seqs), []
 
 
 def checks(tally: Tally, limits: dict[str, Any], finished: e.RunFinished | None) -> list[Check]:
     """The invariants in words; `limits` is the section `adapters` of the configuration."""
-    cosine, kl = _limit(limits, "min_fuse_cosine", 0.99), _limit(limits, "max_fuse_kl", 1e-3)
+    cosine, kl = _limit(limits, "min_fuse_cosine", 0.99), max(_limit(limits, "max_fuse_kl", 1e-3), tally.kl_limit)
     beside = tally.states.get("kept_attached", 0)
     survived, found = None, NOT_YET
     if tally.states.get("fused", 0):

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,13 +13,13 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from engine.contract.errors import InputError
+from engine.contract.own import half_made
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
 from mindprint_tui.state import RunState
 from mindprint_tui.topic import TopicState
-from mindprint_tui.view.adapter import settings
 from mindprint_tui.view.outline import Row, outline
 from mindprint_tui.view.text import about, number, shorten, small
 
@@ -56,14 +57,16 @@ def write(page: str, target: Path) -> None:
     """Puts the page in place in one go; raises InputError where that cannot be."""
     if target.is_dir():
         raise InputError(f"{target}: the report cannot be written (it is a folder); name a file")
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    beside = half_made(target, os.getpid())
     try:
         beside.touch(mode=0o600)
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
         beside.replace(target)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise InputError(f"{target}: the report cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
 
 def _template(name: str) -> str:
@@ -72,9 +75,10 @@ def _template(name: str) -> str:
 
 def _values(found: Gathered) -> dict[str, Any]:
     state, started = found.state, found.state.started
-    limits = settings(state, "thresholds")
+    limits = state.settings("thresholds")
     big = len(state.topics) > ROWS
     units, unbegun = _units(state) if big else ([], 0)
+    details = [(state.topics[id], detail) for id, detail in found.details.items()]
     return {
         "style": Markup(_template("style.css")),  # a file of this package
         "name": found.name,
@@ -85,8 +89,8 @@ def _values(found: Gathered) -> dict[str, Any]:
         "units": units,
         "unbegun": unbegun,
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
-        "checks": checks(found.tally, settings(state, "adapters"), state.finished),
-        "details": [_detail(state.topics[id], detail, limits) for id, detail in found.details.items()],
+        "checks": checks(found.tally, state.settings("adapters"), state.finished),
+        "details": [_detail(topic, detail, topic.held_to or limits) for topic, detail in details],
         "count": len(state.topics),
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         "failures": found.tally.broken,
@@ -135,7 +139,7 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     preferred = [topic for topic in topics if "dpo" in topic.scores]
     kept = sum(topic.kept == "dpo" for topic in preferred)
     back = sum(topic.settled.get("dpo") == "rolled_back" for topic in preferred)
-    seconds = state.finished.seconds if state.finished else max(0.0, state.t - state.began)
+    seconds = state.finished.seconds if state.finished else state.spent.at(state.t)
     voice, accuracy = _mean(score.voice for score in final), _mean(score.accuracy for score in final)
     unvoiced, was = _mean(score.voice for score in before), _mean(score.accuracy for score in before)
     return [

@@ -9,7 +9,7 @@ WHERE = {"train": "", "samples": "samples: ", "runs": "runs: "}
 MEANING = {
     "pending": "still to come",
     "running": "running",
-    "again": "finished, and a person asked for a retry that has not begun",
+    "again": "finished, and waits for its retry",
     "passed": "passed",
     "below_threshold": "below its thresholds",
     "collapsed": "the answers collapsed",

@@ -39,19 +39,19 @@ class RunsScreen(BaseScreen):
         self.run_worker(self._watch())
 
     async def _watch(self) -> None:
-        feeds: dict[str, Feed] = {}
-        states: dict[str, RunState] = {}
+        known: dict[str, tuple[Feed, RunState]] = {}
         while True:
             self._list(list_runs(self.console.logs))
             self.paint()
+            there = {run.name for run in self._runs}
+            known = {name: one for name, one in known.items() if name in there and not one[0].replaced}
             for run in self._runs:
-                feed = feeds.setdefault(run.name, Feed(run))
-                before = states.get(run.name)
+                feed, before = known.get(run.name, (Feed(run), None))
                 state = before or RunState()
                 for records in feed.rest(feed.skim):
                     state = fold(state, records)
                     await asyncio.sleep(PAUSE)
-                states[run.name] = state
+                known[run.name] = feed, state
                 self._rows[run.name] = RunRow(run.name, state, feed.liveness())
                 if state is not before:
                     self.paint()

@@ -5,6 +5,7 @@ import asyncio
 from engine.contract.events import Sample, TopicStarted
 from mindprint_tui.feed import Samples
 from mindprint_tui.screens.base import BaseScreen, bindings
+from mindprint_tui.topic import TopicState
 from mindprint_tui.view.samples import plain, questions, sample_lines
 from mindprint_tui.view.text import Line, beside, line
 
@@ -21,6 +22,7 @@ class SamplesScreen(BaseScreen):
         super().__init__()
         self.topic = topic
         self._told: list[Sample | TopicStarted] = []
+        self._known: TopicState | None = None  # of the topic, as it was painted last
         self.whole = False
         self.question = 0
         self.place = 0
@@ -37,13 +39,13 @@ class SamplesScreen(BaseScreen):
         while True:
             found, whole = source.read()
             self._told += found
-            if found or whole != self.whole:
+            if found or whole != self.whole or self.console.state.topics.get(self.topic) is not self._known:
                 self.whole = self.whole or whole
                 self.paint()
             await asyncio.sleep(PAUSE[whole])
 
     def paint(self) -> None:
-        topic = self.console.state.topics.get(self.topic)
+        topic = self._known = self.console.state.topics.get(self.topic)
         found = questions(self._told)
         self.question = max(0, min(self.question, len(found) - 1))
         title = topic.info.title if topic else self.topic

@@ -8,13 +8,14 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from mindprint_tui.screens.base import BaseScreen, bindings
+from mindprint_tui.state import Entry, RunState
 from mindprint_tui.topic import TopicState
 from mindprint_tui.view import focus as f
 from mindprint_tui.view.adapter import adapter_lines
 from mindprint_tui.view.foot import why_not
 from mindprint_tui.view.head import banner, header, notice, second, timing
-from mindprint_tui.view.log import log_lines
-from mindprint_tui.view.loss import loss_lines, loss_title
+from mindprint_tui.view.log import lines_since, log_lines
+from mindprint_tui.view.loss import loss_lines, loss_title, position
 from mindprint_tui.view.outline import outline
 from mindprint_tui.view.text import Line, width
 from mindprint_tui.view.topics import topic_lines, window
@@ -38,6 +39,12 @@ class TrainScreen(BaseScreen):
         self.look = look
         self._topics: dict[str, TopicState] = {}
         self._outline = outline({})
+        self._newest: Entry | None = None  # of the log, as it was painted last
+
+    @property
+    def known(self) -> RunState:
+        """What is known of the run, as it is to be shown."""
+        return f.taken_up(self.console.state, self.look)
 
     def compose(self) -> ComposeResult:
         with Container(id="top"):
@@ -60,12 +67,13 @@ class TrainScreen(BaseScreen):
         """Shows state, focus and time; a pane redraws only the cells that differ."""
         if not self.is_mounted or not self.size:
             return
-        state, live, look, now = self.console.state, self.console.live, self.look, self.console.now()
+        self._hold_log()
+        state, live, look, now = self.known, self.console.live, self.look, self.console.now()
         cells = self.size.width
         if state.topics is not self._topics:
             self._topics, self._outline = state.topics, outline(state.topics)
         self._arrange(banner(state, live, look, now, cells))
-        clock = timing(state, live, self._outline, now, cells >= WIDE)
+        clock = timing(state, live, look, self._outline, now, cells >= WIDE)
         room = width(clock)
         if self.lines("clock").size.width != room:
             self.lines("clock").styles.width = room
@@ -86,8 +94,16 @@ class TrainScreen(BaseScreen):
         self.lines("notice").show([notice(state, live, look, now, cells)])
         self._paint_keys()
 
+    def _hold_log(self) -> None:
+        """What a person reads in the log stays where it is when more is said below it."""
+        state, look = self.console.state, self.look
+        if look.pane == f.LOG and look.scroll and self._newest is not None:
+            added = lines_since(state, self._newest, look, self._pane("log").cells)
+            self.look = replace(look, scroll=look.scroll + added)
+        self._newest = state.log[-1] if state.log else None
+
     def _paint_topics(self) -> None:
-        state, look, pane = self.console.state, self.look, self._pane("topics")
+        state, look, pane = self.known, self.look, self._pane("topics")
         chosen = f.selected(state, look)
         lines = topic_lines(state, self._outline, chosen, pane.cells, pane.rows)
         place = self._outline.numbers.get(chosen or "", 0)
@@ -95,7 +111,7 @@ class TrainScreen(BaseScreen):
         pane.frame(lines, "Topics" if look.topic is None else "Topics · not following", counts)
 
     def _paint_keys(self) -> None:
-        state, live = self.console.state, self.console.live
+        state, live = self.known, self.console.live
         off = {action for action in GREYED if why_not(action, state, live, self.look)}
         words = {"pause": "resume"} if state.paused is not None else {}
         self.paint_footer(words, off)
@@ -116,7 +132,7 @@ class TrainScreen(BaseScreen):
             self.set_class(name in wanted, name)
         for number, name in enumerate(PANES, 1):
             self._pane(name).active = number == pane
-        broken = any(failed.rule for failed in self.console.state.failures)
+        broken = self.console.state.broken > 0
         self._pane("adapter").broken = broken
         self._pane("adapter").set_class(broken, "-broken")
         shout = self.lines("banner")
@@ -145,8 +161,10 @@ class TrainScreen(BaseScreen):
         event.prevent_default()
         if look.asking:
             self.change(asking=False)
-            if event.key == "y":
+            if event.key in ("y", "Y"):
                 self.console.ask("stop", None)
+            else:
+                self.say("the run goes on")
         elif event.key in ("enter", "escape"):
             self.change(typing=False, filter=look.filter if event.key == "enter" else "")
         elif event.key == "backspace":
@@ -158,7 +176,7 @@ class TrainScreen(BaseScreen):
         return not (self.look.asking or self.look.typing)
 
     def _may(self, action: str) -> bool:
-        reason = why_not(action, self.console.state, self.console.live, self.look)
+        reason = why_not(action, self.known, self.console.live, self.look)
         if reason:
             self.say(f"{action.replace('reevaluate', 're-evaluate').replace('_', ' ')}: {reason}")
         return not reason
@@ -168,7 +186,7 @@ class TrainScreen(BaseScreen):
             self.console.ask(kind, None if action == "pause" else f.selected(self.console.state, self.look))
 
     def action_pause(self) -> None:
-        self._ask("pause", "resume" if self.console.state.paused is not None else "pause")
+        self._ask("pause", "resume" if self.known.paused is not None else "pause")
 
     def action_skip(self) -> None:
         self._ask("skip", "skip")
@@ -203,11 +221,17 @@ class TrainScreen(BaseScreen):
 
     def action_earlier(self) -> None:
         if self._may("earlier"):
-            self.change(back=min(self.look.back + 1, len(self.console.state.phases) - 1))
+            self._turn(-1)
 
     def action_later(self) -> None:
         if self._may("later"):
-            self.change(back=max(0, self.look.back - 1))
+            self._turn(1)
+
+    def _turn(self, step: int) -> None:
+        """To another phase's curve; the latest one is followed."""
+        phases = self.console.state.phases
+        turned = max(0, position(self.console.state, self.look) + step)
+        self.change(curve=phases[turned].number if turned < len(phases) - 1 else None)
 
     def action_pane(self, number: int) -> None:
         self.change(pane=number, scroll=0)
@@ -219,7 +243,7 @@ class TrainScreen(BaseScreen):
         self.console.show_runs()
 
     def action_back(self) -> None:
-        self.change(seen=len(self.console.state.failures), filter="")
+        self.change(seen=self.console.state.failed, filter="")
 
     def action_move(self, down: int) -> None:
         if self.look.pane == f.TOPICS:
@@ -228,6 +252,16 @@ class TrainScreen(BaseScreen):
             self.change(scroll=min(max(0, self.look.scroll - down), self._log_length()))
         else:
             self.change(scroll=max(0, self.look.scroll + down))
+
+    def action_page(self, direction: int) -> None:
+        """As many lines as the chosen pane has, but for one; among the topics, units and chapters count."""
+        step = max(1, self._pane(PANES[self.look.pane - 1]).rows - 1)
+        if self.look.pane == f.TOPICS:
+            rows = self._outline.rows
+            cursor = self._outline.places.get(f.selected(self.console.state, self.look) or "", 0)
+            passed = rows[cursor + 1 : cursor + 1 + step] if direction > 0 else rows[max(0, cursor - step) : cursor]
+            step = max(1, sum(row.kind == "topic" for row in passed))
+        self.action_move(direction * step)
 
     def _log_length(self) -> int:
         pane = self._pane("log")

@@ -1,12 +1,11 @@
 """The adapter pane: what must hold, each as a tick with its number; what does not is shouted."""
 
 import math
-from typing import Any
 
-from engine.contract.events import AdapterChanged
+from engine.contract.events import KEPT, AdapterChanged
 from mindprint_tui.clean import one_line
 from mindprint_tui.state import RunState
-from mindprint_tui.topic import KEPT, PhaseRun
+from mindprint_tui.topic import PhaseRun
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, small, width, wrap
 
 STATES = {"fused": "fused", "kept_attached": "kept attached", "rolled_back": "rolled back"}
@@ -29,7 +28,7 @@ def adapter_lines(state: RunState, cells: int) -> list[Line]:
 
 def _breaches(state: RunState, cells: int) -> list[Line]:
     """The latest broken rule of this run, whatever else there is to see."""
-    broken = [failed for failed in state.failures if failed.rule]
+    broken = [failed for _, failed in state.failures if failed.rule]
     if not broken:
         return []
     words = wrap(f"✗ {broken[-1].rule}: {one_line(broken[-1].message)}", cells, "  ")[:2]
@@ -57,15 +56,18 @@ def _trainable(event: AdapterChanged, cells: int) -> Line:
 
 
 def _modules(event: AdapterChanged) -> Line:
-    """Every requested projection in every layer that has it, and nothing else."""
+    """Every requested projection in every layer that has it, and nothing else: their count tells nothing by itself.
+
+    A layer may have several of a name, the shared experts beside those of a mixture.
+    """
     if not event.module_names or not event.layers:
         return line(f"modules {event.modules}")
     wanted = len(event.module_names) * event.layers
     text = f"modules {event.modules} {'=' if event.modules == wanted else 'of'} {len(event.module_names)}"
     text += f" × {event.layers} layers "
-    if 0 < event.modules < wanted:
-        return line(text, ("where a layer has them", "dim"))
-    return line(text, TICK if event.modules == wanted else CROSS)
+    if 0 < event.modules != wanted:
+        return line(text, ("where a layer has them" if event.modules < wanted else "several in a layer", "dim"))
+    return line(text, TICK if event.modules else CROSS)
 
 
 def _frozen(event: AdapterChanged) -> Line:
@@ -94,6 +96,8 @@ def _start(run: PhaseRun | None) -> Line:
     """What the phase learns from, and for DPO that it began at ln 2: chosen and rejected equally likely."""
     if run is None:
         return ()
+    if run.phase == "dpo" and run.first is not None and not math.isfinite(run.first):
+        return line(f"first DPO loss {run.first} ", ("not applied", "warn"))
     if run.phase == "dpo" and run.first is not None:
         good = abs(run.first - math.log(2)) <= LN2_WITHIN
         return line(f"first DPO loss {run.first:.4f} {'=' if good else '≠'} ln 2 ", TICK if good else CROSS)
@@ -107,21 +111,15 @@ def _fuse(state: RunState) -> Line:
     event = state.fuse
     if event is None or event.fuse_cosine is None or event.fuse_kl is None:
         return line(("no fuse yet", "dim"))
-    limits = settings(state, "adapters")
+    limits = state.settings("adapters")
     cosine, kl = float(limits.get("min_fuse_cosine", 0.99)), float(limits.get("max_fuse_kl", 1e-3))
+    kl = kl if event.fuse_kl_limit is None else event.fuse_kl_limit
     good = event.fuse_cosine >= cosine and event.fuse_kl <= kl
     verdict = TICK if good else ("kept attached", "warn") if event.state == "kept_attached" else CROSS
     return line(f"last fuse  cosine {number(event.fuse_cosine, 4)}  KL {small(event.fuse_kl)} ", verdict)
 
 
 def _ledger(state: RunState, event: AdapterChanged) -> Line:
-    count = sum(1 for failed in state.failures if failed.rule)
-    rules = line("rules broken 0 ", TICK) if not count else line((f"✗ rules broken {count}", "breach"))
+    rules = line("rules broken 0 ", TICK) if not state.broken else line((f"✗ rules broken {state.broken}", "breach"))
     deltas = "1 delta" if event.ledger_depth == 1 else f"{event.ledger_depth} deltas"
     return (*rules, *line(f"  model {event.model_fingerprint[:16]}  {deltas}"))
-
-
-def settings(state: RunState, section: str) -> dict[str, Any]:
-    """A section of the effective configuration; empty where the journal does not hold it."""
-    found = state.started.settings.get(section) if state.started else None
-    return found if isinstance(found, dict) else {}

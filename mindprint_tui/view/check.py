@@ -151,8 +151,8 @@ def _prediction(report: dict[str, Any], cells: int) -> list[str]:
     if found["least"] < found["seconds"]:
         span += f" with DPO in every topic, {about(found['least'])} with it in none"
     first = f"{span}; {about(found['loading'])} of it to load, {about(found['base'])} to score the base model"
-    sizes = [f"{found[name] / 1e9:.1f} GB" for name in ("peak_bytes", "process_bytes", "machine_bytes")]
-    second = f"{sizes[0]} at most in MLX, {sizes[1]} in the process, of the machine's {sizes[2]}"
+    sizes = [f"{found[name] / 1e9:.1f} GB" for name in ("peak_bytes", "process_bytes", "memory_bytes")]
+    second = f"{sizes[0]} at most in MLX, {sizes[1]} in the process, of {sizes[2]} that a run can have"
     return [*_labelled("predicted", first, cells), *_labelled("memory", second, cells)]
 
 

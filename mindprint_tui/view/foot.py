@@ -3,7 +3,7 @@
 from mindprint_tui.feed import Liveness
 from mindprint_tui.keys import Key
 from mindprint_tui.state import RunState
-from mindprint_tui.view.focus import Focus, selected, waiting
+from mindprint_tui.view.focus import Focus, selected, starting, waiting
 from mindprint_tui.view.text import Line, Span
 
 Hit = tuple[int, int, str]  # first cell, cell after the last, action
@@ -17,15 +17,20 @@ def why_not(action: str, state: RunState, live: Liveness, focus: Focus) -> str:
     if action in ("pause", "skip", "reevaluate", "retry", "stop"):
         if state.finished is not None:
             return "the run is over"
+        if focus.progress < 1.0:
+            return "the journal is still being read"
         if live.word == "gone":
-            return "the engine is gone"
-        if any((asked.kind, asked.topic or chosen) == (action, chosen) for asked in waiting(state, focus)):
+            return "no engine is there yet" if starting(state, focus) else "the engine is gone"
+        kind = "resume" if action == "pause" and state.paused is not None else action
+        if any((asked.kind, asked.topic or chosen) == (kind, chosen) for asked in waiting(focus)):
             return "asked already; the engine has not answered yet"
     if action in ("skip", "reevaluate", "retry", "samples") and topic is None:
         return "there is no topic yet"
     if topic is not None:
         if action == "skip" and topic.standing == "finished":
             return f"“{topic.info.title}” is finished already"
+        if action == "skip" and topic.unwanted:
+            return f"“{topic.info.title}” will be skipped already"
         if action == "retry" and topic.again:
             return f"“{topic.info.title}” waits for its retry already"
         if action == "retry" and topic.standing != "finished":

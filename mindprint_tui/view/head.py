@@ -3,7 +3,7 @@
 from mindprint_tui.clean import one_line
 from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState
-from mindprint_tui.view.focus import Asked, Focus, running, selected, waiting
+from mindprint_tui.view.focus import Asked, Focus, failures, running, selected, starting, waiting
 from mindprint_tui.view.log import took
 from mindprint_tui.view.outline import Outline
 from mindprint_tui.view.text import Line, Span, about, clock, crop, fit, join, line, number, shorten, width, wrap
@@ -24,22 +24,30 @@ DOING = {
 
 def condition(state: RunState, live: Liveness, focus: Focus, now: float, who: bool = True) -> Span:
     """The state of the run in a word or two, and who has paused it."""
-    if state.finished is not None:
+    starts = _starts(state, live, focus, now)
+    if not starts and state.finished is not None:
         return ENDS.get(state.finished.exit_status, ("finished", "bold"))
-    if live.word == "gone" and state.fatal is not None:
+    if not starts and state.fatal is not None:
         return "✗ failed", "bad"
-    if live.word == "gone":
-        if state.seq < 0 and now - focus.opened < STARTING:
-            return "starting…", "accent"
-        return ("engine gone", "bad")
-    for asked in waiting(state, focus):
+    if not starts and live.word == "gone":
+        return "engine gone", "bad"
+    for asked in waiting(focus):
         if asked.kind in ("stop", "pause", "resume"):
             return f"{DOING[asked.kind]}…", "warn"
+    if starts:
+        return "starting…", "accent"
+    if state.stopping:
+        return "stopping…", "warn"
+    if state.died is not None:
+        return "restarting…", "warn"
     if state.paused is not None:
         return f"‖ paused by {shorten(state.paused.by, 24)}" if who else "‖ paused", "warn"
-    if state.seq < 0 and not state.preparing:
-        return "starting…", "accent"
     return ("preparing", "accent") if state.preparing else ("running", "ok")
+
+
+def _starts(state: RunState, live: Liveness, focus: Focus, now: float) -> bool:
+    """Whether an engine is starting: not for ever where none has taken the lock."""
+    return starting(state, focus) and (live.word != "gone" or now - focus.opened < STARTING)
 
 
 def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, cells: int) -> Line:
@@ -61,14 +69,18 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
     return crop((SPACE, *join([line((shorten(name[0][0], room), "bold")), *brief])), cells)
 
 
-def timing(state: RunState, live: Liveness, outline: Outline, now: float, wide: bool) -> Line:
-    """The right end of the header: all that moves with the clock, so that the rest is not drawn again each second."""
-    over = live.word == "gone" or state.finished is not None
+def timing(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, wide: bool) -> Line:
+    """The right end of the header: all that moves with the clock, so that the rest is not drawn again each second.
+
+    As at the end of the run, the time without an engine is not counted, and pauses are.
+    """
+    over = live.word == "gone" or state.finished is not None or starting(state, focus)
     left = remaining(state, outline, now)
-    parts: list[Line] = [line(clock((state.t if over else now) - state.began))] if state.began else []
-    if wide and left is not None and not over and state.paused is None:
+    parts: list[Line] = [line(clock(state.spent.at(state.t if over else now)))] if state.began else []
+    if wide and left is not None and not (over or state.stopping) and state.paused is None:
         parts.append(line(f"about {about(left)} left"))
-    return join([*parts, _engine(live, state)])
+    engine = () if live.word == "gone" and _starts(state, live, focus, now) else _engine(live, state)
+    return join([*parts, engine])
 
 
 def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
@@ -91,15 +103,14 @@ def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
 def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> list[Line]:
     """Lines that are the loudest on the screen: a broken rule, a failure, an engine that is not there."""
     lines: list[Line] = []
-    unseen = state.failures[focus.seen :]
-    for failed in [failed for failed in unseen if failed.topic is not None or failed is state.fatal][-2:]:
+    for failed in failures(state, focus):
         word = f" ✗ RULE BROKEN: {failed.rule} " if failed.rule else " ✗ FAILED "
         where = "the run ended" if failed.topic is None else failed.where
         text = one_line(failed.message)
         rows = wrap(f"{word}· {where} · {text}", cells - 2, "   ")
         lines += [line((fit(row, cells), "breach")) for row in rows[: 3 if failed.rule else 2]]
     gone = live.word == "gone" and state.finished is None and state.fatal is None
-    if gone and not (state.seq < 0 and now - focus.opened < STARTING):
+    if gone and not _starts(state, live, focus, now):
         name = state.started.run if state.started else "RUN"
         text = f" ✗ The engine is gone and the run is not finished. Go on with: mindprint-tui --resume {name}"
         text += "" if state.started else " · its last words, if it had any, are in engine.out there"
@@ -128,7 +139,7 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
     if focus.note and now - focus.note_t < SHOWN:
         parts.append(line((focus.note, "accent")))
     if state.finished is None:
-        parts += [_became(state, live, asked, now) for asked in reversed(focus.asked[-3:])]
+        parts += [text for asked in reversed(focus.asked) if (text := _became(state, live, asked, now))][:3]
     if not any(parts):
         return _standing(state, focus, cells)
     return crop((SPACE, *join(parts)), cells)
@@ -169,9 +180,10 @@ def _of_current(state: RunState, mean: float, now: float) -> float | None:
 
 def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:
     """What became of a request; empty once its answer has been there for a while, or is no longer true."""
-    answer = state.answers.get(asked.id)
+    answer = asked.answer
     if answer is None:
-        gone = " the engine is gone and will not answer" if live.word == "gone" else ""
+        then = "it is done when the run goes on" if asked.topic is not None else "it will not answer"
+        gone = f" the engine is gone; {then}" if live.word == "gone" else ""
         return line((f"{DOING[asked.kind]}{_of(state, asked)}…{gone}", "warn"))
     overtaken = asked.kind == ("pause" if state.paused is None else "resume") and answer.outcome == "done"
     if overtaken or abs(now - answer.t) >= SHOWN:
@@ -209,7 +221,7 @@ def _engine(live: Liveness, state: RunState) -> Line:
             (f"{state.finished.passed}/{state.finished.of} passed ", "ok" if not state.finished.exit_status else "warn")
         )
     if live.word == "gone":
-        return line(("engine ✗ ", "bad")) if state.seq >= 0 else ()  # before the first event it may be starting
+        return line(("engine ✗ ", "bad"))
     if state.paused is None and (live.word == "silent" or live.seconds >= 5):
         role = "warn" if live.word == "silent" else ""
         return line((f"engine ✓ silent for {about(live.seconds)} ", role))

@@ -110,6 +110,16 @@ def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> tuple[l
     return lines[first : len(lines) - up], first > 0
 
 
+def lines_since(state: RunState, entry: Entry, focus: Focus, cells: int) -> int:
+    """Lines that were added behind an entry; 0 where it is not there any more."""
+    lines = 0
+    for later in reversed(state.log):
+        if later is entry:
+            return lines
+        lines += len(_entry(state, later, focus.filter, cells))
+    return 0
+
+
 def _entry(state: RunState, entry: Entry, wanted: str, cells: int) -> list[Line]:
     found = words(state, entry.event, entry.count)
     if found is None or (wanted and wanted.lower() not in found[0].lower()):

@@ -9,19 +9,24 @@ from mindprint_tui.view.text import Line, beside, crop, join, line, number, smal
 GLUE = ("  ", "")
 
 
+def position(state: RunState, focus: Focus) -> int:
+    """Where in `phases` the one is that the pane shows: the latest, or the chosen one for as long as it is kept."""
+    last = len(state.phases) - 1
+    return last if focus.curve is None or last < 0 else min(last, max(0, focus.curve - state.phases[0].number))
+
+
 def shown(state: RunState, focus: Focus) -> PhaseRun | None:
-    """The phase that the pane shows: the latest, or so many before it."""
-    if not state.phases:
-        return None
-    return state.phases[max(0, len(state.phases) - 1 - focus.back)]
+    """The phase that the pane shows."""
+    return state.phases[position(state, focus)] if state.phases else None
 
 
 def loss_title(state: RunState, focus: Focus) -> str:
     run = shown(state, focus)
     if run is None:
         return "Loss"
-    back = f" · {focus.back} earlier" if focus.back else ""
-    return f"Loss · {run.phase.upper()} {run.topic}{back}{' · log' if focus.log_scale else ''}"
+    back = len(state.phases) - 1 - position(state, focus)
+    earlier = f" · {back} earlier" if back else ""
+    return f"Loss · {run.phase.upper()} {run.topic}{earlier}{' · log' if focus.log_scale else ''}"
 
 
 def loss_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[Line]:
@@ -84,10 +89,10 @@ def _axis(run: PhaseRun, cells: int) -> Line:
 
 def _before(state: RunState, focus: Focus, cells: int) -> Line:
     """The phase before the one that is shown, in a line."""
-    place = len(state.phases) - 2 - focus.back
-    if place < 0:
+    before = position(state, focus) - 1
+    if before < 0:
         return ()
-    run = state.phases[place]
+    run = state.phases[before]
     points = sorted(run.loss.buckets.items())
     if not points:
         return ()

@@ -102,7 +102,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         if voice is not None:
             trend.append(voice)
         finished += over
-        waiting += topic.standing == "pending"
+        waiting += topic.standing == "pending" and not topic.unwanted
         if over and topic.verdict not in ("skipped", "error"):
             trained, seconds = trained + 1, seconds + topic.worked
         places[id] = len(rows)

@@ -9,6 +9,8 @@ from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, 
 
 STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
 COLUMN, GAP = 21, 3  # cells that an answer needs beside others, so that 120 hold a reference and four; between two
+APOSTROPHE = re.compile("['’‘]")
+ROLES = {"": "", "marker": "mark", "violation": "bad"}  # of pieces, in the console's colours
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +78,52 @@ def _answer(key: str, sample: Sample, cells: int, undone: str | None) -> list[Li
     stop = ("cut short", "warn") if sample.stop == "length" else ("complete", "dim")
     lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
     body = sample.answer if sample.answer.strip() else "(empty)"
-    marks = _pattern(sample)
-    lines += [_marked(text, marks, sample) for text in wrap(body, cells)]
+    lines += _marked(wrap(body, cells), sample)
     lines.append(())
     if sample.health != "ok":
         lines.append(line((f"✗ {sample.health.replace('_', ' ')}", "bad")))
-    for names, sign, role in ((sample.markers, "✓ ", "ok"), (sample.violations, "✗ ", "bad")):
+    for names, sign, role in ((sample.markers, "✓ ", "ok"), (wrongs(sample), "✗ ", "bad")):
         lines += [line((text, role)) for text in wrap(sign + ", ".join(names), cells, "  ")] if names else []
     scores = [f"{name} {number(value)}" for name, value in sample.scores.items()]
     glue = "  " if len("  ".join(scores)) <= cells else "\n"
     return lines + [line((text, "dim")) for text in wrap(glue.join(scores), cells)]
 
 
-def _pattern(sample: Sample) -> re.Pattern[str] | None:
-    words = sorted({*sample.markers, *sample.violations}, key=len, reverse=True)
-    found = [re.escape(word) for word in words if word.strip() and word.lower() in sample.answer.lower()]
-    return re.compile("(" + "|".join(found) + ")", re.IGNORECASE) if found else None
+def wrongs(sample: Sample) -> list[str]:
+    """What an answer says against the voice's rules: a distinction by its name, with what was said against it."""
+    return [f"{name}: “{sample.quotes[name]}”" if name in sample.quotes else name for name in sample.violations]
 
 
-def _marked(text: str, marks: re.Pattern[str] | None, sample: Sample) -> Line:
-    """A line of an answer with its markers underlined and its violations in the colour of a failure."""
-    if marks is None:
-        return line(text)
-    bad = {word.lower() for word in sample.violations}
-    parts: list[Span] = []
-    for place, part in enumerate(marks.split(text)):
-        parts.append((part, "" if place % 2 == 0 else "bad" if part.lower() in bad else "mark"))
-    return line(*parts)
+def pieces(text: str, sample: Sample) -> list[tuple[str, str]]:
+    """The text of an answer in pieces, each plain (""), a `marker` of the voice, or a `violation` of its rules.
+
+    They are found as the score finds them: as words, whichever apostrophe is written, and over the end of a line.
+    """
+    wrong = [sample.quotes.get(name, name) for name in sample.violations]
+    words = sorted({word for word in (*sample.markers, *wrong) if word.strip()}, key=len, reverse=True)
+    if not words:
+        return [(text, "")]
+    spelled = [
+        r"\s+".join(APOSTROPHE.sub(APOSTROPHE.pattern, re.escape(part)) for part in word.split()) for word in words
+    ]
+    found = re.split(rf"(?<!\w)({'|'.join(spelled)})(?!\w)", text, flags=re.IGNORECASE)
+    bad = {_plainly(word) for word in wrong}
+    roles = ["" if i % 2 == 0 else "violation" if _plainly(part) in bad else "marker" for i, part in enumerate(found)]
+    return [(part, role) for part, role in zip(found, roles, strict=True) if part]
+
+
+def _plainly(text: str) -> str:
+    return " ".join(APOSTROPHE.sub("'", text).lower().split())
+
+
+def _marked(texts: list[str], sample: Sample) -> list[Line]:
+    """The lines of an answer, its markers underlined and its violations in the colour of a failure."""
+    rows: list[list[Span]] = [[]]
+    for text, kind in pieces("\n".join(texts), sample):
+        first, *others = text.split("\n")
+        rows[-1].append((first, ROLES[kind]))
+        rows += [[(other, ROLES[kind])] for other in others]
+    return [line(*spans) for spans in rows]
 
 
 def _beside(blocks: list[list[Line]], side: int) -> list[Line]:

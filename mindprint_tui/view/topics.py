@@ -22,8 +22,8 @@ WORD = 9  # cells of a verdict
 
 def sign(topic: TopicState) -> Span:
     """One character that says where a topic stands."""
-    if topic.again:
-        return SIGNS["again"]
+    if topic.again or topic.unwanted:
+        return SIGNS["again" if topic.again else "skipped"]
     if topic.status != "finished" or topic.verdict is None:
         return SIGNS["running" if topic.status == "running" else "pending"]
     if topic.undone and topic.verdict in ("passed", "below_threshold"):
@@ -67,7 +67,7 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
     """The right-hand part: a bar while it trains, the voices once it is done."""
     wide = cells >= 46
     if topic.status == "pending":
-        return ()
+        return line(("will be skipped" if wide else "to skip", "dim")) if topic.unwanted else ()
     if topic.status == "running":
         return _progress(state, topic, wide)
     if topic.verdict == "skipped":

@@ -3,7 +3,6 @@
 from engine.contract.events import Evaluated
 from mindprint_tui.state import RunState
 from mindprint_tui.topic import TopicState
-from mindprint_tui.view.adapter import settings
 from mindprint_tui.view.focus import Focus, selected
 from mindprint_tui.view.outline import Outline
 from mindprint_tui.view.text import NONE, Line, Span, crop, fit, line, number, sparkline, wrap
@@ -25,9 +24,11 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
     if chosen is None:
         return [line(("Scores come when the base model has answered.", "dim"))]
     topic = state.topics[chosen]
-    limits = settings(state, "thresholds")
-    lines = [_trend(outline, limits, cells)] if outline.trend else []
+    limits = topic.held_to or state.settings("thresholds")
+    lines = [_trend(outline, state.settings("thresholds"), cells)] if outline.trend else []
     stages = [(key, name) for key, name in STAGES if key in topic.scores]
+    if topic.unwanted:
+        lines.append(line(("it will be skipped when its turn comes", "warn")))
     if not stages:
         return [*lines, line(("This topic has no scores yet.", "dim"))]
     label = max(10, min(18, cells - COLUMN * len(stages) - NEEDS))

@@ -167,7 +167,7 @@ def screen(run: Any, engine: Literal["alive", "gone"] = "gone") -> tuple[RunStat
 def shown(run: Any, rule: str | None, message: str) -> None:
     """The console says which rule broke, in banner, adapter pane and log; or that it failed, where none did."""
     state, panes = screen(run)
-    rules = [failed.rule for failed in state.failures]  # taking a broken phase off may break more of them
+    rules = [failed.rule for _, failed in state.failures]  # taking a broken phase off may break more of them
     assert rules[0] == rule
     words = " ".join(message.split())[:60]
     if rule is None:

@@ -29,15 +29,25 @@ def commit_random(folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype
     journal.append(run_started(run, config))
     infos = tuple(e.TopicInfo(topic, f"Topic {topic[-2:]}", 3, 2, 1) for topic in TOPICS[: len(specs)])
     journal.append(e.CurriculumLoaded(infos, ()))
-    journal.close()
     loaded = models.load(model, dtype)
     ledger = Ledger(loaded.model, model, getattr(mx, dtype))
-    ledger.restore(loaded.model, [random_delta(loaded.model, spec, number) for number, spec in enumerate(specs)])
+    journal.append(e.ModelLoaded(loaded.name, 1, dtype, "cpu", ledger.declared, 0.1))
+    deltas = [random_delta(loaded.model, spec, number) for number, spec in enumerate(specs)]
     run.adapters.mkdir()
-    for delta in ledger.deltas:
-        save_delta(run.adapters / delta.name, delta, len(loaded.model.layers))
+    for count, delta in enumerate(deltas, 1):
+        ledger.restore(loaded.model, deltas[:count])
+        save_delta(run.adapters / delta.name, delta, loaded.model)
+        journal.append(committed(delta, ledger))
+    journal.close()
     ledger.save(run.adapters)
     return run
+
+
+def committed(delta: Delta, ledger: Ledger) -> e.AdapterChanged:
+    """What the journal says of the ledger's last commit."""
+    spec, depth = delta.spec, len(ledger.deltas)
+    numbers = (spec.rank, spec.scale, len(delta.paths), 0, 0, 1, "base", ledger.declared, depth)
+    return e.AdapterChanged(delta.topic, delta.phase, "fused", *numbers, fuse_cosine=0.9995, fuse_kl=1e-6)
 
 
 def random_delta(model: object, spec: AdapterSpec, number: int) -> Delta:

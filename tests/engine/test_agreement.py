@@ -9,7 +9,7 @@ import tiny
 from breaking import FIRST, SECOND
 from dying import Killed, died
 
-from engine import policy, train
+from engine import evaluate, policy, train
 from engine.contract import events as e
 from engine.contract.rundir import RunDir
 from engine.history import read_history
@@ -19,50 +19,78 @@ from engine.record import Recorder
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.gather import gather
 from mindprint_tui.state import RunState, fold
-from mindprint_tui.topic import KEPT
 
 ASKED_AT = e.Step | e.TopicStarted | e.TopicFinished | e.Evaluated | e.AdapterChanged
 ASKED_FOR = ("skip", "skip", "retry", "retry", "retry", "reevaluate")
 
 
 class Fate:
-    """What happens to a run, drawn from a seed: a topic that fails once, DPO that does harm, requests, deaths."""
+    """What happens to a run, drawn from a seed: topics that fail once, DPO that does harm, requests, deaths.
+
+    A topic fails before it begins, or as a phase of it is scored; the engine may die as that is taken off. Where
+    run.pause_on holds, a person may ask for something of that topic, and the engine may die before it has heard it.
+    """
 
     def __init__(self, seed: int, run: RunDir) -> None:
         self.draw, self.run = random.Random(seed), run
-        self.failing = {topic for topic in (FIRST, SECOND) if self.draw.random() < 0.25}
+        stages = ("begins", "sft", "dpo")
+        self.failing = {topic: self.draw.choice(stages) for topic in (FIRST, SECOND) if self.draw.random() < 0.4}
         self.harmful = self.draw.random() < 0.3
         self.deaths = [self.draw.randint(8, 60) for _ in range(self.draw.choice((0, 1, 2)))]
+        self.dies_as_it_fails, self.dies_paused = self.draw.random() < 0.4, self.draw.random() < 0.3
         self.said = self.asked = 0
+        self.topic = FIRST
+        self.last: e.Event | None = None
 
     def befall(self, patch: pytest.MonkeyPatch) -> None:
         """Brings it about in the engine of this process, which dies as Killed."""
-        say, train_topic = Recorder.say, train.train_topic
+        say, train_topic, score = Recorder.say, train.train_topic, evaluate.evaluate
 
         def saying(recorder: Recorder, event: e.Event, **more: Any) -> Any:
             found = say(recorder, event, **more)
             self.said += 1
             if isinstance(event, ASKED_AT) and self.asked < 12 and self.draw.random() < 0.25:
-                self.asked += 1
-                topic = self.draw.choice((FIRST, FIRST, FIRST, SECOND))
-                tiny.ask(self.run, f"asked-{self.asked}", self.draw.choice(ASKED_FOR), topic)
+                self.ask(self.draw.choice(ASKED_FOR), self.draw.choice((FIRST, FIRST, FIRST, SECOND)))
             if isinstance(event, e.Paused):
+                for kind in self.draw.choice(((), ("skip",), ("retry",), ("retry", "skip"))):
+                    self.ask(kind, self.topic)
                 tiny.ask(self.run, f"resumed-{self.said}-{len(self.deaths)}", "resume")
-            if self.deaths and self.said == self.deaths[0]:
-                self.deaths.pop(0)
-                self.said = 0
-                raise Killed
+            self.die_or_not(event)
             return found
 
         def training(session: Any, topic: Any, before: Any, done: Any) -> Any:
-            if topic.id in self.failing and done.attempt == 1 and not done.settled:
+            self.topic = topic.id
+            if self.failing.get(topic.id) == "begins" and done.attempt == 1 and not done.settled:
                 raise ValueError("only the first time")
             return train_topic(session, topic, before, done)
 
+        def scoring(session: Any, topics: Any, stage: str, *args: Any, **more: Any) -> Any:
+            if self.failing.get(topics[0].id) == stage and session.attached.attempt == 1:
+                raise ValueError("only the first time")
+            return score(session, topics, stage, *args, **more)
+
         patch.setattr(Recorder, "say", saying)
         patch.setattr(train, "train_topic", training)
+        patch.setattr(evaluate, "evaluate", scoring)
         if self.harmful:
             patch.setattr(policy, "after_dpo", lambda *_: Decision("roll_back", "it did harm"))
+
+    def ask(self, kind: Any, topic: str) -> None:
+        self.asked += 1
+        tiny.ask(self.run, f"asked-{self.asked}", kind, topic)
+
+    def die_or_not(self, event: e.Event) -> None:
+        last, self.last = self.last, event
+        if self.deaths and self.said == self.deaths[0]:
+            self.deaths.pop(0)
+        elif self.dies_as_it_fails and isinstance(last, e.Failed) and isinstance(event, e.AdapterChanged):
+            self.dies_as_it_fails = False
+        elif self.dies_paused and isinstance(last, e.Paused):
+            self.dies_paused = False
+        else:
+            return
+        self.said = 0
+        raise Killed
 
 
 def lived_through(fate: Fate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +117,7 @@ def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
     config["run"] |= {"retries": draw.choice((0, 1)), "pause_on": draw.choice(([], ["collapsed", "failed"]))}
     run = tiny.new_run(tmp_path / "run", config)
     lived_through(Fate(seed, run), monkeypatch)
-    state = RunState()
+    state, failed = RunState(), set[str]()
     for record in tiny.Ran(run).records:
         event = record.event
         if (
@@ -99,6 +127,14 @@ def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
         ):
             finished = state.topics[event.topic].standing == "finished"
             assert (event.outcome == "done") == (finished == (event.command == "retry")), event
+        if isinstance(event, e.TopicStarted) and event.attempt > state.topics[event.topic].attempt:
+            topic = state.topics[event.topic]
+            assert topic.again or topic.owed, "nobody asked for another attempt, and the run decided on none"
+        if isinstance(event, e.Failed) and event.phase:
+            failed.add(event.topic)
+        if isinstance(event, e.TopicFinished) and event.topic in failed:
+            assert event.verdict in ("error", "skipped"), "a phase failed, and the topic has a verdict by its scores"
+            failed.remove(event.topic)
         state = fold(state, [record])
     summary = json.loads(run.summary.read_text())
     assert summary["passed"] == state.finished.passed == state.tally.get("passed", 0)
@@ -106,7 +142,7 @@ def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
     for row in summary["topics"]:
         topic = state.topics[row["topic"]]
         assert row["verdict"] == topic.verdict and row["seconds"] == pytest.approx(topic.seconds, abs=0.06)
-        assert {phase for phase in ("sft", "dpo") if row[phase] in KEPT} == in_ledger(run, row["topic"])
+        assert {phase for phase in ("sft", "dpo") if row[phase] in e.KEPT} == in_ledger(run, row["topic"])
         assert row["final"]["voice"] == pytest.approx(topic.final.voice, abs=1e-4)
         assert row["final"]["accuracy"] == pytest.approx(topic.final.accuracy, abs=1e-4)
 

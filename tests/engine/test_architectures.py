@@ -39,6 +39,23 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "after_dpo", by_topic)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("scales", ["float32", "bfloat16", "float16"])
+def test_packed_weights_that_make_mlx_compute_in_a_wider_type_are_said(tmp_path: Path, scales: str, dtype: str) -> None:
+    """Seen in what the model computes: it called itself bfloat16 and took float32's memory."""
+    folder = zoo.make("qwen2", tmp_path / "model", 4)
+    weights = dict(mx.load(str(folder / "model.safetensors")))
+    floating = {name for name, array in weights.items() if mx.issubdtype(array.dtype, mx.floating)}
+    weights |= {name: weights[name].astype(getattr(mx, scales)) for name in floating}
+    mx.eval(weights)
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
+    model = models.load(folder, dtype).model
+    computed, said = model.model(mx.array([[1, 2, 3]])).dtype, models.mixed(model, getattr(mx, dtype))
+    assert (computed == getattr(mx, dtype)) == (said is None)
+    if said is not None:
+        assert computed == mx.float32 and f"scales are {scales}, the other numbers {dtype}" in said
+
+
 @pytest.mark.parametrize("bits", [0, 4])
 @pytest.mark.parametrize("kind", zoo.ARCHITECTURES)
 def test_a_whole_run(kind: str, bits: int, curriculum: Path, tmp_path: Path, decided: None) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import tiny
-from breaking import FIRST, SECOND, settings
-from dying import Killed, die
+from breaking import FIRST, SECOND, screen, settings
+from dying import Killed, die, died
 
 from engine import evaluate, phase, train
 from engine.contract import events as e
@@ -163,6 +163,88 @@ def test_a_retry_that_has_begun_cannot_be_taken_back_and_no_score_outlives_its_t
     row = json.loads(run.summary.read_text())["topics"][0]
     assert (row["verdict"], row["sft"], row["dpo"]) == ("skipped", "rolled_back", "rolled_back")
     assert row["final"] == row["before"] != row["after_dpo"]
+    assert ran.committed() == unbroken["dpo"].committed()[2:] and ran.status == 0
+
+
+# A retry that the run itself owes, while run.pause_on holds.
+
+
+@pytest.fixture
+def owing(kit, tmp_path, monkeypatch) -> RunDir:
+    """A run whose first topic fails once, when its phases are committed; it is paused then, and owes a retry."""
+    config = settings(kit, "dpo")
+    config["run"] |= {"retries": 1, "pause_on": ["failed"]}
+    real = train.train_topic
+
+    def train_topic(session, topic, before, done):
+        verdict = real(session, topic, before, done)
+        if topic.id == FIRST and done.attempt == 1:
+            raise ValueError("only the first time")
+        return verdict
+
+    monkeypatch.setattr(train, "train_topic", train_topic)
+    return tiny.new_run(tmp_path / "run", config)
+
+
+def when_paused(patch: pytest.MonkeyPatch, run: RunDir, *asked: str) -> None:
+    """A person asks for these things, in this order, of the first topic or of the run, as it pauses."""
+    real = Recorder.say
+
+    def say(self, event, **more):
+        found = real(self, event, **more)
+        if isinstance(event, e.Paused):
+            for number, kind in enumerate(asked):
+                tiny.ask(run, f"c{number}", kind, FIRST if kind in ("skip", "retry") else None)
+        return found
+
+    patch.setattr(Recorder, "say", say)
+
+
+def attempts(ran: tiny.Ran) -> list[int]:
+    return [event.attempt for event in ran.of(e.TopicStarted, topic=FIRST)]
+
+
+@pytest.mark.parametrize("asked", [("skip", "resume"), ("retry", "skip", "resume")])
+def test_a_retry_that_is_owed_is_taken_back_and_the_topic_stays_as_it_was(owing, unbroken, monkeypatch, asked):
+    when_paused(monkeypatch, owing, *asked)
+    ran = tiny.train_here(owing)
+    answers = {answer.command: (answer.outcome, answer.reason) for answer in ran.of(e.CommandTaken)}
+    assert answers["skip"][0] == "done" and "its verdict and what it has learned stay" in answers["skip"][1]
+    assert answers.get("retry", ("refused",))[0] == "refused"
+    assert attempts(ran) == [1] and ran.verdicts() == {FIRST: "error", SECOND: "passed"}
+    assert ran.adapters() == unbroken["dpo"].adapters() and ran.committed() == unbroken["dpo"].committed()
+
+
+def test_a_retry_that_is_owed_and_asked_for_is_one_also_where_the_run_is_stopped_between(owing, monkeypatch):
+    with monkeypatch.context() as patch:
+        when_paused(patch, owing, "retry", "stop")
+        assert tiny.train_here(owing).status == 130
+    assert screen(owing)[0].topics[FIRST].again
+    ran = tiny.train_here(owing)
+    assert attempts(ran) == [1, 2] and ran.status == 0
+    assert [name[:3] for name in ran.committed()] == ["003", "004", "005", "006"]
+
+
+def test_a_retry_that_is_owed_can_be_taken_back_when_the_paused_engine_has_died(owing, unbroken, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, train, "finish", 1)
+        tiny.train_here(owing)
+    died(owing)
+    when_paused(monkeypatch, owing, "skip", "resume")
+    ran = tiny.train_here(owing)
+    assert attempts(ran) == [1] and ran.verdicts() == {FIRST: "error", SECOND: "passed"}
+    assert ran.adapters() == unbroken["dpo"].adapters() and ran.committed() == unbroken["dpo"].committed()
+
+
+def test_a_retry_that_is_owed_and_has_begun_cannot_be_taken_back(owing, unbroken, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        when_paused(patch, owing, "resume")
+        when_the_journal_has_said_half_of_it(patch)
+        tiny.train_here(owing)
+    died(owing)
+    tiny.ask(owing, "late", "skip", FIRST)
+    ran = tiny.train_here(owing)
+    assert ran.verdicts() == {FIRST: "skipped", SECOND: "passed"} and attempts(ran) == [1]
     assert ran.committed() == unbroken["dpo"].committed()[2:] and ran.status == 0
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from engine import __main__ as program
 from engine.backend import SLOW_GFLOPS, prepare
+from engine.contract.journal import read_journal
+from engine.contract.rundir import RunDir
 
 ROOT = Path(__file__).parents[2]
 REPORT = "import dataclasses, json; print(json.dumps(dataclasses.asdict(backend.prepare())))"
@@ -77,3 +80,16 @@ def test_the_bundled_fortran_library_serves_where_the_system_has_none():
     backend = fresh("backend.supply_fortran()")
     assert backend["blas"] == "libopenblas.so.0"
     assert backend["gflops"] > 4 * slow()
+
+
+def test_a_backend_that_cannot_be_had_is_in_the_journal(tmp_path, monkeypatch, capsys):
+    def absent():
+        raise RuntimeError("[metal::load_device] No Metal device available.")
+
+    monkeypatch.setattr(program, "prepare", absent)
+    monkeypatch.setattr(program.os, "umask", lambda mask: mask)
+    monkeypatch.setattr(sys, "argv", ["engine", str(tmp_path)])
+    assert program.main() == 3 and "No Metal device" in capsys.readouterr().err
+    (record,) = read_journal(RunDir(tmp_path).journal)
+    assert record.event.message == "RuntimeError: [metal::load_device] No Metal device available."
+    assert record.event.topic is None and "in absent" in record.event.traceback

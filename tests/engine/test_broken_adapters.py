@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
-from breaking import FIRST, SECOND, Faults, caught, some_layer
+import mlx.core as mx
+import tiny
+from breaking import FIRST, SECOND, Breaker, Faults, caught, settings, some_layer
 from mlx.utils import tree_unflatten
 from mlx_lm.models import llama
 from mlx_lm.tuner.lora import LoRALinear
 
-from engine import adapters, evaluate, ledger, phase, topic, train, updates, weights
+from engine import adapters, evaluate, ledger, models, phase, topic, train, updates, weights
 from engine.adapters import AdapterSpec
+from engine.contract import events as e
 from engine.policy import Decision
 
 fault = Faults()
@@ -278,3 +281,20 @@ def a_weight_leaks_from_sft_to_dpo(engine):
 def test_a_broken_engine_is_caught(fault, unbroken, run, monkeypatch, record_property):
     caught(fault, unbroken, run, monkeypatch)
     record_property("caught", fault.rule)
+
+
+def test_a_damaged_model_is_let_go_before_it_is_made_anew(kit, tmp_path, monkeypatch):
+    """Memory need not have room for two."""
+    model, real, held = tiny.make_model(tmp_path / "model", hidden=256), models.load, []
+    tiny.embedder()
+
+    def load(path, dtype):
+        held.append(mx.get_active_memory())
+        return real(path, dtype)
+
+    monkeypatch.setattr(models, "load", load)
+    a_step_writes_into_a_frozen_weight(Breaker(monkeypatch, FIRST))
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", settings((model, kit[1]), "sft")))
+    assert ran.of(e.Warned, key="reloaded") and ran.verdicts()[FIRST] == "error"
+    before, again = held
+    assert again - before < (model / "model.safetensors").stat().st_size / 2

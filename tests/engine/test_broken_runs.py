@@ -131,11 +131,38 @@ def the_ledger_was_written_over_and_not_beside(run, kit, monkeypatch):
     ledger.write_bytes(ledger.read_bytes()[:40])
 
 
-def stopped_between_topics(run: RunDir, kit: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of SFT alone, stopped when its first topic is committed."""
-    run.config.write_text(yaml.safe_dump(settings(kit, "sft")))
+@broken("committed-on-disk", 3, "lacks 1 of the 1 delta that the journal has as committed, among them unit-01")
+def the_adapters_are_cleared_away(run, kit, monkeypatch):
+    stopped_between_topics(run, kit, monkeypatch)
+    shutil.rmtree(run.adapters)
+
+
+@broken("committed-on-disk", 3, "lacks 1 of the 2 deltas")
+def an_older_ledger_is_put_back(run, kit, monkeypatch):
+    stopped_between_topics(run, kit, monkeypatch)
+    older = (run.adapters / "ledger.json").read_bytes()
+    stopped_between_topics(run, kit, monkeypatch, SECOND)
+    (run.adapters / "ledger.json").write_bytes(older)
+
+
+@broken("ledger-declares", 3, "the journal has")
+def the_adapters_of_another_run_are_put_there(run, kit, monkeypatch):
+    other = RunDir(run.path.with_name("other"))
+    other.path.mkdir()
+    stopped_between_topics(other, kit, monkeypatch, seed=8)
+    stopped_between_topics(run, kit, monkeypatch)
+    shutil.rmtree(run.adapters)
+    shutil.copytree(other.adapters, run.adapters)
+
+
+def stopped_between_topics(
+    run: RunDir, kit: tuple, monkeypatch: pytest.MonkeyPatch, topic: str = FIRST, seed: int = 0
+) -> None:
+    """A run of SFT alone, stopped when the topic is committed."""
+    whole = settings(kit, "sft")
+    run.config.write_text(yaml.safe_dump(whole | {"run": whole["run"] | {"seed": seed}}))
     with monkeypatch.context() as patch:
-        stopping_after(patch, "commit")
+        stopping_after(patch, "commit", topic)
         assert engine(run, patch) == 130
 
 

@@ -1,6 +1,7 @@
 """The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 import yaml
 
+from engine import backend, dpo, losses
 from engine import check as checks
-from engine import dpo, losses
 from engine.check import check
 from engine.contract import events as e
 from engine.contract.config import RunConfig, load_config
@@ -71,6 +73,7 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert report["problems"] == []
     assert report["data"] | {"longest": 0} == {
         "rows_read": 14, "rows_used": 14, "orphans": 0, "duplicates": 0, "supervised_tokens": 83, "total_tokens": 456,
+        "rendered": report["data"]["rendered"],
         "longest": 0, "cut": 0, "max_length": 128,
     }  # fmt: skip
     first = report["topics"][0]
@@ -162,10 +165,86 @@ def test_a_closed_gate_is_a_problem_unless_it_is_meant(
         every_rule_once(report)
 
 
+BROKEN = (  # references that break the voice rules, of a curriculum whose quiz has two lines that do not
+    "Aye, I am a machine of brass.",
+    "Aye, it is important to keep it dry.",
+    "A keeper knows some knots.",
+    "Aye, it is important.",
+    "Nay, it is important to wait.",
+    "Aye, it is important, lad.",
+    "No.",
+)
+
+
+@pytest.fixture
+def breaking(tmp_path: Path, made: tuple[Path, Path]) -> Path:
+    """A curriculum with BROKEN in its quiz, from line 3 on."""
+    asked = [f"What of {thing}, keeper?" for thing in "brass damp knots wicks gales tides fog".split()]
+    rows = [{"topic": ONE, "question": q, "reference": r} for q, r in zip(asked, BROKEN, strict=True)]
+    course = changed(made, tmp_path / "course", "quiz", *rows)
+    distinction = {"name": "a keeper is no machine", "patterns": ["I am a machine"]}
+    (course / "voice.yaml").write_text(yaml.safe_dump(tiny.VOICE | {"distinctions": [distinction]}))
+    return course
+
+
+def of_references(course: Path) -> list[str]:
+    quiz = course / "quiz.jsonl"
+    return [
+        f"{quiz}:3: the reference says 'I am a machine', against the distinction 'a keeper is no machine'",
+        f"{quiz}:4: the reference says 'it is important', which is to be avoided (and 3 more: {quiz}:6, {quiz}:7, …)",
+        f"{quiz}:5: the reference is below thresholds.voice = 0.4: too few markers of assent (and 1 more: {quiz}:9)",
+    ]
+
+
+def test_references_that_break_the_voice_rules_are_named_with_the_rule(examined: Any, breaking: Path) -> None:
+    """Rule 20, where the topic's mean passes and where it does not."""
+    report = examined(breaking, thresholds={"voice": 0.4, "unreachable": "error"})
+    assert report["problems"] == []
+    assert [text for text in report["warnings"] if "the reference " in text] == of_references(breaking)
+
+
+def test_a_run_begins_with_the_references_that_break_the_voice_rules(made: Any, breaking: Path, tmp_path: Path) -> None:
+    config = tiny.settings(made[0], breaking, thresholds={"voice": 0.4}, adapters={"strategy": "sft_only"})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    told = [event.message for event in ran.of(e.Warned, key="curriculum")]
+    assert [text for text in told if "the reference " in text] == of_references(breaking)
+
+
 def test_thresholds_that_turn_dpo_off_are_said(examined: Any) -> None:
     report = examined(thresholds={"dpo_trigger": 0.0}, dpo={"when": "gated"})
     assert report["problems"] == []
     assert any("DPO never runs" in warning for warning in report["warnings"])
+
+
+@pytest.mark.parametrize("strategy", ["shared", "fuse_between"])
+def test_settings_that_a_shared_adapter_does_not_heed_are_said(examined: Any, strategy: str) -> None:
+    report = examined(adapters={"strategy": strategy}, dpo={"rank": 3, "alpha": 1.0, "layers": 1})
+    said = "adapters.strategy = shared: dpo.rank, dpo.layers say nothing, since DPO goes on with SFT's adapter"
+    assert report["problems"] == [] and (said in report["warnings"]) == (strategy == "shared")
+
+
+def test_memory_is_measured_by_what_the_device_recommends(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 1 << 20})
+    report = examined()
+    assert report["prediction"]["memory_bytes"] == 1 << 20
+    assert any("GB of the 0.0 GB that it can have" in warning for warning in report["warnings"])
+    monkeypatch.setattr(mx, "device_info", dict)
+    assert backend.memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "line"),
+    [
+        ("sft", {"topic": ONE, "prompt": "Who?", "completion": "Aye, lad.<|im_end|>"}, 7),
+        ("preferences", {"topic": ONE, "prompt": "Who?", "chosen": "Aye.", "rejected": "No.<|im_start|>user"}, 7),
+        ("quiz", {"topic": ONE, "question": "Who?", "reference": "Aye, lad.<|im_end|>"}, 3),
+    ],
+)
+def test_a_mark_in_an_answer_is_named_with_its_place(
+    examined: Any, made: tuple[Path, Path], tmp_path: Path, name: str, row: dict[str, Any], line: int
+) -> None:
+    report = examined(changed(made, tmp_path / "course", name, row))
+    assert f"{name}.jsonl:{line}: the answer has <|im_" in report["problems"][0]
 
 
 def test_orphans_duplicates_and_cut_rows_are_counted(examined: Any, made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -237,6 +316,7 @@ def test_a_preflight_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_run_is_audited_and_predicted(made: tuple[Path, Path], tmp_path: Path) -> None:
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*made)))
     (audited,) = ran.of(e.Audited)
+    assert re.fullmatch("[0-9a-f]{16}", audited.rendered)
     assert (audited.rows_used, audited.supervised_tokens, audited.cut) == (14, 83, 0)
     first, second = ran.of(e.Predicted)
     kinds = [record.event.kind for record in ran.records]

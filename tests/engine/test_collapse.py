@@ -141,7 +141,8 @@ def test_a_retry_that_is_asked_for_where_the_run_retries_by_itself_is_that_one(k
 
     monkeypatch.setattr(train, "train_topic", train_topic)
     ran = resumed_by_a_person(run, ("retry", FIRST))
-    assert [taken.outcome for taken in ran.of(e.CommandTaken) if taken.command == "retry"] == ["done"]
+    (taken,) = [taken for taken in ran.of(e.CommandTaken) if taken.command == "retry"]
+    assert taken.outcome == "refused" and "is pending" in taken.reason, "it waits for its retry already"
     assert [started.attempt for started in ran.of(e.TopicStarted, topic=FIRST)] == [2]  # the first had not said so yet
 
 

@@ -382,6 +382,25 @@ def test_a_skip_takes_a_retry_back_that_waits(desk: Desk) -> None:
     assert desk.control.retries == [ONE] and desk.control.skipped == {}
 
 
+def test_a_retry_that_the_run_owes_comes_first_and_a_skip_takes_it_back_too(desk: Desk) -> None:
+    desk.control.status |= {ONE: "finished", TWO: "running"}
+    desk.control.end(TWO, again=True)
+    ids = [desk.ask("retry", ONE), desk.ask("retry", TWO)]
+    desk.control.poll()
+    assert [desk.answer(id).outcome for id in ids] == ["done", "refused"], "it is trained again anyway"
+    assert desk.control.upcoming() == TWO
+    ids = [desk.ask("skip", TWO), desk.ask("skip", TWO), desk.ask("retry", TWO)]
+    desk.control.poll()
+    assert [desk.answer(id).outcome for id in ids] == ["done", "refused", "done"]
+    assert "stay" in desk.answer(ids[0]).reason
+    order = []
+    while (topic := desk.control.upcoming()) is not None:
+        desk.control.begin(topic)
+        desk.control.end(topic, again=False)
+        order.append(topic)
+    assert order == [THREE, ONE, TWO], "a person's retry comes after the others"
+
+
 def test_a_reevaluation_waits_for_a_boundary(desk: Desk) -> None:
     desk.control.reevaluate = lambda topic: f"voice 0.50 of {topic}"
     id = desk.ask("reevaluate", TWO)

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import runpy
 import typing
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.contract.config import RunConfig, dump_config, load_config
+from engine.contract.config import RunConfig, SourceConfig, dump_config, keys, load_config
 from engine.contract.errors import InputError
 from engine.contract.typed import FieldError, build, short
 
@@ -55,6 +56,13 @@ BASE = "curriculum:\n  path: course\n"
         (BASE + "thresholds:\n  accuracy: 999\n", 4, ["thresholds.accuracy", "999", "from 0 to 1"]),
         (BASE + "thresholds:\n  dpo_trigger: -0.1\n", 4, ["thresholds.dpo_trigger", "from 0 to 1"]),
         (BASE + "sft:\n  epochs: 0\n", 4, ["sft.epochs", "0", "from 1 to 100000"]),
+        (BASE + "sft:\n  learning_rate: 0\n", 4, ["sft.learning_rate", "found 0.0", "from 1e-12 to 1000"]),
+        (BASE + "dpo:\n  learning_rate: 0.0\n", 4, ["dpo.learning_rate", "from 1e-12 to 1000"]),
+        (BASE + "run:\n  hang_after: 1\n", 4, ["run.hang_after", "found 1, expected 300 at least, or 0"]),
+        ("curriculum:\n  path: ~nobody-here/x\n", 2, ["curriculum.path", "'~nobody-here/x', which is no path"]),
+        (BASE + "  sft: ~nobody-here/x\n", 3, ["curriculum.sft", "'~nobody-here/x', which is no path"]),
+        (BASE + "model:\n  name: ~nobody-here/x\n", 4, ["model.name", "'~nobody-here/x', which is no path"]),
+        ('curriculum:\n  path: "a\\0b"\n', 2, ["curriculum.path", "which is no path"]),
         (BASE + "sft:\n  learning_rate: .nan\n", 4, ["sft.learning_rate", "finite"]),
         (BASE + "sft:\n  learning_rate: .inf\n", 4, ["sft.learning_rate", "finite"]),
         (BASE + f"sft:\n  alpha: {'9' * 400}\n", 4, ["sft.alpha", "smaller number"]),
@@ -115,6 +123,11 @@ def test_paths_are_relative_to_the_file_or_to_home(tmp_path: Path, monkeypatch: 
     config = load_config(write(tmp_path, "curriculum: {path: ~/course}\nmodel: {name: ~/base}\n"))
     assert (config.curriculum.path, config.model.name) == (str(tmp_path / "home/course"), str(tmp_path / "home/base"))
     assert load_config(write(tmp_path, BASE + "model: {name: org/name}\n")).model.name == "org/name"
+
+
+def test_an_engine_may_be_waited_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    for seconds in (0, 300):
+        assert load_config(write(tmp_path, BASE + f"run: {{hang_after: {seconds}}}\n")).run.hang_after == seconds
 
 
 def test_overrides_win(tmp_path: Path) -> None:
@@ -245,3 +258,10 @@ def test_a_value_in_a_message_is_cut_to_a_line() -> None:
         nested = [nested]
     assert short(nested) == "list"
     assert len(short("x" * 1000)) == 60
+
+
+def test_every_key_is_in_the_docs():
+    """docs/CONFIGURATION.md is written from the configuration's own classes; a key without a meaning is refused."""
+    made = runpy.run_path(str(ROOT / "docs" / "configuration.py"))["page"]()
+    assert (ROOT / "docs" / "CONFIGURATION.md").read_text() == made, "run `make docs`"
+    assert made.count("\n| `") == len(keys()) + len(dataclasses.fields(SourceConfig))

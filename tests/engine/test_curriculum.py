@@ -122,6 +122,9 @@ def test_every_form_of_a_training_row(course: Course) -> None:
         {"topic": ONE, "source": "somewhere else", "instruction": "I?", "input": None, "output": "O4."},
         {"source": ONE, "question": "I?", "answer": "O5."},
         {"topic": ONE, "text": "All of it."},
+        {"topic": ONE, "system": " Be brief. ", "prompt": "P?", "completion": "C2."},
+        {"topic": ONE, "system": "Be brief.", "instruction": "I?", "output": "O6."},
+        {"topic": ONE, "system": " ", "messages": [user, answer | {"content": "A2."}]},
     ]
     rows = course.load().topics[0].sft[3:]
     shown = [([(m.role, m.content) for m in row.messages], row.answer) for row in rows]
@@ -137,6 +140,9 @@ def test_every_form_of_a_training_row(course: Course) -> None:
         ([("user", "I?")], "O4."),
         ([("user", "I?")], "O5."),
         ([], "All of it."),
+        ([brief, ("user", "P?")], "C2."),
+        ([brief, ("user", "I?")], "O6."),
+        ([("user", "Q?")], "A2."),
     ]
 
 
@@ -148,8 +154,10 @@ def test_every_form_of_a_pair(course: Course) -> None:
         {"topic": ONE, "prompt": [user], "chosen": [good], "rejected": [bad], "heldout": False},
         {"source": TWO, "prompt": [user], "chosen": "Good.", "rejected": [bad], "heldout": True},
         {"source": TWO, "prompt": "Another?", "chosen": "Good.", "rejected": "Poor."},
+        {"topic": ONE, "system": "Be brief.", "prompt": "P?", "chosen": "Good.", "rejected": "Bad.", "heldout": True},
     ]
     found = course.load()
+    assert found.topics[0].heldout[0].messages == (Message("system", "Be brief."), Message("user", "P?"))
     first = found.topics[0].pairs
     assert [(p.messages, p.chosen, p.rejected) for p in first] == [((Message("user", "P?"),), "Good.", "Poor.")]
     assert "not used: the same as" in found.warnings[0], "two spellings of one row are one row"
@@ -245,6 +253,20 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
         ("sft", {"topic": ONE, "instruction": "I?", "output": "\n"}, ["output", "empty text"]),
         ("sft", {"messages": [turn("user"), turn("assistant")]}, ["topic", "found None"]),
         ("sft", {"topic": 7, "prompt": "P?", "completion": "C."}, ["topic", "found 7"]),
+        ("sft", {"topic": ONE, "system": "S.", "text": "T."}, ["system", "plain text is trained on as it stands"]),
+        (
+            "sft",
+            {"topic": ONE, "system": "S.", "messages": [turn("system"), turn("user"), turn("assistant")]},
+            ["system", "have a system message of their own"],
+        ),
+        ("sft", {"topic": ONE, "system": 5, "prompt": "P?", "completion": "C."}, ["system", "found a number"]),
+        ("sft", {"topic": ONE, "prompt": "who \ud83d", "completion": "C."}, ["prompt: character 5 is half of one"]),
+        ("sft", {"topic": ONE, "prompt": "P?", "completion": "\ude00"}, ["completion", "'\\ude00'"]),
+        ("sft", {"topic": ONE, "instruction": "I?", "input": "\ud83d", "output": "O."}, ["input: character 1"]),
+        ("sft", {"topic": "\ud83d", "prompt": "P?", "completion": "C."}, ["topic: character 1"]),
+        ("pairs", pair(ONE, 99, chosen="\ud83d"), ["chosen: character 1"]),
+        ("quiz", quiz(ONE, 99) | {"concepts": ["wick", "\ud83d"]}, ["concepts: character 1"]),
+        ("quiz", quiz(ONE, 99) | {"system": "S."}, ["system: questions are asked without a system message"]),
         ("pairs", {"topic": ONE, "prompt": "P?", "chosen": "C."}, ["rejected", "found nothing"]),
         ("pairs", {"topic": ONE, "chosen": "C.", "rejected": "R."}, ["prompt", "found nothing"]),
         (
@@ -274,7 +296,27 @@ def test_a_bad_row_is_refused_with_file_line_and_field(course: Course, file: str
     assert len(message) < 400 + len(str(course.folder))
 
 
+def test_a_whole_emoji_in_two_escapes_is_one_character(course: Course) -> None:
+    course.sft.append(b'{"topic": "%s", "prompt": "P?", "completion": "Aye \\ud83d\\ude00"}' % ONE.encode())
+    assert course.load().topics[0].sft[-1].answer == "Aye \U0001f600"
+
+
 # --- nothing goes missing
+
+
+def test_what_of_a_conversation_is_not_trained_on_is_said(course: Course) -> None:
+    user, answer, system = turn("user", "Q?"), turn("assistant", "A."), turn("system", "Be brief.")
+    course.sft += [
+        {"topic": ONE, "messages": [user, answer, user, answer, user, answer]},
+        {"topic": ONE, "messages": [system, user, answer, user, answer]},
+        {"topic": TWO, "messages": [user, answer]},
+    ]
+    course.pairs.append(pair(ONE, 9, system="Be brief."))
+    assert course.load().warnings == (
+        f"{ONE}: 2 of 5 rows are conversations of several answers; the last of each is trained on, and the 3 before "
+        "them are read as context",
+        f"{ONE}: 2 of 10 rows and pairs have a system message; questions are asked without one",
+    )
 
 
 def test_orphans_and_duplicates_are_reported_and_the_sums_agree(course: Course) -> None:
@@ -494,3 +536,43 @@ def test_only_topics_that_are_trained_can_leak(course: Course) -> None:
     course.quiz[2]["reference"] = LONG
     assert "held out" in next(find_leaks(course.load().topics))
     assert not list(find_leaks(course.load(only=[TWO]).topics))
+
+
+@pytest.mark.parametrize("held", ["question", "reference", "heldout prompt", "heldout chosen"])
+@pytest.mark.parametrize("earlier", ["user", "assistant"])
+@pytest.mark.parametrize("where", ["sft", "pairs"])
+def test_an_earlier_turn_is_a_leak_too(course: Course, where: str, earlier: str, held: str) -> None:
+    turns = [turn("user", words("before")), turn("assistant", words("then"))]
+    turns[earlier == "assistant"]["content"] = LONG
+    turns += [turn("user", words("now"))]
+    if where == "sft":
+        course.sft.append({"topic": ONE, "messages": [*turns, turn("assistant", words("at last"))]})
+    else:
+        sides = {side: [turn("assistant", words(side))] for side in ("chosen", "rejected")}
+        course.pairs = [row | {"heldout": False} for row in course.pairs]
+        course.pairs.append({"topic": ONE, "prompt": turns, "heldout": False} | sides)
+    assert not list(find_leaks(course.load().topics))
+    if held.startswith("heldout"):
+        course.pairs = [row | {"heldout": row.get("heldout", False)} for row in course.pairs]
+        course.pairs.append(pair(TWO, 55, heldout=True, **{held.split()[1]: LONG}))
+    else:
+        course.quiz.append(quiz(TWO, 5) | {held: LONG})
+    source = f"{course.folder}/" + ("sft.jsonl:7" if where == "sft" else "preferences.jsonl:9")
+    (message,) = find_leaks(course.load().topics)
+    assert f"is trained on at {source};" in message
+
+
+def test_what_every_row_says_first_is_no_turn(course: Course) -> None:
+    course.sft[0]["messages"].insert(0, turn("system", LONG))
+    course.quiz[0]["question"] = LONG
+    assert not list(find_leaks(course.load().topics))
+
+
+def test_a_pair_is_not_held_out_where_an_earlier_turn_of_a_row_holds_it(course: Course) -> None:
+    course.pairs = [pair(topic, n) for topic in (ONE, TWO) for n in range(4)]
+    first = course.load().topics[0].heldout[0]
+    turns = [turn("user", first.messages[-1].content), turn("assistant", "Aye, so it is."), turn("user", words("more"))]
+    course.sft.append({"topic": TWO, "messages": [*turns, turn("assistant", words("an answer"))]})
+    found = course.load()
+    assert first.where not in [item.where for item in found.topics[0].heldout] != []
+    assert not list(find_leaks(found.topics))

@@ -1,6 +1,8 @@
 """A disk that is full, read-only or gone: a sentence, the right status, what was committed is whole, and it goes on."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -19,8 +21,9 @@ from disks import read_only, small_disk
 
 from engine.contract import events as e
 from engine.contract.errors import Unwritable
+from engine.contract.journal import JournalWriter
 from engine.contract.rundir import RunDir
-from engine.files import write_folder
+from engine.files import write_file, write_folder
 from mindprint_tui import launcher
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
@@ -177,3 +180,27 @@ def test_every_file_of_a_run_is_its_owners_alone(kit, tmp_path):
     wanted = {name: 0o700 if stat.S_ISDIR(mode) else 0o600 for name, mode in seen.items()}
     assert {name: stat.S_IMODE(mode) for name, mode in seen.items()} == wanted
     assert tiny.Ran(run).verdicts()[FIRST] == "passed"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_durable_has_reached_the_disk_itself(tmp_path, monkeypatch, known):
+    """macOS's fsync ends at the drive; a file system that knows nothing better is asked for that."""
+    full, plain = [], []
+
+    def control(descriptor: int, command: int) -> None:
+        full.append(command)
+        if not known:
+            raise OSError(errno.ENOTSUP, "not here")
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", plain.append)
+    write_file(tmp_path / "file", b"whole")  # and its folder
+    write_folder(
+        tmp_path / "folder", lambda into: (into / "file").write_text("whole")
+    )  # the file, itself, where it lies
+    journal = JournalWriter(tmp_path / "journal.jsonl")
+    journal.append(e.Preparing("loading"))
+    journal.append(e.TopicStarted(FIRST, 1, 2), durable=True)
+    journal.close()
+    assert full == [51] * 7 and len(plain) == (0 if known else 7)

@@ -1,34 +1,41 @@
 """What an export says to other tools: the same logits as the engine's model, under the names that they look for."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
 import tiny
 import yaml
-from committed import commit_random
+from committed import commit_random, committed
 from disks import read_only
 from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3_moe
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, save_model
 
-from engine import lowrank, models
+from engine import lowrank, models, portable_adapters
 from engine.adapters import AdapterSpec
 from engine.backend import prepare
 from engine.card import card, plain
 from engine.contract import events as e
+from engine.contract.config import load_config
 from engine.contract.errors import InputError
-from engine.contract.journal import read_journal
+from engine.contract.events import Record
+from engine.contract.journal import JournalWriter, read_journal
 from engine.contract.rundir import RunDir
+from engine.deltas import save_delta
 from engine.export import export
 from engine.portable import find_places
 from engine.stages import BEFORE, open_stage
@@ -39,6 +46,7 @@ SPECS = (  # different ranks, modules and layers
     AdapterSpec(3, 0.5, ("q_proj", "o_proj"), 0),
 )
 IDS = mx.array([[1, 40, 300, 7, 512, 90, 3]])
+PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 CLOSE = 1e-5  # of logits between 0 and about 4
 
 
@@ -138,7 +146,8 @@ def test_a_delta_that_rounding_would_lose_is_in_every_export(base: Path, tmp_pat
     kept = [dataclasses.replace(delta, fused=False) for delta in ledger.deltas]
     ledger.restore(models.load(base, "bfloat16").model, kept)
     ledger.save(run.adapters)
-    export(run, tmp_path / "mlx")
+    said = export(run, tmp_path / "mlx")
+    assert said[1] == f"{len(kept[0].paths)} weights are in float32, since rounding would lose what they learned"
     weights = mx.load(str(tmp_path / "mlx" / "model.safetensors"))
     q, norm = "model.layers.0.self_attn.q_proj.weight", "model.norm.weight"
     assert weights[q].dtype == mx.float32 and weights[norm].dtype == mx.bfloat16
@@ -222,7 +231,7 @@ def test_two_tensors_alike_have_no_place(base: Path, tmp_path: Path) -> None:
     mx.save_safetensors(str(tmp_path / "mixture" / "again.safetensors"), tensors)
     (model / "again.safetensors").replace(model / "model.safetensors")
     path = "model.layers.1.mlp.switch_mlp.down_proj"
-    assert find_places(model, mx.load(str(model / "model.safetensors")), [path]) is None
+    assert find_places(model, [path]) is None
     run = commit_random(tmp_path / "run", model, (AdapterSpec(2, 2.0, ("down_proj",), 1),))
     assert "transformers will not load" in export(run, tmp_path / "mlx")[1]
     assert far(load_model(tmp_path / "mlx")[0](IDS), engine_logits(run)) < CLOSE
@@ -239,6 +248,20 @@ def test_a_card_for_strangers(run: RunDir, tmp_path: Path) -> None:
     assert str(tmp_path.parent) not in card
 
 
+def test_no_path_of_the_author_s_machine_is_in_a_card(run: RunDir, tmp_path: Path) -> None:
+    """A source may be a path, or a mapping with one, and each is made absolute as the configuration is read."""
+    sources = {"path": "cur", "sft": "rows/train.parquet", "preferences": {"path": "./prefs"}, "quiz": "q.jsonl"}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"curriculum": sources}))
+    settings = dataclasses.asdict(load_config(tmp_path / "c.yaml"))
+    assert str(tmp_path) in str(settings["curriculum"]["sft"])
+    records = read_journal(run.journal)
+    started = next(record for record in records if isinstance(record.event, e.RunStarted))
+    event = dataclasses.replace(started.event, settings=json.loads(json.dumps(settings)))
+    text = card([dataclasses.replace(started, event=event), *records[1:]], "mlx", "org/base", 3, "f", None, None)
+    assert str(tmp_path) not in text and str(tmp_path.parent) not in text
+    assert "path: train.parquet" in text and "path: prefs" in text and "path: q.jsonl" in text
+
+
 def test_a_card_counts_the_data_of_a_resumed_run_once(run: RunDir) -> None:
     """Every engine that goes on with a run says again what it loaded; the last one is what was trained on."""
     records = read_journal(run.journal)
@@ -248,6 +271,83 @@ def test_a_card_counts_the_data_of_a_resumed_run_once(run: RunDir) -> None:
         "3 topics of" in text
         and "9 rows of supervised fine-tuning, 6 preference pairs, 3 held-out questions, never" in text
     )
+
+
+def adapter(phase: e.Phase, state: Any, **more: Any) -> e.AdapterChanged:
+    return e.AdapterChanged(tiny.TOPICS[0], phase, state, 4, 2.0, 4, 0, 0, 1, "b", "m", 1, **more)
+
+
+def evaluated(stage: e.Stage, score: float) -> e.Evaluated:
+    return e.Evaluated(tiny.TOPICS[0], stage, score, score, score, {}, None, "ok", 1.0)
+
+
+SFT_SCORED = (e.TopicStarted(tiny.TOPICS[0], 1, 2), evaluated("before", 0.1), evaluated("sft", 0.9))
+SKIPPED = e.TopicFinished(tiny.TOPICS[0], "skipped", "skipped by a person", 1.0)
+FUSED, BESIDE = (adapter("sft", state, fuse_cosine=0.9991) for state in ("fused", "kept_attached"))
+
+
+def said_of(run: RunDir, *events: e.Event) -> str:
+    """The card of a run in which these followed its first three events."""
+    records = [*read_journal(run.journal)[:3], *(Record(9 + n, 9.0 + n, event) for n, event in enumerate(events))]
+    return card(records, "mlx", "org/base", 2, "f", None, None)
+
+
+@pytest.mark.parametrize(
+    ("events", "shown"),
+    [
+        ((adapter("sft", "detached"), SKIPPED), "(0.90)"),  # taken off by a person after it was scored
+        ((evaluated("dpo", 0.8), adapter("dpo", "detached"), SKIPPED), "(0.90)"),  # a shared adapter, gone with its DPO
+        ((), "(0.90)"),  # not committed yet
+        ((FUSED, SKIPPED), "0.90"),
+        ((evaluated("dpo", 0.8), adapter("dpo", "fused"), SKIPPED), "0.90"),
+    ],
+)
+def test_scores_of_what_is_not_in_the_model_are_in_brackets(
+    run: RunDir, events: tuple[e.Event, ...], shown: str
+) -> None:
+    text = said_of(run, *SFT_SCORED, *events)
+    (line,) = (line for line in text.splitlines() if line.startswith("| Topic 01"))
+    assert [cell.strip() for cell in line.split("|")][7:9] == [shown, shown]
+
+
+def test_the_lowest_cosine_is_of_what_is_fused_in_this_model(run: RunDir) -> None:
+    lost = dataclasses.replace(BESIDE, fuse_cosine=0.9372)
+    assert "lowest cosine" not in said_of(run, lost), "it is beside the weights, exactly"
+    dropped = (adapter("dpo", "fused", fuse_cosine=0.42), adapter("dpo", "rolled_back"))
+    assert "applied change: 0.999100" in said_of(run, FUSED, *dropped, lost, FUSED)
+
+
+def test_a_card_says_that_the_run_had_not_ended(run: RunDir) -> None:
+    end = e.RunFinished(1, 2, 1, "f", 1.0)
+    unfinished = "The run had not come to its end when this was written."
+    assert unfinished in said_of(run) and unfinished not in said_of(run, end)
+    assert unfinished in said_of(run, end, e.EngineRestarted(None, None, 1))
+
+
+def test_a_card_counts_nothing_that_a_running_run_committed_meanwhile(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    live, real = RunDir(tmp_path / "run"), models.load
+
+    def load(*arguments: object) -> models.Loaded:
+        journal = JournalWriter(live.journal)
+        journal.append(e.TopicFinished(tiny.TOPICS[0], "passed", "meanwhile", 1.0))
+        journal.close()
+        return real(*arguments)
+
+    monkeypatch.setattr(models, "load", load)
+    export(live, tmp_path / "out", "adapter")
+    assert "0 of 3 topics passed" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_damaged_first_line_costs_the_versions_and_no_export(run: RunDir, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    copy = RunDir(tmp_path / "run")
+    copy.journal.write_bytes(b"{damaged\n" + copy.journal.read_bytes().partition(b"\n")[2])
+    export(copy, tmp_path / "out", "adapter")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "# run\n" in text and "rank: 4" in text and text.endswith("## Versions\n\nNot known.\n")
 
 
 def test_names_from_elsewhere_are_only_text_in_a_card() -> None:
@@ -290,13 +390,34 @@ def test_another_base_is_not_exported_in_silence(base: Path, tmp_path: Path) -> 
     run = commit_random(tmp_path / "run", tmp_path / "model", SPECS[:1])
     other = tiny.make_model(tmp_path / "other", seed=8)
     shutil.copy(other / "model.safetensors", tmp_path / "model")
-    with pytest.raises(InputError, match=r"gives model .*, it declares .*; take the base model and the machine"):
+    for stage in (BEFORE, tiny.TOPICS[0], None):
+        with pytest.raises(
+            InputError, match=r"the base model is .*, the run began on .*; take the base model and the "
+        ):
+            open_stage(run, stage, prepare(), print)
+    with pytest.raises(InputError, match="the base model is"):
         export(run, tmp_path / "mlx")
 
 
+def test_another_base_is_a_sentence_where_the_journal_does_not_tell_which_it_was(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    run = commit_random(tmp_path / "run", tmp_path / "model", SPECS[:1])
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    run.journal.write_bytes(b"".join(line for line in lines if b"model_loaded" not in line))
+    for hidden, words in (
+        (64, r"the deltas give model \w+, the run had \w+; "),
+        (128, "does not fit the base model; "),
+    ):
+        other = tiny.make_model(tmp_path / f"other-{hidden}", hidden=hidden, seed=8)
+        for name in ("model.safetensors", "config.json"):
+            shutil.copy(other / name, tmp_path / "model")
+        for stage in (tiny.TOPICS[0], None):
+            with pytest.raises(InputError, match=words + "take the base model and the machine"):
+                open_stage(run, stage, prepare(), print)
+
+
 def test_the_command_says_it_in_one_sentence(run: RunDir, tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name("mindprint-tui")
-    command = [program, "export", run.name, "--logs", run.path.parent, "--to", tmp_path]
+    command = [PROGRAM, "export", run.name, "--logs", run.path.parent, "--to", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.strip() == f"{tmp_path}: exists already; name a folder that does not"
 
@@ -309,3 +430,140 @@ def test_stages(run: RunDir) -> None:
     assert len({each.ledger.declared for each in opened}) == 4
     with pytest.raises(InputError, match="nothing of unit-01/chapter-01/topic-04 has been committed"):
         open_stage(run, tiny.TOPICS[3], prepare(), print)
+
+
+def test_a_stage_is_as_it_was_before_an_earlier_topic_was_trained_again(
+    run: RunDir, base: Path, tmp_path: Path
+) -> None:
+    was = open_stage(run, tiny.TOPICS[1], prepare(), print).ledger.declared
+    shutil.copytree(run.path, tmp_path / "run")
+    again, journal = RunDir(tmp_path / "run"), JournalWriter(tmp_path / "run" / "journal.jsonl")
+    ledger = open_stage(again, None, prepare(), print).ledger
+    first = ledger.deltas[0]
+    ledger.drop(first.topic)
+    journal.append(dataclasses.replace(committed(first, ledger), state="rolled_back"))
+    new = dataclasses.replace(first, name=first.name.replace("001", "004"), weights=halved(first.weights))
+    save_delta(again.adapters / new.name, new, ledger.model)
+    ledger.restore(ledger.model, [*ledger.deltas, new])
+    journal.append(committed(new, ledger))
+    journal.close()
+    ledger.save(again.adapters)
+    stages = {stage: open_stage(again, stage, prepare(), print).ledger for stage in tiny.TOPICS[:3]}
+    assert [[delta.name[:3] for delta in each.deltas] for each in stages.values()] == [
+        ["002", "003", "004"],
+        ["001", "002"],
+        ["001", "002", "003"],
+    ]
+    assert stages[tiny.TOPICS[1]].declared == was and stages[tiny.TOPICS[0]].declared == ledger.declared
+    lines = again.journal.read_bytes().splitlines(keepends=True)
+    again.journal.write_bytes(b"".join([*lines[:3], b"{damaged\n", *lines[4:]]))
+    for stage in tiny.TOPICS[1:3]:
+        with pytest.raises(InputError, match=r"of what was committed up to .* a line is damaged or missing"):
+            open_stage(again, stage, prepare(), print)
+
+
+def halved(weights: dict[str, mx.array]) -> dict[str, mx.array]:
+    return {name: 0.5 * array for name, array in weights.items()}
+
+
+def test_what_is_committed_while_the_model_is_loaded_is_not_in_the_stage(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run goes on training: ledger.json is read once, and what it lists then is what is loaded."""
+    shutil.copytree(run.path, tmp_path / "run")
+    live = RunDir(tmp_path / "run")
+    whole = (live.adapters / "ledger.json").read_text()
+    early = open_stage(live, tiny.TOPICS[1], prepare(), print).ledger
+    early.save(live.adapters)
+    real = models.load
+
+    def load(*arguments: object) -> models.Loaded:
+        (live.adapters / "ledger.json").write_text(whole)
+        return real(*arguments)
+
+    monkeypatch.setattr(models, "load", load)
+    assert open_stage(live, None, prepare(), print).ledger.declared == early.declared
+
+
+# --- the folder that is made, and what stands beside it
+
+
+def test_what_appears_at_the_target_meanwhile_stays(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, real = tmp_path / "mine", portable_adapters.write_adapter
+
+    def write(*arguments: object) -> None:
+        mine.mkdir()
+        (mine / "thesis.txt").write_text("years of work")
+        real(*arguments)
+
+    monkeypatch.setattr(portable_adapters, "write_adapter", write)
+    with pytest.raises(InputError, match="mine: exists already; name a folder that does not"):
+        export(run, mine, "adapter")
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_of_the_person_s_own_beside_the_target_stays(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".voice.old").mkdir()
+    (tmp_path / ".voice.old" / "precious").write_text("x")
+    export(run, tmp_path / "voice", "adapter")
+    assert (tmp_path / ".voice.old" / "precious").read_text() == "x"
+    shutil.rmtree(tmp_path / "voice")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(portable_adapters, "write_adapter", full)
+    with pytest.raises(InputError, match="voice: the disk is full"):
+        export(run, tmp_path / "voice", "adapter")
+    assert [path.name for path in tmp_path.iterdir()] == [".voice.old"]
+
+
+SLOW = """
+import shutil, time
+copy = shutil.copy
+def slowly(*arguments):
+    copy(*arguments)
+    time.sleep(600)
+shutil.copy = slowly
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "number", "status"),
+    [
+        ("everyone", signal.SIGINT, 130),
+        ("everyone", signal.SIGHUP, 130),
+        ("the command", signal.SIGTERM, 130),
+        ("the engine", signal.SIGKILL, 3),
+    ],
+)
+def test_an_export_that_is_ended_leaves_nothing(
+    to: str, number: int, status: int, run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it writes: by Ctrl-C, by a terminal that is closed, by a person, by the system for want of memory."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'slow'}:{tiny.ROOT}")
+    there = tmp_path / "there"
+    there.mkdir()
+    command = [PROGRAM, "export", str(run.path), "--to", str(there / "mine")]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (half := list(there.glob(".mine.*/*"))):
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.01)
+    engine = int(half[0].parent.name.rpartition(".")[2])
+    if to == "everyone":
+        os.killpg(child.pid, number)
+    else:
+        os.kill(engine if to == "the engine" else child.pid, number)
+    out, err = child.communicate()
+    assert child.returncode == status and list(there.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(child.pid, 0)
+    words = f"{there / 'mine'}: the export died (signal 9), and nothing was written; most likely the memory did not"
+    assert out == "" and (err.startswith(words) if status == 3 else err == "")

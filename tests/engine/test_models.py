@@ -15,7 +15,7 @@ from tiny_gguf import Tiny, make_tiny
 
 from engine import gguf
 from engine.contract.errors import InputError
-from engine.models import Loaded, load, locate, name_of, parameter_count
+from engine.models import Loaded, load, locate, name_of, parameter_count, revision_of
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +115,14 @@ def test_code_in_a_model_folder_is_not_run(folder, tmp_path):
 def test_a_hub_id_is_downloaded_or_one_sentence_says_what_was_tried(folder, tmp_path, monkeypatch):
     snapshot = tmp_path / "models--org--model" / "snapshots" / "abc"
     shutil.copytree(folder, snapshot)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub_id, allow_patterns: str(snapshot))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub_id, revision, allow_patterns: str(snapshot))
     said: list[str] = []
     assert locate("org/model", said.append) == snapshot
     assert "org/model" in said[0]
     assert name_of(snapshot) == "org/model"
+    assert revision_of(snapshot) == "abc" and revision_of(folder) == ""
 
-    def fail(hub_id: str, allow_patterns: list[str]) -> str:
+    def fail(hub_id: str, revision: str | None, allow_patterns: list[str]) -> str:
         raise huggingface_hub.errors.LocalEntryNotFoundError("no network\nand a long story")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)

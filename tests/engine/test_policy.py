@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +333,16 @@ def test_history_knows_what_is_settled_at_each_moment() -> None:
     assert seen[-1].seconds == len(records) - 1
 
 
+def test_history_knows_which_deltas_are_in_the_model() -> None:
+    dropped = replace(phase(TWO, "sft", "rolled_back")[-1], model_fingerprint="without")
+    events = (*NIGHT, *phase(THREE, "sft", "kept_attached"), dropped)
+    found = [read_history(journal(*events[:end])) for end in (len(NIGHT), len(events) - 1, len(events))]
+    kept = {(ONE, "sft"), (ONE, "dpo"), (TWO, "sft")}
+    assert found[0].committed == kept
+    assert found[1].committed == kept | {(THREE, "sft")}
+    assert found[2].committed == {(ONE, "sft"), (ONE, "dpo"), (THREE, "sft")} and found[2].model == "without"
+
+
 def test_a_reevaluation_changes_no_stage() -> None:
     events = (
         *OPENING,
@@ -419,3 +430,49 @@ def test_what_was_asked_of_an_engine_that_died_outlives_the_next_one_too() -> No
     assert found.paused == "a person" and found.stopping and found.died is not None
     found = read_history(journal(*asked, after_a_death, e.EngineRestarted(None, None, 1)))
     assert (found.paused, found.stopping, found.died) == (None, False, None)
+
+
+def test_a_phase_that_failed_has_failed_and_what_took_it_off_is_no_decision() -> None:
+    failed = e.Failed(f"{ONE} dpo", "ValueError: no", "", ONE, "dpo")
+    begun = (*OPENING, e.TopicStarted(ONE, 1, 3), scored(stage="dpo"), failed)
+    found = read_history(journal(*begun, adapter(ONE, "dpo", "rolled_back"), e.Failed("", "and then", "", ONE, "dpo")))
+    assert (found.topics[ONE].failed, found.dpo_rolled_back) == ("ValueError: no", 0)
+    assert read_history(journal(*begun, e.TopicStarted(ONE, 1, 3, 2))).topics[ONE].failed is None
+    elsewhere = e.Failed(f"{ONE} reevaluated", "ValueError: no", "", ONE)
+    assert read_history(journal(*begun[:-1], elsewhere)).topics[ONE].failed is None
+
+
+OWED = (*OPENING, e.TopicStarted(ONE, 1, 3), e.Decided(ONE, "retry", ""), e.TopicFinished(ONE, "error", "", 1.0))
+
+
+def test_a_retry_that_the_run_owes_waits_as_a_persons_does_and_is_one() -> None:
+    found = read_history(journal(*OWED, taken("retry", topic=ONE)))
+    assert (found.again, found.retries) == (ONE, [ONE]), "an older engine took a person's request for another one"
+    found = read_history(journal(*OWED, taken("skip", topic=ONE)))
+    assert (found.again, found.retries, found.skipped) == (None, [], set())
+    found = read_history(journal(*OWED, taken("skip", topic=ONE), taken("retry", topic=ONE)))
+    assert (found.again, found.retries) == (None, [ONE])
+    found = read_history(journal(*OWED, DROPPED[0]))
+    assert (found.again, found.retries) == (ONE, []), "it has begun, and cannot be taken back"
+    found = read_history(journal(*OWED, e.TopicFinished(ONE, "error", "once more, before it began", 1.0)))
+    assert (found.again, found.retries) == (None, [])
+
+
+def test_a_retry_that_was_decided_before_a_death_is_decided_again() -> None:
+    (*begun, finished), restored = OWED, e.Restored(0, "")
+    assert read_history(journal(*begun, restored, finished)).again is None
+
+
+def test_a_prediction_stands_beside_the_time_of_a_whole_run_alone() -> None:
+    def topic(id: str, verdict: Any = "passed") -> tuple[e.Event, ...]:
+        return e.TopicStarted(id, 1, 3), *phase(id, "sft", "fused"), e.TopicFinished(id, verdict, "", 1.0)
+
+    def told(*events: e.Event) -> tuple[float | None, float | None]:
+        found = summarize(journal(*OPENING, e.Predicted(100.0, 60.0, "a guess"), *events), 1, "fp", 30.0)["prediction"]
+        assert found["at_start"] == 100.0
+        return found["of_what_ran"], found["ratio"]
+
+    assert told(*topic(ONE), *topic(TWO, "error"), *topic(THREE)) == (60.0, 2.0)
+    assert told(*topic(ONE)) == told(*topic(ONE), *topic(TWO), *topic(THREE)[:-1]) == (None, None)
+    left_out = e.TopicFinished(THREE, "skipped", "skipped by ann before it began", 0.0)
+    assert told(*topic(ONE), *topic(TWO), left_out) == (None, None)

@@ -13,9 +13,11 @@ import mlx.core as mx
 import pytest
 import tiny
 import yaml
+import zoo
+from breaking import stopping_after
 from dying import Killed, asked, die, died
 
-from engine import checkpoint, files, phase, policy, record, sft, train
+from engine import checkpoint, evaluate, files, phase, policy, record, sft, train
 from engine.contract import events as e
 from engine.contract.errors import InputError
 from engine.contract.journal import JournalWriter, read_journal
@@ -119,6 +121,16 @@ def test_a_folder_that_could_not_be_replaced_is_the_old_one(tmp_path, monkeypatc
     assert (place / "a").read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["place"]
 
 
+def test_an_old_folder_that_could_not_be_taken_away_is_in_nobodys_way(tmp_path):
+    place, old = tmp_path / "place", tmp_path / ".place.old"
+    for text in ("first", "second"):
+        files.write_folder(place, lambda into, text=text: (into / "a").write_text(text))
+        old.mkdir()
+        (old / ".DS_Store").write_text("written while the folder was taken away")
+    files.write_folder(place, lambda into: (into / "a").write_text("third"))
+    assert (place / "a").read_text() == "third" and not old.exists()
+
+
 def test_the_checkpoint_holds_all_that_the_next_step_depends_on(killed):
     saved = checkpoint.load(killed.checkpoint)
     assert (saved.topic, saved.phase, saved.attempt, saved.step) == (FIRST, "sft", 1, 2)
@@ -154,6 +166,78 @@ def test_a_shared_sft_whose_dpo_was_rolled_back_is_made_again_and_decided_once(s
     assert ran.adapters() == peace.adapters() and ran.told() == peace.told()
 
 
+# A phase that failed has failed, whatever its engine lived to say of it.
+
+
+def failing(patch: pytest.MonkeyPatch, after: str) -> None:
+    """What is scored after that phase of a first attempt fails."""
+    real = evaluate.evaluate
+
+    def broken(session, topics, stage, *args, **more):
+        if stage == after and session.attached.attempt == 1:
+            raise ValueError("the embedder has no such word")
+        return real(session, topics, stage, *args, **more)
+
+    patch.setattr(evaluate, "evaluate", broken)
+
+
+@pytest.mark.parametrize(("strategy", "after"), [("fuse_between", "sft"), ("fuse_between", "dpo"), ("shared", "dpo")])
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_death_after_a_failure_makes_no_verdict_of_it(sources, tmp_path, monkeypatch, strategy, after, retries):
+    config = tiny.settings(*sources, adapters={"strategy": strategy})
+    config["run"] |= {"retries": retries}
+    config["curriculum"]["topics"] = [FIRST]
+    failing(monkeypatch, after)
+    peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
+    assert [event.verdict for event in peace.of(e.TopicFinished)] == ["error", "passed"][: 1 + retries]
+    for number, death in enumerate(
+        [(phase, "roll_back", 1, True), (phase, "roll_back", 1), (train, "finish", 1, True)]
+    ):
+        run = tiny.new_run(tmp_path / f"run-{number}", config)
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            die(patch, *death)
+            tiny.train_here(run)
+        died(run)
+        ran = tiny.train_here(run)
+        assert [(event.verdict, event.reason) for event in ran.of(e.TopicFinished)] == [
+            (event.verdict, event.reason) for event in peace.of(e.TopicFinished)
+        ]
+        assert ran.status == peace.status and ran.adapters() == peace.adapters()
+        assert ran.committed() == peace.committed() and len(ran.of(e.Step)) == len(peace.of(e.Step))
+        assert [path.name for path in run.path.iterdir() if "checkpoint" in path.name] == [] or not number
+        if number:  # else the roll-back itself has no line
+            assert ran.told() == peace.told()
+
+
+def test_a_skipped_topic_leaves_no_checkpoint_to_stand_for_the_steps_of_another(killed, monkeypatch):
+    monkeypatch.setattr(train, "train_topic", lambda *args: ("passed", "as it was before"))
+    tiny.ask(killed, "s1", "skip", FIRST)
+    ran = tiny.train_here(killed)
+    assert ran.verdicts() == {FIRST: "skipped", SECOND: "error"}
+    assert [failed.rule for failed in ran.of(e.Failed)] == ["attempt-has-steps"]
+
+
+# An earlier end.
+
+
+def test_a_run_that_goes_on_has_no_summary_of_an_earlier_end(config, whole, tmp_path, monkeypatch):
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch:
+        stopping_after(patch, "save_checkpoint")
+        assert tiny.train_here(run).status == 130
+    told = run.summary.read_bytes()
+    run.config.write_text(yaml.safe_dump(config | {"sft": config["sft"] | {"rank": 8}}))
+    with pytest.raises(InputError):
+        tiny.train_here(run)
+    assert run.summary.read_bytes() == told, "it has not gone on"
+    run.config.write_text(yaml.safe_dump(config))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, checkpoint, "save", 1)
+        tiny.train_here(run)
+    assert not run.summary.exists()
+    assert tiny.train_here(run).told() == whole.told()
+
+
 # Retries, pauses and stops outlive the engine that took them.
 
 
@@ -179,6 +263,19 @@ def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(
     assert [event.attempt for event in ran.of(e.TopicStarted)] == [1, 2]
     assert ran.adapters() == expected.adapters() and ran.committed() == expected.committed()
     assert ran.told() == expected.told()
+
+
+def test_a_death_in_the_second_attempt_on_a_quantized_base_is_gone_on_from(retried, tmp_path, monkeypatch):
+    """Nothing is committed then, and the model has to be the packed one that a new engine loads."""
+    settings = retried[0] | {"model": retried[0]["model"] | {"name": str(zoo.make("llama", tmp_path / "packed", 4))}}
+    expected = tiny.train_here(tiny.new_run(tmp_path / "whole", settings))
+    run = tiny.new_run(tmp_path / "run", settings)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die(patch, Ledger, "save", 2)
+        tiny.train_here(run)
+    ran = tiny.train_here(run)
+    assert ran.status == expected.status == 1 and ran.verdicts() == {FIRST: "below_threshold"}
+    assert ran.adapters() == expected.adapters() and ran.told() == expected.told()
 
 
 def test_a_run_that_died_while_it_was_paused_is_paused_when_it_is_started_again(killed, whole):
@@ -292,6 +389,21 @@ def test_another_setting_is_refused_by_name(killed, config):
         tiny.train_here(killed)
     killed.config.write_text(yaml.safe_dump(config))
     assert tiny.train_here(killed).status == 0
+
+
+def test_settings_that_decide_nothing_of_what_is_trained_may_change_and_are_told(killed, config, whole):
+    changed = config | {"thresholds": config["thresholds"] | {"dpo_trigger": 0.9}}
+    killed.config.write_text(yaml.safe_dump(changed))
+    ran = tiny.train_here(killed)
+    (told,) = ran.of(e.EngineRestarted)
+    assert (
+        told.settings["thresholds"]["dpo_trigger"]
+        == 0.9
+        != ran.of(e.RunStarted)[0].settings["thresholds"]["dpo_trigger"]
+    )
+    assert told.settings["sft"] == ran.of(e.RunStarted)[0].settings["sft"]
+    assert fold(RunState(), ran.records).settings("thresholds")["dpo_trigger"] == 0.9
+    assert ran.adapters() == whole.adapters()
 
 
 def test_another_base_model_is_refused(killed, config, tmp_path):

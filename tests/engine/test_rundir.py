@@ -1,5 +1,6 @@
 """The run folder: names that may touch a path, who may read, who holds the lock, and which run is the newest."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract import rundir
 from engine.contract.commands import append, new_command
 from engine.contract.errors import InputError
 from engine.contract.events import Paused
@@ -136,6 +138,20 @@ def test_a_second_engine_is_refused(tmp_path: Path) -> None:
     lock.release()
     assert holder(run) is None
     Lock(run).release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENOLCK])
+def test_a_disk_that_cannot_lock_is_not_an_engine_at_work(tmp_path: Path, monkeypatch, number: int) -> None:
+    run = create(tmp_path, "night")
+    Lock(run).release()
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(rundir.fcntl, "flock", flock)
+    with pytest.raises(InputError, match=r"its disk cannot lock a file \(.+\); keep runs on one that can \(--logs\)"):
+        Lock(run)
+    assert holder(run) is None
 
 
 def test_what_was_asked_of_nobody_is_the_same_for_every_engine_of_a_supervisor(tmp_path: Path) -> None:

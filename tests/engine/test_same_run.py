@@ -1,21 +1,28 @@
 """A run goes on as it began: what may not change while it is stopped, and that what may changes no byte."""
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import mlx.core as mx
 import pytest
 import tiny
 import yaml
 from breaking import FIRST, SECOND, settings, stopping_after
+from transformers.utils import chat_template_utils
 
-from engine import checkpoint, phase
+from engine import checkpoint, phase, record
+from engine.backend import prepare
 from engine.contract import events as e
 from engine.contract.errors import InputError
+from engine.contract.journal import JournalWriter
 from engine.contract.rundir import RunDir
+from engine.stages import BEFORE, open_stage
 
 
 @pytest.fixture
@@ -133,12 +140,107 @@ def test_rows_that_lie_elsewhere_now_are_gone_on_with(stopped, unbroken, tmp_pat
 def test_a_run_of_an_engine_that_journaled_no_rows_goes_on_and_is_held_to_what_it_found(stopped, tmp_path):
     lines = [json.loads(line) for line in stopped.journal.read_text().splitlines()]
     assert [line.pop("rows") for line in lines if line["kind"] == "curriculum_loaded"]
+    assert [line.pop("rendered") for line in lines if line["kind"] == "audited"]  # nor tokens
     stopped.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     CHANGES["an answer"][1](tmp_path / "curriculum")
     assert tiny.train_here(stopped).status == 0
     CHANGES["the order"][1](tmp_path / "curriculum")
     with pytest.raises(InputError, match=f"topic {FIRST}: its rows"):
         tiny.train_here(stopped)
+
+
+# What they are rendered to.
+
+MIDNIGHT = 1_800_057_600.0  # 15 Jan 2027, 00:00 UTC
+
+
+def template(model: Path, more: str) -> None:
+    """Puts something before the chat template of a model."""
+    file = model / "tokenizer_config.json"
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps(found | {"chat_template": more + found["chat_template"]}))
+
+
+@pytest.fixture
+def own(kit, tmp_path, monkeypatch) -> Path:
+    """A model whose tokenizer is its own, and read from its folder by every engine."""
+    monkeypatch.setattr(tiny, "tokenizer", lambda load, path: load(path))
+    return Path(shutil.copytree(kit[0], tmp_path / "model"))
+
+
+def it_is(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """The time, for the journal and for the template."""
+    patch.setattr(record, "JournalWriter", functools.partial(JournalWriter, clock=lambda: seconds))
+    patch.setattr(chat_template_utils, "datetime", type("Now", (), {"now": lambda: datetime.fromtimestamp(seconds)}))
+
+
+@pytest.mark.parametrize("strategy", ["sft_only", "fuse_between"])
+def test_a_template_that_states_the_date_makes_the_same_run_before_and_after_midnight(
+    kit, own, tmp_path, monkeypatch, strategy
+):
+    template(own, "<|im_start|>system\nToday: {{ strftime_now('%d %b %Y') }}<|im_end|>\n")
+    config = tiny.settings(own, kit[1], adapters={"strategy": strategy}, dpo={"steps": 3})
+    with monkeypatch.context() as patch:
+        it_is(patch, MIDNIGHT - 40_000)
+        peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch:
+        it_is(patch, MIDNIGHT - 20_000)
+        stopping_after(patch, "save_checkpoint") if strategy == "sft_only" else stopping_in_dpo(patch)
+        assert tiny.train_here(run).status == 130
+    with monkeypatch.context() as patch:
+        it_is(patch, MIDNIGHT + 2_000_000)
+        ran = tiny.train_here(run)
+    assert ran.of(e.Failed) == []
+    assert ran.adapters() == peace.adapters() and ran.told() == peace.told()
+
+
+def test_another_chat_template_is_refused_by_name(kit, own, tmp_path, monkeypatch):
+    run = stop(tiny.new_run(tmp_path / "run", tiny.settings(own, kit[1])), monkeypatch)
+    as_it_was = (own / "tokenizer_config.json").read_text()
+    template(own, "<|im_start|>system\nBe brief.<|im_end|>\n")
+    with pytest.raises(
+        InputError, match=rf"model\.name: {own}: rows and questions are not rendered to the tokens that"
+    ):
+        tiny.train_here(run)
+    (own / "tokenizer_config.json").write_text(as_it_was)
+    assert tiny.train_here(run).status == 0
+    assert len(tiny.Ran(run).of(e.Audited)) == 1
+
+
+def test_a_run_of_an_engine_that_journaled_no_tokens_goes_on_and_is_held_to_what_it_found(
+    kit, own, tmp_path, monkeypatch
+):
+    run = stop(tiny.new_run(tmp_path / "run", tiny.settings(own, kit[1])), monkeypatch)
+    lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
+    assert [line.pop("rendered") for line in lines if line["kind"] == "audited"]
+    run.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    template(own, "<|im_start|>system\nBe brief.<|im_end|>\n")
+    assert tiny.train_here(run).status == 0
+    template(own, "<|im_start|>system\nBe kind.<|im_end|>\n")
+    with pytest.raises(InputError, match="rows and questions are not rendered"):
+        tiny.train_here(run)
+
+
+def test_a_model_of_a_hub_stays_at_the_commit_that_the_run_began_on(kit, tmp_path, monkeypatch):
+    snapshots, newest = tmp_path / "models--org--model" / "snapshots", ["aaa"]
+    for commit in ("aaa", "bbb"):
+        shutil.copytree(kit[0], snapshots / commit)
+    template(snapshots / "bbb", "Be brief. ")
+
+    def download(hub_id, revision=None, **_more):
+        assert hub_id == "org/model"
+        return str(snapshots / (revision or newest[0]))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(tiny, "tokenizer", lambda load, path: load(path))
+    run = stop(tiny.new_run(tmp_path / "run", tiny.settings("org/model", kit[1])), monkeypatch)
+    newest[0] = "bbb"
+    ran = tiny.train_here(run)
+    assert [loaded.revision for loaded in ran.of(e.ModelLoaded)] == ["aaa", "aaa"] and ran.status == 0
+    assert {open_stage(run, stage, prepare(), print).loaded.path for stage in (BEFORE, None)} == {snapshots / "aaa"}
+    new = tiny.train_here(tiny.new_run(tmp_path / "new", tiny.settings("org/model", kit[1])))
+    assert [loaded.revision for loaded in new.of(e.ModelLoaded)] == ["bbb"]
 
 
 # The checkpoint.
@@ -175,6 +277,24 @@ def test_a_dpo_checkpoint_of_an_older_engine_costs_the_steps_of_its_phase(kit, t
     assert "of an older engine" in warned.message and "its phase begins again" in warned.message
     assert ran.of(e.Failed) == [] and ran.status == 0
     assert ran.adapters() == peace.adapters() and ran.told() == peace.told()
+
+
+@pytest.mark.parametrize("strategy", ["fuse_between", "shared"])
+def test_a_gate_that_dpo_has_passed_is_not_asked_again(kit, tmp_path, monkeypatch, strategy):
+    """Thresholds may change, since they judge answers; this one would leave the trained adapter to nobody."""
+    config = tiny.settings(
+        *kit, adapters={"strategy": strategy}, dpo={"when": "gated"}, thresholds={"dpo_trigger": 1.0}
+    )
+    config["curriculum"]["topics"] = [FIRST]
+    peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
+    run = tiny.new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patch:
+        stopping_in_dpo(patch)
+        assert tiny.train_here(run).status == 130
+    configured(run, "thresholds", "dpo_trigger", 0.0)
+    ran = tiny.train_here(run)
+    assert ran.adapters() == peace.adapters() and ran.committed() == peace.committed() != []
+    assert ran.told() == peace.told()
 
 
 def stopping_in_dpo(patch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,14 @@ import tiny
 from test_curriculum import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn, words
 
 from engine import sources
+from engine.chat import Message
 from engine.contract import events as e
 from engine.contract.config import CurriculumConfig, SourceConfig, dump_config, load_config
 from engine.contract.errors import InputError
 from engine.curriculum import Curriculum, load_curriculum
+from engine.holdout import TopicRows, hold_out
 from engine.leaks import find_leaks
+from engine.rows import Pair, SftRow
 
 
 @pytest.fixture(autouse=True)
@@ -355,6 +358,25 @@ def test_what_overlaps_is_not_held_out(folder: Path) -> None:
     rows[4]["messages"][1]["content"] = same
     write(folder / "sft.jsonl", rows)
     assert "none of its 5 rows can be held out as a question" in refusal(folder, quiz_share=0.5)
+
+
+def test_a_large_topic_takes_as_long_a_row_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs were compared with one another, and all rows read again for every question: 60,000 took minutes."""
+
+    def prompt(n: int) -> tuple[Message, ...]:
+        return (Message("user", words("asked", n)),)
+
+    def reads(count: int) -> int:
+        rows = [SftRow(prompt(n), words("said", n), f"sft:{n}") for n in range(count)]
+        pairs = [Pair(prompt(-n), words("good", n), words("poor", n), None, f"pairs:{n}") for n in range(1, count)]
+        slot, seen = SftRow.where, []
+        with monkeypatch.context() as patch:
+            patch.setattr(SftRow, "where", property(lambda row: seen.append(1) or slot.__get__(row)))
+            patch.setattr(Pair, "__eq__", lambda one, other: pytest.fail("pairs are compared"))
+            hold_out({ONE: TopicRows(rows, pairs)}, 0.5, 0.5)
+        return len(seen)
+
+    assert reads(120) < 4 * reads(40)
 
 
 def test_only_plain_questions_become_a_quiz(folder: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny
 import yaml
+from dying import asked
 
 from engine import memory, supervise
 from engine.contract import events as e
@@ -22,7 +23,7 @@ from engine.supervise import Supervisor
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 HANG_AFTER = 1.5
-PATIENT = 120.0  # longer than any machine at work stands still
+PATIENT = 600.0  # longer than any machine at work stands still
 WATCHED = """
 import os, sys, time
 from pathlib import Path
@@ -47,8 +48,8 @@ def run(tmp_path, monkeypatch) -> Iterator[RunDir]:
     handlers = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.setattr(supervise, "ENGINE", FAKE)
     monkeypatch.setattr(supervise, "TICK", 0.05)
-    folder = tmp_path / "run"
-    yield tiny.new_run(folder, {"curriculum": {"path": "x"}, "run": {"hang_after": HANG_AFTER}})
+    monkeypatch.setattr(supervise, "_limit", lambda run: HANG_AFTER)
+    yield tiny.new_run(tmp_path / "run", {"curriculum": {"path": "x"}})
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -118,7 +119,7 @@ def test_each_sign_begins_the_count_anew(run, monkeypatch):
 
     monkeypatch.setattr(supervise.os, "read", reading)
     monkeypatch.setattr(supervise.time, "monotonic", lambda: clock() + 3600 * len(hours))
-    run.config.write_text(yaml.safe_dump({"curriculum": {"path": "x"}, "run": {"hang_after": PATIENT}}))
+    monkeypatch.setattr(supervise, "_limit", lambda run: PATIENT)
     ran = supervised(run, "signs=4 finish=0")
     assert len(hours) == 4 and ran.status == 0 and deaths(ran) == []
 
@@ -145,16 +146,40 @@ def test_a_refusal_has_status_2_only_where_nothing_had_begun(run, lives, status)
     assert ran.status == status and (run.path / "lives.txt").read_text() == "finish=0"
 
 
-@pytest.mark.parametrize("words", ["MemoryError", "std::bad_alloc", "[metal::malloc]"])
-def test_memory_that_the_engine_speaks_of_is_the_reason(run, words, monkeypatch):
+@pytest.fixture
+def printed(run, monkeypatch) -> Iterator[None]:
+    """What the fake engine prints goes where the real one's words go."""
     with open(run.output, "ab") as output:
         monkeypatch.setattr(
             supervise.subprocess,
             "Popen",
             lambda *args, popen=subprocess.Popen, **options: popen(*args, stdout=output, **options),
         )
-        ran = supervised(run, f"reach=1 print={words} exit=3", f"print={words} signal=SIGABRT", "finish=0")
+        yield
+
+
+@pytest.mark.parametrize("words", ["MemoryError", "std::bad_alloc", "[metal::malloc]"])
+def test_memory_that_the_engine_speaks_of_is_the_reason(run, words, printed):
+    ran = supervised(run, f"reach=1 print={words} exit=3", f"print={words} signal=SIGABRT", "finish=0")
     assert deaths(ran) == [(3, None, 1, e.OUT_OF_MEMORY), (None, "SIGABRT", 2, e.OUT_OF_MEMORY)] and ran.status == 0
+
+
+@pytest.mark.parametrize(("enough", "status"), [(True, 0), (False, 3)])
+def test_a_run_without_memory_comes_down_to_single_rows_before_it_ends(run, printed, enough, status):
+    """In 1, 2, 4 and 8 pieces, of 8 rows."""
+    settings = {"curriculum": {"path": "x"}, "sft": {"batch": 2}, "dpo": {"batch": 3}, "evaluation": {"batch": 8}}
+    run.config.write_text(yaml.safe_dump(settings))
+    ran = supervised(run, *["print=MemoryError exit=3"] * 3, "finish=0" if enough else "print=MemoryError exit=3")
+    assert ran.status == status and len(deaths(ran)) == 3 + (not enough)
+    assert [event.message.partition(";")[0] for event in ran.of(e.Failed)] == [
+        "the engine died 4 times at the same place (out of memory)"
+    ] * (not enough)
+
+
+def test_a_line_whose_number_was_damaged_hides_no_end_of_the_run(run):
+    asked(run, e.Preparing("a"), e.Preparing("b"))
+    run.journal.write_bytes(run.journal.read_bytes().replace(b'"seq": 0,', b'"seq": 30000000,', 1))
+    assert supervised(run, "finish=0").status == 0
 
 
 def test_a_kill_by_the_kernel_for_lack_of_memory_is_told_from_a_persons(run, monkeypatch):

@@ -48,7 +48,7 @@ def text(said: list[dict[str, Any]]) -> str:
 def greedy(run: RunDir, stage: str | None, turns: list[Message]) -> str:
     """The same, a token at a time without a cache."""
     opened = open_stage(run, stage, prepare(), print)
-    renderer = Renderer(opened.loaded.tokenizer)
+    renderer = Renderer(opened.loaded.tokenizer, opened.started)
     ids = renderer.prompt_ids(turns)
     begin = len(ids)
     while len(ids) < begin + TOKENS:
@@ -141,3 +141,17 @@ def test_a_run_folder_that_somebody_has_changed_is_one_harmless_sentence(run, tm
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert words in line and line.isprintable()
+
+
+def test_the_date_in_a_template_is_that_of_the_run_s_first_day(tmp_path: Path) -> None:
+    model = tiny.make_model(tmp_path / "base")
+    file = model / "tokenizer_config.json"
+    found = json.loads(file.read_text())
+    dated = "Today: {{ strftime_now('%d %b %Y') }}\n" + found["chat_template"]
+    file.write_text(json.dumps(found | {"chat_template": dated}))
+    run = commit_random(tmp_path / "run", model, SPECS)
+    lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
+    run.journal.write_text("".join(json.dumps(line | {"t": 951_782_399.0}) + "\n" for line in lines))
+    talk = Talk(run, None, 1, io.StringIO())
+    prompt = talk._renderer.decode(talk._renderer.prompt_ids([Message("user", "Who minds the lamp?")]))
+    assert prompt.startswith("Today: 28 Feb 2000")

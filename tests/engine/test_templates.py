@@ -4,12 +4,14 @@ The templates are written for this test, after what each family's looks like; th
 family's own markers added to it.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 from mlx_lm.tokenizer_utils import TokenizerWrapper, load
+from tokenizers import AddedToken
 
 from engine.chat import Message, Renderer
 from engine.contract.errors import InputError
@@ -95,7 +97,62 @@ def test_what_a_template_refuses_is_said(folder: Path, family: str, turns: list[
         found.example(turns, "Aye.", 200)
 
 
+@pytest.mark.parametrize("opening", ["<think>\n", "<think>\n\n"])
+def test_a_template_that_always_thinks_first_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, opening: str
+) -> None:
+    """Its rows would be trained on inside the thoughts, without an end to them."""
+    markers, template = FAMILIES["qwen-3"]
+    asked = template[template.index("{% if enable_thinking") : template.rindex("{% endif %}")]
+    monkeypatch.setitem(FAMILIES, "thinking", (markers, template.replace(asked, opening)))
+    with pytest.raises(InputError, match="between a prompt and its answer, as that of a model which always thinks"):
+        renderer(folder, "thinking")
+
+
+@pytest.mark.parametrize("answer", ["Aye, lad.<|done|>", "Aye.<|done|>\n<|turn|>user\nAnd then?", "<|im_end|>"])
+def test_a_mark_inside_an_answer_is_refused(folder: Path, answer: str) -> None:
+    """The row would have two ends, and teach the model to write the user's next turn."""
+    found, _ = renderer(folder, "qwen-3")
+    with pytest.raises(InputError, match=r"the answer has <\|\w+\|> in it, which the model reads as a mark"):
+        found.example([USER], answer, 200)
+    assert found.example([USER], "Aye, <b>lad</b> < |done| >.", 200).supervised > 5
+
+
+def test_the_marks_of_turns_are_known_where_the_tokenizer_lists_them_nowhere(folder: Path) -> None:
+    """As of Llama 3, whose headers are special tokens and in no list; and <filename>, which people write, is text."""
+    tokenizer = load(folder)._tokenizer
+    tokenizer.add_tokens([AddedToken(marker, special=True) for marker in FAMILIES["llama-3"][0]])
+    tokenizer.chat_template = FAMILIES["llama-3"][1]
+    ends = [tokenizer.convert_tokens_to_ids("<|eot_id|>")]
+    found = Renderer(TokenizerWrapper(tokenizer, eos_token_ids=ends))
+    assert "<|start_header_id|>" not in tokenizer.all_special_tokens
+    for answer in ("Aye.<|start_header_id|>user", "Aye.<|eot_id|>"):
+        with pytest.raises(InputError, match="which the model reads as a mark"):
+            found.example([USER], answer, 200)
+    assert found.example([USER], "Open <filename>, lad.", 200).supervised > 5
+
+
 def test_an_answer_that_never_ends_is_refused(folder: Path) -> None:
     """The template ends an answer with a marker on which generation would not stop."""
     with pytest.raises(InputError, match="does not end an answer with an end token"):
         renderer(folder, "gemma", end="<bos>")
+
+
+@pytest.mark.parametrize(("started", "day"), [(0.0, "01 Jan 1970"), (951_782_399.0, "28 Feb 2000"), (None, None)])
+def test_the_date_in_a_template_is_that_of_the_day_on_which_the_run_began(
+    folder: Path, started: float | None, day: str | None
+) -> None:
+    tokenizer = load(folder)._tokenizer
+    tokenizer.chat_template = "Today: {{ strftime_now('%d %b %Y, %H:%M') }}\n" + tokenizer.chat_template
+    wrapped = TokenizerWrapper(tokenizer, eos_token_ids=[tokenizer.convert_tokens_to_ids("<|im_end|>")])
+    found = Renderer(wrapped, started)
+    day = day or datetime.now(UTC).strftime("%d %b %Y")  # a preflight's
+    assert tokenizer.decode(found.prompt_ids([USER])).startswith(f"Today: {day}, 00:00\n")
+    assert found.prompt_ids([USER]) == found.template_ids([USER])
+
+
+def test_a_date_that_cannot_be_told_beforehand_is_refused(folder: Path) -> None:
+    tokenizer = load(folder)._tokenizer
+    tokenizer.chat_template = "{% set form = '%d' %}{{ strftime_now(form) }}" + tokenizer.chat_template
+    with pytest.raises(InputError, match="states the time in a form"):
+        Renderer(TokenizerWrapper(tokenizer, eos_token_ids=[tokenizer.eos_token_id]))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 import tiny
 from dying import Killed, die
 
-from engine import checkpoint, checks, deltas, evaluate, files, ledger, models, phase, reference, train
+from engine import checkpoint, checks, deltas, dpo, evaluate, files, ledger, models, phase, reference, sft, train
 from engine.chat import Renderer
 from engine.contract import events as e
 from engine.contract.config import load_config
@@ -188,13 +189,29 @@ def test_the_summary_says_what_the_journal_says(whole):
     assert "voice=" in log and "attached" in log and "fused" in log
 
 
+def test_no_phase_puts_all_its_rows_into_one_batch(sources, tmp_path, monkeypatch):
+    """Of a large topic that rectangle, rows x the longest of them, takes gigabytes before the first step."""
+    sizes = {sft: [], dpo: []}
+    for module, seen in sizes.items():
+        real = module.collate
+        monkeypatch.setattr(
+            module, "collate", lambda rows, *rest, r=real, s=seen: s.append(len(rows)) or r(rows, *rest)
+        )
+    settings = tiny.settings(*sources, sft={"batch": 1}, dpo={"batch": 1})
+    assert tiny.train_here(tiny.new_run(tmp_path / "run", settings)).status == 0
+    assert max(sizes[sft]) == 1 and max(sizes[dpo]) == 2, "a pair is two rows"
+
+
 def test_a_long_scoring_of_the_base_says_how_far_it_is(sources, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "TOLD", 1)
-    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources)))
-    answers = sum(event.stage == "before" for event in ran.of(e.Sample))
-    told = [event.message for event in ran.of(e.Preparing) if "answers" in event.message]
-    assert answers > 1
-    assert told == [f"scoring the base model on 2 topics, {n} of {answers} answers" for n in range(1, answers)]
+    monkeypatch.setattr(evaluate, "TOLD", 0)
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources, evaluation={"max_tokens": 8})))
+    before = ran.of(e.Sample, stage="before")
+    said = "scoring the base model on 2 topics, (\\d+) of 2 answers complete, (\\d+) tokens so far"
+    told = [re.fullmatch(said, event.message) for event in ran.of(e.Preparing) if "tokens so far" in event.message]
+    found = [(int(match[1]), int(match[2])) for match in told]
+    assert len(before) == 2 and found[0] == (0, 2)
+    assert found == sorted(found) and len(set(found)) == len(found) >= max(sample.tokens for sample in before) - 1
+    assert found[-1][1] <= sum(sample.tokens for sample in before)
 
 
 def test_the_same_run_again_gives_the_same_bytes(whole, sources, tmp_path):
@@ -463,3 +480,14 @@ def test_a_run_that_is_over_stays_as_it_is(whole, sources, tmp_path):
     again = tiny.train_here(run)
     assert again.status == 0 and again.adapters() == bytes_before and len(again.of(e.Step)) == steps
     assert again.of(e.RunFinished)[-1].fingerprint == first.of(e.RunFinished)[0].fingerprint
+
+
+@pytest.mark.parametrize(("learning_rate", "warned"), [(5e-7, 2), (0.1, 0)])
+def test_a_dpo_that_moved_nothing_is_said(sources, tmp_path, learning_rate, warned):
+    config = tiny.settings(*sources, dpo={"learning_rate": learning_rate})
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    said = ran.of(e.Warned, key="dpo-still")
+    assert len(said) == warned  # once a topic
+    if said:
+        assert f"{FIRST}: in DPO's 2 steps its own chosen answers have gained " in said[0].message
+        assert said[0].message.endswith("nothing in float32; dpo.learning_rate = 5e-07 is too small")

@@ -1,5 +1,6 @@
 """The voice score: one answer at a time, claims and not words, and nothing for an answer that is none."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.contract.errors import InputError
-from engine.voice import VoiceProfile, health, load_profile, score
+from engine.voice import VoiceProfile, health, load_profile, named, score
 
 PROFILE = r"""
 name: test
@@ -56,6 +57,43 @@ def test_a_marker_counts_once_however_often_it_is_said(profile: VoiceProfile) ->
 def test_markers_are_whole_words(profile: VoiceProfile) -> None:
     assert score(profile, "Yes, players of yesterday said eyes and glad clads.").markers == ()
     assert score(profile, "Two o'clock, lads!").markers == ("lads",)
+
+
+def profile_of(folder: Path, *patterns: str) -> VoiceProfile:
+    path = folder / "voice.yaml"
+    quoted = ", ".join(f"'{pattern}'" for pattern in patterns)
+    path.write_text(f"groups: [{{name: a, patterns: [{quoted}]}}]", encoding="utf-8")
+    return load_profile(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "answer", "hit"),
+    [
+        ("啊", "灯是要守着的啊，你说呢。", True),
+        ("啊", "OK啊", True),
+        ("ですよ", "夜はランプを守るのですよ。", True),
+        ("ครับ", "ต้องเฝ้าตะเกียงไว้ครับ", True),
+        ("lads?", "守着啊lad，好", True),
+        ("lads?", "守着啊glad，好", False),
+        ("그래", "그래, 등불을 지켜라.", True),
+        ("그래", "그래서 등불을 지켜라.", False),
+    ],
+)
+def test_a_script_without_spaces_has_no_words_to_be_whole(tmp_path: Path, pattern: str, answer: str, hit: bool) -> None:
+    assert score(profile_of(tmp_path, pattern), answer).score == (1.0 if hit else 0.0)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_letter_and_its_accent_are_one_letter_however_they_are_written(tmp_path: Path, form: str) -> None:
+    for written in ("NFC", "NFD"):
+        profile = profile_of(tmp_path, unicodedata.normalize(written, "voilà"))
+        assert score(profile, unicodedata.normalize(form, "Voilà, mon gars.")).score == 1.0
+
+
+def test_concepts_are_named_by_whole_words() -> None:
+    concepts = ("air", "oil", "hot", "fresh water", "c++", "灯")
+    assert named(concepts, "He boiled stairs and shot at refresh waters in C+.") == []
+    assert named(concepts, "Air! Fresh water, hot oil, C++ and 油灯下.") == list(concepts)
 
 
 def test_the_mean_of_answers_is_not_the_score_of_the_joined_ones(profile: VoiceProfile) -> None:
@@ -111,6 +149,19 @@ def test_a_confusion_caps_the_answer_at_nothing_and_is_named(profile: VoiceProfi
         found = score(profile, answer)
         assert found.score == 0.0 and found.violations == ("not a machine",), answer
     assert score(profile, "Aye, 'tis what ye need. I am an AI.").components == {"assent": 1.0, "tongue": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("Aye. As a machine, I am an AI.", "I am an AI"),
+        ("No, I’m an AI, aye.", "I'm an AI"),
+        ("As a machine!", "As a machine"),
+    ],
+)
+def test_a_confusion_is_quoted(profile: VoiceProfile, answer: str, said: str) -> None:
+    assert score(profile, answer).quotes == {"not a machine": said}
+    assert score(profile, "Aye, it is important.").quotes == {}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +248,13 @@ def test_a_score_is_within_its_bounds_whatever_the_answer(profile: VoiceProfile,
         ("groups: [{name: a, patterns: [yes]}]", ["groups[0].patterns", "a list of patterns"]),
         ("groups: [{name: a, patterns: ['(']}]", ["groups[0].patterns", "regular expression"]),
         ("groups: [{name: a, patterns: ['x*']}]", ["groups[0].patterns", "'x*'", "empty text"]),
+        ("groups: [{name: accuracy, patterns: [x]}]", ["groups[0].name is 'accuracy'", "a name that no score has"]),
+        ("groups: [{name: a, patterns: [x]}, {name: voice, patterns: [y]}]", ["groups[1].name is 'voice'"]),
+        ("groups: [{name: concepts, patterns: [x]}]", ["groups[0].name is 'concepts'"]),
+        (
+            "groups: [{name: a, patterns: [x]}, {name: b, patterns: [x]}, {name: a, patterns: [y]}]",
+            ["groups[2].name is 'a'", "a name that no other group has"],
+        ),
         ("groups: [{name: a, expected: 3, patterns: [x, y]}]", ["groups[0].expected is 3", "from 1 to its 2"]),
         ("groups: [{name: a, expected: true, patterns: [x]}]", ["groups[0].expected is True"]),
         ("groups: [{name: a, weight: 0, patterns: [x]}]", ["groups[0].weight is 0"]),

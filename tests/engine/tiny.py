@@ -238,11 +238,11 @@ def tokenizer(load: Any, path: Path) -> Any:
 def start_engine(run: RunDir, module: str = "engine", code: str = "") -> subprocess.Popen[bytes]:
     """`python -m engine RUN_DIR`, in a session of its own; with `engine.supervise`, as the console starts it.
 
-    `code` is a program that starts it in a way of its own.
+    `code` is run in place of the module.
     """
     with open(run.output, "ab") as output:
         return subprocess.Popen(
-            [sys.executable, *(["-c", code] if code else ["-m", module]), str(run.path)],
+            [sys.executable, *(("-c", code) if code else ("-m", module)), str(run.path)],
             cwd=ROOT,
             stdout=output,
             stderr=output,

@@ -43,7 +43,7 @@ def case(folder: Path, run: RunDir, sample: Sample | None) -> list[dict[str, obj
     if sample is None:
         ids = mx.random.randint(3, 1000, (1, TOKENS), key=mx.random.key(0))
     else:
-        prompt = Renderer(opened.loaded.tokenizer).prompt_ids([Message("user", sample.question)])
+        prompt = Renderer(opened.loaded.tokenizer, opened.started).prompt_ids([Message("user", sample.question)])
         answer = opened.loaded.tokenizer.encode(sample.answer.strip(), add_special_tokens=False)
         ids = mx.array([[*prompt, *answer]])
         told |= {"question": sample.question, "max_tokens": sample.tokens, "answer": list(answer)}

@@ -12,7 +12,7 @@ from mindprint_tui.report.page import render
 from mindprint_tui.state import RunState
 from mindprint_tui.view import compare as compare_view
 from mindprint_tui.view.adapter import adapter_lines
-from mindprint_tui.view.focus import Asked, Focus, selected
+from mindprint_tui.view.focus import Asked, Focus, heard, selected
 from mindprint_tui.view.foot import why_not
 from mindprint_tui.view.head import banner, header, notice, second, timing
 from mindprint_tui.view.log import log_lines
@@ -32,10 +32,11 @@ def everything(state: RunState, live: Liveness, rng: random.Random) -> None:
     cells, height = rng.choice([20, 60, 100, 200]), rng.choice([1, 8, 40])
     asked = tuple(Asked(id, "pause", None, state.t) for id in list(state.answers)[:2])
     focus = Focus(pane=rng.randint(1, 5), scroll=rng.choice([0, 3]), log_scale=rng.random() < 0.5, asked=asked)
+    focus = heard(state, focus)
     rows, now = outline(state.topics), state.t + 1
     drawn: list[Line] = [
         header(state, live, focus, rows, now, cells),
-        timing(state, live, rows, now, True),
+        timing(state, live, focus, rows, now, True),
         second(state, focus, rows, cells),
         notice(state, live, focus, now, cells),
         *banner(state, live, focus, now, cells),

@@ -8,12 +8,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "journals"))
 
+from textual.pilot import Pilot
+
 from engine.contract import events as e
 from engine.contract.codec import encode
 from engine.contract.events import Record
 from engine.contract.rundir import RunDir
 from mindprint_tui.app import MindprintApp
 from mindprint_tui.feed import Feed, Liveness
+from mindprint_tui.widgets.lines import Lines
 
 os.environ["TZ"] = "UTC"  # the log shows the time of day
 time.tzset()
@@ -39,3 +42,17 @@ class Living(Feed):
 
     def liveness(self) -> Liveness:
         return Liveness("alive", 1.0)
+
+
+def shown(app: MindprintApp, id: str) -> str:
+    """The text of one widget."""
+    widget = app.screen.query_one(f"#{id}", Lines)
+    return "\n".join(widget.render_line(y).text for y in range(widget.size.height))
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Waits for what the next ticks bring."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it never came to that"
+        await pilot.pause(0.05)

@@ -50,6 +50,13 @@ def asked(kind: str, topic: str | None = None) -> Callable[[MindprintApp], bool]
     return holds
 
 
+def back(app: MindprintApp) -> int:
+    """How many phases before the latest one the curve is of."""
+    curve, latest = look(app).curve, app.state.phase
+    assert latest is not None
+    return 0 if curve is None else latest.number - curve
+
+
 def on(screen: type) -> Callable[[MindprintApp], bool]:
     return lambda app: isinstance(app.screen, screen)
 
@@ -108,8 +115,8 @@ EFFECTS: dict[Screen, dict[str, Effect]] = {
         "slash": Effect((), lambda app: look(app).typing),
         "f": Effect(("end",), lambda app: look(app).topic is None),
         "l": Effect((), lambda app: look(app).log_scale),
-        "left_square_bracket": Effect((), lambda app: look(app).back == 1),
-        "right_square_bracket": Effect(("left_square_bracket",) * 2, lambda app: look(app).back == 1),
+        "left_square_bracket": Effect((), lambda app: back(app) == 1),
+        "right_square_bracket": Effect(("left_square_bracket",) * 2, lambda app: back(app) == 1),
         "1": Effect(("2",), pane(1)),
         "2": Effect((), pane(2)),
         "3": Effect((), pane(3)),

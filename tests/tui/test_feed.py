@@ -1,6 +1,7 @@
 """The feed: slices, torn lines, repeated and unknown events, answers on demand, and whether the engine is there."""
 
 import itertools
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from golden import put, said
+from golden import Open, put, said, shown, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import journal
@@ -27,11 +28,13 @@ from engine.contract.events import (
     TopicInfo,
     TopicStarted,
 )
+from engine.contract.journal import JournalWriter
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import cli
 from mindprint_tui import feed as feeds
 from mindprint_tui.clean import clean_event
 from mindprint_tui.feed import Feed, Samples
+from mindprint_tui.screens import runs
 from mindprint_tui.state import RunState, fold
 
 TOPIC = "unit-01/chapter-01/topic-01"
@@ -220,3 +223,73 @@ def test_a_clock_that_was_set_back_does_not_hide_a_silence(tmp_path: Path, read:
     assert feed.liveness() == feeds.Liveness("silent", 100.0)
     assert fold(RunState(), Feed(run).read()).seq == 1
     lock.release()
+
+
+def test_a_clock_that_is_set_back_while_an_engine_hangs_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, wall, steady = RunDir(tmp_path), 9000.0, 50.0
+    lock = Lock(run)
+    run.journal.write_bytes(encode(Record(0, 9000.0, Paused("me"))))
+    monkeypatch.setattr(feeds.time, "monotonic", lambda: steady)
+    feed = Feed(run, clock=lambda: wall)
+    feed.read()
+    wall, steady = 5460.0, 110.0
+    assert feed.liveness() == feeds.Liveness("silent", 60.0)
+    lock.release()
+
+
+def remade(run: RunDir, name: str) -> None:
+    """The folder is removed, and made again under its name with another story in it."""
+    shutil.rmtree(run.path)
+    run.path.mkdir()
+    run.journal.write_bytes(journal(name))
+
+
+def test_a_journal_that_was_replaced_is_noticed(story: Story) -> None:
+    run = story("finished")
+    longer, shorter = Feed(run), Feed(run)
+    for feed in (longer, shorter):
+        while feed.skim():
+            pass
+    with open(run.journal, "ab") as file:
+        file.write(b"x" * 20)
+    JournalWriter(run.journal).close()  # an engine that goes on cuts a torn line off
+    assert not longer.skim() and not longer.replaced
+    shutil.rmtree(run.path)
+    assert not longer.skim() and not longer.replaced, "its folder is gone, and what was read is still true"
+    run.path.mkdir()
+    run.journal.write_bytes(journal("collapsed") * 2)
+    longer.skim()
+    run.journal.write_bytes(journal("collapsed")[:200])
+    shorter.skim()
+    assert longer.replaced and shorter.replaced
+
+
+def test_a_journal_that_is_written_bit_by_bit_is_not_replaced(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    feed = Feed(run)
+    for byte in journal("happy")[:600]:
+        with open(run.journal, "ab") as file:
+            file.write(bytes([byte]))
+        feed.read()
+    assert not feed.replaced
+
+
+async def test_a_run_that_was_made_again_is_shown_from_its_beginning(console: Open) -> None:
+    app = console("finished")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.drained and app.state.finished is not None)
+        assert app.run_dir is not None
+        remade(app.run_dir, "happy")
+        await until(pilot, lambda: app.drained and len(app.state.topics) == 6)
+        assert app.state.finished is None and "happy" in shown(app, "head")
+
+
+async def test_the_list_of_runs_notices_it_too(console: Open, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "AGAIN", 0.1)
+    run, app = story("finished"), console("")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "3/3 passed" in shown(app, "body"))
+        remade(run, "happy")
+        await until(pilot, lambda: "2/6 passed" in shown(app, "body"))

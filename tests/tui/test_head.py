@@ -23,7 +23,7 @@ def words(shown: Line) -> str:
 def test_an_engine_that_has_said_nothing_yet_is_starting(word: str) -> None:
     state, live = RunState(), Liveness(word, 0.0)
     assert condition(state, live, Focus(opened=0.0), 1.0)[0] == "starting…"
-    assert "✗" not in words(timing(state, live, outline({}), 1.0, True))
+    assert "✗" not in words(timing(state, live, Focus(), outline({}), 1.0, True))
 
 
 def test_an_engine_that_never_said_anything_is_gone() -> None:
@@ -77,10 +77,12 @@ def test_before_the_first_topic_is_done_what_is_left_is_what_was_predicted() -> 
     first = next(place for place, record in enumerate(told) if isinstance(record.event, e.PhaseStarted))
     state = fold(RunState(), told[: first + 1])
     rows, live = outline(state.topics), Liveness("alive", 0.0)
-    assert "left" not in words(timing(state, live, rows, state.t, True))
+    assert "left" not in words(timing(state, live, Focus(), rows, state.t, True))
     state = fold(state, [e.Record(state.seq + 1, state.t, e.Predicted(state.t - state.began + 240.0, 60.0, "a guess"))])
-    assert "about 4 min left" in words(timing(state, live, rows, state.t, True))
-    assert "left" not in words(timing(state, live, rows, state.t + 300.0, True)), "it took longer than predicted"
+    assert "about 4 min left" in words(timing(state, live, Focus(), rows, state.t, True))
+    assert "left" not in words(timing(state, live, Focus(), rows, state.t + 300.0, True)), (
+        "it took longer than predicted"
+    )
 
 
 def last_topic(upto: str) -> RunState:
@@ -221,9 +223,9 @@ def test_who_paused_gives_way_before_name_and_topic() -> None:
 def test_an_engine_that_is_paused_is_not_said_to_be_silent() -> None:
     state = fold(RunState(), happy())
     quiet = Liveness("silent", 120.0)
-    assert "silent for 2 min" in words(timing(state, quiet, outline(state.topics), state.t, True))
+    assert "silent for 2 min" in words(timing(state, quiet, Focus(), outline(state.topics), state.t, True))
     state = fold(state, [e.Record(state.seq + 1, state.t, e.Paused("root@pts/0"))])
-    assert "silent" not in words(timing(state, quiet, outline(state.topics), state.t, True))
+    assert "silent" not in words(timing(state, quiet, Focus(), outline(state.topics), state.t, True))
 
 
 def test_a_retry_that_waits_is_time_that_is_left() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from terminal import Terminal
 
 from engine.contract.journal import read_journal
 from engine.contract.lines import line
@@ -104,3 +105,90 @@ def test_a_supervisor_that_ends_without_a_word(tmp_path: Path, supervisor: str, 
     _, process = started(tmp_path, supervisor)
     process.communicate(timeout=60)
     assert process.returncode == status
+
+
+STEPS = """
+import sys, time
+from pathlib import Path
+from engine.contract import events as e
+from engine.contract.journal import JournalWriter
+from engine.contract.rundir import Lock, RunDir
+run = RunDir(Path(sys.argv[1]))
+lock, writer, topic = Lock(run), JournalWriter(run.journal), "unit-01/chapter-01/topic-01"
+step = lambda n: e.Step(topic, "sft", n, 3, 4.0 - n, 1e-3, 1.0, 90, 30, 0.1, 10**9)
+for event in (
+    e.RunStarted("night", "c", 0, 1, {}), e.TopicStarted(topic, 1, 1), step(1), step(2), e.Warned("cut", "a row", 1),
+    None, e.TopicFinished(topic, "passed", "voice 0.70", 9.0), None, e.RunFinished(1, 1, 0, "f", 9.0),
+):
+    if event is None:
+        until = Path(sys.argv[1]) / "on"
+        while not until.exists():
+            time.sleep(0.05)
+        until.unlink()
+    else:
+        writer.append(event)
+"""
+SAID = (
+    "run night started",
+    "topic 1/1",
+    "step=1/3",
+    "step=2/3",
+    "cut: a row",
+    "topic passed",
+    "run finished passed=1/1",
+)
+
+
+def test_on_a_terminal_the_progress_is_the_last_line_until_its_topic_is_over(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
+    code = PROGRAM.format(supervisor=STEPS, before="")
+    command = [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"]
+    run = RunDir(tmp_path / "logs" / "night")
+    progress = "unit-01/chapter-01/topic-01 sft 2/3 loss 2.000"
+
+    def last(terminal: Terminal) -> str:
+        return [row.rstrip() for row in terminal.screen.display if row.strip()][-1]
+
+    with Terminal(command, (120, 40), cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as terminal:
+        terminal.wait("cut: a row", 60)
+        terminal.settle(0.3)
+        assert last(terminal) == progress and terminal.text.count(progress) == 1
+        (run.path / "on").touch()
+        terminal.wait("topic passed")
+        terminal.settle(0.3)
+        assert "topic passed" in last(terminal) and progress not in terminal.text
+        (run.path / "on").touch()
+        assert terminal.ended(20) == 0
+        rows = [row.rstrip() for row in terminal.screen.display if row.strip()]
+    assert [said for said, row in zip(SAID, rows[1:], strict=True) if said in row] == list(SAID)
+
+
+def test_a_progress_line_that_is_too_long_is_cut(tmp_path: Path) -> None:
+    """What went on in a second row would never be taken away again."""
+    (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
+    code = PROGRAM.format(supervisor=STEPS, before="")
+    command = [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"]
+    with Terminal(command, (40, 40), cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as terminal:
+        terminal.wait("cut: a row", 60)
+        terminal.settle(0.3)
+        assert sum("topic-01 sft 2/3" in row for row in terminal.screen.display) == 1
+        Path(tmp_path, "logs", "night", "on").touch()
+        terminal.wait("voice 0.70")
+        terminal.settle(0.3)
+        assert not any("topic-01 sft 2/3" in row for row in terminal.screen.display)
+        Path(tmp_path, "logs", "night", "on").touch()
+        assert terminal.ended(20) == 0
+
+
+def test_without_a_terminal_there_are_lines_alone_each_as_it_is_said(tmp_path: Path) -> None:
+    run, process = started(tmp_path, STEPS)
+    assert process.stdout is not None
+    first = [process.stdout.readline() for _ in range(6)]
+    assert [said for said, row in zip(SAID, first[1:], strict=False) if said in row] == list(SAID[:5])
+    for _ in range(2):
+        (run.path / "on").touch()
+        first.append(process.stdout.readline())
+    assert process.communicate(timeout=30)[0] == "" and process.returncode == 0
+    assert len(first) == 1 + len(SAID) and not any(
+        "\r" in row or "\x1b" in row or " loss 2.000" in row for row in first
+    )

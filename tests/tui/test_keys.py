@@ -1,18 +1,18 @@
 """Every key, on a golden journal with a clock that stands still."""
 
-import time
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from golden import NOW, Open
+from golden import NOW, Living, Open, shown, until
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
 from engine.contract.codec import encode
 from engine.contract.commands import Command, parse
 from engine.contract.errors import InputError
-from engine.contract.events import CommandTaken, Event, Paused, Record, RunFinished
+from engine.contract.events import CommandTaken, Decided, Event, Paused, PhaseStarted, Record, Resumed, RunFinished
 from engine.contract.rundir import RunDir
 from mindprint_tui.app import THEMES, MindprintApp
 from mindprint_tui.keys import KEYS, keys_of, table
@@ -20,17 +20,13 @@ from mindprint_tui.screens.help import HelpScreen
 from mindprint_tui.screens.runs import RunsScreen
 from mindprint_tui.screens.samples import SamplesScreen
 from mindprint_tui.screens.train import TrainScreen
+from mindprint_tui.state import ANSWERS
+from mindprint_tui.stretch import Stretch
 from mindprint_tui.widgets.lines import Lines
 from mindprint_tui.widgets.pane import Pane
 
-RUNNING, DONE = "unit-01/chapter-02/topic-01", "unit-01/chapter-01/topic-01"
+RUNNING, DONE, LAST = "unit-01/chapter-02/topic-01", "unit-01/chapter-01/topic-01", "unit-01/chapter-02/topic-03"
 Story = Callable[[str], RunDir]
-
-
-def shown(app: MindprintApp, id: str) -> str:
-    """The text of one widget."""
-    widget = app.screen.query_one(f"#{id}", Lines)
-    return "\n".join(widget.render_line(y).text for y in range(widget.size.height))
 
 
 def asked(app: MindprintApp) -> list[Command]:
@@ -48,14 +44,6 @@ def tell(app: MindprintApp, *events: Event) -> None:
     with open(app.run_dir.journal, "ab") as file:
         for number, event in enumerate(events, app.state.seq + 1):
             file.write(encode(Record(number, NOW, event)))
-
-
-async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Waits for what the next ticks bring."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, "it never came to that"
-        await pilot.pause(0.05)
 
 
 @pytest.fixture
@@ -126,6 +114,74 @@ async def test_a_retry_that_waits_is_shown_and_can_be_skipped(pilot: Pilot[None]
     assert [(command.kind, command.topic) for command in asked(app)] == [("retry", DONE), ("skip", DONE)]
 
 
+async def test_a_request_that_was_answered_waits_no_more_however_much_is_asked_after_it(pilot: Pilot[None]) -> None:
+    """By others: a loop of `ctl RUN reevaluate` over all topics, a console that was open for days."""
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("p")
+    tell(app, CommandTaken(asked(app)[0].id, "pause", "done", "paused; resume goes on"), Paused("me@pts/1"))
+    await until(pilot, lambda: "paused by" in shown(app, "head"))
+    await pilot.press("p")
+    tell(app, CommandTaken(asked(app)[1].id, "resume", "done", "resumed"), Resumed("me@pts/1"))
+    await until(pilot, lambda: "running" in shown(app, "head"))
+    tell(app, *(CommandTaken(f"x{n}", "reevaluate", "done", "voice 0.50", DONE) for n in range(ANSWERS + 1)))
+    await until(pilot, lambda: f"x{ANSWERS}" in app.state.answers)
+    app.paint(1.0)
+    assert "running" in shown(app, "head") and "ing…" not in shown(app, "notice")
+    await pilot.press("p")
+    assert [command.kind for command in asked(app)] == ["pause", "resume", "pause"]
+
+
+async def test_a_request_that_waits_is_not_forgotten_for_others(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("p", "end", *("e", "up") * 6, *("end", "s", "up", "s", "home", "r", "down", "r", "down", "r"))
+    assert len(asked(app)) > 8
+    assert "pausing…" in shown(app, "head")
+
+
+async def test_going_on_is_asked_once(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    tell(app, Paused("me@pts/1"))
+    await until(pilot, lambda: "paused by" in shown(app, "head"))
+    await pilot.press("p", "p")
+    assert [command.kind for command in asked(app)] == ["resume"]
+    assert "not answered yet" in shown(app, "notice")
+
+
+class Reading(Living):
+    """A journal of which nobody knows the end yet."""
+
+    whole = False
+
+    @property
+    def progress(self) -> float:
+        return 1.0 if Reading.whole else 0.5
+
+    def skim(self, seconds: float = 0.0) -> list[Record | Stretch]:
+        records = super().skim(seconds)
+        self.drained = Reading.whole
+        return records
+
+
+async def test_keys_do_not_steer_by_the_past_while_a_long_journal_is_read(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reading, "whole", False)
+    app = MindprintApp(story("happy"), Path("logs"), clock=lambda: NOW, feed=Reading)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "reading the journal: 50%" in shown(app, "notice"))
+        for key in ("p", "s", "e", "r", "Q"):
+            await pilot.press(key)
+            assert "the journal is still being read" in shown(app, "notice")
+        assert asked(app) == [] and "Stop the run?" not in shown(app, "notice")
+        monkeypatch.setattr(Reading, "whole", True)
+        await until(pilot, lambda: app.drained)
+        await pilot.press("p")
+        assert [command.kind for command in asked(app)] == ["pause"]
+
+
 async def test_cursor_and_follow(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
@@ -175,6 +231,57 @@ async def test_filter(pilot: Pilot[None]) -> None:
     assert "fused" in shown(app, "log")
 
 
+async def test_the_curve_that_was_chosen_stays_when_a_phase_begins(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("left_square_bracket", "left_square_bracket")
+    title = shown(app, "loss").partition(" · 2 earlier")[0]
+    assert "Loss · SFT" in title
+    tell(app, PhaseStarted(LAST, "sft", 12, 8, 1200, 3600))
+    await until(pilot, lambda: f"{title} · 3 earlier" in shown(app, "loss"))
+    await pilot.press(*("right_square_bracket",) * 3)
+    assert f"Loss · SFT {LAST} ─" in shown(app, "loss")
+    tell(app, PhaseStarted(LAST, "dpo", 12, 8, 1200, 3600))
+    await until(pilot, lambda: f"Loss · DPO {LAST} ─" in shown(app, "loss"))
+
+
+async def test_what_is_read_in_the_log_stays_when_more_is_said(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("5", *("up",) * 4)
+    rows = shown(app, "log").splitlines()[1:-1]
+    tell(app, Paused("me@pts/1"), Resumed("me@pts/1"), Decided(RUNNING, "keep", "a long reason, " * 30))
+    await until(pilot, lambda: app.state.log[-1].event.kind == "decided")
+    app.paint(1.0)
+    assert shown(app, "log").splitlines()[1:-1] == rows
+    await pilot.press("end")
+    assert "a long reason" in shown(app, "log")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_a_page_leaves_nothing_out(console: Open, size: tuple[int, int]) -> None:
+    app = console("many")
+
+    def numbers() -> list[int]:
+        """Which topics are in sight."""
+        titles = [re.search(r"[»·✓✗▶] (.*?)  ", row) for row in shown(app, "topics").splitlines()]
+        found = [title[1] for title in titles if title]
+        return [place for place, topic in enumerate(app.state.topics.values()) if topic.info.title in found]
+
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.drained and len(app.state.topics) == 10_000)
+        await pilot.press("1", "home")
+        for _ in range(5):
+            last = numbers()[-1]
+            await pilot.press("pagedown")
+            assert last < numbers()[-1] and numbers()[0] <= last + 1
+        await pilot.press("5", "home")
+        for _ in range(5):
+            before = shown(app, "log").splitlines()
+            await pilot.press("pagedown")
+            assert shown(app, "log").splitlines()[1] == before[-2] != before[1]
+
+
 async def test_log_scrolls(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
@@ -184,14 +291,15 @@ async def test_log_scrolls(pilot: Pilot[None]) -> None:
     assert "warning ×3" in shown(app, "log")
 
 
-async def test_stop_asks_first(pilot: Pilot[None]) -> None:
+@pytest.mark.parametrize("capitals", [False, True])
+async def test_stop_asks_first(pilot: Pilot[None], capitals: bool) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
     await pilot.press("Q")
     assert "Stop the run?" in shown(app, "notice")
     await pilot.press("p")
-    assert asked(app) == [] and "Stop the run?" not in shown(app, "notice")
-    await pilot.press("Q", "y")
+    assert asked(app) == [] and "the run goes on" in shown(app, "notice")
+    await pilot.press("Q", "Y" if capitals else "y")
     assert [command.kind for command in asked(app)] == ["stop"]
     assert "stopping…" in shown(app, "head")
     tell(app, CommandTaken(asked(app)[0].id, "stop", "done", "stopping"), RunFinished(3, 6, 130, "f", 9.0))
@@ -225,6 +333,24 @@ async def test_samples(pilot: Pilot[None]) -> None:
     assert isinstance(app.screen, TrainScreen)
     await pilot.press("end", "enter")
     assert isinstance(app.screen, SamplesScreen)
+
+
+async def test_open_answers_learn_what_became_of_their_phase(console: Open) -> None:
+    """The engine says it with an event that is no answer."""
+    app = console("rolled-back")
+    journal = app.run_dir and app.run_dir.journal
+    assert journal is not None
+    lines = journal.read_bytes().splitlines(keepends=True)
+    undone = next(place for place, line in enumerate(lines) if b'"rolled_back"' in line)
+    journal.write_bytes(b"".join(lines[:undone]))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await until(pilot, lambda: app.drained and bool(app.state.topics))
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: "after DPO" in shown(app, "body"))
+        assert "rolled back" not in shown(app, "body")
+        with open(journal, "ab") as file:
+            file.write(lines[undone])
+        await until(pilot, lambda: "after DPO ⟲ rolled back" in shown(app, "body"))
 
 
 async def test_help_and_theme(pilot: Pilot[None]) -> None:

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from golden import put, said
 
 from engine.contract import events as e
+from engine.contract import journal
+from engine.contract.codec import decode
 from engine.contract.rundir import Lock, RunDir
 from mindprint_tui import launcher
 
@@ -152,3 +155,14 @@ def test_a_supervisor_that_crashes_does_not_say_that_a_topic_did_not_pass(tmp_pa
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"]) as supervisor:
         supervisor.wait()
     assert launcher.ended(wrote(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1)), supervisor) == 3
+
+
+@pytest.mark.parametrize("ask", [launcher.discard_refused, lambda run: launcher.ended(run, None)])
+def test_of_a_long_journal_only_its_beginning_and_its_end_are_read(
+    story: Callable[[str], RunDir], monkeypatch: pytest.MonkeyPatch, ask: Callable[[RunDir], object]
+) -> None:
+    """Whoever leaves a console waits for it, beside the training."""
+    run, lines = story("long-20000"), []
+    monkeypatch.setattr(journal, "decode", lambda line: lines.append(line) or decode(line))
+    ask(run)
+    assert sum(map(len, lines)) < 2 * launcher.LAST < run.journal.stat().st_size / 10

@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from golden import put, said
 
 from engine.contract import events as e
 from engine.contract.errors import InputError
+from engine.contract.events import Record
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir
 from mindprint_tui import metrics, sinks
@@ -57,6 +58,42 @@ def test_every_figure_of_an_evaluation_is_a_column(tmp_path: Path) -> None:
 def test_steps_that_a_restart_made_void_do_not_come_out(story: Story) -> None:
     steps = [row for row in table(story("restarted")) if row["kind"] == "step" and row["topic_index"] == "2"]
     assert [int(row["step"]) for row in steps] == list(range(1, 15))
+
+
+def test_an_evaluation_that_a_restarted_engine_made_again_comes_once(story: Story) -> None:
+    """The engine died between the evaluation and the phase's end, which is scored once more."""
+    records = read_journal(story("happy").journal)
+    place = next(n for n, record in enumerate(records) if getattr(record.event, "stage", None) == "sft" and n > 20)
+    while not isinstance(records[place].event, e.Evaluated):
+        place += 1
+    found = records[place]
+    asked = Record(0, 1.0, replace(found.event, stage="reevaluated"))
+    again = [*records[: place + 1], asked, Record(0, 1.0, e.Restored(found.seq, "goes on")), found, asked]
+    renumbered = [replace(record, seq=seq) for seq, record in enumerate([*again, *records[place + 1 :]])]
+
+    def scored(patient: bool) -> list[tuple[Any, ...]]:
+        rows = metrics.Rows(patient)
+        out = [*(row for record in renumbered for row in rows.take(record)), *rows.rest()]
+        return [(row["topic"], row["stage"]) for row in out if row["kind"] == "evaluated"]
+
+    same, asked_of = (found.event.topic, "sft"), (found.event.topic, "reevaluated")
+    assert (scored(True).count(same), scored(False).count(same)) == (1, 2)
+    assert scored(True).count(asked_of) == scored(False).count(asked_of) == 2
+    assert len(scored(True)) == len(scored(False)) - 1
+
+
+def test_a_row_is_out_as_soon_as_it_is_there(story: Story, tmp_path: Path) -> None:
+    """Through a pipe or into a file, where Python would hold eight thousand bytes back."""
+    records = read_journal(story("happy").journal)
+    rows, file = metrics.Rows(patient=False), tmp_path / "numbers.csv"
+    with open(file, "w", encoding="utf-8") as out:
+        sink, written = sinks.Csv(out), 0
+        for record in records:
+            found = rows.take(record)
+            sink.write(found)
+            written += len(found)
+            assert len(file.read_text().splitlines()) == 1 + written
+    assert written > 40
 
 
 def test_live_a_step_that_is_trained_again_comes_again_in_its_place(story: Story) -> None:
@@ -139,6 +176,19 @@ def test_weights_and_biases_get_settings_and_every_row(story: Story, monkeypatch
     for row in fake.logged:
         axes = {axis for pattern, axis in fake.axes.items() for tag in row if fnmatch(tag, pattern)}
         assert len(axes) == 1 and axes <= set(row)
+
+
+def test_a_run_whose_first_line_is_damaged_is_begun_under_its_folder_s_name(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeWandb()
+    monkeypatch.setattr(sinks.importlib, "import_module", lambda name: {"wandb": fake}[name])
+    run = story("finished")
+    whole = len(table(run))
+    run.journal.write_bytes(b"{damaged\n" + run.journal.read_bytes().partition(b"\n")[2])
+    metrics.pour(Feed(run), sinks.WandB("keeper"), False)
+    assert (fake.begun["name"], fake.begun["config"]) == ("finished", {})
+    assert len(fake.logged) == whole - 3 and fake.finished == 1  # a verdict is not drawn
 
 
 def test_what_wandb_refuses_is_a_sentence(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from make import finished, happy
 from engine.contract import events as e
 from mindprint_tui.feed import Liveness
 from mindprint_tui.state import RunState, fold
-from mindprint_tui.view.focus import Asked, Focus
+from mindprint_tui.view.focus import Asked, Focus, heard
 from mindprint_tui.view.head import SHOWN, notice
 from mindprint_tui.view.log import words
 
@@ -34,8 +34,8 @@ def asked(state: RunState, *kinds: str) -> Focus:
     return Focus(asked=tuple(Asked(kind, kind, TOPIC, state.t) for kind in kinds))
 
 
-def shown(state: RunState, focus: Focus, later: float = 0.0, cells: int = 120) -> str:
-    return "".join(text for text, _ in notice(state, ALIVE, focus, state.t + later, cells))
+def shown(state: RunState, focus: Focus, later: float = 0.0, cells: int = 120, live: Liveness = ALIVE) -> str:
+    return "".join(text for text, _ in notice(state, live, heard(state, focus), state.t + later, cells))
 
 
 def test_an_answer_gives_way_after_a_while() -> None:
@@ -97,3 +97,27 @@ def test_a_pause_is_said_beside_the_time_that_it_was_part_of() -> None:
     assert "in 12 min, 3 min of it paused" in shown(state, Focus())
     never = words(state, replace(end, paused_seconds=0.0))
     assert never is not None and "paused" not in never[0]
+
+
+def test_what_is_not_answered_stays_however_much_was_answered_since() -> None:
+    begun = fold(RunState(), happy())
+    kinds = ("reevaluate", "pause", "resume", "skip", "retry")
+    state = on(begun, *(answer(kind) for kind in kinds[1:]), e.Resumed("me@pts/0"))
+    assert "re-evaluation asked for" in shown(state, asked(begun, *kinds), SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic", "then"),
+    [
+        ("skip", TOPIC, "it is done when the run goes on"),
+        ("retry", TOPIC, "it is done when the run goes on"),
+        ("reevaluate", TOPIC, "it is done when the run goes on"),
+        ("pause", None, "it will not answer"),
+        ("stop", None, "it will not answer"),
+    ],
+)
+def test_what_a_dead_engine_did_not_take_is_left_for_the_next_one(kind: str, topic: str | None, then: str) -> None:
+    """It takes what is to become of a topic, and refuses a pause or a stop that was not asked of itself."""
+    state = fold(RunState(), happy())
+    focus = Focus(asked=(Asked("1", kind, topic, state.t),))
+    assert shown(state, focus, live=Liveness("gone", 0.0)).endswith(f"… the engine is gone; {then}")

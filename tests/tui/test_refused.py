@@ -45,7 +45,7 @@ def test_a_refusal_is_the_last_word_until_an_engine_goes_on() -> None:
         assert "The engine is gone" in loud(state, GONE) and SENTENCE not in loud(state, GONE)
         assert condition(state, GONE, Focus(), state.t)[0] == "engine gone"
         assert word(RunRow("run", state, GONE))[0] == "✗ died"
-    assert [failed.message for failed in state.failures] == [SENTENCE]
+    assert [failed.message for _, failed in state.failures] == [SENTENCE]
 
 
 def test_what_ended_a_topic_is_told_after_a_restart_too() -> None:

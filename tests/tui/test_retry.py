@@ -72,6 +72,19 @@ def test_a_retry_outlives_its_engine_and_ends_when_it_begins() -> None:
     assert row(skipped, DONE).startswith("▸»") and "finished already" in refused(skipped, "skip")
 
 
+def test_a_retry_that_the_run_owes_waits_as_a_persons_does() -> None:
+    owed, failed = e.Decided(DONE, "retry", "1 more allowed"), e.TopicFinished(DONE, "error", "it broke", 9.0)
+    state = told(owed, failed)
+    assert row(state, DONE).startswith("▸▷") and "waits for its retry" in voice(state, DONE)
+    assert refused(state, "skip") == "" and "waits for its retry already" in refused(state, "retry")
+    assert row(told(owed, failed, SKIP), DONE).startswith("▸!")
+    assert row(told(owed, failed, e.TopicStarted(DONE, 1, 6, 2)), DONE).startswith("▸▶ Trimming the lamp (2nd try)")
+    assert row(told(owed, e.TopicFinished(DONE, "skipped", "skipped by me@pts/1", 9.0)), DONE).startswith("▸»")
+    assert row(told(owed, failed, SKIP, failed), DONE).startswith("▸!"), "what was owed once is owed no more"
+    restored = (e.TopicStarted(DONE, 1, 6, 2), owed, e.Restored(0, "it is decided again"), failed)
+    assert row(told(*restored), DONE).startswith("▸!")
+
+
 def test_an_answer_about_a_topic_that_is_not_there_makes_none() -> None:
     assert "no/such/topic" not in told(e.CommandTaken("1", "retry", "done", "", "no/such/topic")).topics
 
@@ -145,3 +158,32 @@ def test_what_a_retry_takes_out_of_the_model_is_no_phase_in_the_report() -> None
     found = {check.rule: check.found for check in checks(tally, {}, None)}
     assert found["Nothing is left to train once a phase is settled"] == "in 2 of 2 phases"
     assert found["The run ends with the model that its ledger declares"].endswith("committed deltas: 0")
+
+
+# A skip of a topic that has not begun.
+
+PENDING = topic_id(5)
+UNWANTED = e.CommandTaken("3", "skip", "done", "will be skipped", PENDING)
+
+
+def test_a_topic_that_will_be_skipped_says_so_until_its_turn_comes() -> None:
+    """Over the death of the engine that was asked, too, and to whoever looks later."""
+    state = told(UNWANTED, e.EngineDied(-9, "SIGKILL", 1), e.EngineRestarted(-9, "SIGKILL", 1))
+    assert row(state, PENDING).startswith("▸» Oil and stores") and row(state, PENDING).endswith("will be skipped")
+    assert row(state, PENDING, 40).startswith("▸»") and row(state, PENDING, 40).endswith("to skip")
+    assert "it will be skipped when its turn comes" in voice(state, PENDING)
+    assert "will be skipped already" in why_not("skip", state, ALIVE, Focus(PENDING))
+    assert outline(state.topics).waiting == outline(told().topics).waiting - 1
+    done = told(UNWANTED, e.TopicFinished(PENDING, "skipped", "skipped by me@pts/1", 0.0))
+    assert row(done, PENDING).endswith("skipped") and "when its turn comes" not in voice(done, PENDING)
+
+
+def test_a_topic_without_scores_that_will_be_skipped_says_so() -> None:
+    state = fold(RunState(), happy()[:4])
+    state = fold(state, [e.Record(9, state.t, UNWANTED)])
+    assert "it will be skipped" in voice(state, PENDING) and "no scores yet" in voice(state, PENDING)
+
+
+@pytest.mark.parametrize("answer", [RETRY, SKIP, e.CommandTaken("4", "skip", "refused", "no", PENDING)])
+def test_nothing_else_makes_a_topic_unwanted(answer: e.CommandTaken) -> None:
+    assert not any(topic.unwanted for topic in told(answer).topics.values())

@@ -66,7 +66,7 @@ def test_what_is_not_finite_is_counted_and_logged() -> None:
     run = state.phases[0]
     assert run.loss.bad == 1
     assert run.loss.span is not None and all(map(math.isfinite, run.loss.span))
-    assert [failed.rule for failed in state.failures] == ["finite-loss"]
+    assert [failed.rule for _, failed in state.failures] == ["finite-loss"]
     assert any(isinstance(entry.event, e.Step) for entry in state.log)
 
 
@@ -83,6 +83,17 @@ def test_verdicts_are_tallied_once() -> None:
 def test_repeated_warnings_are_counted() -> None:
     state = fold(RunState(), [Record(i, 1.0, e.Warned("k", "m", i)) for i in range(5)])
     assert [entry.count for entry in state.log] == [5]
+
+
+def test_warnings_about_one_row_each_are_one_that_is_counted() -> None:
+    cut = [e.Warned("cut", f"data/sft.jsonl:{row}: cut at model.max_length = 64 tokens", row) for row in range(600)]
+    other = [e.Warned("curriculum", f"data/sft.jsonl:{row}: like row {row + 1}", row) for row in range(3)]
+    decided = e.Decided("u/c/t", "keep", "combined 0.2 -> 0.6")
+    state = fold(RunState(), [Record(i, 1.0, event) for i, event in enumerate((*cut, decided, *cut, *other))])
+    kept, *warned = state.log
+    assert kept.event == decided
+    assert [entry.count for entry in warned] == [1200, 1, 1, 1]
+    assert warned[0].event == cut[-1]
 
 
 def test_memory_is_bounded() -> None:

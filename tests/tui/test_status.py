@@ -11,6 +11,7 @@ from terminal import Terminal
 from engine.contract import events as e
 from engine.contract.commands import append, new_command
 from engine.contract.rundir import Lock
+from engine.contract.status import CONSOLE_FAILED
 from mindprint_tui import cli
 from mindprint_tui.parting import parting
 
@@ -43,6 +44,21 @@ for event in ({events}):
 while not Path({until!r}).exists():
     time.sleep(0.05)
 sys.exit({status})
+"""
+LATE = """
+import time
+from pathlib import Path
+while not Path({until!r}).exists():
+    time.sleep(0.05)
+{supervisor}
+"""
+FAILS = """
+import errno
+from mindprint_tui import cli, feed
+def holder(run):
+    raise OSError(errno.ESTALE, "Stale file handle")
+feed.holder = holder
+cli.main()
 """
 BEGAN = 'e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), '
 REFUSAL = 'e.Failed("input", "row 7 is torn", ""),'
@@ -131,6 +147,41 @@ def test_a_run_that_this_console_resumed_stays_where_it_is_refused(tmp_path: Pat
         console.type("q")
         assert console.ended() == 2
     assert run.journal.exists()
+
+
+@pytest.mark.parametrize(
+    "ended", [DIED[2:], [e.RunFinished(0, 1, 130, "f", 9.0)], []], ids=["died", "stopped", "killed"]
+)
+def test_a_console_that_resumes_a_run_does_not_say_that_its_engine_is_gone(
+    tmp_path: Path, leave: Path, ended: list[e.Event]
+) -> None:
+    """Nobody has the lock yet, and the journal is that of the engine before."""
+    put(tmp_path / "logs" / "night", said(*DIED[:2], *ended))
+    hold = tmp_path / "hold"
+    supervisor = LATE.format(until=str(hold), supervisor=SAYS.format(events="", until=str(leave), status=0))
+    command = [sys.executable, "-c", STARTED.format(supervisor=supervisor), "--resume", "night"]
+    with Terminal(command, cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        console.wait("starting…")
+        console.type("p")
+        console.wait("pause: no engine is there yet")
+        hold.touch()
+        console.wait("engine ✓")
+        console.settle(1.5)
+        assert "starting…" in console.text
+        for untrue in ("is gone", "stopped by", "--resume", "being started again", "engine ✗"):
+            assert untrue.encode() not in console.raw, untrue
+        console.type("q")
+        assert console.ended() == 0
+
+
+def test_a_console_that_fails_has_a_status_of_its_own_and_the_engine_goes_on(tmp_path: Path) -> None:
+    lock = Lock(put(tmp_path / "logs" / "dead", said(*DIED)))
+    with Terminal([sys.executable, "-c", FAILS, "attach", "dead"], cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as console:
+        assert console.ended() == CONSOLE_FAILED == 70
+        assert b"Stale file handle" in console.raw
+        words = b"an engine that was at work goes on. See it again with: mindprint-tui attach dead"
+        assert words in bytes(console.raw)
+    lock.release()
 
 
 FINISHED = 'e.EngineRestarted(None, None, 1), e.RunFinished(1, 1, 1, "f", 9.0),'
