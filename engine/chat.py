@@ -54,7 +54,8 @@ class Renderer:
     def __init__(self, tokenizer: Any, started: float | None = None) -> None:
         """`started` (unix seconds) is when the run began, and now where it is left out.
 
-        Raises InputError where the model has no chat template or the template ends an answer with no end token.
+        Raises InputError where the model has no chat template, or one that ends an answer with no end token, or states
+        the date in a form that cannot be told beforehand.
         """
         self._tokenizer = tokenizer
         if not getattr(tokenizer, "chat_template", None) and not getattr(tokenizer, "has_chat_template", False):

@@ -170,7 +170,8 @@ def _predict(
         "base": scoring,
         "rates": dataclasses.asdict(trial.rates),
         "peak_bytes": trial.peak_bytes,
-        "process_bytes": process_bytes(),
+        "process_bytes": process_bytes() + trial.growth,
+        "dequantized_bytes": trial.growth,
         "memory_bytes": memory_bytes(),
     }
 

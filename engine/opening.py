@@ -133,7 +133,7 @@ def open_session(
     folder.adapters.mkdir(mode=0o700, exist_ok=True)
     control = Control(folder, recorder, list(rows), history.answered)
     control.listen()
-    return Session(
+    session = Session(
         config=config,
         run=folder,
         recorder=recorder,
@@ -148,6 +148,13 @@ def open_session(
         pieces=pieces_after(recorder, config, history.out_of_memory),
         dpo_rolled_back=history.dpo_rolled_back,
     )
+    if not history.began and (more := phase.growth_ahead(session)):
+        recorder.warn(
+            "dequantized",
+            f"the base is quantized, and a module that is trained stays in {dtype} once its phase is committed: with "
+            f"all of them the model takes {more / 1e9:.2g} GB more than it does now",
+        )
+    return session
 
 
 def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:

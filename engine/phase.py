@@ -19,10 +19,12 @@ from engine.contract.errors import InputError
 from engine.contract.events import AdapterChanged, Checkpointed, Phase
 from engine.contract.names import new_delta
 from engine.deltas import Delta
+from engine.forecast import may_prefer
 from engine.invariants import CHECKS, require
 from engine.ledger import Survival
 from engine.session import Session
 from engine.updates import Update, Updater
+from engine.weights import growth
 
 
 @dataclass(slots=True)
@@ -82,6 +84,19 @@ def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
 def spec_of(settings: SftConfig | DpoConfig) -> AdapterSpec:
     """The adapter that a phase's settings ask for."""
     return AdapterSpec(settings.rank, settings.alpha / settings.rank, settings.modules, settings.layers)
+
+
+def growth_ahead(session: Session) -> int:
+    """Bytes that the model is still to grow by: every module that this run trains stays dequantized once committed.
+
+    0 of a base that is not quantized. No adapter may be attached.
+    """
+    config, specs = session.config, [spec_of(session.config.sft)]
+    if may_prefer(config) and config.adapters.strategy != "shared":  # else SFT's modules are DPO's
+        specs.append(spec_of(config.dpo))
+    asked = [adapters.requested_modules(session.model, spec) for spec in specs]
+    modules = {path: module for found in asked for path, module in found.items()}
+    return sum(growth(module, session.ledger.dtype) for module in modules.values())
 
 
 def seed_of(session: Session, topic: str, attempt: int, phase: str) -> int:

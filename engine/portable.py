@@ -18,7 +18,7 @@ from mlx_lm.utils import load_model, make_shards
 from engine.adapters import digest
 from engine.contract.errors import InputError
 from engine.ledger import Ledger
-from engine.weights import KeptLinear, dense
+from engine.weights import Kept, dense
 
 BESIDES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json",
@@ -179,12 +179,12 @@ def _in_our_names(ledger: Ledger) -> dict[str, mx.array]:
 
 
 def _weight(module: Any) -> mx.array:
-    return dense(module) if isinstance(module, KeptLinear) else module.weight
+    return dense(module) if isinstance(module, Kept) else module.weight
 
 
-def _kept(ledger: Ledger) -> dict[str, KeptLinear]:
+def _kept(ledger: Ledger) -> dict[str, Kept]:
     """The modules with deltas beside their weights, by path."""
-    return {path: module for path, module in ledger.model.named_modules() if isinstance(module, KeptLinear)}
+    return {path: module for path, module in ledger.model.named_modules() if isinstance(module, Kept)}
 
 
 def _packed(names: dict[str, mx.array]) -> set[str]:

@@ -36,11 +36,15 @@ class PhaseTrial:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The phases, what things take here, and the most memory that MLX held at once."""
+    """The phases, what things take here, and the most memory that MLX will hold at once.
+
+    That is what it held here, and what a quantized base grows by (`growth`) when every module is committed to.
+    """
 
     phases: tuple[PhaseTrial, ...]
     rates: Rates
     peak_bytes: int
+    growth: int
 
 
 def run_trial(session: Session) -> Trial:
@@ -53,20 +57,23 @@ def run_trial(session: Session) -> Trial:
         run=dataclasses.replace(config.run, checkpoint_every=1),
     )
     forward = forward_rate(session, topic.sft)
-    peaks = [mx.get_peak_memory()]
+    growth = to_come = phase.growth_ahead(session)
+    peaks = [mx.get_peak_memory() + to_come]
     started = time.perf_counter()
     attached = train_sft(session, topic, 1)
     around = time.perf_counter() - started
+    peaks.append(mx.get_peak_memory() + to_come)
     decode = decode_rate(session, topic.questions, TOKENS)
     started = time.perf_counter()
     if config.adapters.strategy != "shared":
         phase.commit(session, attached)
+        to_come = phase.growth_ahead(session)
     around += time.perf_counter() - started
-    peaks.append(mx.get_peak_memory())
+    peaks.append(mx.get_peak_memory() + to_come)
     if may_prefer(config):
         attached = train_dpo(session, topic, 1, session.attached)
         phase.roll_back(session, attached, "rolled_back")
-        peaks.append(mx.get_peak_memory())
+        peaks.append(mx.get_peak_memory() + to_come)
     records = read_journal(session.run.journal)
     steps = [record.event for record in records if isinstance(record.event, Step)]
     phases = tuple(_phase(name, found) for name in ("sft", "dpo") if (found := [s for s in steps if s.phase == name]))
@@ -78,7 +85,7 @@ def run_trial(session: Session) -> Trial:
         decode=decode,
         phase=max(0.0, around - sum(step.seconds for step in steps if step.phase == "sft")),
     )
-    return Trial(phases, rates, max(*peaks, *(found.peak_bytes for found in phases)))
+    return Trial(phases, rates, max(peaks), growth)
 
 
 def _phase(name: Any, steps: list[Step]) -> PhaseTrial:

@@ -1,7 +1,6 @@
 """Scores how much an answer sounds like the voice profile, one answer at a time, in pure Python."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.typed import nearest, short
+from engine.contract.words import one_spelling, whole_words
 from engine.contract.yamlfile import mapping, read_text
 
 NEGATIONS = frozenset("no not never nor neither without cannot canna dinna hardly".split())  # and all that ends in n't
@@ -18,9 +18,6 @@ REPEATED_SHARE = 0.3  # share of repeated 4-grams from which an answer counts as
 REPEATED_WORD_SHARE = 0.4  # share of one word from which a short answer counts as stuck
 STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # ten times the same letters: a word without an end
 SCORES = ("accuracy", "voice", "concepts")  # of every answer: a marker group has another name
-UNSPACED = (  # letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ class VoiceScore:
 
 def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()) -> VoiceScore:
     """Scores one answer; never give it several answers joined, since distinct markers would add up over them."""
-    text = _plain(answer)
+    text = one_spelling(answer)
     state = health(text, special_tokens)
     if state != "ok":
         return VoiceScore(0.0, {group.name: 0.0 for group in profile.groups}, (), (), {}, state)
@@ -88,23 +85,8 @@ def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()
 
 def named(concepts: Sequence[str], answer: str) -> list[str]:
     """The concepts that an answer names, each as whole words."""
-    text = _plain(answer)
+    text = one_spelling(answer)
     return [concept for concept in concepts if whole_words(re.escape(concept)).search(text)]
-
-
-def whole_words(pattern: str) -> re.Pattern[str]:
-    """`pattern`, without regard to case, where it is no part of a longer word; raises re.error.
-
-    Beside a letter of a script without spaces every place may be the boundary of a word.
-    """
-    start = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
-    end = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
-    return re.compile(f"{start}(?:{_plain(pattern)}){end}", re.IGNORECASE)
-
-
-def _plain(text: str) -> str:
-    """Text in one spelling: letters composed (NFC), apostrophes straight."""
-    return unicodedata.normalize("NFC", text).replace("’", "'").replace("‘", "'")
 
 
 def health(answer: str, special_tokens: Iterable[str] = ()) -> str:

@@ -1,8 +1,12 @@
 """Gives MLX its fast BLAS before any test imports it, and counts the broken engines when all have run."""
 
+import signal
+
 from engine.backend import prepare
 
 prepare()
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background, which the children would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter):

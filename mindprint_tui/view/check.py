@@ -153,6 +153,8 @@ def _prediction(report: dict[str, Any], cells: int) -> list[str]:
     first = f"{span}; {about(found['loading'])} of it to load, {about(found['base'])} to score the base model"
     sizes = [f"{found[name] / 1e9:.1f} GB" for name in ("peak_bytes", "process_bytes", "memory_bytes")]
     second = f"{sizes[0]} at most in MLX, {sizes[1]} in the process, of {sizes[2]} that a run can have"
+    if grown := found["dequantized_bytes"]:
+        second += f"; {grown / 1e9:.1f} GB of it because a quantized base stays dequantized where it is trained"
     return [*_labelled("predicted", first, cells), *_labelled("memory", second, cells)]
 
 

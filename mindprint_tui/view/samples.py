@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.contract.events import Sample, TopicStarted
+from engine.contract.words import composed, one_spelling, whole_words
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
 
 STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
 COLUMN, GAP = 21, 3  # cells that an answer needs beside others, so that 120 hold a reference and four; between two
-APOSTROPHE = re.compile("['’‘]")
 ROLES = {"": "", "marker": "mark", "violation": "bad"}  # of pieces, in the console's colours
 
 
@@ -97,23 +97,23 @@ def wrongs(sample: Sample) -> list[str]:
 def pieces(text: str, sample: Sample) -> list[tuple[str, str]]:
     """The text of an answer in pieces, each plain (""), a `marker` of the voice, or a `violation` of its rules.
 
-    They are found as the score finds them: as words, whichever apostrophe is written, and over the end of a line.
+    They are found as the score finds them, in whatever spelling, and over the end of a line too.
     """
-    wrong = [sample.quotes.get(name, name) for name in sample.violations]
-    words = sorted({word for word in (*sample.markers, *wrong) if word.strip()}, key=len, reverse=True)
+    wrong = {_flat(sample.quotes.get(name, name)) for name in sample.violations}
+    words = sorted(wrong.union(map(_flat, sample.markers)) - {""}, key=len, reverse=True)
     if not words:
         return [(text, "")]
-    spelled = [
-        r"\s+".join(APOSTROPHE.sub(APOSTROPHE.pattern, re.escape(part)) for part in word.split()) for word in words
-    ]
-    found = re.split(rf"(?<!\w)({'|'.join(spelled)})(?!\w)", text, flags=re.IGNORECASE)
-    bad = {_plainly(word) for word in wrong}
-    roles = ["" if i % 2 == 0 else "violation" if _plainly(part) in bad else "marker" for i, part in enumerate(found)]
-    return [(part, role) for part, role in zip(found, roles, strict=True) if part]
+    pattern = whole_words("|".join(r"\s+".join(map(re.escape, word.split())) for word in words))
+    shown, cut, found = composed(text), 0, []
+    for hit in pattern.finditer(one_spelling(text)):
+        kind = "violation" if _flat(hit[0]) in wrong else "marker"
+        found += [(shown[cut : hit.start()], ""), (shown[hit.start() : hit.end()], kind)]
+        cut = hit.end()
+    return [part for part in (*found, (shown[cut:], "")) if part[0]]
 
 
-def _plainly(text: str) -> str:
-    return " ".join(APOSTROPHE.sub("'", text).lower().split())
+def _flat(text: str) -> str:
+    return " ".join(one_spelling(text).lower().split())
 
 
 def _marked(texts: list[str], sample: Sample) -> list[Line]:

@@ -1,5 +1,6 @@
 """The preflight: what it measures, what it refuses, and that it leaves nothing; and the prediction of every run."""
 
+import gc
 import json
 import os
 import re
@@ -15,8 +16,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 import yaml
+import zoo
+from mlx.utils import tree_flatten
 
-from engine import backend, dpo, losses
+from engine import backend, dpo, lanes, losses, models, policy
 from engine import check as checks
 from engine.check import check
 from engine.contract import events as e
@@ -25,7 +28,9 @@ from engine.contract.errors import InputError
 from engine.contract.events import Record
 from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
 from engine.history import read_history
+from engine.policy import Decision
 from engine.rules import RULES
+from engine.stages import open_stage
 from mindprint_tui import launcher
 from mindprint_tui.view.check import lines
 from mindprint_tui.view.text import cell_len
@@ -46,9 +51,9 @@ def examined(tmp_path: Path, made: tuple[Path, Path]) -> Iterator[Any]:
     """check() in this process, on the tiny curriculum or a changed copy of it."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def run(course: Path = made[1], **sections: dict[str, Any]) -> dict[str, Any]:
+    def run(course: Path = made[1], model: Path = made[0], **sections: dict[str, Any]) -> dict[str, Any]:
         with tiny.quick_loading():
-            return check(tiny.new_run(tmp_path / "scratch", tiny.settings(made[0], course, **sections)))
+            return check(tiny.new_run(tmp_path / "scratch", tiny.settings(model, course, **sections)))
 
     yield run
     for number, handler in handlers.items():
@@ -110,13 +115,50 @@ def test_each_strategy_is_tried_as_it_would_run(examined: Any, strategy: str, ph
     every_rule_once(report)
 
 
+@pytest.mark.parametrize("strategy", ["fuse_between", "shared"])
+def test_the_memory_of_a_quantized_base_is_said_as_it_comes_to_be(
+    examined: Any, made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    """Every module that a run trains stays dequantized; the self-test commits SFT alone, and that not where shared."""
+    for name in ("after_phase", "after_dpo"):
+        monkeypatch.setattr(policy, name, lambda *args: Decision("keep", "for the test"))
+    monkeypatch.setattr(lanes, "_lanes", lambda: 1)  # two meet at their peaks, or do not
+    base, shared = zoo.make("llama", tmp_path / "model", 4), strategy == "shared"
+    modules = {"sft": {"modules": ["up_proj" if shared else "q_proj"]}, "dpo": {"modules": ["up_proj", "down_proj"]}}
+    sections: dict[str, Any] = {"adapters": {"strategy": strategy}, **modules}
+    tiny.embedder()
+    gc.collect()
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    report = examined(model=base, **sections)
+    found, ahead = report["prediction"], report["prediction"]["dequantized_bytes"]
+    assert any("GB of it because a quantized base" in line for line in lines(report, 200))
+    committed = 0 if shared else 2 * (64 * 64 * 4 - 64 * 64 * 3 // 4)  # 4 bits each, and two numbers to 32 of them
+    assert found["peak_bytes"] >= report["selftest"][1]["peak_bytes"] + ahead - committed
+    gc.collect()
+    again = mx.get_active_memory()
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(base, made[1], **sections)))
+    assert {event.state for event in ran.of(e.AdapterChanged, topic=TWO)} == {"attached", "fused"}
+    assert found["peak_bytes"] - before >= max(step.peak_bytes for step in ran.of(e.Step)) - again
+    whole, fresh = open_stage(ran.run, None, backend.prepare(), print).ledger.model, models.load(base, "float32").model
+    assert ahead == size(whole) - size(fresh) > 0
+    (warned,) = ran.of(e.Warned, key="dequantized")
+    assert f"takes {ahead / 1e9:.2g} GB more" in warned.message
+    kinds = [record.event.kind for record in ran.records]
+    assert kinds.index("warned") < kinds.index("topic_started")
+
+
+def size(model: Any) -> int:
+    return sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+
+
 @pytest.mark.parametrize("crowded", [0.0, 1e9])
 def test_a_base_that_passes_and_a_machine_that_is_too_small_are_warned_of(
     examined: Any, monkeypatch: pytest.MonkeyPatch, crowded: float
 ) -> None:
     monkeypatch.setattr(checks, "CROWDED", crowded)  # the share of the machine's memory
     warnings = examined(thresholds={"voice": 0.0 if crowded else 0.5})["warnings"]
-    size = [text for text in warnings if re.fullmatch(r"a run takes about .* GB of the machine's .* GB", text)]
+    size = [text for text in warnings if re.fullmatch(r"a run takes about .* GB of the .* GB that it can have", text)]
     passing = f"the base model passes 2 of 2 topics untrained, {ONE} among them: passing says nothing about training"
     assert (len(size), any(text.startswith(passing) for text in warnings)) == ((0, True) if crowded else (1, False))
 

@@ -156,6 +156,21 @@ def test_a_delta_that_rounding_would_lose_is_in_every_export(base: Path, tmp_pat
     assert far(weights[q], pristine.astype(mx.float32) + kept[0].change(q.removesuffix(".weight"))) < 1e-6
 
 
+def test_a_delta_kept_beside_experts_goes_back_under_their_own_names(base: Path, tmp_path: Path) -> None:
+    model, spec = mixture(base, tmp_path / "mixture"), AdapterSpec(2, 2.0, ("down_proj",), 1)
+    run = commit_random(tmp_path / "run", model, (spec,), "bfloat16")
+    ledger = open_stage(run, None, prepare(), print).ledger
+    kept = [dataclasses.replace(delta, fused=False) for delta in ledger.deltas]
+    ledger.restore(models.load(model, "bfloat16").model, kept)
+    ledger.save(run.adapters)
+    assert len(export(run, tmp_path / "mlx")) == 2
+    name, path = "model.layers.1.mlp.experts.{}.down_proj.weight", "model.layers.1.mlp.switch_mlp.down_proj"
+    weights, pristine = (mx.load(str(folder / "model.safetensors")) for folder in (tmp_path / "mlx", model))
+    for expert, change in enumerate(kept[0].change(path)):
+        was = pristine[name.format(expert)].astype(mx.bfloat16).astype(mx.float32)
+        assert far(weights[name.format(expert)], was + change) < 1e-6
+
+
 def quantized(base: Path, folder: Path) -> Path:
     """4 bits, but for two modules that have 8, which config.json says of each by name."""
     model, config = load_model(base)

@@ -182,7 +182,7 @@ def test_more_deltas_are_replayed_than_files_may_be_open(folder, tmp_path):
         stored(random_delta(book, f"topic-{number:02d}-sft", spec, number), number) for number in range(1, 81)
     ]
     for delta in book.deltas:
-        deltas.save_delta(tmp_path / delta.name, delta, 2)
+        deltas.save_delta(tmp_path / delta.name, delta, book.model)
     book.restore(book.model, book.deltas)
     book.save(tmp_path)
     again, limits = opened(folder), resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -289,7 +289,7 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
 
 def test_a_change_that_is_applied_and_answers_otherwise_is_kept_beside_the_weights(folder):
     """The cosine is good enough, and the KL is not: that is looked at by itself."""
-    fused, beside, book = (opened(folder, "bfloat16") for _ in range(3))
+    fused, beside, book = (opened(folder, "float16") for _ in range(3))
     _, lost = fuse(fused, trained(fused, "a-sft", size=1e-3), cosine=0.0, kl=1.0)
     delta = trained(beside, "a-sft", size=1e-3)
     attached = nn.log_softmax(logits(beside), -1)
@@ -297,7 +297,7 @@ def test_a_change_that_is_applied_and_answers_otherwise_is_kept_beside_the_weigh
     kept = (mx.exp(attached) * (attached - nn.log_softmax(logits(beside), -1))).sum(-1).mean().item()
     assert lost.kl > 3 * max(kept, 0.0) and lost.kl > 0
     committed, survival = fuse(book, trained(book, "a-sft", size=1e-3), cosine=0.0, kl=lost.kl / 2)
-    assert not committed.fused and survival == lost
+    assert not committed.fused and (survival.kl, survival.limit) == (lost.kl, lost.kl / 2)
 
 
 def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
@@ -319,7 +319,7 @@ def test_kept_deltas_answer_as_their_adapters_did(base, kinds, request, tmp_path
     book, fresh = opened(folder), opened(folder)
     for seed, name in enumerate(("a-dpo", "b-dpo")):
         delta = stored(trained(book, name, size=0.02, seed=seed), seed + 1)
-        deltas.save_delta(tmp_path / delta.name, delta, 2)
+        deltas.save_delta(tmp_path / delta.name, delta, book.model)
         attached = [book.model(probe) for probe in (PROBE, LONG)]
         mx.eval(attached)
         assert not fuse(book, delta, cosine=2.0)[0].fused
@@ -363,7 +363,7 @@ def test_a_module_that_no_delta_touches_any_more_is_the_packed_one_again(quantiz
     """A replay begins with the packed base, so what is taken back has to end there."""
     book, fresh = opened(quantized), opened(quantized)
     first = stored(trained(book, "a-sft", size=0.002))
-    deltas.save_delta(tmp_path / first.name, first, 2)
+    deltas.save_delta(tmp_path / first.name, first, book.model)
     pristine = book.mark()
     fuse(book, first)
     mark, spec = book.mark(), AdapterSpec(2, 2.0, ("q_proj", "up_proj"), 0)

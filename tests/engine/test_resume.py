@@ -461,7 +461,7 @@ def test_time_without_an_engine_is_no_work(end):
 def test_a_pause_ends_with_the_engine_that_was_paused(end, seconds, waited):
     """Whatever is refused days later is no part of it; and the console counts the same work."""
     began, paused, later = e.TopicStarted(FIRST, 1, 2, 1), e.Paused("me"), e.Preparing("x")
-    stopped = told((0, began), (10, paused), (30, end), (90_000, REFUSED))
+    stopped = told((100, began), (110, paused), (130, end), (90_000, REFUSED))
     resumed = [(180_000, BY_HAND), (180_020, began), (180_025, paused), (180_032, e.Resumed("me")), (180_040, later)]
     records = [*stopped, *(e.Record(len(stopped) + n, t, event) for n, (t, event) in enumerate(resumed))]
     history = read_history(records)

@@ -48,16 +48,17 @@ def run(tmp_path, monkeypatch) -> Iterator[RunDir]:
     handlers = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.setattr(supervise, "ENGINE", FAKE)
     monkeypatch.setattr(supervise, "TICK", 0.05)
-    monkeypatch.setattr(supervise, "_limit", lambda run: HANG_AFTER)
     yield tiny.new_run(tmp_path / "run", {"curriculum": {"path": "x"}})
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-def supervised(run: RunDir, *lives: str) -> tiny.Ran:
-    """Each life in the words of fake_engine.py."""
+def supervised(run: RunDir, *lives: str, patience: float = HANG_AFTER) -> tiny.Ran:
+    """Each life in the words of fake_engine.py; `patience` is less than a configuration may ask for."""
     (run.path / "lives.txt").write_text("\n".join(lives))
-    return tiny.Ran(run, Supervisor(run).run())
+    supervisor = Supervisor(run)
+    supervisor._limit = patience
+    return tiny.Ran(run, supervisor.run())
 
 
 def deaths(ran: tiny.Ran) -> list[tuple]:
@@ -114,13 +115,12 @@ def test_each_sign_begins_the_count_anew(run, monkeypatch):
 
     def reading(descriptor, size):
         found = read(descriptor, size)
-        hours.extend(found.decode("ascii", "ignore").count("."))
+        hours.extend("." * found.count(b"."))
         return found
 
     monkeypatch.setattr(supervise.os, "read", reading)
     monkeypatch.setattr(supervise.time, "monotonic", lambda: clock() + 3600 * len(hours))
-    monkeypatch.setattr(supervise, "_limit", lambda run: PATIENT)
-    ran = supervised(run, "signs=4 finish=0")
+    ran = supervised(run, "signs=4 finish=0", patience=PATIENT)
     assert len(hours) == 4 and ran.status == 0 and deaths(ran) == []
 
 

@@ -97,6 +97,20 @@ def test_what_a_template_refuses_is_said(folder: Path, family: str, turns: list[
         found.example(turns, "Aye.", 200)
 
 
+def test_a_template_with_a_channel_before_the_answer_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As gpt-oss has it: a row without the channel is none that the model has ever seen."""
+    markers = ["<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"]
+    template = (
+        LOOP
+        + "<|start|>{{ m['role'] }}{% if m['role'] == 'assistant' %}<|channel|>final{% endif %}<|message|>"
+        + "{{ m['content'] }}{{ '<|return|>' if m['role'] == 'assistant' and loop.last else '<|end|>' }}{% endfor %}"
+        + "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    )
+    monkeypatch.setitem(FAMILIES, "gpt-oss", (markers, template))
+    with pytest.raises(InputError, match="puts something between a prompt and its answer"):
+        renderer(folder, "gpt-oss")
+
+
 @pytest.mark.parametrize("opening", ["<think>\n", "<think>\n\n"])
 def test_a_template_that_always_thinks_first_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, opening: str

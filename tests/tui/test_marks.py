@@ -37,6 +37,8 @@ def in_the_report(found: Sample) -> tuple[list[str], list[str]]:
         ),
         (sample("Aye, I’m an AI.", ("Aye",), (NAME,), said="I'm an AI"), ["Aye"], ["I’m an AI"]),
         (sample("Ye see, yesterday it’s important.", ("Ye",), ("it's important",)), ["Ye"], ["it’s important"]),
+        (sample("这是灯塔的灯。", ("灯塔",), ("的灯",)), ["灯塔"], ["的灯"]),  # no spaces between words
+        (sample("Das scho\u0308ne Licht.", ("sch\u00f6ne",), ()), ["sch\u00f6ne"], []),
         (sample("It is so.", (), (NAME,)), [], []),  # of an engine that did not quote
     ],
 )
