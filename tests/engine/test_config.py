@@ -241,10 +241,6 @@ def test_every_key_is_read_somewhere(section: str, key: str, attributes_read: se
     assert key in attributes_read, f"config.{section}.{key} is read by no module of the engine"
 
 
-def test_the_net_catches_a_key_that_nobody_reads(attributes_read: set[str]) -> None:
-    assert "gradient_checkpoint_everything" not in attributes_read
-
-
 def test_a_journal_reader_ignores_unknown_keys_and_a_configuration_does_not() -> None:
     data = {"curriculum": {"path": "x", "new": 1}, "newer": 2}
     assert build(RunConfig, data, strict=False).curriculum.path == "x"

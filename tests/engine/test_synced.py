@@ -1,5 +1,6 @@
 """What the journal says was kept is on the disk by then: written beside, synced, renamed, synced, and then said."""
 
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -43,6 +44,7 @@ def told(kit, tmp_path_factory) -> list[str]:
         write(self, line)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(fcntl, "F_FULLFSYNC", raising=False)  # macOS has more than fsync; the order is the same
         patch.setattr(os, "fsync", syncing)
         patch.setattr(os, "replace", moving)
         patch.setattr(JournalWriter, "_write", writing)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from dying import Killed, die
 from engine import checkpoint, checks, deltas, dpo, evaluate, files, ledger, models, phase, reference, sft, train
 from engine.chat import Renderer
 from engine.contract import events as e
-from engine.contract.config import load_config
+from engine.contract.config import DpoConfig, SftConfig, load_config
 from engine.contract.events import KINDS
 from engine.contract.journal import read_journal
 from engine.contract.rundir import RunDir, holder
@@ -146,6 +147,23 @@ def test_an_adapter_is_the_one_that_its_phase_asks_for(sources, tmp_path):
         (second.rejected_reward, second.rejected_logp, first.rejected_logp),
     ):
         assert reward == pytest.approx(0.3 * (now - then), abs=1e-4) and abs(reward) > 1e-2
+
+
+@pytest.mark.parametrize("kind", [SftConfig, DpoConfig])
+def test_a_phase_reads_every_key_of_its_own_section(sources, tmp_path, monkeypatch, kind):
+    """Rule 24, of what trains: most keys have the same name in both sections, and one of the two is not enough."""
+    trains = {f"engine.{name}" for name in ("sft", "dpo", "phase", "updates", "topic", "policy", "reference")}
+    read = set()
+
+    def reading(self, name):
+        if sys._getframe(1).f_globals["__name__"] in trains:
+            read.add(name)
+        return object.__getattribute__(self, name)
+
+    monkeypatch.setattr(kind, "__getattribute__", reading, raising=False)
+    config = tiny.settings(*sources, dpo={"when": "gated"}, thresholds={"dpo_trigger": 1.0})
+    assert tiny.train_here(tiny.new_run(tmp_path / "run", config)).of(e.PhaseStarted, phase="dpo")
+    assert {field.name for field in dataclasses.fields(kind)} - read == set()
 
 
 def test_the_heldout_margin_is_the_reward_of_dpo_over_sft(whole, sources):
