@@ -337,12 +337,16 @@ def test_a_kill_takes_the_throw_away_folder_with_it(
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     process = subprocess.Popen([PROGRAM, "check", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not list(scratch.iterdir()):
+
+    def left() -> list[Path]:
+        return [path for path in scratch.iterdir() if path.name != "mlx"]  # where MLX keeps what it has compiled
+
+    while not left():
         time.sleep(0.02)
     process.terminate()
     process.communicate()
     assert process.returncode == 130
-    assert list(scratch.iterdir()) == []
+    assert left() == []
 
 
 def test_a_preflight_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
