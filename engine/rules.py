@@ -278,6 +278,9 @@ The engine checks itself while it runs. A rule that does not hold is shown as `R
 `ERROR failed … rule=name` in training.log, and as a `failed` event in the journal. Nothing of that phase is
 committed.
 
+A rule about configuration or data that is looked at before anything begins is a sentence with file, line and field, or
+a warning, and has no such event.
+
 This table is made from engine/rules.py by `make docs`; the number is the row of the old failure that the rule is for.
 
 | Symptom on the screen | Rule | It ends | Likely cause | What to do |
