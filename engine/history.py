@@ -33,9 +33,9 @@ class History:
     began: bool = False
     started: float | None = None  # unix seconds
     base: str | None = None  # fingerprint of the base model
-    revisions: dict[str, str] = field(default_factory=dict)  # model of a hub -> commit that the run began on
     model: str | None = None  # and of the model as the last commit or roll-back left it
     committed: set[tuple[str, str]] = field(default_factory=set)  # (topic, phase) of the deltas that are in it
+    revisions: dict[str, str] = field(default_factory=dict)  # model of a hub -> commit that the run began on
     settings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
