@@ -34,7 +34,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 docs: $(READY)
-	$(VENV)/bin/python -m engine.rules docs/TROUBLESHOOTING.md
+	$(VENV)/bin/python -m engine.rules.troubleshooting_page docs/TROUBLESHOOTING.md
 	$(VENV)/bin/python docs/configuration.py
 
 screenshots: $(READY)

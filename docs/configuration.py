@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from engine.contract import config
+from engine.contract.settings import config
 
 FILE = Path(__file__).parent / "CONFIGURATION.md"
 HEAD = """# Configuration

@@ -12,8 +12,8 @@ sys.path.insert(0, str(DOCS.parent / "tests" / "journals"))
 
 from make import write  # noqa: E402
 
-from mindprint_tui.app import MindprintApp  # noqa: E402
-from mindprint_tui.feed import Feed, Liveness  # noqa: E402
+from mindprint_tui.journal.feed import Feed, Liveness  # noqa: E402
+from mindprint_tui.tui.app import MindprintApp  # noqa: E402
 
 PICTURES = {  # name: story, size, keys, whether its engine lives
     "train": ("happy", (120, 40), (), True),

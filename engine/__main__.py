@@ -9,13 +9,13 @@ import sys
 import traceback
 from pathlib import Path
 
-from engine.backend import prepare
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.events import Failed
-from engine.contract.rundir import Lock, RunDir
-from engine.contract.status import BAD_INPUT, DIED
-from engine.heartbeat import Heartbeat
-from engine.memory import exhausted
+from engine.contract.exit_codes import BAD_INPUT, DIED
+from engine.contract.journal.events import Failed
+from engine.contract.run_folder.folder import Lock, RunDir
+from engine.model.backend import prepare
+from engine.runtime.heartbeat import Heartbeat
+from engine.runtime.out_of_memory import exhausted
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
-    from engine.record import Recorder
+    from engine.runtime.recorder import Recorder
 
     try:
         recorder = Recorder(run)
@@ -40,7 +40,7 @@ def main() -> int:
         return BAD_INPUT
     try:
         backend = prepare()
-        from engine.train import train
+        from engine.pipeline.run import train
 
         return train(run, recorder, backend, heartbeat, lock.unheard)
     except InputError as error:
@@ -59,7 +59,7 @@ def main() -> int:
         if exhausted(error):
             recorder.warn("out-of-memory", f"{type(error).__name__}: {error}")  # a supervisor starts a smaller engine
             return DIED
-        from engine.invariants import failure
+        from engine.rules.enforce import failure
 
         recorder.say(failure("run", error), durable=True)
         return DIED

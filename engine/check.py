@@ -14,18 +14,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from engine.backend import memory_bytes, prepare, process_bytes
-from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
-from engine.contract.events import Event, Preparing, Record
-from engine.contract.rundir import RunDir
-from engine.contract.status import BAD_INPUT, STOPPED
-from engine.contract.typed import several
-from engine.control import Stop
-from engine.curriculum import Curriculum, length_ratio, length_warnings
-from engine.reach import base_warnings, gate_warnings, reference_warnings, unreachable
-from engine.record import Recorder
-from engine.rules import LATER, OF_DATA, RULES
+from engine.contract.exit_codes import BAD_INPUT, STOPPED
+from engine.contract.journal.events import Event, Preparing, Record
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.schema import several
+from engine.contract.settings.config import RunConfig, load_config
+from engine.data.curriculum import Curriculum, length_ratio, length_warnings
+from engine.model.backend import memory_bytes, prepare, process_bytes
+from engine.preflight.gates import base_warnings, gate_warnings, reference_warnings, unreachable
+from engine.rules.catalogue import LATER, OF_DATA, RULES
+from engine.runtime.control import Stop
+from engine.runtime.recorder import Recorder
 
 CROWDED = 0.9  # share of the memory that a run can have from which a run is warned of
 
@@ -57,28 +57,29 @@ def check(run: RunDir) -> Report:
 def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     began = time.monotonic()
     backend = prepare()  # before mlx
-    from engine import models, opening
-    from engine.audit import audit, summed
-    from engine.history import History
-    from engine.invariants import CHECKS
+    from engine.model import loading as model_loading
+    from engine.pipeline import setup
+    from engine.preflight.token_audit import audit, summed
+    from engine.rules.enforce import CHECKS
+    from engine.runtime.history import History
 
     before, limits = Counter(CHECKS.held), config.thresholds
     report["gates"] = dataclasses.asdict(limits) | {"when": config.dpo.when, "strategy": config.adapters.strategy}
-    curriculum = opening.load(config)
+    curriculum = setup.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
     missed = unreachable(curriculum, limits) if limits.unreachable == "warn" else []  # else they are problems, below
     report["warnings"] += [*missed, *reference_warnings(curriculum, limits)]
     if backend.warning:
         report["warnings"].append(backend.warning)
-    report["problems"] += opening.pointless(curriculum, config)
+    report["problems"] += setup.pointless(curriculum, config)
     report["data"] = {"rows_read": curriculum.rows_read, "rows_used": curriculum.rows_used}
     if report["problems"]:
         return
     recorder = Telling(run)
     try:
-        session = opening.open_session(run, recorder, backend, config, curriculum, History())
+        session = setup.open_session(run, recorder, backend, config, curriculum, History())
         loading = time.monotonic() - began
-        report["warnings"] += filter(None, [models.mixed(session.model, session.ledger.dtype)])
+        report["warnings"] += filter(None, [model_loading.mixed(session.model, session.ledger.dtype)])
         report["model"] = {
             "name": config.model.name,
             "parameters": session.parameters,
@@ -119,8 +120,8 @@ def _rules(held: Counter[str], broken: set[str]) -> Report:
 
 def _measure(session: Any, report: Report, works: list[Any], loading: float) -> set[str]:
     """Scores the base model, tries the phases, and adds up what a run would take; returns the rules that broke."""
-    from engine.invariants import Broken
-    from engine.trial import run_trial
+    from engine.pipeline.dry_run import run_trial
+    from engine.rules.enforce import Broken
 
     config, topics = session.config, report["topics"]
     try:
@@ -147,7 +148,7 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
 
 def _score(session: Any, rows: list[Report]) -> float:
     """The base model's scores into the topics' rows; returns the seconds that they took."""
-    from engine.evaluate import measure
+    from engine.evaluation.evaluate import measure
 
     started = time.monotonic()
     base = measure(session, session.curriculum.topics, "before")
@@ -160,7 +161,7 @@ def _score(session: Any, rows: list[Report]) -> float:
 def _predict(
     config: RunConfig, topics: list[Report], works: list[Any], trial: Any, loading: float, scoring: float
 ) -> Report:
-    from engine.forecast import Span, as_answered, of_topics
+    from engine.preflight.forecast import Span, as_answered, of_topics
 
     limit = config.evaluation.max_tokens
     works = [as_answered(work, row["base"]["cut"], limit) for work, row in zip(works, topics, strict=True)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from engine.contract.events import KEPT, AdapterChanged, Event
+from engine.contract.journal.events import KEPT, AdapterChanged, Event
 from engine.contract.names import new_delta
 
 

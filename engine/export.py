@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from engine.backend import prepare
-from engine.contract.config import RunConfig
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.events import Record, RunStarted
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir
-from engine.contract.status import STOPPED
+from engine.contract.exit_codes import STOPPED
+from engine.contract.journal.events import Record, RunStarted
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import RunConfig
+from engine.model.backend import prepare
 
 FORMATS = ("mlx", "adapter", "peft")
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -32,31 +32,31 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     if rank and form == "mlx":
         raise InputError("--rank is for --format adapter and peft; a fused model has no rank")
     backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
-    from engine import lowrank, portable, portable_adapters
-    from engine.card import card
-    from engine.files import write_folder
-    from engine.stages import open_stage
+    from engine.adapters.committed_model import open_stage
+    from engine.contract.run_folder.files import write_folder
+    from engine.formats import adapter_folders, fused_model, low_rank
+    from engine.formats.model_card import card
 
     records = read_journal(run.journal)  # before the ledger: a card counts nothing that the model has not
     opened = open_stage(run, None, backend, print)
     records = _begun(records, run, opened.config)
     ledger, loss, note = opened.ledger, None, None
-    places = portable.find_places(ledger.base, portable.touched(ledger)) if form == "mlx" else None
-    factors = {} if form == "mlx" else lowrank.combined(ledger.deltas)
+    places = fused_model.find_places(ledger.base, fused_model.touched(ledger)) if form == "mlx" else None
+    factors = {} if form == "mlx" else low_rank.combined(ledger.deltas)
     if form == "peft":
-        portable_adapters.refuse_for_peft(ledger, factors)
+        adapter_folders.refuse_for_peft(ledger, factors)
     if rank:
-        factors, loss = lowrank.truncated(factors, rank)
-    base = portable_adapters.base_name(ledger.base)
+        factors, loss = low_rank.truncated(factors, rank)
+    base = adapter_folders.base_name(ledger.base)
 
     def fill(folder: Path) -> None:
         nonlocal note
         if form == "mlx":
-            note = portable.write_model(folder, ledger, places)
+            note = fused_model.write_model(folder, ledger, places)
         elif form == "adapter":
-            portable_adapters.write_adapter(folder, ledger, factors)
+            adapter_folders.write_adapter(folder, ledger, factors)
         else:
-            portable_adapters.write_peft(folder, ledger, factors)
+            adapter_folders.write_peft(folder, ledger, factors)
         text = card(records, form, base, len(ledger.deltas), ledger.declared, loss, note)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
@@ -79,7 +79,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
 
 def _begun(records: Sequence[Record], run: RunDir, config: RunConfig) -> Sequence[Record]:
     """The records with a beginning: where that line is damaged, what the run folder says of it, without versions."""
-    from engine.opening import run_started
+    from engine.pipeline.setup import run_started
 
     if any(isinstance(record.event, RunStarted) for record in records):
         return records

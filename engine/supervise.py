@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from engine import memory
-from engine.contract.begun import begun
-from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
-from engine.contract.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
-from engine.contract.journal import read_journal
-from engine.contract.rundir import Lock, RunDir
-from engine.contract.status import BAD_INPUT, DIED, STOPPED
-from engine.history import landmarks, read_history
-from engine.record import Recorder
+from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
+from engine.contract.journal.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
+from engine.contract.journal.refusal import begun
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.settings.config import RunConfig, load_config
+from engine.runtime import out_of_memory
+from engine.runtime.history import landmarks, read_history
+from engine.runtime.recorder import Recorder
 
 ENGINE = (sys.executable, "-m", "engine")
 TICK = 0.5  # seconds between two looks at the engine
@@ -100,7 +100,7 @@ class Supervisor:
     def _live(self) -> End:
         """Starts an engine and waits until it has ended, by itself or because it gave no sign of life."""
         output = _size(self._run.output)
-        kills = memory.kernel_kills()
+        kills = out_of_memory.kernel_kills()
         beats, pipe = os.pipe()
         command = [*ENGINE, str(self._run.path), str(self._lock.descriptor), str(pipe)]
         self._engine = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(self._lock.descriptor, pipe))
@@ -113,8 +113,8 @@ class Supervisor:
         finally:
             os.close(beats)
         self._lock.sign()
-        said = memory.WORDS.search(_last_words(self._run.output, output)) is not None
-        killed = code == -signal.SIGKILL and silent is None and memory.kernel_kills() > kills
+        said = out_of_memory.WORDS.search(_last_words(self._run.output, output)) is not None
+        killed = code == -signal.SIGKILL and silent is None and out_of_memory.kernel_kills() > kills
         return End(code, silent, killed or (code not in (0, 1, BAD_INPUT, STOPPED) and said))
 
     def _watch(self, engine: subprocess.Popen[bytes], beats: int) -> float | None:
@@ -155,7 +155,7 @@ class Supervisor:
         if end.reason != OUT_OF_MEMORY or self._config is None:
             return False
         before = read_history(records).out_of_memory
-        return memory.pieces(before + 1, self._config) > memory.pieces(before, self._config)
+        return out_of_memory.pieces(before + 1, self._config) > out_of_memory.pieces(before, self._config)
 
     def _journal(self, end: End, over: bool) -> None:
         recorder = Recorder(self._run)

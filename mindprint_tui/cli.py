@@ -10,17 +10,18 @@ from pathlib import Path
 
 import click
 
-from engine.contract import commands, rundir
-from engine.contract import events as e
 from engine.contract.errors import InputError
+from engine.contract.exit_codes import DIED
+from engine.contract.journal import events as e
 from engine.contract.names import topic_id
-from engine.contract.rundir import RunDir
-from engine.contract.status import DIED
-from mindprint_tui import launcher
-from mindprint_tui.clean import clean
-from mindprint_tui.console import console
-from mindprint_tui.feed import Feed
+from engine.contract.run_folder import commands
+from engine.contract.run_folder import folder as run_folder
+from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.headless import Headless
+from mindprint_tui.journal.feed import Feed
+from mindprint_tui.journal.sanitize import clean
+from mindprint_tui.process import programs
+from mindprint_tui.tui.console import console
 
 
 def folder_of_runs(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
@@ -55,7 +56,7 @@ def named(_context: click.Context, _parameter: click.Parameter, value: str | Non
 def find(logs: Path, run: str | None) -> RunDir:
     """The run of that name in `logs`, or at that path, as a shell completes it, or the newest."""
     path = Path(run or "")
-    return rundir.find(logs if path.name == (run or "") else path.parent, run and path.name)
+    return run_folder.find(logs if path.name == (run or "") else path.parent, run and path.name)
 
 
 def terminal() -> bool:
@@ -69,7 +70,7 @@ class RunByDefault(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         word = args[0] if args and args[0].isalpha() else ""
         near = difflib.get_close_matches(word, self.commands)
-        if near and word not in self.commands and not launcher.find_config(Path(word)).exists():
+        if near and word not in self.commands and not programs.find_config(Path(word)).exists():
             meant = " or ".join(map(repr, near))
             raise InputError(f"{word}: no such command, and no such configuration file; did you mean {meant}?")
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
@@ -110,13 +111,13 @@ def run(
     shown = terminal() and not no_ui
     if not shown and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
-    if shown and not shaped and resume is None and launcher.alive(logs):
+    if shown and not shaped and resume is None and programs.alive(logs):
         return console(None, logs)
 
     def begin() -> RunDir:
         if resume is not None:
             return find(logs, resume)
-        return launcher.prepare(config or Path(launcher.DEFAULT), topics, overrides, logs, run_id)
+        return programs.prepare(config or Path(programs.DEFAULT), topics, overrides, logs, run_id)
 
     if shown:
         return console(None, logs, begin, new=resume is None)
@@ -125,7 +126,7 @@ def run(
         return Headless(folder).follow()
     except InputError:
         if resume is None:
-            launcher.discard(folder)
+            programs.discard(folder)
         raise
 
 
@@ -147,10 +148,10 @@ def attach(run: str | None, logs: Path) -> int:
 @LOGS
 def runs(logs: Path) -> None:
     """List the runs, newest first."""
-    from mindprint_tui.state import RunState, fold
-    from mindprint_tui.view.runs import RunRow, run_line, runs_head
+    from mindprint_tui.journal.run_state import RunState, fold
+    from mindprint_tui.view.pages.runs import RunRow, run_line, runs_head
 
-    found = rundir.list_runs(logs)
+    found = run_folder.list_runs(logs)
     if not found:
         click.echo(f"no runs in {logs} yet; start one with: mindprint-tui CONFIG")
         return
@@ -174,7 +175,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
     """Ask the engine of RUN to pause, resume, stop, or to skip, reevaluate or retry a TOPIC; print its answer."""
     folder = find(logs, run)
     feed = Feed(folder, folder.journal.stat().st_size)
-    wanted = launcher.ask(folder, kind, topic)
+    wanted = programs.ask(folder, kind, topic)
     while True:
         alive = feed.alive()
         for record in feed.read():
@@ -194,9 +195,9 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
 @JSON
 def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> int:
     """Examine CONFIG and train nothing: data, gates, a self-test, predicted time and memory. Status 2: pointless."""
-    from mindprint_tui.view.check import lines
+    from mindprint_tui.view.pages.preflight import lines
 
-    report = launcher.check(config, topics, overrides)
+    report = programs.check(config, topics, overrides)
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     else:
@@ -211,8 +212,8 @@ def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_
 @LOGS
 def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
     """Show runs side by side: per topic and phase voice, accuracy, preference accuracy, margin, verdict, time."""
-    from mindprint_tui import compare as facts
-    from mindprint_tui.view.compare import table
+    from mindprint_tui.report import comparison as facts
+    from mindprint_tui.view.pages.comparison import table
 
     found = facts.compare([facts.read_run(find(logs, name)) for name in runs])
     if as_json:
@@ -230,7 +231,7 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
 @LOGS
 def export(run: str, target: Path, form: str, rank: int | None, logs: Path) -> int:
     """Write what RUN made as a folder: a fused model (mlx; transformers reads it too), or one adapter."""
-    return launcher.export(find(logs, run), target, form, rank)
+    return programs.export(find(logs, run), target, form, rank)
 
 
 @cli.command()
@@ -240,11 +241,11 @@ def export(run: str, target: Path, form: str, rank: int | None, logs: Path) -> i
 @LOGS
 def chat(run: str, stage: str | None, max_tokens: int | None, logs: Path) -> int:
     """Talk to the model that RUN made, at any committed stage. Piped, each line of stdin is a question of its own."""
-    from mindprint_tui import talk
+    from mindprint_tui.process import chat
 
     if stage not in (None, "before"):
         stage = topic_id(stage or "")
-    return talk.chat(find(logs, run), stage, max_tokens)
+    return chat.chat(find(logs, run), stage, max_tokens)
 
 
 @cli.command()
@@ -259,8 +260,8 @@ def metrics(
     run: str, as_csv: bool, tensorboard: Path | None, wandb: bool, project: str, follow: bool, logs: Path
 ) -> None:
     """The numbers of RUN for tools that draw curves, from its journal, live or after the fact."""
-    from mindprint_tui import sinks
-    from mindprint_tui.metrics import Sink, pour
+    from mindprint_tui.metrics import sinks
+    from mindprint_tui.metrics.rows import Sink, pour
 
     if as_csv + (tensorboard is not None) + wandb != 1:
         raise click.UsageError("name one of --csv, --tensorboard DIR and --wandb")

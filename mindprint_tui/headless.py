@@ -8,14 +8,14 @@ import sys
 import time
 from types import FrameType
 
-from engine.contract import events as e
 from engine.contract.errors import InputError
-from engine.contract.events import Record
-from engine.contract.lines import line
-from engine.contract.rundir import RunDir
-from engine.contract.status import BAD_INPUT, DIED, STOPPED
-from mindprint_tui import launcher
-from mindprint_tui.feed import Feed
+from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.journal.log_lines import line
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Feed
+from mindprint_tui.process import programs
 from mindprint_tui.view.text import shorten
 
 TICK = 0.1  # seconds between two looks at the journal
@@ -41,7 +41,7 @@ class Headless:
         """
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
-        supervisor = self._supervisor = launcher.spawn(self._run)
+        supervisor = self._supervisor = programs.spawn(self._run)
         if self._interrupts:
             supervisor.terminate()  # asked for before there was anybody to ask
         print(f"run {self._run.path}", flush=True)
@@ -55,7 +55,7 @@ class Headless:
             if not records and self._feed.drained:
                 time.sleep(TICK)
         if ended == BAD_INPUT:
-            raise InputError(self._refusal or launcher.last_words(self._run))
+            raise InputError(self._refusal or programs.last_words(self._run))
         return self._without_end(ended) if self._status is None else self._status
 
     def _without_end(self, ended: int) -> int:
@@ -109,6 +109,6 @@ class Headless:
             supervisor.send_signal(signal.SIGQUIT)
             return
         try:
-            launcher.ask(self._run, "stop")
+            programs.ask(self._run, "stop")
         except InputError:
             supervisor.terminate()  # it has not begun to read commands yet

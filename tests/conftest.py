@@ -2,7 +2,7 @@
 
 import signal
 
-from engine.backend import prepare
+from engine.model.backend import prepare
 
 prepare()
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background, which the children would inherit
@@ -14,7 +14,7 @@ def pytest_terminal_summary(terminalreporter):
     shown = [item for report in terminalreporter.getreports("passed") for item in report.user_properties]
     caught, whole = ([name for key, name in shown if key == word] for word in ("caught", "whole"))
     if caught or whole:
-        from engine.invariants import RULES
+        from engine.rules.enforce import RULES
 
         terminalreporter.write_line(
             f"broken engines: {len(RULES)} rules, {len(set(caught))} caught ({len(caught)} broken engines), "

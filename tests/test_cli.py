@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract import events as e
-from engine.contract.journal import JournalWriter
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter
 from mindprint_tui.cli import cli
 
 ROOT = Path(__file__).parents[1]

@@ -11,11 +11,11 @@ import pytest
 from mlx_lm.utils import load
 from mlx_lm.utils import load_model as load_folder
 
-from engine.chat import Message, Renderer
-from engine.contract import events as e
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir
-from engine.models import locate
+from engine.contract.journal import events as e
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.folder import RunDir
+from engine.data.chat_template import Message, Renderer
+from engine.model.loading import locate
 
 TOPIC = "unit-01/chapter-01/topic-01"
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine.contract.events import Sample
-from mindprint_tui.view.samples import Question, pieces, wrongs
+from engine.contract.journal.events import Sample
+from mindprint_tui.view.pages.samples import Question, pieces, wrongs
 from mindprint_tui.view.text import number
 
 ANSWERS = (

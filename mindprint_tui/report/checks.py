@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.contract import events as e
-from engine.contract.events import Record
-from mindprint_tui.stretch import Stretch
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from mindprint_tui.journal.step_batch import Stretch
 from mindprint_tui.view.text import number, small
 
 LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from mindprint_tui.series import Series
+from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.view.text import small
 
 WIDTH, HEIGHT = 340, 150  # of a curve, in SVG units

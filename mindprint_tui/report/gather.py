@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from engine.contract import events as e
-from engine.contract.events import Record
-from engine.contract.journal import Tail
-from engine.contract.rundir import RunDir
-from mindprint_tui.clean import clean_event
-from mindprint_tui.feed import Feed, Liveness, answer_or_start
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.journal.store import Tail
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Feed, Liveness, answer_or_start
+from mindprint_tui.journal.loss_curve import Series
+from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.sanitize import clean_event
+from mindprint_tui.journal.step_batch import Stretch
+from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.checks import Tally
-from mindprint_tui.series import Series
-from mindprint_tui.state import RunState, fold
-from mindprint_tui.stretch import Stretch
-from mindprint_tui.topic import TopicState
-from mindprint_tui.view.samples import Question, questions
+from mindprint_tui.view.pages.samples import Question, questions
 
 DETAILED = 40  # topics that are shown with curves and answers
 QUESTIONS = 8  # of a topic

@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from engine.contract.errors import InputError
 from engine.contract.own import half_made
+from mindprint_tui.journal.run_state import RunState
+from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
-from mindprint_tui.state import RunState
-from mindprint_tui.topic import TopicState
-from mindprint_tui.view.outline import Row, outline
+from mindprint_tui.view.panes.outline import Row, outline
 from mindprint_tui.view.text import about, number, shorten, small
 
 ROWS = 400  # lines of the overview; more topics than that are shown by unit

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from engine.contract import events as e
-from mindprint_tui.state import Answer, RunState
+from engine.contract.journal import events as e
+from mindprint_tui.journal.run_state import Answer, RunState
 
 TOPICS, LOSS, ADAPTER, VOICE, LOG = 1, 2, 3, 4, 5
 

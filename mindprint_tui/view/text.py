@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from mindprint_tui.clean import one_line
+from mindprint_tui.journal.sanitize import one_line
 
 Span = tuple[str, str]  # text, and its role: "" plain, dim, bold, ok, warn, bad, accent, title, breach, cursor
 Line = tuple[Span, ...]

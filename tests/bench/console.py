@@ -23,10 +23,10 @@ sys.path[:0] = [str(ROOT / "tests" / "tui"), str(ROOT / "tests" / "journals")]
 from make import write  # noqa: E402
 from terminal import Terminal  # noqa: E402
 
-from engine.contract import commands  # noqa: E402
-from engine.contract.codec import decode  # noqa: E402
-from engine.contract.events import Step  # noqa: E402
-from engine.contract.rundir import RunDir  # noqa: E402
+from engine.contract.journal.codec import decode  # noqa: E402
+from engine.contract.journal.events import Step  # noqa: E402
+from engine.contract.run_folder import commands  # noqa: E402
+from engine.contract.run_folder.folder import RunDir  # noqa: E402
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 TOPIC = "unit-01/chapter-01/topic-01"

@@ -28,11 +28,11 @@ def row(tokens: int, number: int) -> tuple[str, str]:
 
 def measure(session: Any, what: str, size: int, number: int) -> dict[str, float]:
     """Median seconds of a step and its peak memory, with one setting grown to `size`."""
-    from engine import phase
-    from engine.chat import Message
-    from engine.dpo import train_dpo
-    from engine.rows import Pair, SftRow
-    from engine.sft import train_sft
+    from engine.data.chat_template import Message
+    from engine.data.rows import Pair, SftRow
+    from engine.training import phase
+    from engine.training.dpo import train_dpo
+    from engine.training.sft import train_sft
 
     topic, base = session.curriculum.topics[0], session.config
     batch = size if what.startswith(("rows", "pairs")) else 1 if what.startswith("tokens") else 4

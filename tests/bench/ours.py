@@ -17,13 +17,13 @@ from typing import Any
 import workload
 import yaml
 
-from engine.backend import prepare
-from engine.contract import rundir
-from engine.contract.config import load_config
-from engine.contract.events import Step
-from engine.contract.journal import read_journal
-from engine.contract.rundir import Lock, RunDir
-from engine.record import Recorder
+from engine.contract.journal.events import Step
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder import folder as run_folder
+from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.settings.config import load_config
+from engine.model.backend import prepare
+from engine.runtime.recorder import Recorder
 
 TOPIC = "unit-01/chapter-01/topic-01"
 
@@ -62,11 +62,11 @@ def settings(curriculum: Path, dpo_steps: int) -> dict[str, Any]:
 def opened(config: dict[str, Any]) -> Iterator[Any]:
     """A session as a run opens it, in a temporary run folder."""
     prepare()
-    from engine.history import History
-    from engine.opening import open_session, read_curriculum
+    from engine.pipeline.setup import open_session, read_curriculum
+    from engine.runtime.history import History
 
     with tempfile.TemporaryDirectory() as scratch:
-        run = rundir.create(Path(scratch), "bench")
+        run = run_folder.create(Path(scratch), "bench")
         run.config.write_text(yaml.safe_dump(config))
         lock, recorder = Lock(run), Recorder(run)
         effective = load_config(run.config)
@@ -91,11 +91,11 @@ def main() -> None:
         with opened(settings(Path(scratch) / "data", steps)) as session:
             topic = session.curriculum.topics[0]
             if kind == "sft":
-                from engine.sft import train_sft
+                from engine.training.sft import train_sft
 
                 train_sft(session, topic, 1)
             else:
-                from engine.dpo import train_dpo
+                from engine.training.dpo import train_dpo
 
                 train_dpo(session, topic, 1, None)
             done = [dataclasses.asdict(step) for step in steps_of(session.run)]

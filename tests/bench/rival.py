@@ -22,7 +22,7 @@ from typing import Any
 
 import workload
 
-from engine.backend import load_blas
+from engine.model.backend import load_blas
 
 FAR = 10**6  # steps: never
 MAX_LENGTH = 512

@@ -18,8 +18,8 @@ from typing import Any
 
 import tables
 
-from engine import models
-from engine.backend import find_blas
+from engine.model import loading
+from engine.model.backend import find_blas
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -44,7 +44,7 @@ def child(python: str, script: str, *args: str) -> dict[str, Any]:
 
 def measure_steps(rivals: str, quick: bool) -> dict[str, Any]:
     """Every trainer in turn, round after round: its median seconds a step of each round, and its memory."""
-    model, blas = str(models.locate("smollm2-135m-instruct", print)), str(find_blas())
+    model, blas = str(loading.locate("smollm2-135m-instruct", print)), str(find_blas())
     rounds, steps = (1, 3) if quick else (3, 6)
     calls = {
         "ours-sft": (sys.executable, "ours.py", "sft", str(steps)),
@@ -68,7 +68,7 @@ def measure_steps(rivals: str, quick: bool) -> dict[str, Any]:
 
 def measure_installed(rivals: str, _quick: bool) -> dict[str, Any]:
     """mlx-lm with the reference BLAS of its wheel, about a minute a step: two steps, and this engine beside them."""
-    model = str(models.locate("smollm2-135m-instruct", print))
+    model = str(loading.locate("smollm2-135m-instruct", print))
     ours = child(sys.executable, "ours.py", "sft", "4")["seconds"]
     theirs = child(rivals, "rival.py", "mlx-lm-sft", model, "2")["seconds"]
     return {"ours": statistics.median(ours[1:]), "mlx-lm-sft": theirs[-1]}

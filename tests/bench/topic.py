@@ -17,11 +17,11 @@ from unittest import mock
 import ours
 import yaml
 
-from engine.contract import rundir
-from engine.contract.config import dump_config, load_config
-from engine.contract.events import Checkpointed, Evaluated, ModelLoaded, PhaseStarted, Sample, Step
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir
+from engine.contract.journal.events import Checkpointed, Evaluated, ModelLoaded, PhaseStarted, Sample, Step
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder import folder
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import dump_config, load_config
 
 ROOT = Path(__file__).parents[2]
 TOPIC = "unit-01/chapter-01/topic-01"
@@ -32,17 +32,19 @@ DELTAS = 56  # of a run of 28 topics
 @contextmanager
 def beside() -> Iterator[dict[str, float]]:
     """Seconds in what a topic does beside steps and tokens, by what it is, of the code that runs inside."""
-    from engine import evaluate, ledger, measured, phase, reference
+    from engine.adapters import ledger
+    from engine.evaluation import checks, evaluate
+    from engine.training import dpo_reference, phase
 
     places = {
         "held-out pairs, three times": (evaluate, "pair_logps"),
-        "what DPO compares with": (reference, "measure"),
-        "and its rule after the last step": (reference, "check"),
+        "what DPO compares with": (dpo_reference, "measure"),
+        "and its rule after the last step": (dpo_reference, "check"),
         "two commits": (phase, "commit"),
         "of them, two fuses": (ledger.Ledger, "fuse"),
         "two adapters attached": (phase, "attach"),
         "embeddings": (evaluate, "_cosines"),
-        "first tokens looked at (counts as tokens)": (measured, "check_answers"),
+        "first tokens looked at (counts as tokens)": (checks, "check_answers"),
     }
     found = dict.fromkeys(places, 0.0)
     with ExitStack() as stack:
@@ -65,9 +67,9 @@ def _timed(real: Any, found: dict[str, float], what: str) -> Any:
 
 def whole(session: Any) -> dict[str, Any]:
     """before, SFT, evaluate, DPO, evaluate, fuse: seconds, where they went, and the sum of steps and tokens."""
-    from engine import evaluate
-    from engine.history import TopicHistory
-    from engine.topic import train_topic
+    from engine.evaluation import evaluate
+    from engine.pipeline.topic import train_topic
+    from engine.runtime.history import TopicHistory
 
     topic = session.curriculum.topics[0]
     with beside() as parts:
@@ -100,8 +102,8 @@ def whole(session: Any) -> dict[str, Any]:
 
 def rates(session: Any, topic: Any) -> tuple[float, float]:
     """Tokens a second of the topic's answers in one batch, and one by one."""
-    from engine.chat import Message
-    from engine.evaluate import generate
+    from engine.data.chat_template import Message
+    from engine.evaluation.evaluate import generate
 
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in topic.questions]
 
@@ -126,7 +128,7 @@ def materialize(session: Any) -> float:
 def start_up(config: str) -> dict[str, float]:
     """Seconds from the start of the engine's process until the model is loaded and until the first step begins."""
     with tempfile.TemporaryDirectory() as scratch:
-        run = rundir.create(Path(scratch), "start")
+        run = folder.create(Path(scratch), "start")
         run.config.write_text(config)
         started = time.time()
         process = subprocess.Popen([sys.executable, "-m", "engine", str(run.path)], cwd=ROOT)

@@ -14,7 +14,7 @@ from typing import Any
 import tiny
 import yaml
 
-from engine.contract.events import TopicFinished, TopicStarted
+from engine.contract.journal.events import TopicFinished, TopicStarted
 
 CHAPTER = 10  # topics a chapter
 WINDOW = 20  # topics at the end of a run whose seconds are looked at

@@ -9,14 +9,15 @@ import mlx.nn as nn
 import pytest
 import tiny
 
-from engine import phase, train
-from engine.contract import events as e
-from mindprint_tui.feed import Feed, Liveness
-from mindprint_tui.state import RunState, fold
-from mindprint_tui.view.adapter import adapter_lines
+from engine.contract.journal import events as e
+from engine.pipeline import run as pipeline
+from engine.training import phase
+from mindprint_tui.journal.feed import Feed, Liveness
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import LOG, Focus
-from mindprint_tui.view.head import banner, condition
-from mindprint_tui.view.log import log_lines
+from mindprint_tui.view.header import banner, condition
+from mindprint_tui.view.panes.adapter import adapter_lines
+from mindprint_tui.view.panes.log import log_lines
 
 FIRST, SECOND = tiny.TOPICS[:2]
 
@@ -28,7 +29,7 @@ class Breaker:
         self.patch = monkeypatch
         self.on = False
         self.session: Any = None
-        real = train._attempt
+        real = pipeline._attempt
 
         def attempt(session, history, subject, done):
             self.on, self.session = subject.id == victim, session
@@ -37,7 +38,7 @@ class Breaker:
             finally:
                 self.on = False
 
-        monkeypatch.setattr(train, "_attempt", attempt)
+        monkeypatch.setattr(pipeline, "_attempt", attempt)
 
     def replace(self, owner: object, name: str, broken: Callable) -> None:
         """`broken` gets the real function first, then its arguments."""

@@ -6,15 +6,16 @@ from pathlib import Path
 import mlx.core as mx
 from tiny import TOPICS, new_run, settings
 
-from engine import adapters, models
-from engine.adapters import AdapterSpec
-from engine.contract import events as e
-from engine.contract.config import load_config
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import RunDir
-from engine.deltas import Delta, save_delta
-from engine.ledger import Ledger
-from engine.opening import run_started
+from engine.adapters import lora
+from engine.adapters.deltas import Delta, save_delta
+from engine.adapters.ledger import Ledger
+from engine.adapters.lora import AdapterSpec
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import load_config
+from engine.model import loading
+from engine.pipeline.setup import run_started
 
 STRENGTH = 0.05  # of the random factors: enough to change every logit, too little to drown the base
 
@@ -29,7 +30,7 @@ def commit_random(folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype
     journal.append(run_started(run, config))
     infos = tuple(e.TopicInfo(topic, f"Topic {topic[-2:]}", 3, 2, 1) for topic in TOPICS[: len(specs)])
     journal.append(e.CurriculumLoaded(infos, ()))
-    loaded = models.load(model, dtype)
+    loaded = loading.load(model, dtype)
     ledger = Ledger(loaded.model, model, getattr(mx, dtype))
     journal.append(e.ModelLoaded(loaded.name, 1, dtype, "cpu", ledger.declared, 0.1))
     deltas = [random_delta(loaded.model, spec, number) for number, spec in enumerate(specs)]
@@ -54,8 +55,8 @@ def random_delta(model: object, spec: AdapterSpec, number: int) -> Delta:
     """A delta with random factors on the modules that the spec names."""
     keys = iter(mx.random.split(mx.random.key(number), 1000))
     weights: dict[str, mx.array] = {}
-    for path, module in adapters.requested_modules(model, spec).items():
-        *experts, out, inside = adapters.linear_shape(module)
+    for path, module in lora.requested_modules(model, spec).items():
+        *experts, out, inside = lora.linear_shape(module)
         shapes = {
             "lora_a": (*experts, spec.rank, inside) if experts else (inside, spec.rank),
             "lora_b": (*experts, out, spec.rank) if experts else (spec.rank, out),

@@ -5,9 +5,9 @@ import tiny
 from breaking import FIRST, SECOND, Breaker, Unbroken, settings, stopping_after
 from disks import small_disk
 
-from engine import policy
-from engine.invariants import CHECKS
-from engine.policy import Decision
+from engine.pipeline import decisions
+from engine.pipeline.decisions import Decision
+from engine.rules.enforce import CHECKS
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +38,10 @@ def unbroken(kit, tmp_path_factory) -> Unbroken:
         alone["curriculum"]["topics"] = [SECOND]
         runs[f"{phase} alone"] = tiny.train_here(tiny.new_run(folder / f"{phase}-alone", alone))
     with pytest.MonkeyPatch.context() as patch:
-        Breaker(patch, FIRST).replace(policy, "gate", lambda real, *args: Decision("skip_dpo", "for the test"))
+        Breaker(patch, FIRST).replace(decisions, "gate", lambda real, *args: Decision("skip_dpo", "for the test"))
         runs["dpo after sft"] = tiny.train_here(tiny.new_run(folder / "after", settings(kit, "dpo")))
     with pytest.MonkeyPatch.context() as patch:
-        Breaker(patch, FIRST).replace(policy, "after_dpo", lambda real, *args: Decision("roll_back", "for the test"))
+        Breaker(patch, FIRST).replace(decisions, "after_dpo", lambda real, *args: Decision("roll_back", "for the test"))
         runs["dpo rolled back"] = tiny.train_here(tiny.new_run(folder / "rolled-back", settings(kit, "dpo")))
     resumed = tiny.new_run(folder / "resumed", settings(kit, "sft"))
     with pytest.MonkeyPatch.context() as patch:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.contract import events as e
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import RunDir
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.folder import RunDir
 
 
 class Killed(BaseException):

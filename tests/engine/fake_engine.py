@@ -6,10 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from engine.contract import events as e
-from engine.contract.rundir import Lock, RunDir
-from engine.heartbeat import EVERY, Heartbeat
-from engine.record import Recorder
+from engine.contract.journal import events as e
+from engine.contract.run_folder.folder import Lock, RunDir
+from engine.runtime.heartbeat import EVERY, Heartbeat
+from engine.runtime.recorder import Recorder
 
 run = RunDir(Path(sys.argv[1]))
 lock, heartbeat = Lock(run, int(sys.argv[2])), Heartbeat(int(sys.argv[3]))

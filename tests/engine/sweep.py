@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from engine.backend import prepare
+from engine.model.backend import prepare
 
 prepare()  # before mlx
 
@@ -26,11 +26,12 @@ import zoo  # noqa: E402
 from mlx.utils import tree_flatten, tree_map  # noqa: E402
 from mlx_lm.generate import batch_generate  # noqa: E402
 
-from engine import adapters, ledger, models  # noqa: E402
-from engine.adapters import AdapterSpec  # noqa: E402
-from engine.batches import collate  # noqa: E402
-from engine.chat import Message, Renderer  # noqa: E402
-from engine.losses import Scorer, sft_loss  # noqa: E402
+from engine.adapters import ledger, lora
+from engine.adapters.lora import AdapterSpec  # noqa: E402
+from engine.data.batches import collate  # noqa: E402
+from engine.data.chat_template import Message, Renderer  # noqa: E402
+from engine.model import loading  # noqa: E402
+from engine.training.losses import Scorer, sft_loss  # noqa: E402
 
 LAYERS = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 ROPE = {"rope_theta": 10000.0, "rope_type": "default"}
@@ -113,7 +114,7 @@ def guess(kind: str, arguments: Any) -> dict[str, Any]:
     return config | KINDS.get(kind, {})
 
 
-def build(kind: str, folder: Path, bits: int) -> models.Loaded:
+def build(kind: str, folder: Path, bits: int) -> loading.Loaded:
     """A model as a run loads it; raises whatever the architecture raises on these sizes."""
     module = importlib.import_module(f"mlx_lm.models.{kind}")
     config = guess(kind, module.ModelArgs)
@@ -121,10 +122,10 @@ def build(kind: str, folder: Path, bits: int) -> models.Loaded:
     model = module.Model(module.ModelArgs.from_dict(config))
     if model(mx.array([[1, 5, 9, 7]])).shape[-1] != tiny.VOCABULARY:
         raise ValueError("not a decoder of tokens")
-    return models.load(zoo.write(folder, model, config, bits), "float32")
+    return loading.load(zoo.write(folder, model, config, bits), "float32")
 
 
-def engine(loaded: models.Loaded) -> str:
+def engine(loaded: loading.Loaded) -> str:
     """One step of a run by hand; says what was seen, raises what the engine or mlx-lm raises."""
     model, renderer = loaded.model, Renderer(loaded.tokenizer)
     probe = mx.array([renderer.prompt_ids([Message("user", "The lamp is lit at dusk until morning.")])])
@@ -133,10 +134,10 @@ def engine(loaded: models.Loaded) -> str:
         path.rpartition(".")[2]
         for layer in model.layers
         for path, module in layer.named_modules()
-        if isinstance(module, adapters.LINEARS)
+        if isinstance(module, lora.LINEARS)
     }
     spec = AdapterSpec(4, 2.0, tuple(sorted(kinds)), 0)
-    made = adapters.attach(model, spec, seed=3)
+    made = lora.attach(model, spec, seed=3)
     rows = [renderer.example(ASKED, answer, 128) for answer in ("Aye, I mind it.", "Nay, not I, lad, not tonight.")]
     batch = collate(rows, renderer.end_id)
     _, slopes = nn.value_and_grad(model, lambda: sft_loss(scorer.logps(batch)))()
@@ -144,7 +145,7 @@ def engine(loaded: models.Loaded) -> str:
     model.update(moved)
     alone = scorer.row_logps(collate(rows[:1], renderer.end_id, extra_padding=16))
     padded = bool(mx.allclose(alone, scorer.row_logps(batch)[:1], rtol=1e-4, atol=1e-3).item())
-    delta = ledger.Delta("001-x", "x", "sft", spec, dict(adapters.adapter_weights(model)))
+    delta = ledger.Delta("001-x", "x", "sft", spec, dict(lora.adapter_weights(model)))
     _, survival = book.fuse(delta, probe, 0.999, 1e-3)
     batch_generate(
         model, loaded.tokenizer, [renderer.prompt_ids(ASKED), renderer.prompt_ids([*ASKED, *ASKED])], max_tokens=3

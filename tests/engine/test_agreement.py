@@ -9,16 +9,18 @@ import tiny
 from breaking import FIRST, SECOND
 from dying import Killed, died
 
-from engine import evaluate, policy, train
-from engine.contract import events as e
-from engine.contract.rundir import RunDir
-from engine.history import read_history
-from engine.ledger import listed
-from engine.policy import Decision
-from engine.record import Recorder
+from engine.adapters.ledger import listed
+from engine.contract.journal import events as e
+from engine.contract.run_folder.folder import RunDir
+from engine.evaluation import evaluate
+from engine.pipeline import decisions
+from engine.pipeline import run as pipeline
+from engine.pipeline.decisions import Decision
+from engine.runtime.history import read_history
+from engine.runtime.recorder import Recorder
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.gather import gather
-from mindprint_tui.state import RunState, fold
 
 ASKED_AT = e.Step | e.TopicStarted | e.TopicFinished | e.Evaluated | e.AdapterChanged
 ASKED_FOR = ("skip", "skip", "retry", "retry", "retry", "reevaluate")
@@ -44,7 +46,7 @@ class Fate:
 
     def befall(self, patch: pytest.MonkeyPatch) -> None:
         """Brings it about in the engine of this process, which dies as Killed."""
-        say, train_topic, score = Recorder.say, train.train_topic, evaluate.evaluate
+        say, train_topic, score = Recorder.say, pipeline.train_topic, evaluate.evaluate
 
         def saying(recorder: Recorder, event: e.Event, **more: Any) -> Any:
             found = say(recorder, event, **more)
@@ -70,10 +72,10 @@ class Fate:
             return score(session, topics, stage, *args, **more)
 
         patch.setattr(Recorder, "say", saying)
-        patch.setattr(train, "train_topic", training)
+        patch.setattr(pipeline, "train_topic", training)
         patch.setattr(evaluate, "evaluate", scoring)
         if self.harmful:
-            patch.setattr(policy, "after_dpo", lambda *_: Decision("roll_back", "it did harm"))
+            patch.setattr(decisions, "after_dpo", lambda *_: Decision("roll_back", "it did harm"))
 
     def ask(self, kind: Any, topic: str) -> None:
         self.asked += 1
@@ -148,7 +150,7 @@ def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
 
 
 def test_the_report_of_a_shared_adapter_whose_dpo_was_undone_finds_nothing_amiss(kit, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(policy, "after_dpo", lambda *_: Decision("roll_back", "it did harm"))
+    monkeypatch.setattr(decisions, "after_dpo", lambda *_: Decision("roll_back", "it did harm"))
     config = tiny.settings(*kit, adapters={"strategy": "shared"})
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
     states = [event.state for event in ran.of(e.AdapterChanged, topic=FIRST)]

@@ -10,14 +10,16 @@ import tiny
 import zoo
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear
 
-from engine import adapters, models, policy
-from engine.adapters import AdapterSpec
-from engine.batches import collate
-from engine.chat import Message, Renderer
-from engine.contract import events as e
+from engine.adapters import lora
+from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
-from engine.losses import Scorer
-from engine.policy import Decision
+from engine.contract.journal import events as e
+from engine.data.batches import collate
+from engine.data.chat_template import Message, Renderer
+from engine.model import loading
+from engine.pipeline import decisions
+from engine.pipeline.decisions import Decision
+from engine.training.losses import Scorer
 
 FIRST, SECOND = tiny.TOPICS[:2]
 QUIET = 0.02  # of the weights: logits that a soft cap leaves alone
@@ -35,8 +37,8 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> None:
     def by_topic(start: e.Evaluated, *_: object) -> Decision:
         return Decision("keep", "the first topic") if start.topic == FIRST else Decision("roll_back", "the second")
 
-    monkeypatch.setattr(policy, "after_phase", by_topic)
-    monkeypatch.setattr(policy, "after_dpo", by_topic)
+    monkeypatch.setattr(decisions, "after_phase", by_topic)
+    monkeypatch.setattr(decisions, "after_dpo", by_topic)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -49,8 +51,8 @@ def test_packed_weights_that_make_mlx_compute_in_a_wider_type_are_said(tmp_path:
     weights |= {name: weights[name].astype(getattr(mx, scales)) for name in floating}
     mx.eval(weights)
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
-    model = models.load(folder, dtype).model
-    computed, said = model.model(mx.array([[1, 2, 3]])).dtype, models.mixed(model, getattr(mx, dtype))
+    model = loading.load(folder, dtype).model
+    computed, said = model.model(mx.array([[1, 2, 3]])).dtype, loading.mixed(model, getattr(mx, dtype))
     assert (computed == getattr(mx, dtype)) == (said is None)
     if said is not None:
         assert computed == mx.float32 and f"scales are {scales}, the other numbers {dtype}" in said
@@ -93,12 +95,12 @@ def test_other_packings_and_number_types(
 
 
 def test_a_quantized_model_is_quantized_where_it_was_not_touched(tmp_path: Path) -> None:
-    loaded = models.load(zoo.make("qwen3_moe", tmp_path / "model", 4), "float32")
+    loaded = loading.load(zoo.make("qwen3_moe", tmp_path / "model", 4), "float32")
     packed = [m for m in loaded.model.modules() if isinstance(m, nn.QuantizedLinear | QuantizedSwitchLinear)]
     assert len(packed) == 2 * (4 + 1 + 3) + 1  # attention, router, experts; the head
-    found = adapters.requested_modules(loaded.model, AdapterSpec(2, 1.0, ("gate_proj",), 1))
+    found = lora.requested_modules(loaded.model, AdapterSpec(2, 1.0, ("gate_proj",), 1))
     assert list(found) == ["model.layers.1.mlp.switch_mlp.gate_proj"]
-    assert adapters.linear_shape(found["model.layers.1.mlp.switch_mlp.gate_proj"]) == (4, 32, 64)
+    assert lora.linear_shape(found["model.layers.1.mlp.switch_mlp.gate_proj"]) == (4, 32, 64)
 
 
 def test_fused_projections_are_named_where_the_usual_ones_are_asked_for(curriculum: Path, tmp_path: Path) -> None:
@@ -111,12 +113,12 @@ def test_fused_projections_are_named_where_the_usual_ones_are_asked_for(curricul
 
 
 def test_a_module_of_some_layers_is_adapted_there_and_asked_of_the_last_ones(tmp_path: Path) -> None:
-    model = models.load(zoo.make("lfm2", tmp_path / "model"), "float32").model
-    found = adapters.attach(model, AdapterSpec(2, 1.0, ("q_proj", "in_proj"), 0), seed=0)
+    model = loading.load(zoo.make("lfm2", tmp_path / "model"), "float32").model
+    found = lora.attach(model, AdapterSpec(2, 1.0, ("q_proj", "in_proj"), 0), seed=0)
     assert sorted(found) == ["model.layers.0.conv.in_proj", "model.layers.1.self_attn.q_proj"]
-    adapters.detach(model)
+    lora.detach(model)
     with pytest.raises(InputError, match="no module 'in_proj' in any of the last 1 layers; it has k_proj, out_proj"):
-        adapters.attach(model, AdapterSpec(2, 1.0, ("q_proj", "in_proj"), 1), seed=0)
+        lora.attach(model, AdapterSpec(2, 1.0, ("q_proj", "in_proj"), 1), seed=0)
 
 
 @pytest.mark.parametrize(("bits", "loudness"), [(0, 1.0), (0, QUIET), (4, 1.0)])
@@ -131,7 +133,7 @@ def test_the_head_is_split_off_only_where_nothing_comes_after_it(
     kind: str, split: bool, bits: int, loudness: float, tmp_path: Path
 ) -> None:
     """Gemma 2 caps its logits softly, which shows on loud ones alone; Gemma 3 and Phi 2 cannot be taken apart."""
-    loaded = models.load(zoo.make(kind, tmp_path / "model", bits, loudness), "float32")
+    loaded = loading.load(zoo.make(kind, tmp_path / "model", bits, loudness), "float32")
     renderer = Renderer(loaded.tokenizer)
     before = loaded.model(mx.array([[1, 5, 9]]))
     scorer = Scorer(loaded.model, mx.array([renderer.prompt_ids([Message("user", "Who minds the lamp?")])]))

@@ -9,11 +9,13 @@ import tiny
 from breaking import FIRST, SECOND, screen, settings
 from dying import Killed, die, died
 
-from engine import evaluate, phase, train
-from engine.contract import events as e
-from engine.contract.rundir import RunDir
-from engine.ledger import Ledger
-from engine.record import Recorder
+from engine.adapters.ledger import Ledger
+from engine.contract.journal import events as e
+from engine.contract.run_folder.folder import RunDir
+from engine.evaluation import evaluate
+from engine.pipeline import run as pipeline
+from engine.runtime.recorder import Recorder
+from engine.training import phase
 
 RETRY = (("retry", FIRST),)
 
@@ -33,7 +35,7 @@ def retried(kit, tmp_path_factory) -> tiny.Ran:
 
 def asking(patch: pytest.MonkeyPatch, topic: str, *asked: tuple[str, str]) -> None:
     """A person asks for these things, in this order, as the first attempt at that topic begins."""
-    real = train._attempt
+    real = pipeline._attempt
 
     def attempt(session, history, subject, done):
         if subject.id == topic and done.attempt == 1:
@@ -41,7 +43,7 @@ def asking(patch: pytest.MonkeyPatch, topic: str, *asked: tuple[str, str]) -> No
                 tiny.ask(session.run, f"c{number}", kind, about)
         return real(session, history, subject, done)
 
-    patch.setattr(train, "_attempt", attempt)
+    patch.setattr(pipeline, "_attempt", attempt)
 
 
 @pytest.mark.parametrize("where", ["sft", "dpo"])
@@ -86,7 +88,7 @@ def test_a_retry_that_is_skipped_leaves_the_topic_as_it_was(run, unbroken, monke
 def test_a_retry_that_a_death_lies_behind_is_taken_back_all_the_same(run, unbroken, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         asking(patch, SECOND, *RETRY, ("skip", FIRST))
-        die(patch, train, "finish", 2)
+        die(patch, pipeline, "finish", 2)
         tiny.train_here(run)
     ran = tiny.train_here(run)
     assert ran.told() == unbroken["dpo"].told() and ran.committed() == unbroken["dpo"].committed()
@@ -114,7 +116,7 @@ def after_the_ledger_is_written(patch):
 
 
 def before_the_topic_begins(patch):
-    die(patch, train, "train_topic", 3, before=True)
+    die(patch, pipeline, "train_topic", 3, before=True)
 
 
 def when_the_journal_has_said_half_of_it(patch):
@@ -174,7 +176,7 @@ def owing(kit, tmp_path, monkeypatch) -> RunDir:
     """A run whose first topic fails once, when its phases are committed; it is paused then, and owes a retry."""
     config = settings(kit, "dpo")
     config["run"] |= {"retries": 1, "pause_on": ["failed"]}
-    real = train.train_topic
+    real = pipeline.train_topic
 
     def train_topic(session, topic, before, done):
         verdict = real(session, topic, before, done)
@@ -182,7 +184,7 @@ def owing(kit, tmp_path, monkeypatch) -> RunDir:
             raise ValueError("only the first time")
         return verdict
 
-    monkeypatch.setattr(train, "train_topic", train_topic)
+    monkeypatch.setattr(pipeline, "train_topic", train_topic)
     return tiny.new_run(tmp_path / "run", config)
 
 
@@ -227,7 +229,7 @@ def test_a_retry_that_is_owed_and_asked_for_is_one_also_where_the_run_is_stopped
 
 def test_a_retry_that_is_owed_can_be_taken_back_when_the_paused_engine_has_died(owing, unbroken, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        die(patch, train, "finish", 1)
+        die(patch, pipeline, "finish", 1)
         tiny.train_here(owing)
     died(owing)
     when_paused(monkeypatch, owing, "skip", "resume")
@@ -270,14 +272,14 @@ def while_another_topic_trains(patch: pytest.MonkeyPatch) -> None:
 
 
 def between_two_topics(patch: pytest.MonkeyPatch) -> None:
-    real = train.finish
+    real = pipeline.finish
 
     def finish(session, topic, *rest):
         real(session, topic, *rest)
         if topic.id == FIRST:
             tiny.ask(session.run, "c0", "reevaluate", FIRST)
 
-    patch.setattr(train, "finish", finish)
+    patch.setattr(pipeline, "finish", finish)
 
 
 @pytest.mark.parametrize("when", [while_another_topic_trains, between_two_topics])

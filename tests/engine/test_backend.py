@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine import __main__ as program
-from engine.backend import SLOW_GFLOPS, prepare
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.folder import RunDir
+from engine.model.backend import SLOW_GFLOPS, prepare
 
 ROOT = Path(__file__).parents[2]
 REPORT = "import dataclasses, json; print(json.dumps(dataclasses.asdict(backend.prepare())))"

@@ -9,10 +9,15 @@ from mlx.utils import tree_unflatten
 from mlx_lm.models import llama
 from mlx_lm.tuner.lora import LoRALinear
 
-from engine import adapters, evaluate, ledger, models, phase, topic, train, updates, weights
-from engine.adapters import AdapterSpec
-from engine.contract import events as e
-from engine.policy import Decision
+from engine.adapters import ledger, lora, module_weights
+from engine.adapters.lora import AdapterSpec
+from engine.contract.journal import events as e
+from engine.evaluation import evaluate
+from engine.model import loading
+from engine.pipeline import run as pipeline
+from engine.pipeline import topic
+from engine.pipeline.decisions import Decision
+from engine.training import optimizer, phase
 
 fault = Faults()
 
@@ -24,7 +29,7 @@ def a_stale_adapter_is_on_the_model_before_attach(engine):
         some_layer(model).mlp.up_proj = stale
         return real(model, spec, seed)
 
-    engine.replace(adapters, "attach", broken)
+    engine.replace(lora, "attach", broken)
 
 
 @fault("no-stacked-adapter", "dpo")
@@ -45,12 +50,12 @@ def attach_nests_an_adapter_in_an_adapter(engine):
         outer.linear = inner
         return outer
 
-    engine.replace(adapters.Lora, "from_base", broken)
+    engine.replace(lora.Lora, "from_base", broken)
 
 
 @fault("no-stacked-adapter")
 def detach_only_sets_a_flag(engine):
-    engine.replace(adapters, "detach", lambda real, model: adapters.require_none(model, "after detach"))
+    engine.replace(lora, "detach", lambda real, model: lora.require_none(model, "after detach"))
 
 
 @fault("trainable-set")
@@ -61,7 +66,7 @@ def nothing_is_frozen(engine):
 @fault("counted-over-leaves")
 def the_rank_is_not_the_one_asked_for(engine):
     engine.replace(
-        adapters.Lora,
+        lora.Lora,
         "from_base",
         lambda real, module, r, scale, dropout: real(module, r=2 * r, scale=scale, dropout=dropout),
     )
@@ -75,14 +80,14 @@ def a_base_weight_is_unfrozen_while_training(engine):
             some_layer(model).input_layernorm.unfreeze()
         return update
 
-    engine.replace(updates.Updater, "apply", broken)
+    engine.replace(optimizer.Updater, "apply", broken)
 
 
 @fault("requested-modules")
 def target_modules_are_ignored(engine):
     every = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     engine.replace(
-        adapters,
+        lora,
         "requested_modules",
         lambda real, model, spec: real(model, AdapterSpec(spec.rank, spec.scale, every, spec.layers)),
     )
@@ -113,7 +118,7 @@ def the_rank_that_was_asked_for_is_ignored(engine):
 @fault("requested-modules")
 def only_the_last_layer_is_converted(engine):
     engine.replace(
-        adapters,
+        lora,
         "requested_modules",
         lambda real, model, spec: real(model, AdapterSpec(spec.rank, spec.scale, spec.modules, 1)),
     )
@@ -121,7 +126,7 @@ def only_the_last_layer_is_converted(engine):
 
 @fault("requested-modules")
 def nothing_is_converted(engine):
-    engine.replace(adapters.Lora, "from_base", lambda real, module, **settings: module)
+    engine.replace(lora.Lora, "from_base", lambda real, module, **settings: module)
 
 
 @fault("requested-modules")
@@ -130,11 +135,11 @@ def an_adapter_falls_off_while_training(engine):
         update = real(self, model, *args)
         if args[-1] == 0:
             return update
-        path, module = next(iter(adapters.adapter_modules(model).items()))
+        path, module = next(iter(lora.adapter_modules(model).items()))
         model.update_modules(tree_unflatten([(path, module.linear)]))
         return update
 
-    engine.replace(updates.Updater, "apply", broken)
+    engine.replace(optimizer.Updater, "apply", broken)
 
 
 @fault("frozen-unchanged")
@@ -144,7 +149,7 @@ def a_step_writes_into_a_frozen_weight(engine):
         gate.weight = gate.weight + 1e-3
         return real(self, model, *args)
 
-    engine.replace(updates.Updater, "apply", broken)
+    engine.replace(optimizer.Updater, "apply", broken)
 
 
 @fault("frozen-unchanged", "dpo")
@@ -155,7 +160,7 @@ def dpo_writes_into_the_embedding(engine):
         return real(self, model, *args)
 
     def in_dpo(real, *args):
-        engine.replace(updates.Updater, "apply", broken)
+        engine.replace(optimizer.Updater, "apply", broken)
         return real(*args)
 
     engine.replace(topic, "train_dpo", in_dpo)
@@ -164,7 +169,7 @@ def dpo_writes_into_the_embedding(engine):
 @fault("fuse-moves-weights")
 def fuse_and_unload_move_no_weight(engine):
     def broken(real, self, paths):
-        adapters.detach(self.model)
+        lora.detach(self.model)
 
     engine.replace(ledger.Ledger, "_materialize", broken)
 
@@ -173,7 +178,7 @@ def fuse_and_unload_move_no_weight(engine):
 def the_evaluation_nudges_a_weight_that_the_fuse_makes_anew(engine):
     def broken(real, session, *args, **more):
         found = real(session, *args, **more)
-        for path, module in adapters.adapter_modules(session.model).items():
+        for path, module in lora.adapter_modules(session.model).items():
             if session.attached is not None and path.endswith("q_proj"):
                 module.linear.weight = module.linear.weight + 1e-6
         return found
@@ -187,7 +192,7 @@ def the_fuse_forgets_the_scale(engine):
         a, b = real(deltas, path)
         return a, 3 * b
 
-    for owner in (weights, ledger):  # fused, and kept beside
+    for owner in (module_weights, ledger):  # fused, and kept beside
         engine.replace(owner, "factors", broken)
     engine.replace(ledger.Ledger, "_cosine", lambda real, self, delta, before: 1.0)
 
@@ -198,13 +203,13 @@ def detach_leaves_something_behind_that_is_no_parameter(engine):
         real(model)
         some_layer(model).self_attn.scale *= 1.5
 
-    engine.replace(adapters, "detach", broken)
+    engine.replace(lora, "detach", broken)
     engine.replace(topic.policy, "after_phase", lambda real, *args: Decision("roll_back", "for the test"))
 
 
 @fault("ledger-declares", victim=SECOND)
 def a_weight_leaks_from_topic_to_topic(engine):
-    real = train.finish
+    real = pipeline.finish
 
     def leaky(session, subject, *args):
         real(session, subject, *args)
@@ -212,7 +217,7 @@ def a_weight_leaks_from_topic_to_topic(engine):
             norm = session.model.model.norm
             norm.weight = norm.weight * 1.001
 
-    engine.patch.setattr(train, "finish", leaky)
+    engine.patch.setattr(pipeline, "finish", leaky)
 
 
 @fault("adapter-from-tree")
@@ -222,20 +227,20 @@ def an_unload_pops_a_flag_and_the_adapter_stays(engine):
 
     def detach(real, model):
         gone.append(model)
-        adapters.require_none(model, "after detach")
+        lora.require_none(model, "after detach")
 
-    engine.replace(adapters, "detach", detach)
-    engine.replace(adapters, "adapter_modules", lambda real, model: {} if gone else real(model))
+    engine.replace(lora, "detach", detach)
+    engine.replace(lora, "adapter_modules", lambda real, model: {} if gone else real(model))
 
 
 @fault("adapter-from-tree")
 def a_kind_of_adapter_is_overlooked(engine):
-    engine.replace(adapters, "adapter_modules", lambda real, model: {})
+    engine.replace(lora, "adapter_modules", lambda real, model: {})
 
 
 @fault("counted-over-leaves")
 def top_level_keys_are_counted(engine):
-    engine.replace(adapters, "trainable_count", lambda real, model: len(model.trainable_parameters()))
+    engine.replace(lora, "trainable_count", lambda real, model: len(model.trainable_parameters()))
 
 
 @fault("trainable-set")
@@ -245,7 +250,7 @@ def full_weight_training_is_smuggled_in_after_the_check(engine):
         model.unfreeze()
         return made
 
-    engine.replace(adapters, "attach", broken)
+    engine.replace(lora, "attach", broken)
 
 
 @fault("fingerprint-sees")
@@ -285,14 +290,14 @@ def test_a_broken_engine_is_caught(fault, unbroken, run, monkeypatch, record_pro
 
 def test_a_damaged_model_is_let_go_before_it_is_made_anew(kit, tmp_path, monkeypatch):
     """Memory need not have room for two."""
-    model, real, held = tiny.make_model(tmp_path / "model", hidden=256), models.load, []
+    model, real, held = tiny.make_model(tmp_path / "model", hidden=256), loading.load, []
     tiny.embedder()
 
     def load(path, dtype):
         held.append(mx.get_active_memory())
         return real(path, dtype)
 
-    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     a_step_writes_into_a_frozen_weight(Breaker(monkeypatch, FIRST))
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", settings((model, kit[1]), "sft")))
     assert ran.of(e.Warned, key="reloaded") and ran.verdicts()[FIRST] == "error"

@@ -16,9 +16,11 @@ import yaml
 from breaking import FIRST, SECOND, bytes_of, screen, settings, stopping_after
 
 from engine import __main__ as program
-from engine import checkpoint, curriculum, train
-from engine.contract import events as e
-from engine.contract.rundir import RunDir
+from engine.contract.journal import events as e
+from engine.contract.run_folder.folder import RunDir
+from engine.data import curriculum
+from engine.pipeline import run as pipeline
+from engine.training import checkpoint
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ def add(file: Path, **row: object) -> None:
 @broken("success-is-earned", 3, "would end with status 0, but 2 of 2 topics did not pass")
 def a_run_without_a_pass_is_a_success(run, kit, monkeypatch):
     configured(run, kit, thresholds={"voice": 1.0}, adapters={"strategy": "sft_only"})
-    real = train.read_history
+    real = pipeline.read_history
 
     def generous(records):
         history = real(records)
         history.finished = {k: dataclasses.replace(v, verdict="passed") for k, v in history.finished.items()}
         return history
 
-    monkeypatch.setattr(train, "read_history", generous)
+    monkeypatch.setattr(pipeline, "read_history", generous)
 
 
 @broken("rows-accounted", 3, "rows were read")

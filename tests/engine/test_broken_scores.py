@@ -6,9 +6,13 @@ import mlx.core as mx
 import tiny
 from breaking import Faults, caught
 
-from engine import adapters, deltas, evaluate, ledger, reference, sft, topic, train
-from engine.contract import events as e
-from engine.record import Recorder
+from engine.adapters import deltas, ledger, lora
+from engine.contract.journal import events as e
+from engine.evaluation import evaluate
+from engine.pipeline import run as pipeline
+from engine.pipeline import topic
+from engine.runtime.recorder import Recorder
+from engine.training import dpo_reference, sft
 
 fault = Faults()
 
@@ -26,7 +30,7 @@ def dpo_raises(engine):
     def broken(real, *args):
         raise ZeroDivisionError("a call that does not exist")
 
-    engine.replace(reference, "measure", broken)
+    engine.replace(dpo_reference, "measure", broken)
 
 
 @fault(None)
@@ -59,7 +63,7 @@ def a_broken_rule_is_swallowed(engine):
     def raises(real, *args):
         raise ZeroDivisionError("in the middle of a check")
 
-    engine.replace(reference, "check", raises)
+    engine.replace(dpo_reference, "check", raises)
     engine.replace(topic, "train_dpo", swallow(engine))
 
 
@@ -98,7 +102,7 @@ def another_model_was_scored(engine):
 @fault("score-is-measured")
 def the_adapter_is_off_while_its_model_answers(engine):
     def broken(real, session, *args, **more):
-        scales = [(module, module.scale) for module in adapters.adapter_modules(session.model).values()]
+        scales = [(module, module.scale) for module in lora.adapter_modules(session.model).values()]
         for module, _ in scales:
             module.scale = 0.0
         found = real(session, *args, **more)
@@ -111,7 +115,7 @@ def the_adapter_is_off_while_its_model_answers(engine):
 
 @fault("attempt-has-steps")
 def a_retry_retries_nothing(engine):
-    engine.replace(train, "train_topic", lambda real, *args: ("passed", "as it was before"))
+    engine.replace(pipeline, "train_topic", lambda real, *args: ("passed", "as it was before"))
 
 
 @fault("scored-per-answer")

@@ -8,11 +8,14 @@ import mlx.core as mx
 import tiny
 from breaking import FIRST, Breaker, Faults, caught, settings
 
-from engine import adapters, batches, chat, dpo, phase, reference, sft, topic, updates
-from engine.chat import Message
-from engine.contract import events as e
-from engine.curriculum import SftRow
-from engine.losses import Scorer
+from engine.adapters import lora
+from engine.contract.journal import events as e
+from engine.data import batches, chat_template
+from engine.data.chat_template import Message
+from engine.data.curriculum import SftRow
+from engine.pipeline import topic
+from engine.training import dpo, dpo_reference, optimizer, phase, sft
+from engine.training.losses import Scorer
 
 fault = Faults()
 
@@ -50,7 +53,7 @@ def the_reference_is_another_model(engine):
         found = real(session, *args)
         return found | {"chosen": found["chosen"] - 1.0}
 
-    engine.replace(reference, "measure", broken)
+    engine.replace(dpo_reference, "measure", broken)
     engine.replace(dpo, "_check_sign", lambda real, beta: None)
 
 
@@ -75,8 +78,8 @@ def the_adapter_that_dpo_began_with_is_not_kept(engine):
     def broken(real, session, attached, *args):
         real(session, attached, *args)
         if attached.phase == "dpo":
-            now = adapters.adapter_weights(session.model)
-            attached.reference |= {f"{reference.START}{name}": array for name, array in now.items()}
+            now = lora.adapter_weights(session.model)
+            attached.reference |= {f"{dpo_reference.START}{name}": array for name, array in now.items()}
 
     engine.replace(phase, "note_update", broken)
 
@@ -92,7 +95,7 @@ def padding_stands_on_the_left_where_attention_sees_it(engine):
             mx.array(tokens), batch.gather + shift, batch.targets, batch.rows, batch.size, batch.supervised, batch.total
         )
 
-    engine.replace(reference, "collate", broken)
+    engine.replace(dpo_reference, "collate", broken)
 
 
 @fault("padding-is-nothing", "dpo")
@@ -137,9 +140,9 @@ def the_whole_padding_is_in_the_dpo_mask(engine):
 def rows_have_no_end_token(engine):
     def broken(real, self, *args):
         item = real(self, *args)
-        return chat.Example(item.ids[:-1], item.prompt, item.answer_tokens, item.cut)
+        return chat_template.Example(item.ids[:-1], item.prompt, item.answer_tokens, item.cut)
 
-    engine.replace(chat.Renderer, "example", broken)
+    engine.replace(chat_template.Renderer, "example", broken)
 
 
 @fault("one-template")
@@ -147,9 +150,9 @@ def another_models_tags_stand_in_the_rows(engine):
     def broken(real, self, messages, answer, limit):
         item = real(self, messages, answer, limit)
         tags = self._encode(f"<start_of_turn>user\n{messages[-1].content}<end_of_turn>\n<start_of_turn>model\n")
-        return chat.Example((*tags, *item.ids[item.prompt :]), len(tags), item.answer_tokens, item.cut)
+        return chat_template.Example((*tags, *item.ids[item.prompt :]), len(tags), item.answer_tokens, item.cut)
 
-    engine.replace(chat.Renderer, "example", broken)
+    engine.replace(chat_template.Renderer, "example", broken)
 
 
 @fault("steps-as-planned")
@@ -163,13 +166,13 @@ def fewer_rows_than_accumulation_give_no_step(engine):
 
 @fault("steps-as-planned")
 def the_optimizer_changes_nothing(engine):
-    engine.replace(updates.optimizers.AdamW, "update", lambda real, self, model, gradients: None)
+    engine.replace(optimizer.optimizers.AdamW, "update", lambda real, self, model, gradients: None)
 
 
 @fault("steps-as-planned", "dpo")
 def dpo_has_a_step_size_of_nothing(engine):
     engine.replace(
-        updates, "learning_rate", lambda real, *args: 0.0 if len(engine.session.ledger.deltas) else real(*args)
+        optimizer, "learning_rate", lambda real, *args: 0.0 if len(engine.session.ledger.deltas) else real(*args)
     )
 
 
@@ -201,7 +204,7 @@ def the_dpo_loss_is_nan(engine):
 def the_gradient_is_infinite(engine):
     def broken(real, *args):
         gradients, values = real(*args)
-        return updates.tree_map(lambda array: array + math.inf, gradients), values
+        return optimizer.tree_map(lambda array: array + math.inf, gradients), values
 
     engine.replace(sft, "accumulate", broken)
 
@@ -212,7 +215,7 @@ def the_reference_is_off_by_as_much_for_both_answers(engine):
         found = real(session, *args)
         return found | {"chosen": found["chosen"] - 1.0, "rejected": found["rejected"] - 1.0}
 
-    engine.replace(reference, "measure", broken)
+    engine.replace(dpo_reference, "measure", broken)
 
 
 @fault("reference-fixed", "dpo")
@@ -239,7 +242,7 @@ def another_models_tags_stand_in_rows_and_questions_alike(engine):
     def broken(real, self, messages):
         return self._encode(f"<start_of_turn>user\n{messages[-1].content}<end_of_turn>\n<start_of_turn>model\n")
 
-    engine.replace(chat.Renderer, "prompt_ids", broken)
+    engine.replace(chat_template.Renderer, "prompt_ids", broken)
 
 
 @fault("questions-held-out")
@@ -254,9 +257,9 @@ def the_quiz_is_trained_on_after_the_audit(engine):
 @fault("steps-as-planned")
 def a_step_that_is_not_finite_counts_as_one_with_loss_0(engine):
     def broken(real, self, model, gradients, loss, step):
-        return updates.Update(0.001, 0.0, applied=True) if step == 0 else real(self, model, gradients, loss, step)
+        return optimizer.Update(0.001, 0.0, applied=True) if step == 0 else real(self, model, gradients, loss, step)
 
-    engine.replace(updates.Updater, "apply", broken)
+    engine.replace(optimizer.Updater, "apply", broken)
 
 
 @fault.each
@@ -273,7 +276,7 @@ def test_one_step_that_is_not_finite_is_left_out_and_its_rows_are_named(kit, unb
         return real(self, model, gradients, math.nan if len(seen) == 1 else loss, step)
 
     with monkeypatch.context() as patch:
-        Breaker(patch, FIRST).replace(updates.Updater, "apply", once)
+        Breaker(patch, FIRST).replace(optimizer.Updater, "apply", once)
         ran = tiny.train_here(tiny.new_run(tmp_path / "run", settings(kit, "sft")))
     assert ran.of(e.Failed) == [] and ran.verdicts()[FIRST] == "passed"
     (warned,) = ran.of(e.Warned, key="not-finite")

@@ -19,20 +19,22 @@ import yaml
 import zoo
 from mlx.utils import tree_flatten
 
-from engine import backend, dpo, lanes, losses, models, policy
 from engine import check as checks
+from engine.adapters.committed_model import open_stage
 from engine.check import check
-from engine.contract import events as e
-from engine.contract.config import RunConfig, load_config
 from engine.contract.errors import InputError
-from engine.contract.events import Record
-from engine.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
-from engine.history import read_history
-from engine.policy import Decision
-from engine.rules import RULES
-from engine.stages import open_stage
-from mindprint_tui import launcher
-from mindprint_tui.view.check import lines
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.settings.config import RunConfig, load_config
+from engine.model import backend, cpu_lanes, loading
+from engine.pipeline import decisions
+from engine.pipeline.decisions import Decision
+from engine.preflight.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
+from engine.rules.catalogue import RULES
+from engine.runtime.history import read_history
+from engine.training import dpo, losses
+from mindprint_tui.process import programs
+from mindprint_tui.view.pages.preflight import lines
 from mindprint_tui.view.text import cell_len
 from tests.engine import tiny
 
@@ -121,8 +123,8 @@ def test_the_memory_of_a_quantized_base_is_said_as_it_comes_to_be(
 ) -> None:
     """Every module that a run trains stays dequantized; the self-test commits SFT alone, and that not where shared."""
     for name in ("after_phase", "after_dpo"):
-        monkeypatch.setattr(policy, name, lambda *args: Decision("keep", "for the test"))
-    monkeypatch.setattr(lanes, "_lanes", lambda: 1)  # two meet at their peaks, or do not
+        monkeypatch.setattr(decisions, name, lambda *args: Decision("keep", "for the test"))
+    monkeypatch.setattr(cpu_lanes, "_lanes", lambda: 1)  # two meet at their peaks, or do not
     base, shared = zoo.make("llama", tmp_path / "model", 4), strategy == "shared"
     modules = {"sft": {"modules": ["up_proj" if shared else "q_proj"]}, "dpo": {"modules": ["up_proj", "down_proj"]}}
     sections: dict[str, Any] = {"adapters": {"strategy": strategy}, **modules}
@@ -141,7 +143,7 @@ def test_the_memory_of_a_quantized_base_is_said_as_it_comes_to_be(
     assert {event.state for event in ran.of(e.AdapterChanged, topic=TWO)} == {"attached", "fused"}
     deltas = sum(map(len, ran.adapters().values()))  # which a run keeps in memory, and nobody predicts
     assert found["peak_bytes"] - before >= max(step.peak_bytes for step in ran.of(e.Step)) - again - deltas
-    whole, fresh = open_stage(ran.run, None, backend.prepare(), print).ledger.model, models.load(base, "float32").model
+    whole, fresh = open_stage(ran.run, None, backend.prepare(), print).ledger.model, loading.load(base, "float32").model
     assert ahead == size(whole) - size(fresh) > 0
     (warned,) = ran.of(e.Warned, key="dequantized")
     assert f"takes {ahead / 1e9:.2g} GB more" in warned.message
@@ -351,11 +353,11 @@ def test_a_kill_takes_the_throw_away_folder_with_it(
 
 def test_a_preflight_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     dead = subprocess.CompletedProcess([], -signal.SIGKILL, b"", b"")
-    monkeypatch.setattr(launcher.subprocess, "run", lambda *args, **more: dead)
+    monkeypatch.setattr(programs.subprocess, "run", lambda *args, **more: dead)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(InputError, match=r"died \(signal 9\) before it had a report; a run would most likely"):
-            launcher.check(tiny.ROOT / "configs" / "quick.yaml", (), ())
+            programs.check(tiny.ROOT / "configs" / "quick.yaml", (), ())
     finally:
         signal.signal(signal.SIGTERM, before)
 

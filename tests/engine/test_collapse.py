@@ -12,9 +12,11 @@ import tiny
 from breaking import FIRST, SECOND, Breaker, bytes_of, screen, settings
 from dying import Killed, die, died
 
-from engine import evaluate, phase, train, updates
-from engine.contract import events as e
-from engine.contract.rundir import RunDir
+from engine.contract.journal import events as e
+from engine.contract.run_folder.folder import RunDir
+from engine.evaluation import evaluate
+from engine.pipeline import run as pipeline
+from engine.training import optimizer, phase
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 
@@ -31,7 +33,7 @@ def stuck(engine: Breaker, after: str) -> None:
     def rate(real, *args):
         return real(*args) * (100 if engine.session.attached.phase == after else 1)
 
-    engine.replace(updates, "learning_rate", rate)
+    engine.replace(optimizer, "learning_rate", rate)
     engine.replace(evaluate, "generate", broken)
 
 
@@ -72,7 +74,7 @@ def test_a_run_pauses_on_it_and_goes_on_when_a_person_resumes(word, kit, unbroke
     if word == "collapsed":
         stuck(engine, "sft")
     else:
-        engine.replace(updates.Updater, "apply", lambda real, *args: 1 / 0)
+        engine.replace(optimizer.Updater, "apply", lambda real, *args: 1 / 0)
     said: list[str] = []
     person = threading.Thread(target=resume_when_paused, args=(run, said))
     person.start()
@@ -132,14 +134,14 @@ def test_a_retry_that_is_asked_for_where_the_run_retries_by_itself_is_that_one(k
     config = settings(kit, "sft")
     config["run"] |= {"pause_on": ["failed"], "retries": 1}
     run = tiny.new_run(tmp_path / "run", config)
-    real = train.train_topic
+    real = pipeline.train_topic
 
     def train_topic(session, topic, before, done):
         if topic.id == FIRST and done.attempt == 1:
             raise ValueError("only the first time")
         return real(session, topic, before, done)
 
-    monkeypatch.setattr(train, "train_topic", train_topic)
+    monkeypatch.setattr(pipeline, "train_topic", train_topic)
     ran = resumed_by_a_person(run, ("retry", FIRST))
     (taken,) = [taken for taken in ran.of(e.CommandTaken) if taken.command == "retry"]
     assert taken.outcome == "refused" and "is pending" in taken.reason, "it waits for its retry already"
@@ -148,9 +150,9 @@ def test_a_retry_that_is_asked_for_where_the_run_retries_by_itself_is_that_one(k
 
 DEATHS = {
     "after the roll-back": [(phase, "roll_back", 1)],
-    "before the verdict": [(train, "finish", 1, True)],
-    "after the verdict": [(train, "finish", 1)],
-    "and as the next engine loads": [(train, "finish", 1), (train, "open_session", 1, True)],
+    "before the verdict": [(pipeline, "finish", 1, True)],
+    "after the verdict": [(pipeline, "finish", 1)],
+    "and as the next engine loads": [(pipeline, "finish", 1), (pipeline, "open_session", 1, True)],
 }
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract import events as e
-from engine.contract.commands import KINDS, BadCommand, Command, append, new_command, parse
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir, create
-from engine.control import Control, Skip, Stop
-from engine.invariants import Broken
-from engine.record import Recorder
+from engine.contract.journal import events as e
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.commands import KINDS, BadCommand, Command, append, new_command, parse
+from engine.contract.run_folder.folder import RunDir, create
+from engine.rules.enforce import Broken
+from engine.runtime.control import Control, Skip, Stop
+from engine.runtime.recorder import Recorder
 
 ONE, TWO, THREE = (f"unit-01/chapter-01/topic-0{i}" for i in (1, 2, 3))
 
@@ -198,7 +198,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr("engine.control.PAUSE_TICK", 0.005)
+    monkeypatch.setattr("engine.runtime.control.PAUSE_TICK", 0.005)
     desk = Desk(create(tmp_path, "run"))
     yield desk
     desk.recorder.close()

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.contract.config import RunConfig, SourceConfig, dump_config, keys, load_config
 from engine.contract.errors import InputError
-from engine.contract.typed import FieldError, build, short
+from engine.contract.schema import FieldError, build, short
+from engine.contract.settings.config import RunConfig, SourceConfig, dump_config, keys, load_config
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine.chat import Message
-from engine.contract.config import CurriculumConfig
 from engine.contract.errors import InputError
-from engine.curriculum import Curriculum, load_curriculum
-from engine.leaks import find_leaks
+from engine.contract.settings.config import CurriculumConfig
+from engine.data.chat_template import Message
+from engine.data.curriculum import Curriculum, load_curriculum
+from engine.data.leaks import find_leaks
 
 ONE, TWO = "unit-01/chapter-01/topic-01", "unit-01/chapter-01/topic-02"
 COURSE = """

@@ -19,12 +19,12 @@ import yaml
 from breaking import FIRST, screen, settings
 from disks import read_only, small_disk
 
-from engine.contract import events as e
 from engine.contract.errors import Unwritable
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import RunDir
-from engine.files import write_file, write_folder
-from mindprint_tui import launcher
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.files import write_file, write_folder
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.process import programs
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 DENIED = ("read-only", "permission denied", "may not be written")
@@ -161,8 +161,8 @@ def test_every_file_of_a_run_is_its_owners_alone(kit, tmp_path):
     config.write_text(yaml.safe_dump(settings(kit, "sft")))
     mask = os.umask(0o022)
     try:
-        run = launcher.prepare(config, (), (), tmp_path / "logs", "run")
-        engine = launcher.spawn(run)
+        run = programs.prepare(config, (), (), tmp_path / "logs", "run")
+        engine = programs.spawn(run)
         seen: dict[str, int] = {}
 
         def look() -> bool:

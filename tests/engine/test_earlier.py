@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract import earlier
-from engine.contract.config import keys, load_config
 from engine.contract.errors import InputError
+from engine.contract.settings import legacy_keys
+from engine.contract.settings.config import keys, load_config
 
 NESTED = """
 training_pipeline:
@@ -75,12 +75,12 @@ def test_todays_mistakes_are_not_taken_for_yesterdays_keys(tmp_path: Path) -> No
 
 def test_an_endless_file_is_looked_at_for_a_while(tmp_path: Path) -> None:
     lines = refusal(tmp_path, "a: &a\n  num_epochs: 3\n  b: *a\n  c: *a\n")
-    assert 2 < len(lines) <= earlier.MOST + 1
+    assert 2 < len(lines) <= legacy_keys.MOST + 1
     assert lines[1].strip() == "line 2: a.num_epochs is here sft.epochs: 3"
 
 
 def test_the_table_names_keys_that_there_are() -> None:
-    named = {name.replace("*", phase) for name in earlier.NEW for phase in earlier.PHASES}
+    named = {name.replace("*", phase) for name in legacy_keys.NEW for phase in legacy_keys.PHASES}
     assert named - keys() == set()
-    words = [name for names in (*earlier.NEW.values(), *earlier.NONE.values()) for name in names.split()]
+    words = [name for names in (*legacy_keys.NEW.values(), *legacy_keys.NONE.values()) for name in names.split()]
     assert len(words) == len(set(words)), "each earlier key has one meaning"

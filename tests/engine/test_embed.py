@@ -6,7 +6,7 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from engine.embed import Embedder, cosine, load_embedder
+from engine.model.sentence_embedder import Embedder, cosine, load_embedder
 
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "embed_cosines.json").read_text(encoding="utf-8"))
 SHORT, LONG = "A cat sits on the mat.", "The lamp must be lit before dark, and the wick trimmed. " * 9

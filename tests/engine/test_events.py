@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.contract import events as e
-from engine.contract.codec import STEP_LINE, decode, encode
 from engine.contract.errors import Unwritable
-from engine.contract.events import KINDS, Record, Unknown
-from engine.contract.journal import JournalWriter, Tail, read_journal, repair
-from engine.contract.lines import line
+from engine.contract.journal import events as e
+from engine.contract.journal.codec import STEP_LINE, decode, encode
+from engine.contract.journal.events import KINDS, Record, Unknown
+from engine.contract.journal.log_lines import line
+from engine.contract.journal.store import JournalWriter, Tail, read_journal, repair
 
 TOPIC = "unit-01/chapter-01/topic-01"
 JSON = st.recursive(

@@ -25,20 +25,21 @@ from mlx_lm.models import qwen3_moe
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, save_model
 
-from engine import lowrank, models, portable_adapters
-from engine.adapters import AdapterSpec
-from engine.backend import prepare
-from engine.card import card, plain
-from engine.contract import events as e
-from engine.contract.config import load_config
+from engine.adapters.committed_model import BEFORE, open_stage
+from engine.adapters.deltas import save_delta
+from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
-from engine.contract.events import Record
-from engine.contract.journal import JournalWriter, read_journal
-from engine.contract.rundir import RunDir
-from engine.deltas import save_delta
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.journal.store import JournalWriter, read_journal
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import load_config
 from engine.export import export
-from engine.portable import find_places
-from engine.stages import BEFORE, open_stage
+from engine.formats import adapter_folders, low_rank
+from engine.formats.fused_model import find_places
+from engine.formats.model_card import card, plain
+from engine.model import loading
+from engine.model.backend import prepare
 
 SPECS = (  # different ranks, modules and layers
     AdapterSpec(4, 2.0, ("q_proj", "v_proj"), 0),
@@ -117,9 +118,9 @@ def test_a_peft_adapter_has_the_names_and_shapes_that_peft_reads(run: RunDir, ba
 
 def test_a_smaller_rank_is_the_nearest_and_says_what_it_lost(run: RunDir, tmp_path: Path) -> None:
     ledger = open_stage(run, None, prepare(), print).ledger
-    whole = lowrank.combined(ledger.deltas)
+    whole = low_rank.combined(ledger.deltas)
     for rank in (1, 3, 7):
-        cut, loss = lowrank.truncated(whole, rank)
+        cut, loss = low_rank.truncated(whole, rank)
         errors, norms = {}, {}
         for path, factors in whole.items():
             change = factors.a @ factors.b
@@ -136,15 +137,15 @@ def test_a_smaller_rank_is_the_nearest_and_says_what_it_lost(run: RunDir, tmp_pa
         assert loss.worst == pytest.approx(errors[worst] / norms[worst], abs=1e-5)
         assert rank == 7 or loss.module == worst
     said = export(run, tmp_path / "cut", "adapter", 3)
-    assert f"rank 3 loses {lowrank.truncated(whole, 3)[1].whole:.2%} of the change" in said[1]
-    assert str(lowrank.truncated(whole, 3)[1]) in (tmp_path / "cut" / "README.md").read_text().replace("\\", "")
+    assert f"rank 3 loses {low_rank.truncated(whole, 3)[1].whole:.2%} of the change" in said[1]
+    assert str(low_rank.truncated(whole, 3)[1]) in (tmp_path / "cut" / "README.md").read_text().replace("\\", "")
 
 
 def test_a_delta_that_rounding_would_lose_is_in_every_export(base: Path, tmp_path: Path) -> None:
     run = commit_random(tmp_path / "run", base, SPECS[:1], "bfloat16")
     ledger = open_stage(run, None, prepare(), print).ledger
     kept = [dataclasses.replace(delta, fused=False) for delta in ledger.deltas]
-    ledger.restore(models.load(base, "bfloat16").model, kept)
+    ledger.restore(loading.load(base, "bfloat16").model, kept)
     ledger.save(run.adapters)
     said = export(run, tmp_path / "mlx")
     assert said[1] == f"{len(kept[0].paths)} weights are in float32, since rounding would lose what they learned"
@@ -161,7 +162,7 @@ def test_a_delta_kept_beside_experts_goes_back_under_their_own_names(base: Path,
     run = commit_random(tmp_path / "run", model, (spec,), "bfloat16")
     ledger = open_stage(run, None, prepare(), print).ledger
     kept = [dataclasses.replace(delta, fused=False) for delta in ledger.deltas]
-    ledger.restore(models.load(model, "bfloat16").model, kept)
+    ledger.restore(loading.load(model, "bfloat16").model, kept)
     ledger.save(run.adapters)
     assert len(export(run, tmp_path / "mlx")) == 2
     name, path = "model.layers.1.mlp.experts.{}.down_proj.weight", "model.layers.1.mlp.switch_mlp.down_proj"
@@ -343,15 +344,15 @@ def test_a_card_counts_nothing_that_a_running_run_committed_meanwhile(
     run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(run.path, tmp_path / "run")
-    live, real = RunDir(tmp_path / "run"), models.load
+    live, real = RunDir(tmp_path / "run"), loading.load
 
-    def load(*arguments: object) -> models.Loaded:
+    def load(*arguments: object) -> loading.Loaded:
         journal = JournalWriter(live.journal)
         journal.append(e.TopicFinished(tiny.TOPICS[0], "passed", "meanwhile", 1.0))
         journal.close()
         return real(*arguments)
 
-    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     export(live, tmp_path / "out", "adapter")
     assert "0 of 3 topics passed" in (tmp_path / "out" / "README.md").read_text()
 
@@ -490,13 +491,13 @@ def test_what_is_committed_while_the_model_is_loaded_is_not_in_the_stage(
     whole = (live.adapters / "ledger.json").read_text()
     early = open_stage(live, tiny.TOPICS[1], prepare(), print).ledger
     early.save(live.adapters)
-    real = models.load
+    real = loading.load
 
-    def load(*arguments: object) -> models.Loaded:
+    def load(*arguments: object) -> loading.Loaded:
         (live.adapters / "ledger.json").write_text(whole)
         return real(*arguments)
 
-    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     assert open_stage(live, None, prepare(), print).ledger.declared == early.declared
 
 
@@ -506,14 +507,14 @@ def test_what_is_committed_while_the_model_is_loaded_is_not_in_the_stage(
 def test_what_appears_at_the_target_meanwhile_stays(
     run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, real = tmp_path / "mine", portable_adapters.write_adapter
+    mine, real = tmp_path / "mine", adapter_folders.write_adapter
 
     def write(*arguments: object) -> None:
         mine.mkdir()
         (mine / "thesis.txt").write_text("years of work")
         real(*arguments)
 
-    monkeypatch.setattr(portable_adapters, "write_adapter", write)
+    monkeypatch.setattr(adapter_folders, "write_adapter", write)
     with pytest.raises(InputError, match="mine: exists already; name a folder that does not"):
         export(run, mine, "adapter")
     assert (mine / "thesis.txt").read_text() == "years of work"
@@ -532,7 +533,7 @@ def test_a_folder_of_the_person_s_own_beside_the_target_stays(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no room")
 
-    monkeypatch.setattr(portable_adapters, "write_adapter", full)
+    monkeypatch.setattr(adapter_folders, "write_adapter", full)
     with pytest.raises(InputError, match="voice: the disk is full"):
         export(run, tmp_path / "voice", "adapter")
     assert [path.name for path in tmp_path.iterdir()] == [".voice.old"]

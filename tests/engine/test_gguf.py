@@ -13,9 +13,9 @@ import mlx_lm
 import pytest
 from tiny_gguf import Tiny, make_tiny, permuted
 
-from engine import gguf
 from engine.contract.errors import InputError
-from engine.models import Loaded, load, locate
+from engine.model import gguf
+from engine.model.loading import Loaded, load, locate
 
 ROOT = Path(__file__).parents[2]
 

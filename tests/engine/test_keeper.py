@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from mlx_lm.utils import load_tokenizer
 
-from engine import models, voice
-from engine.contract.config import CurriculumConfig, ThresholdsConfig, load_config
-from engine.curriculum import Curriculum, Pair, Topic, load_curriculum
-from engine.leaks import find_leaks
-from engine.reach import unreachable
+from engine.contract.settings.config import CurriculumConfig, ThresholdsConfig, load_config
+from engine.data.curriculum import Curriculum, Pair, Topic, load_curriculum
+from engine.data.leaks import find_leaks
+from engine.evaluation import voice_score
+from engine.model import loading
+from engine.preflight.gates import unreachable
 
 ROOT = Path(__file__).parents[2]
 KEEPER = ROOT / "configs/curricula/keeper"
@@ -72,7 +73,7 @@ def test_the_gates_can_be_reached(keeper: Curriculum) -> None:
 
 
 def test_answers_are_of_a_speakable_length(keeper: Curriculum) -> None:
-    tokenizer = load_tokenizer(models.locate("smollm2-135m-instruct", print))
+    tokenizer = load_tokenizer(loading.locate("smollm2-135m-instruct", print))
     rejected = [(pair.where, pair.rejected) for topic in keeper.topics for pair in pairs_of(topic)]
     texts = [item for topic in keeper.topics for item in answers(topic)] + rejected
     counted = [(len(tokenizer.encode(text, add_special_tokens=False)), where) for where, text in texts]
@@ -130,7 +131,7 @@ def test_references_and_trained_answers_pass_the_voice_rules(keeper: Curriculum)
     """Rule 20."""
     for topic in keeper.topics:
         for where, text in answers(topic):
-            found = voice.score(keeper.profile, text)
+            found = voice_score.score(keeper.profile, text)
             assert found.health == "ok" and found.violations == (), (where, found)
             assert found.score >= ThresholdsConfig().dpo_trigger, (where, found)
 
@@ -138,7 +139,7 @@ def test_references_and_trained_answers_pass_the_voice_rules(keeper: Curriculum)
 def test_rejected_answers_are_sound_answers_without_the_voice(keeper: Curriculum) -> None:
     for topic in keeper.topics:
         for pair in pairs_of(topic):
-            found = voice.score(keeper.profile, pair.rejected)
+            found = voice_score.score(keeper.profile, pair.rejected)
             assert found.health == "ok", (pair.where, found)
             assert found.score <= 0.2, (pair.where, found)
 
@@ -150,7 +151,7 @@ def auc(good: Sequence[float], poor: Sequence[float]) -> float:
 
 def test_the_score_tells_the_voice_from_its_opposite(keeper: Curriculum) -> None:
     def scores(texts: Iterable[str]) -> list[float]:
-        return [voice.score(keeper.profile, text).score for text in texts]
+        return [voice_score.score(keeper.profile, text).score for text in texts]
 
     references = scores(question.reference for topic in keeper.topics for question in topic.questions)
     chosen = scores(pair.chosen for topic in keeper.topics for pair in pairs_of(topic))
@@ -166,7 +167,7 @@ def test_concepts_stand_in_their_references(keeper: Curriculum) -> None:
         for question in topic.questions:
             assert 2 <= len(question.concepts) <= 5, question.where
             for concept in question.concepts:
-                assert voice.named([concept], question.reference), (question.where, concept)
+                assert voice_score.named([concept], question.reference), (question.where, concept)
 
 
 def rows(name: str) -> list[dict[str, Any]]:

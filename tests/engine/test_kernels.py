@@ -9,7 +9,7 @@ import mlx_lm.models.llama as llama
 import pytest
 import tiny
 
-from engine.contract import events as e
+from engine.contract.journal import events as e
 
 
 def test_the_reference_is_measured_by_the_kernels_of_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ import mlx.core as mx
 import mlx.nn as nn
 import pytest
 
-from engine import lanes
-from engine.updates import accumulate
+from engine.model import cpu_lanes
+from engine.training.optimizer import accumulate
 
 
 @pytest.mark.parametrize("rows", range(1, 9))
 @pytest.mark.parametrize("wide", [1, 2, 3, 64])
 def test_every_row_is_in_one_part_and_parts_are_even(rows: int, wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "_lanes", lambda: wide)
-    parts = lanes.split(list(range(rows)))
+    monkeypatch.setattr(cpu_lanes, "_lanes", lambda: wide)
+    parts = cpu_lanes.split(list(range(rows)))
     assert [row for part in parts for row in part] == list(range(rows))
     assert len(parts) == min(rows, wide)
     sizes = [len(part) for part in parts]
@@ -25,14 +25,14 @@ def test_every_row_is_in_one_part_and_parts_are_even(rows: int, wide: int, monke
 def test_there_is_a_lane_for_each_core_and_one_on_a_gpu(
     kind: mx.DeviceType, wide: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "_cores", lambda: 3)
+    monkeypatch.setattr(cpu_lanes, "_cores", lambda: 3)
     monkeypatch.setattr(mx, "default_device", lambda: mx.Device(kind))
-    assert lanes._lanes() == wide
+    assert cpu_lanes._lanes() == wide
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3])
 def test_parts_give_the_gradients_of_the_whole(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "_cores", lambda: cores)
+    monkeypatch.setattr(cpu_lanes, "_cores", lambda: cores)
     mx.random.seed(3)
     model = nn.Sequential(nn.Linear(300, 200), nn.Tanh(), nn.Linear(200, 100))
     x = mx.random.normal((6, 300))
@@ -41,19 +41,19 @@ def test_parts_give_the_gradients_of_the_whole(cores: int, monkeypatch: pytest.M
         return (model(rows).square().sum(),)
 
     whole, (expected,) = accumulate(model, loss, [[(x,)]], 6)
-    parts, (found,) = accumulate(model, loss, [[(x[mx.array(part)],) for part in lanes.split(list(range(6)))]], 6)
+    parts, (found,) = accumulate(model, loss, [[(x[mx.array(part)],) for part in cpu_lanes.split(list(range(6)))]], 6)
     assert found == pytest.approx(expected, rel=1e-5)
     for a, b in zip(nn.utils.tree_flatten(parts), nn.utils.tree_flatten(whole), strict=True):
         assert mx.allclose(a[1], b[1], rtol=1e-4, atol=1e-4).item()
 
 
 def test_blas_has_its_threads_back_afterwards() -> None:
-    library = lanes._blas()
+    library = cpu_lanes._blas()
     if library is None:  # off Linux MLX's products are not OpenBLAS's
-        assert lanes.run(mx.square, [(mx.array(2.0),), (mx.array(3.0),)]) is not None
+        assert cpu_lanes.run(mx.square, [(mx.array(2.0),), (mx.array(3.0),)]) is not None
         return
     before = library.openblas_get_num_threads()
-    found = lanes.run(mx.square, [(mx.array(2.0),), (mx.array(3.0),)])
+    found = cpu_lanes.run(mx.square, [(mx.array(2.0),), (mx.array(3.0),)])
     assert [value.item() for value in found] == [4.0, 9.0]
     assert library.openblas_get_num_threads() == before
 
@@ -75,8 +75,8 @@ class Library:
 def decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Library, dict[int, float]], list[int]]:
     """Takes twenty steps that last as long as is said for a number of threads; returns the threads that they had."""
     now = [0.0]
-    monkeypatch.setattr(lanes.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(lanes.Pace, "crowded", False)
+    monkeypatch.setattr(cpu_lanes.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(cpu_lanes.Pace, "crowded", False)
 
     def decode(library: Library, seconds: dict[int, float]) -> list[int]:
         used: list[int] = []
@@ -86,9 +86,9 @@ def decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Library, dict[int, fl
             now[0] += seconds[library.threads] * (10 if len(used) == 1 else 1)  # the first one reads the prompts
             return len(used)
 
-        monkeypatch.setattr(lanes, "_blas", lambda: library)
+        monkeypatch.setattr(cpu_lanes, "_blas", lambda: library)
         before = library.threads
-        with lanes.Pace() as pace:
+        with cpu_lanes.Pace() as pace:
             assert [pace.step(step) for _ in range(20)] == list(range(1, 21))
         assert library.threads == before
         return used
@@ -100,7 +100,7 @@ QUIET, CROWDED = {2: 0.05, 1: 0.06}, {2: 1.0, 1: 0.14}
 
 
 def test_steps_get_the_threads_that_were_faster(decoding: Callable[[Library, dict[int, float]], list[int]]) -> None:
-    library, tried = Library(2), lanes.TRIED
+    library, tried = Library(2), cpu_lanes.TRIED
     assert decoding(library, QUIET) == [2] * tried + [1] * tried + [2] * (20 - 2 * tried)
     assert decoding(library, CROWDED) == [2] * tried + [1] * (20 - tried)
     assert decoding(library, CROWDED) == [1] * tried + [2] * 2 + [1] * (18 - tried), (
@@ -115,11 +115,11 @@ def test_steps_get_the_threads_that_were_faster(decoding: Callable[[Library, dic
 @pytest.mark.parametrize(("inside", "out"), [(576, 1536), (575, 1537), (64, 192)])
 def test_a_product_is_the_same_bits_with_one_thread_and_with_all(rows: int, inside: int, out: int) -> None:
     a, b = (mx.random.normal(shape, key=mx.random.key(3)) for shape in ((rows, inside), (out, inside)))
-    if lanes._blas() is None:
+    if cpu_lanes._blas() is None:
         pytest.skip("off Linux MLX's products are not OpenBLAS's")
     every = a @ b.T
     mx.eval(every)
-    with lanes._blas_threads(1):
+    with cpu_lanes._blas_threads(1):
         one = a @ b.T
         mx.eval(one)
     assert mx.array_equal(every, one).item()

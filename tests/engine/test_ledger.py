@@ -15,14 +15,15 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import save_config
 
-from engine import adapters, deltas, ledger, models
-from engine.adapters import AdapterSpec
-from engine.chat import Renderer
+from engine.adapters import deltas, ledger, lora
+from engine.adapters.ledger import Delta, Ledger
+from engine.adapters.lora import AdapterSpec
+from engine.adapters.module_weights import KeptLinear, KeptSwitchLinear, dense
 from engine.contract.errors import InputError
-from engine.invariants import Broken
-from engine.ledger import Delta, Ledger
-from engine.opening import PROBE as WORDS
-from engine.weights import KeptLinear, KeptSwitchLinear, dense
+from engine.data.chat_template import Renderer
+from engine.model import loading
+from engine.pipeline.setup import PROBE as WORDS
+from engine.rules.enforce import Broken
 
 SPEC = AdapterSpec(4, 2.0, ("q_proj", "o_proj", "down_proj"), 0)
 PROBE = mx.array([[1, 200, 300, 400, 5, 60, 70]])
@@ -42,7 +43,7 @@ def mixture(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def quantized(folder, tmp_path_factory) -> Path:
     """The tiny model with its linear layers, and nothing else, in 4 bits."""
-    source, quantized = models.load(folder, "float32"), tmp_path_factory.mktemp("quantized")
+    source, quantized = loading.load(folder, "float32"), tmp_path_factory.mktemp("quantized")
     nn.quantize(source.model, group_size=64, bits=4, class_predicate=lambda path, module: isinstance(module, nn.Linear))
     for file in folder.glob("tokenizer*.json"):
         (quantized / file.name).write_bytes(file.read_bytes())
@@ -54,7 +55,7 @@ def quantized(folder, tmp_path_factory) -> Path:
 
 
 def opened(folder: Path, dtype: str = "float32") -> Ledger:
-    return Ledger(models.load(folder, dtype).model, folder, getattr(mx, dtype))
+    return Ledger(loading.load(folder, dtype).model, folder, getattr(mx, dtype))
 
 
 def logits(book: Ledger) -> mx.array:
@@ -65,14 +66,14 @@ def logits(book: Ledger) -> mx.array:
 
 def trained(book: Ledger, name: str, size: float = 0.05, spec: AdapterSpec = SPEC, seed: int = 0) -> Delta:
     """Attaches an adapter and moves it, as training would have; `name` is topic-phase."""
-    adapters.attach(book.model, spec, seed)
+    lora.attach(book.model, spec, seed)
     key = mx.random.key(seed + 1)
-    weights = dict(adapters.adapter_weights(book.model))
+    weights = dict(lora.adapter_weights(book.model))
     for path in sorted(weights):
         if path.endswith("lora_b"):
             key, own = mx.random.split(key)
             weights[path] = size * mx.random.normal(weights[path].shape, key=own)
-    adapters.load_weights(book.model, weights)
+    lora.load_weights(book.model, weights)
     book.model.eval()
     return Delta(name, name.rpartition("-")[0], name.rpartition("-")[2], spec, weights)
 
@@ -101,8 +102,8 @@ def test_the_fused_model_answers_as_the_attached_one_did(folder):
     assert committed.fused and survival.cosine > 0.99999 and survival.kl < 1e-6
     assert mx.abs(logits(book) - attached).max().item() < 1e-4
     assert mx.abs(attached - before).max().item() > 0.01  # and there was something to fuse
-    assert adapters.adapter_modules(book.model) == {}
-    assert book.declared == adapters.fingerprint(adapters.frozen_digests(book.model))
+    assert lora.adapter_modules(book.model) == {}
+    assert book.declared == lora.fingerprint(lora.frozen_digests(book.model))
 
 
 def test_a_dropped_topic_was_never_there_bit_for_bit(folder):
@@ -129,7 +130,7 @@ def test_a_reverted_commit_was_never_there(folder):
     assert bits(book) != before and book.commits == 2
     book.revert(mark, delta.paths)
     assert bits(book) == before and book.mark() == mark
-    assert book.declared == adapters.fingerprint(adapters.frozen_digests(book.model))
+    assert book.declared == lora.fingerprint(lora.frozen_digests(book.model))
 
 
 def test_what_the_journal_does_not_know_of_is_forgotten(folder):
@@ -254,7 +255,7 @@ def linears(book: Ledger) -> dict[str, nn.Linear]:
 
 def random_delta(book: Ledger, name: str, spec: AdapterSpec, seed: int) -> Delta:
     draw, weights = np.random.default_rng(seed), {}
-    for path, module in adapters.requested_modules(book.model, spec).items():
+    for path, module in lora.requested_modules(book.model, spec).items():
         outer, inner = module.weight.shape
         weights[f"{path}.lora_a"] = mx.array(draw.normal(0, inner**-0.5, (inner, spec.rank)).astype(np.float32))
         weights[f"{path}.lora_b"] = mx.array(draw.normal(0, 0.01, (spec.rank, outer)).astype(np.float32))
@@ -277,7 +278,7 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
     committed, survival = fuse(book, delta)
     assert survival.cosine < 0.9 and not committed.fused
     kept = [module for module in book.model.modules() if isinstance(module, KeptLinear)]
-    assert len(kept) == 6 and adapters.adapter_modules(book.model) == {}
+    assert len(kept) == 6 and lora.adapter_modules(book.model) == {}
     now = logits(book)
     difference = nn.log_softmax(attached, -1) - nn.log_softmax(now, -1)
     assert abs((mx.softmax(attached, -1) * difference).sum(-1).mean().item()) < 1e-4
@@ -326,7 +327,7 @@ def test_kept_deltas_answer_as_their_adapters_did(base, kinds, request, tmp_path
         for probe, was in zip((PROBE, LONG), attached, strict=True):
             assert mx.abs(book.model(probe) - was).max().item() < 1e-4 < mx.abs(fresh.model(probe) - was).max().item()
     modules, pristine = dict(book.model.named_modules()), dict(fresh.model.named_modules())
-    assert {type(modules[path]) for path in delta.paths} == kinds and adapters.adapter_modules(book.model) == {}
+    assert {type(modules[path]) for path in delta.paths} == kinds and lora.adapter_modules(book.model) == {}
     for path in delta.paths:
         change = book.deltas[0].change(path) + book.deltas[1].change(path)
         assert mx.allclose(dense(modules[path]) - dense(pristine[path]), change, rtol=0, atol=1e-6).item()
@@ -379,7 +380,7 @@ def test_a_module_that_no_delta_touches_any_more_is_the_packed_one_again(quantiz
 
 def in_memory(book: Ledger) -> str:
     """The fingerprint of what is in memory, looked at anew."""
-    return adapters.fingerprint(adapters.frozen_digests(book.model))
+    return lora.fingerprint(lora.frozen_digests(book.model))
 
 
 @pytest.mark.parametrize("layers", [0, 1])
@@ -388,10 +389,10 @@ def test_a_saved_delta_is_an_adapter_that_mlx_lm_loads(folder, tmp_path, layers)
     delta = trained(book, "a-sft", spec=AdapterSpec(3, 5.0, ("q_proj", "up_proj"), layers))
     attached = logits(book)
     deltas.save_delta(tmp_path / "a-sft", delta, book.model)
-    theirs = models.load(folder, "float32").model
+    theirs = loading.load(folder, "float32").model
     load_adapters(theirs, str(tmp_path / "a-sft"))
     theirs.eval()
-    assert set(adapters.adapter_modules(theirs)) == set(delta.paths)
+    assert set(lora.adapter_modules(theirs)) == set(delta.paths)
     assert mx.abs(theirs(PROBE).astype(mx.float32) - attached).max().item() < 1e-5
 
 
@@ -415,8 +416,8 @@ def test_a_fuse_that_moves_nothing_is_broken(folder, monkeypatch):
 
 def test_what_rounding_makes_of_the_real_model_in_bfloat16_is_no_fault_of_a_fuse():
     """A sum that is rounded otherwise moves its answers by more than the limit; a delta that is wrong, by much more."""
-    base = models.locate("smollm2-135m-instruct", print)
-    loaded = models.load(base, "bfloat16")
+    base = loading.locate("smollm2-135m-instruct", print)
+    loaded = loading.load(base, "bfloat16")
     book = Ledger(loaded.model, base, mx.bfloat16)
     probe = mx.array([Renderer(loaded.tokenizer).text_ids(WORDS)])
     sizes = (0.1, 2e-5, 2e-5)  # as SFT leaves a B, then as two DPO phases do, both kept beside the weights

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.commands import append, new_command
 from engine.contract.errors import InputError
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import Lock, RunDir, holder, list_runs
-from engine.record import Recorder
-from mindprint_tui import launcher
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.commands import append, new_command
+from engine.contract.run_folder.folder import Lock, RunDir, holder, list_runs
+from engine.runtime.recorder import Recorder
+from mindprint_tui.process import programs
 
 MINE = b"Host *\n  IdentityFile ~/.ssh/id\n torn"
 
@@ -33,7 +33,7 @@ def test_a_link_in_place_of_a_file_is_refused_and_followed_nowhere(run: RunDir, 
         Lock(run).release()
         Recorder(run).close()
         append(run.commands, new_command("pause"))
-        launcher.spawn(run).kill()
+        programs.spawn(run).kill()
     assert mine.read_bytes() == MINE and mine.stat().st_mode & 0o777 == 0o644
 
 

@@ -10,11 +10,13 @@ import pytest
 import tiny
 from mlx.utils import tree_flatten
 
-from engine import adapters, losses, models
-from engine.adapters import AdapterSpec
-from engine.batches import collate
-from engine.chat import Example, Message, Renderer
-from engine.losses import Scorer, dpo_loss, sft_loss, sum_rows, token_logps
+from engine.adapters import lora
+from engine.adapters.lora import AdapterSpec
+from engine.data.batches import collate
+from engine.data.chat_template import Example, Message, Renderer
+from engine.model import loading
+from engine.training import losses
+from engine.training.losses import Scorer, dpo_loss, sft_loss, sum_rows, token_logps
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PROBE = mx.array([[1, 2, 3, 4]])
@@ -27,7 +29,7 @@ def fixture() -> dict:
 
 @pytest.fixture(scope="module")
 def smollm():
-    return models.load(models.locate("smollm2-135m-instruct", print), "float32")
+    return loading.load(loading.locate("smollm2-135m-instruct", print), "float32")
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +46,11 @@ def logps(fixture, smollm) -> dict[str, mx.array]:
 
     measure("reference")
     adapter = fixture["adapter"]
-    adapters.attach(smollm.model, AdapterSpec(adapter["rank"], adapter["scale"], tuple(adapter["targets"]), 0), seed=0)
-    adapters.load_weights(smollm.model, dict(mx.load(str(FIXTURES / adapter["file"]))))
+    lora.attach(smollm.model, AdapterSpec(adapter["rank"], adapter["scale"], tuple(adapter["targets"]), 0), seed=0)
+    lora.load_weights(smollm.model, dict(mx.load(str(FIXTURES / adapter["file"]))))
     smollm.model.eval()
     measure("policy")
-    adapters.detach(smollm.model)
+    lora.detach(smollm.model)
     return found
 
 
@@ -59,7 +61,7 @@ def example(row: dict, side: str) -> Example:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return models.load(tiny.make_model(tmp_path_factory.mktemp("small") / "model"), "float32")
+    return loading.load(tiny.make_model(tmp_path_factory.mktemp("small") / "model"), "float32")
 
 
 def examples_of(loaded) -> list[Example]:
@@ -119,7 +121,7 @@ def test_the_dpo_loss_stays_finite_and_positive_far_out():
 def test_a_step_down_the_gradient_raises_the_margin(small):
     chosen, rejected = examples_of(small)[0], examples_of(small)[1]
     spec = AdapterSpec(4, 2.0, ("q_proj", "v_proj", "down_proj"), 0)
-    adapters.attach(small.model, spec, seed=1)
+    lora.attach(small.model, spec, seed=1)
     scorer, batch = Scorer(small.model, PROBE), collate([chosen, rejected], 2)
     before = scorer.row_logps(batch)
     mx.eval(before)
@@ -131,11 +133,11 @@ def test_a_step_down_the_gradient_raises_the_margin(small):
     value, gradients = nn.value_and_grad(small.model, loss)()
     assert value.item() == pytest.approx(math.log(2), abs=1e-6)
     slope = dict(tree_flatten(gradients))
-    moved = {name: array - 0.05 * slope[name] for name, array in adapters.adapter_weights(small.model).items()}
-    adapters.load_weights(small.model, moved)
+    moved = {name: array - 0.05 * slope[name] for name, array in lora.adapter_weights(small.model).items()}
+    lora.load_weights(small.model, moved)
     now = scorer.row_logps(batch)
     margin = ((now - before)[0] - (now - before)[1]).item()
-    adapters.detach(small.model)
+    lora.detach(small.model)
     assert margin > 0.01
 
 
@@ -209,13 +211,13 @@ def test_logits_made_piece_by_piece_give_the_same_numbers_and_gradients(small, m
     monkeypatch.setattr(losses, "POSITIONS", positions)
     scorer, batch = Scorer(small.model, PROBE), collate(examples_of(small), 2)
     weights = mx.random.normal((batch.supervised,), key=mx.random.key(5))
-    adapters.attach(small.model, AdapterSpec(4, 2.0, ("q_proj", "down_proj"), 0), seed=1)
+    lora.attach(small.model, AdapterSpec(4, 2.0, ("q_proj", "down_proj"), 0), seed=1)
 
     def measure(learning):
         return nn.value_and_grad(small.model, lambda: (scorer.logps(batch, learning=learning) * weights).sum())()
 
     (plain, slopes), (pieced, pieced_slopes) = measure(False), measure(True)
-    adapters.detach(small.model)
+    lora.detach(small.model)
     assert pieced.item() == pytest.approx(plain.item(), rel=1e-5)
     flat, other = dict(tree_flatten(slopes)), dict(tree_flatten(pieced_slopes))
     assert flat.keys() == other.keys()

@@ -7,21 +7,22 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 
-from engine import adapters, lanes, models
-from engine.adapters import AdapterSpec
-from engine.batches import Batch, collate
-from engine.chat import Example, Message, Renderer
-from engine.contract.config import DpoConfig, SftConfig
-from engine.losses import Scorer, dpo_loss, sft_loss
-from engine.updates import Updater, accumulate
+from engine.adapters import lora
+from engine.adapters.lora import AdapterSpec
+from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.data.batches import Batch, collate
+from engine.data.chat_template import Example, Message, Renderer
+from engine.model import cpu_lanes, loading
+from engine.training.losses import Scorer, dpo_loss, sft_loss
+from engine.training.optimizer import Updater, accumulate
 
 LIMITS = {"sft": 1.25e9, "dpo": 1.35e9}  # bytes; with all logits at once they were 1.42e9 and 1.52e9
 WORDS = "sea light keeper storm rope harbour wind night lamp oil brass tide rock gull ship sailor reef bell fog".split()
 
 
 @pytest.fixture(scope="module")
-def loaded() -> models.Loaded:
-    return models.load(models.locate("smollm2-135m-instruct", print), "float32")
+def loaded() -> loading.Loaded:
+    return loading.load(loading.locate("smollm2-135m-instruct", print), "float32")
 
 
 def rows(renderer: Renderer, count: int) -> list[Example]:
@@ -34,11 +35,11 @@ def rows(renderer: Renderer, count: int) -> list[Example]:
     return [renderer.example([Message("user", words(12))], words(76), 512) for _ in range(count)]
 
 
-def step_peak(loaded: models.Loaded, spec: AdapterSpec, batches: list[Batch], kind: str) -> int:
+def step_peak(loaded: loading.Loaded, spec: AdapterSpec, batches: list[Batch], kind: str) -> int:
     """Bytes that MLX held at once, of the model, its adapter and the step; not what other tests keep."""
     renderer = Renderer(loaded.tokenizer)
     scorer = Scorer(loaded.model, mx.array([renderer.prompt_ids([Message("user", "A probe.")])]))
-    adapters.attach(loaded.model, spec, 0)
+    lora.attach(loaded.model, spec, 0)
     settings = SftConfig() if kind == "sft" else DpoConfig()
     updater = Updater(settings, 2)
     gc.collect()
@@ -58,7 +59,7 @@ def step_peak(loaded: models.Loaded, spec: AdapterSpec, batches: list[Batch], ki
     parts, supervised = [(batch,) for batch in batches], sum(batch.supervised for batch in batches)
     gradients, (loss,) = accumulate(loaded.model, sft if kind == "sft" else dpo, [parts], supervised)
     assert updater.apply(loaded.model, gradients, loss, 0).applied
-    adapters.detach(loaded.model)
+    lora.detach(loaded.model)
     return int(mx.get_peak_memory()) - others
 
 
@@ -66,8 +67,8 @@ def step_peak(loaded: models.Loaded, spec: AdapterSpec, batches: list[Batch], ki
     ("kind", "rank", "modules", "count"),
     [("sft", 8, ("q_proj", "v_proj", "o_proj"), 4), ("dpo", 1, ("o_proj", "v_proj", "up_proj", "down_proj"), 4)],
 )
-def test_peak_array_memory(loaded: models.Loaded, kind: str, rank: int, modules: tuple[str, ...], count: int) -> None:
-    batches = [collate(part, 2) for part in lanes.split(rows(Renderer(loaded.tokenizer), count))]
+def test_peak_array_memory(loaded: loading.Loaded, kind: str, rank: int, modules: tuple[str, ...], count: int) -> None:
+    batches = [collate(part, 2) for part in cpu_lanes.split(rows(Renderer(loaded.tokenizer), count))]
     assert 118 * count <= sum(batch.total for batch in batches) <= 136 * count
     peak = step_peak(loaded, AdapterSpec(rank, 2.0, modules, 0), batches, kind)
     print(f"{kind}: {peak / 1e9:.2f} GB at the peak")

@@ -13,9 +13,9 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import save
 from tiny_gguf import Tiny, make_tiny
 
-from engine import gguf
 from engine.contract.errors import InputError
-from engine.models import Loaded, load, locate, name_of, parameter_count, revision_of
+from engine.model import gguf
+from engine.model.loading import Loaded, load, locate, name_of, parameter_count, revision_of
 
 
 @pytest.fixture(scope="module")

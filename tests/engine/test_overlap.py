@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine import overlap
-from engine.overlap import NEAR, Index
+from engine.data import ngram_index
+from engine.data.ngram_index import NEAR, Index
 
 
 def grams(text: str) -> set[tuple[str, ...]]:
@@ -41,12 +41,12 @@ def test_a_common_phrase_is_not_looked_up_in_every_text_that_has_it(monkeypatch:
     for place in range(500):
         index.add(str(place), f"what is the best of all a{place} b{place} c{place} d{place} e{place} f{place}")
 
-    def counting(*arguments: Any, real: Any = overlap._holds) -> bool:
+    def counting(*arguments: Any, real: Any = ngram_index._holds) -> bool:
         nonlocal looked
         looked += 1
         return real(*arguments)
 
-    monkeypatch.setattr(overlap, "_holds", counting)
+    monkeypatch.setattr(ngram_index, "_holds", counting)
     assert index.find("what is the best of all u v w x y z") is None
     assert index.find("what is the best of all a7 b7 c7 d7 e7 f7") == "7"
     assert looked < 500

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from engine.contract import events as e
-from engine.contract.config import DpoConfig, ThresholdsConfig
-from engine.contract.events import Evaluated, Record
-from engine.curriculum import Curriculum, Pair, Question, Topic
-from engine.history import read_history
-from engine.policy import Decision, after_dpo, after_phase, gate, retry, verdict
-from engine.reach import base_warnings, unreachable
-from engine.summary import summarize
-from engine.voice import load_profile
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Evaluated, Record
+from engine.contract.settings.config import DpoConfig, ThresholdsConfig
+from engine.data.curriculum import Curriculum, Pair, Question, Topic
+from engine.evaluation.voice_score import load_profile
+from engine.pipeline.decisions import Decision, after_dpo, after_phase, gate, retry, verdict
+from engine.preflight.gates import base_warnings, unreachable
+from engine.runtime.history import read_history
+from engine.runtime.summary import summarize
 
 ONE, TWO, THREE = "unit-01/chapter-01/topic-01", "unit-01/chapter-01/topic-02", "unit-02/chapter-01/topic-01"
 LIMITS = ThresholdsConfig()

@@ -14,13 +14,13 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import _get_classes, load_model
 
-from engine import portable
-from engine.adapters import AdapterSpec
-from engine.backend import prepare
+from engine.adapters.committed_model import open_stage
+from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
-from engine.contract.rundir import RunDir
+from engine.contract.run_folder.folder import RunDir
 from engine.export import export
-from engine.stages import open_stage
+from engine.formats import fused_model
+from engine.model.backend import prepare
 
 SPEC = AdapterSpec(4, 2.0, ("q_proj", "v_proj"), 0)
 IDS = mx.array([[1, 40, 300, 7, 512, 90, 3]])
@@ -139,13 +139,13 @@ def test_a_folder_that_gives_another_model_back_is_refused(
     name: str, plain: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A weight that is written wrong, touched or not, in the base's names and in mlx-lm's."""
-    real = portable._save
+    real = fused_model._save
 
     def save(folder: Path, weights: dict[str, mx.array]) -> None:
         weights[name] = weights[name] + 1e-3
         real(folder, weights)
 
-    monkeypatch.setattr(portable, "_save", save)
+    monkeypatch.setattr(fused_model, "_save", save)
     with pytest.raises(InputError, match=rf"mlx-lm makes another model of its fused folder \({name} differs\); use"):
         export(plain, tmp_path / "mlx")
     assert list(tmp_path.iterdir()) == []
@@ -154,13 +154,13 @@ def test_a_folder_that_gives_another_model_back_is_refused(
 def test_a_folder_that_mlx_lm_does_not_load_is_refused(
     plain: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = portable._save
+    real = fused_model._save
 
     def save(folder: Path, weights: dict[str, mx.array]) -> None:
         del weights["model.norm.weight"]
         real(folder, weights)
 
-    monkeypatch.setattr(portable, "_save", save)
+    monkeypatch.setattr(fused_model, "_save", save)
     with pytest.raises(
         InputError, match=r"mlx-lm makes another model of its fused folder \(.+\); use --format adapter"
     ):
@@ -181,7 +181,7 @@ def test_many_shards_are_one_model(plain: RunDir, tmp_path: Path, monkeypatch: p
         items = list(weights.items())
         return [dict(items[start : start + 3]) for start in range(0, len(items), 3)]
 
-    monkeypatch.setattr(portable, "make_shards", in_threes)
+    monkeypatch.setattr(fused_model, "make_shards", in_threes)
     export(plain, tmp_path / "mlx")
     index = json.loads((tmp_path / "mlx" / "model.safetensors.index.json").read_text())
     files = {name: file for file in (tmp_path / "mlx").glob("*.safetensors") for name in mx.load(str(file))}

@@ -11,9 +11,11 @@ import tiny
 from breaking import FIRST
 from dying import Killed
 
-from engine import control, evaluate, reference
-from engine.contract import events as e
-from engine.control import Control
+from engine.contract.journal import events as e
+from engine.evaluation import evaluate
+from engine.runtime import control
+from engine.runtime.control import Control
+from engine.training import dpo_reference
 
 PAIRS, HELD = 12, 9  # that are trained on, and that are not
 WORDS = "wick oil glass brass door stair gale fog tide rock rope boat".split()
@@ -57,7 +59,7 @@ def counting(patch: pytest.MonkeyPatch, owner: Any, name: str) -> list[int]:
 
 
 def test_signs_of_life_come_between_micro_batches_and_held_out_pairs(config, tmp_path, monkeypatch) -> None:
-    for name, owner, least in (("measure", reference, 2), ("pair_logps", evaluate, math.ceil(HELD / 4))):
+    for name, owner, least in (("measure", dpo_reference, 2), ("pair_logps", evaluate, math.ceil(HELD / 4))):
         with monkeypatch.context() as patch:
             looks = counting(patch, owner, name)
             assert tiny.train_here(tiny.new_run(tmp_path / name, config)).status == 0
@@ -65,7 +67,7 @@ def test_signs_of_life_come_between_micro_batches_and_held_out_pairs(config, tmp
 
 
 def test_only_what_is_trained_on_is_measured_and_to_the_same_bits(config, tmp_path, monkeypatch) -> None:
-    real, seen = reference.measure, []
+    real, seen = dpo_reference.measure, []
 
     def measure(session, chosen, rejected, groups, visited):
         found, whole = (real(session, chosen, rejected, groups, count) for count in (visited, len(groups)))
@@ -73,7 +75,7 @@ def test_only_what_is_trained_on_is_measured_and_to_the_same_bits(config, tmp_pa
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(reference, "measure", measure)
+        patch.setattr(dpo_reference, "measure", measure)
         some = tiny.train_here(tiny.new_run(tmp_path / "some", config))
     ((chosen, rejected, groups, visited, found, whole),) = seen
     lengths = [len(example.ids) for side in (chosen, rejected) for example in side]
@@ -85,7 +87,7 @@ def test_only_what_is_trained_on_is_measured_and_to_the_same_bits(config, tmp_pa
         assert {row for row, (a, b) in enumerate(both) if a == b} == wanted
         assert all(math.isnan(a) for row, (a, _) in enumerate(both) if row not in wanted)
     with monkeypatch.context() as patch:
-        patch.setattr(reference, "measure", lambda *args: real(*args[:-1], len(args[3])))
+        patch.setattr(dpo_reference, "measure", lambda *args: real(*args[:-1], len(args[3])))
         all_of_them = tiny.train_here(tiny.new_run(tmp_path / "all", config))
     assert some.adapters() == all_of_them.adapters() and some.status == 0
     assert [step.loss for step in some.of(e.Step)] == [step.loss for step in all_of_them.of(e.Step)]
@@ -99,7 +101,7 @@ def test_what_is_asked_meanwhile_is_taken_there_and_costs_no_byte(
     config["adapters"] = {"strategy": strategy}
     peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
     run = tiny.new_run(tmp_path / "run", config)
-    real, measured = reference._as_in_training, []
+    real, measured = dpo_reference._as_in_training, []
 
     def measuring(*args):
         if not measured:
@@ -111,7 +113,7 @@ def test_what_is_asked_meanwhile_is_taken_there_and_costs_no_byte(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(reference, "_as_in_training", measuring)
+        patch.setattr(dpo_reference, "_as_in_training", measuring)
         patch.setattr(control.time, "sleep", killed_while_it_is_paused)
         if asked == "stop":
             assert tiny.train_here(run).status == 130

@@ -17,16 +17,21 @@ import zoo
 from breaking import stopping_after
 from dying import Killed, asked, die, died
 
-from engine import checkpoint, evaluate, files, phase, policy, record, sft, train
-from engine.contract import events as e
+from engine.adapters.ledger import Ledger
 from engine.contract.errors import InputError
-from engine.contract.journal import JournalWriter, read_journal
-from engine.contract.rundir import RunDir, holder
-from engine.history import read_history
-from engine.invariants import Broken
-from engine.ledger import Ledger
-from engine.policy import Decision
-from mindprint_tui.state import RunState, fold
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter, read_journal
+from engine.contract.run_folder import files
+from engine.contract.run_folder.folder import RunDir, holder
+from engine.evaluation import evaluate
+from engine.pipeline import decisions
+from engine.pipeline import run as pipeline
+from engine.pipeline.decisions import Decision
+from engine.rules.enforce import Broken
+from engine.runtime import recorder
+from engine.runtime.history import read_history
+from engine.training import checkpoint, phase, sft
+from mindprint_tui.journal.run_state import RunState, fold
 
 FIRST, SECOND = tiny.TOPICS[:2]
 
@@ -154,7 +159,7 @@ def test_random_numbers_go_on_where_they_were():
 def test_a_shared_sft_whose_dpo_was_rolled_back_is_made_again_and_decided_once(sources, tmp_path, monkeypatch):
     """A death after the roll-back of DPO and before the commit of SFT, which has no checkpoint of its own by then."""
     config = tiny.settings(*sources, adapters={"strategy": "shared"})
-    monkeypatch.setattr(policy, "after_dpo", lambda *args: Decision("roll_back", "for the test"))
+    monkeypatch.setattr(decisions, "after_dpo", lambda *args: Decision("roll_back", "for the test"))
     peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
     run = tiny.new_run(tmp_path / "run", config)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -191,7 +196,7 @@ def test_a_death_after_a_failure_makes_no_verdict_of_it(sources, tmp_path, monke
     peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
     assert [event.verdict for event in peace.of(e.TopicFinished)] == ["error", "passed"][: 1 + retries]
     for number, death in enumerate(
-        [(phase, "roll_back", 1, True), (phase, "roll_back", 1), (train, "finish", 1, True)]
+        [(phase, "roll_back", 1, True), (phase, "roll_back", 1), (pipeline, "finish", 1, True)]
     ):
         run = tiny.new_run(tmp_path / f"run-{number}", config)
         with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -210,7 +215,7 @@ def test_a_death_after_a_failure_makes_no_verdict_of_it(sources, tmp_path, monke
 
 
 def test_a_skipped_topic_leaves_no_checkpoint_to_stand_for_the_steps_of_another(killed, monkeypatch):
-    monkeypatch.setattr(train, "train_topic", lambda *args: ("passed", "as it was before"))
+    monkeypatch.setattr(pipeline, "train_topic", lambda *args: ("passed", "as it was before"))
     tiny.ask(killed, "s1", "skip", FIRST)
     ran = tiny.train_here(killed)
     assert ran.verdicts() == {FIRST: "skipped", SECOND: "error"}
@@ -250,7 +255,9 @@ def retried(config, tmp_path_factory) -> tuple[dict, tiny.Ran]:
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize(("owner", "name", "count"), [(train, "finish", 1), (Ledger, "save", 2), (train, "finish", 2)])
+@pytest.mark.parametrize(
+    ("owner", "name", "count"), [(pipeline, "finish", 1), (Ledger, "save", 2), (pipeline, "finish", 2)]
+)
 def test_a_death_around_a_verdict_loses_no_retry_and_adds_none(
     retried, tmp_path, monkeypatch, owner, name, count, before
 ):

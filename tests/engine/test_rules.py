@@ -9,8 +9,8 @@ import test_broken_scores
 import test_broken_training
 import tiny
 
-from engine import rules
-from engine.invariants import RULES, Broken, require
+from engine.rules import catalogue
+from engine.rules.enforce import RULES, Broken, require
 
 FAULTS = [
     *test_broken_adapters.fault,
@@ -31,8 +31,8 @@ def test_a_rule_is_broken_on_purpose_and_holds_when_nothing_is(name, unbroken, r
 
 
 def test_every_old_failure_has_a_rule():
-    assert {rule.number for rule in rules.ALL} == set(range(1, 31))
-    assert len({rule.name for rule in rules.ALL}) == len(rules.ALL)
+    assert {rule.number for rule in catalogue.ALL} == set(range(1, 31))
+    assert len({rule.name for rule in catalogue.ALL}) == len(catalogue.ALL)
 
 
 def test_require_raises_with_its_rule_and_an_unknown_rule_is_a_mistake():
@@ -46,13 +46,13 @@ def test_require_raises_with_its_rule_and_an_unknown_rule_is_a_mistake():
 
 def test_troubleshooting_is_made_from_the_rules():
     written = (tiny.ROOT / "docs" / "TROUBLESHOOTING.md").read_text()
-    assert written == rules.table(), "run `make docs`"
+    assert written == catalogue.table(), "run `make docs`"
     cells = [line.count(" | ") for line in written.splitlines() if line.startswith("| ") and "`" in line]
     assert set(cells) <= {2, 4}, "a text holds a bar, which ends its cell"
 
 
 def test_the_rules_of_the_table_are_named_where_they_are_looked_at():
     """A rule that the engine looks at is named in a require() of its code, and no other name is."""
-    code = "".join(file.read_text() for file in Path(rules.__file__).parent.glob("*.py") if file.name != "rules.py")
-    for rule in rules.ALL:
+    code = "".join(file.read_text() for file in Path(catalogue.__file__).parent.glob("*.py") if file.name != "rules.py")
+    for rule in catalogue.ALL:
         assert (f'"{rule.name}"' in code) == (rule.ends in ("phase", "run")), rule.name

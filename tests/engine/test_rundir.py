@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract import rundir
-from engine.contract.commands import append, new_command
 from engine.contract.errors import InputError
-from engine.contract.events import Paused
-from engine.contract.journal import JournalWriter
+from engine.contract.journal.events import Paused
+from engine.contract.journal.store import JournalWriter
 from engine.contract.names import run_name, topic_id
-from engine.contract.rundir import Lock, RunDir, create, find, fresh_name, holder, list_runs
+from engine.contract.run_folder import folder
+from engine.contract.run_folder.commands import append, new_command
+from engine.contract.run_folder.folder import Lock, RunDir, create, find, fresh_name, holder, list_runs
 
 BAD = [
     "",
@@ -148,7 +148,7 @@ def test_a_disk_that_cannot_lock_is_not_an_engine_at_work(tmp_path: Path, monkey
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(rundir.fcntl, "flock", flock)
+    monkeypatch.setattr(folder.fcntl, "flock", flock)
     with pytest.raises(InputError, match=r"its disk cannot lock a file \(.+\); keep runs on one that can \(--logs\)"):
         Lock(run)
     assert holder(run) is None

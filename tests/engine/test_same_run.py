@@ -16,13 +16,14 @@ import yaml
 from breaking import FIRST, SECOND, settings, stopping_after
 from transformers.utils import chat_template_utils
 
-from engine import checkpoint, phase, record
-from engine.backend import prepare
-from engine.contract import events as e
+from engine.adapters.committed_model import BEFORE, open_stage
 from engine.contract.errors import InputError
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import RunDir
-from engine.stages import BEFORE, open_stage
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.folder import RunDir
+from engine.model.backend import prepare
+from engine.runtime import recorder
+from engine.training import checkpoint, phase
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def own(kit, tmp_path, monkeypatch) -> Path:
 
 def it_is(patch: pytest.MonkeyPatch, seconds: float) -> None:
     """The time, for the journal and for the template."""
-    patch.setattr(record, "JournalWriter", functools.partial(JournalWriter, clock=lambda: seconds))
+    patch.setattr(recorder, "JournalWriter", functools.partial(JournalWriter, clock=lambda: seconds))
     patch.setattr(chat_template_utils, "datetime", type("Now", (), {"now": lambda: datetime.fromtimestamp(seconds)}))
 
 

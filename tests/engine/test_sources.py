@@ -14,15 +14,15 @@ import pytest
 import tiny
 from test_curriculum import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn, words
 
-from engine import sources
-from engine.chat import Message
-from engine.contract import events as e
-from engine.contract.config import CurriculumConfig, SourceConfig, dump_config, load_config
 from engine.contract.errors import InputError
-from engine.curriculum import Curriculum, load_curriculum
-from engine.holdout import TopicRows, hold_out
-from engine.leaks import find_leaks
-from engine.rows import Pair, SftRow
+from engine.contract.journal import events as e
+from engine.contract.settings.config import CurriculumConfig, SourceConfig, dump_config, load_config
+from engine.data import sources
+from engine.data.chat_template import Message
+from engine.data.curriculum import Curriculum, load_curriculum
+from engine.data.holdout import TopicRows, hold_out
+from engine.data.leaks import find_leaks
+from engine.data.rows import Pair, SftRow
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ def test_topics_get_safe_ids_from_any_names(folder: Path, names: list[str], ids:
 
 
 def test_too_many_names_are_no_course(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.course.MAX_TOPICS", 2)
+    monkeypatch.setattr("engine.data.topic_list.MAX_TOPICS", 2)
     write(folder / "sft.jsonl", [sft(f"t{n}", n) for n in range(3)])
     assert "more than 2 topics; is that the right column?" in refusal(folder, False, quiz_share=0.5)
 

@@ -6,8 +6,9 @@ import pytest
 import tiny
 from breaking import FIRST, SECOND
 
-from engine import evaluate, outlook
-from engine.contract import events as e
+from engine.contract.journal import events as e
+from engine.evaluation import evaluate
+from engine.preflight import prediction
 
 LUNCH = 3600.0
 
@@ -24,13 +25,13 @@ def while_a_topic_is_scored(patch: pytest.MonkeyPatch, pause) -> None:
 
 
 def while_the_first_prediction_is_made(patch: pytest.MonkeyPatch, pause) -> None:
-    real = outlook.decode_rate
+    real = prediction.decode_rate
 
     def rate(*args):
         pause()
         return real(*args)
 
-    patch.setattr(outlook, "decode_rate", rate)
+    patch.setattr(prediction, "decode_rate", rate)
 
 
 @pytest.mark.parametrize("moment", [while_a_topic_is_scored, while_the_first_prediction_is_made])

@@ -14,10 +14,11 @@ import tiny
 import yaml
 from dying import asked
 
-from engine import memory, supervise
-from engine.contract import events as e
+from engine import supervise
 from engine.contract.errors import InputError
-from engine.contract.rundir import Lock, RunDir, holder
+from engine.contract.journal import events as e
+from engine.contract.run_folder.folder import Lock, RunDir, holder
+from engine.runtime import out_of_memory
 from engine.supervise import Supervisor
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
@@ -184,17 +185,17 @@ def test_a_line_whose_number_was_damaged_hides_no_end_of_the_run(run):
 
 def test_a_kill_by_the_kernel_for_lack_of_memory_is_told_from_a_persons(run, monkeypatch):
     counts = iter([4, 5, 5, 5, 5])
-    monkeypatch.setattr(memory, "kernel_kills", lambda: next(counts))
+    monkeypatch.setattr(out_of_memory, "kernel_kills", lambda: next(counts))
     ran = supervised(run, "reach=1 signal=SIGKILL", "reach=2 signal=SIGKILL", "finish=0")
     assert [reason for *_, reason in deaths(ran)] == [e.OUT_OF_MEMORY, ""]
 
 
 def test_the_kernels_count_is_read(tmp_path, monkeypatch):
     (tmp_path / "vmstat").write_text("nr_free_pages 12\noom_kill 7\nother 1\n")
-    monkeypatch.setattr(memory, "VMSTAT", tmp_path / "vmstat")
-    assert memory.kernel_kills() == 7
-    monkeypatch.setattr(memory, "VMSTAT", tmp_path / "nothing")
-    assert memory.kernel_kills() == 0
+    monkeypatch.setattr(out_of_memory, "VMSTAT", tmp_path / "vmstat")
+    assert out_of_memory.kernel_kills() == 7
+    monkeypatch.setattr(out_of_memory, "VMSTAT", tmp_path / "nothing")
+    assert out_of_memory.kernel_kills() == 0
 
 
 def when_asleep(run: RunDir, act: Callable[[], None]) -> None:

@@ -9,8 +9,8 @@ import pytest
 import tiny
 from breaking import FIRST, settings
 
-from engine.contract.codec import decode
-from engine.contract.journal import JournalWriter
+from engine.contract.journal.codec import decode
+from engine.contract.journal.store import JournalWriter
 
 BESIDE = re.compile(r"^\.(.+)\.\d+$")  # what a file or folder is called until it is whole
 

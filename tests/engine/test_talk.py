@@ -14,13 +14,13 @@ import pytest
 import tiny
 from committed import commit_random
 
-from engine.adapters import AdapterSpec
-from engine.backend import prepare
-from engine.chat import Message, Renderer
+from engine.adapters.committed_model import open_stage
+from engine.adapters.lora import AdapterSpec
+from engine.chat import Talk
 from engine.contract.errors import InputError
-from engine.contract.rundir import RunDir
-from engine.stages import open_stage
-from engine.talk import Talk
+from engine.contract.run_folder.folder import RunDir
+from engine.data.chat_template import Message, Renderer
+from engine.model.backend import prepare
 
 SPECS = (AdapterSpec(4, 4.0, ("q_proj", "v_proj"), 0), AdapterSpec(2, 8.0, ("down_proj",), 0))
 TOKENS = 12

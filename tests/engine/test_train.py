@@ -16,17 +16,22 @@ import pytest
 import tiny
 from dying import Killed, die
 
-from engine import checkpoint, checks, deltas, dpo, evaluate, files, ledger, models, phase, reference, sft, train
-from engine.chat import Renderer
-from engine.contract import events as e
-from engine.contract.config import DpoConfig, SftConfig, load_config
-from engine.contract.events import KINDS
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir, holder
-from engine.evaluate import Answer
-from engine.ledger import Ledger
-from engine.opening import read_curriculum
-from engine.policy import Decision
+from engine.adapters import deltas, ledger
+from engine.adapters.ledger import Ledger
+from engine.contract.journal import events as e
+from engine.contract.journal.events import KINDS
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder import files
+from engine.contract.run_folder.folder import RunDir, holder
+from engine.contract.settings.config import DpoConfig, SftConfig, load_config
+from engine.data.chat_template import Renderer
+from engine.evaluation import evaluate
+from engine.evaluation.evaluate import Answer
+from engine.model import loading
+from engine.pipeline import run as pipeline
+from engine.pipeline.decisions import Decision
+from engine.pipeline.setup import read_curriculum
+from engine.training import checkpoint, checks, dpo, dpo_reference, phase, sft
 
 FIRST, SECOND = tiny.TOPICS[:2]
 FIELDS = {  # of DESIGN.md, section 2: what other programs rely on
@@ -174,7 +179,7 @@ def test_the_heldout_margin_is_the_reward_of_dpo_over_sft(whole, sources):
     (pair,) = (pair for pair in read_curriculum(config).topics[0].heldout)
 
     def gap(count: int) -> float:
-        loaded, total = models.load(sources[0], "float32"), 0.0
+        loaded, total = loading.load(sources[0], "float32"), 0.0
         renderer = Renderer(loaded.tokenizer)
         Ledger(loaded.model, sources[0], mx.float32).restore(loaded.model, kept[:count])
         for sign, answer in ((1, pair.chosen), (-1, pair.rejected)):
@@ -282,9 +287,9 @@ def test_a_phase_that_does_harm_is_rolled_back(sources, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("strategy", ["fuse_between", "shared"])
 def test_dpo_that_does_harm_is_taken_back_to_what_sft_had_made(sources, whole, tmp_path, monkeypatch, strategy):
-    real = train.policy.after_dpo
+    real = pipeline.policy.after_dpo
     monkeypatch.setattr(
-        train.policy,
+        pipeline.policy,
         "after_dpo",
         lambda *args: dataclasses.replace(real(*args), decision="roll_back", reason="for the test"),
     )
@@ -306,8 +311,8 @@ def test_dpo_that_does_harm_is_taken_back_to_what_sft_had_made(sources, whole, t
 )
 def test_dpo_is_left_out_after_so_many_roll_backs_in_a_row(sources, tmp_path, monkeypatch, limit, fates, without):
     left = iter(fates)
-    monkeypatch.setattr(train.policy, "after_phase", lambda *args: Decision("keep", "for the test"))
-    monkeypatch.setattr(train.policy, "after_dpo", lambda *args: Decision(next(left), "for the test"))
+    monkeypatch.setattr(pipeline.policy, "after_phase", lambda *args: Decision("keep", "for the test"))
+    monkeypatch.setattr(pipeline.policy, "after_dpo", lambda *args: Decision(next(left), "for the test"))
     course = tiny.make_curriculum(tmp_path / "course", 4)
     ran = tiny.train_here(
         tiny.new_run(tmp_path / "run", tiny.settings(sources[0], course, dpo={"give_up_after": limit}))
@@ -450,9 +455,9 @@ POINTS = {
     "in an evaluation": (evaluate, "generate", "before"),
     "after an evaluation": (evaluate, "_summarize", "after"),
     "when SFT has ended": (checks, "trained", "after"),
-    "before DPO's reference": (reference, "measure", "before"),
-    "at the verdict": (train, "finish", "before"),
-    "between topics": (train, "finish", "after"),
+    "before DPO's reference": (dpo_reference, "measure", "before"),
+    "at the verdict": (pipeline, "finish", "before"),
+    "between topics": (pipeline, "finish", "after"),
 }
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
-from engine.batches import batch_rows, plan_epochs, plan_steps
-from engine.contract.config import SftConfig
-from engine.updates import Updater, accumulate, learning_rate
+from engine.contract.settings.config import SftConfig
+from engine.data.batches import batch_rows, plan_epochs, plan_steps
+from engine.training.optimizer import Updater, accumulate, learning_rate
 
 KEY = mx.random.key(11)
 ROWS = mx.random.normal((11, 4), key=KEY)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.contract.errors import InputError
-from engine.voice import VoiceProfile, health, load_profile, named, score
+from engine.evaluation.voice_score import VoiceProfile, health, load_profile, named, score
 
 PROFILE = r"""
 name: test

@@ -21,16 +21,17 @@ import yaml
 from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models import llama
 
-from engine import models, opening
-from engine.backend import prepare
-from engine.contract import events as e
-from engine.contract.commands import Command, append
-from engine.contract.events import Record
-from engine.contract.journal import read_journal
-from engine.contract.rundir import Lock, RunDir
-from engine.embed import load_embedder
-from engine.record import Recorder
-from engine.train import train
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.commands import Command, append
+from engine.contract.run_folder.folder import Lock, RunDir
+from engine.model import loading
+from engine.model.backend import prepare
+from engine.model.sentence_embedder import load_embedder
+from engine.pipeline import setup
+from engine.pipeline.run import train
+from engine.runtime.recorder import Recorder
 
 VOCABULARY = 1024
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ VOICE = {
 
 def make_model(folder: Path, *, hidden: int = 64, seed: int = 7) -> Path:
     """A Llama of two layers with random weights and SmolLM2's tokenizer; engine.models.load loads it."""
-    source = models.locate("smollm2-135m-instruct", print)
+    source = loading.locate("smollm2-135m-instruct", print)
     folder.mkdir(parents=True)
     shutil.copy(source / "tokenizer_config.json", folder)
     (folder / "tokenizer.json").write_text(cut_tokenizer(source / "tokenizer.json"))
@@ -200,13 +201,13 @@ def train_here(run: RunDir) -> Ran:
 @contextlib.contextmanager
 def quick_loading() -> Iterator[None]:
     """The embedder and the tokenizer are the same at each run: loaded once for all of them."""
-    old = opening.load_embedder, models.load_tokenizer
-    opening.load_embedder = lambda say: embedder()
-    models.load_tokenizer = lambda path, *rest: tokenizer(old[1], path)
+    old = setup.load_embedder, loading.load_tokenizer
+    setup.load_embedder = lambda say: embedder()
+    loading.load_tokenizer = lambda path, *rest: tokenizer(old[1], path)
     try:
         yield
     finally:
-        opening.load_embedder, models.load_tokenizer = old
+        setup.load_embedder, loading.load_tokenizer = old
 
 
 @functools.cache

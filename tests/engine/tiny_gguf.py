@@ -6,7 +6,7 @@ from pathlib import Path
 import mlx.core as mx
 from tokenizers import pre_tokenizers
 
-from engine import gguf
+from engine.model import gguf
 
 WIDTH, INNER, HEADS, KV_HEADS = 64, 96, 4, 2
 

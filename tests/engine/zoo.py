@@ -11,7 +11,7 @@ import tiny
 from mlx.utils import tree_flatten, tree_map
 from mlx_lm.utils import _get_classes
 
-from engine import models
+from engine.model import loading
 
 SIZES = {
     "hidden_size": 64,
@@ -67,7 +67,7 @@ def make(kind: str, folder: Path, bits: int = 0, loudness: float = 1.0, mode: st
 
 def write(folder: Path, model: nn.Module, config: dict[str, Any], bits: int, mode: str = "affine") -> Path:
     """Writes the model as a folder, quantized where bits are given, with the cut tokenizer."""
-    source = models.locate("smollm2-135m-instruct", print)
+    source = loading.locate("smollm2-135m-instruct", print)
     folder.mkdir(parents=True)
     shutil.copy(source / "tokenizer_config.json", folder)
     (folder / "tokenizer.json").write_text(tiny.cut_tokenizer(source / "tokenizer.json"))

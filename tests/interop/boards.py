@@ -11,12 +11,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from engine.contract import events as e
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir
-from mindprint_tui import sinks
-from mindprint_tui.feed import Feed
-from mindprint_tui.metrics import pour
+from engine.contract.journal import events as e
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Feed
+from mindprint_tui.metrics import sinks
+from mindprint_tui.metrics.rows import pour
 
 
 def main(run: RunDir, folder: Path) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "engine")]
 
-from engine.backend import prepare  # noqa: E402
+from engine.model.backend import prepare  # noqa: E402
 
 BACKEND = prepare()
 
@@ -20,15 +20,15 @@ import mlx.core as mx  # noqa: E402
 from committed import commit_random  # noqa: E402
 from precise import precise  # noqa: E402
 
-from engine import models  # noqa: E402
-from engine.adapters import AdapterSpec  # noqa: E402
-from engine.chat import Message, Renderer  # noqa: E402
+from engine.adapters.committed_model import open_stage  # noqa: E402
+from engine.adapters.lora import AdapterSpec  # noqa: E402
 from engine.contract.errors import InputError  # noqa: E402
-from engine.contract.events import AdapterChanged, Sample  # noqa: E402
-from engine.contract.journal import read_journal  # noqa: E402
-from engine.contract.rundir import RunDir  # noqa: E402
+from engine.contract.journal.events import AdapterChanged, Sample  # noqa: E402
+from engine.contract.journal.store import read_journal  # noqa: E402
+from engine.contract.run_folder.folder import RunDir  # noqa: E402
+from engine.data.chat_template import Message, Renderer  # noqa: E402
 from engine.export import export  # noqa: E402
-from engine.stages import open_stage  # noqa: E402
+from engine.model import loading  # noqa: E402
 
 SPECS = (AdapterSpec(4, 2.0, ("q_proj", "v_proj"), 0), AdapterSpec(2, 1.0, ("o_proj", "down_proj"), 2))
 PHI = (AdapterSpec(4, 2.0, ("qkv_proj", "o_proj"), 0), AdapterSpec(2, 1.0, ("gate_up_proj", "down_proj"), 2))
@@ -78,7 +78,7 @@ def last_kept(run: RunDir) -> Sample:
 def main(run: RunDir, tiny: Path, folder: Path) -> list[dict[str, object]]:
     """All cases; the tokenizer of the embedded model serves the tiny ones, which read no text."""
     rows = case(folder / "trained", run, last_kept(run))
-    tokenizer = models.locate("smollm2-135m-instruct", print)
+    tokenizer = loading.locate("smollm2-135m-instruct", print)
     for model in sorted(tiny.iterdir()):
         for file in tokenizer.glob("tokenizer*"):
             shutil.copy(file, model)

@@ -8,10 +8,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from story import HOSTILE, Story, topic_id
 
-from engine.contract import events as e
-from engine.contract.codec import encode
-from engine.contract.events import Record
-from engine.contract.rundir import RunDir
+from engine.contract.journal import events as e
+from engine.contract.journal.codec import encode
+from engine.contract.journal.events import Record
+from engine.contract.run_folder.folder import RunDir
 
 
 def happy() -> list[Record]:

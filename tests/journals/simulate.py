@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from engine.contract import events as e
-from engine.contract.commands import BadCommand, parse
-from engine.contract.journal import JournalWriter, Tail
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter, Tail
+from engine.contract.run_folder.commands import BadCommand, parse
+from engine.contract.run_folder.folder import Lock, RunDir
 
 sys.path.insert(0, str(Path(__file__).parent))
 from make import Story, topic_id

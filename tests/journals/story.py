@@ -4,8 +4,8 @@ import math
 import random
 from collections.abc import Callable
 
-from engine.contract import events as e
-from engine.contract.events import Event, Phase, Record, Stage
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Event, Phase, Record, Stage
 
 BEGAN = 1_768_000_000.0
 TITLES = ("Trimming the lamp", "Clean glass", "The clockwork", "The night watch", "The logbook", "Oil and stores")

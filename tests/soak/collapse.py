@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
-from engine.backend import prepare
+from engine.model.backend import prepare
 
 prepare()  # before mlx
 
@@ -22,9 +22,11 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 from breaking import Breaker, bytes_of, screen  # noqa: E402
 
-from engine import adapters, policy, updates  # noqa: E402
-from engine.contract import events as e  # noqa: E402
-from engine.policy import Decision  # noqa: E402
+from engine.adapters import lora
+from engine.contract.journal import events as e  # noqa: E402
+from engine.pipeline import decisions
+from engine.pipeline.decisions import Decision  # noqa: E402
+from engine.training import optimizer  # noqa: E402
 
 KEEPER = tiny.ROOT / "configs" / "curricula" / "keeper"
 FIRST, SECOND = (f"unit-01/chapter-01/topic-0{number}" for number in (1, 2))
@@ -32,7 +34,7 @@ ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pro
 
 
 def sft_x100(engine: Breaker) -> None:
-    engine.replace(updates, "learning_rate", lambda real, *args: 100 * real(*args))
+    engine.replace(optimizer, "learning_rate", lambda real, *args: 100 * real(*args))
 
 
 def full_weights(engine: Breaker) -> None:
@@ -41,7 +43,7 @@ def full_weights(engine: Breaker) -> None:
         model.unfreeze()
         return made
 
-    engine.replace(adapters, "attach", broken)
+    engine.replace(lora, "attach", broken)
 
 
 def dpo_wreck(engine: Breaker) -> None:
@@ -49,7 +51,7 @@ def dpo_wreck(engine: Breaker) -> None:
         attached = engine.session.attached
         return (3000 if attached is not None and attached.phase == "dpo" else 1) * real(*args)
 
-    engine.replace(updates, "learning_rate", rate)
+    engine.replace(optimizer, "learning_rate", rate)
 
 
 FAULTS: dict[str, tuple[str, Callable[[Breaker], None]]] = {
@@ -76,7 +78,7 @@ def control(strategy: str, folder: Path) -> tiny.Ran:
     if strategy == "sft_only":
         return tiny.train_here(tiny.new_run(folder / "control-sft", settings(strategy, [SECOND])))
     with pytest.MonkeyPatch.context() as patch:
-        Breaker(patch, FIRST).replace(policy, "gate", lambda real, *args: Decision("skip_dpo", "for the test"))
+        Breaker(patch, FIRST).replace(decisions, "gate", lambda real, *args: Decision("skip_dpo", "for the test"))
         return tiny.train_here(tiny.new_run(folder / "control-dpo", settings(strategy, [FIRST, SECOND])))
 
 

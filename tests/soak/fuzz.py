@@ -24,18 +24,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "journals"))
 import looks
 from make import STORIES
 
-from engine import control as control_module
-from engine.contract import events as e
-from engine.contract.codec import encode
-from engine.contract.commands import Command, append
-from engine.contract.journal import JournalWriter, read_journal
-from engine.contract.rundir import RunDir, create
-from engine.control import Control, Skip, Stop
-from engine.history import landmarks, read_history
-from engine.record import Recorder
-from engine.summary import summarize
-from mindprint_tui.feed import Feed, Samples
-from mindprint_tui.state import RunState, fold
+from engine.contract.journal import events as e
+from engine.contract.journal.codec import encode
+from engine.contract.journal.store import JournalWriter, read_journal
+from engine.contract.run_folder.commands import Command, append
+from engine.contract.run_folder.folder import RunDir, create
+from engine.runtime import control as control_module
+from engine.runtime.control import Control, Skip, Stop
+from engine.runtime.history import landmarks, read_history
+from engine.runtime.recorder import Recorder
+from engine.runtime.summary import summarize
+from mindprint_tui.journal.feed import Feed, Samples
+from mindprint_tui.journal.run_state import RunState, fold
 
 TOPICS = tuple(f"unit-01/chapter-01/topic-0{number}" for number in (1, 2, 3))
 KINDS = ("pause", "resume", "stop", "skip", "reevaluate", "retry")

@@ -3,26 +3,26 @@
 import random
 from collections.abc import Iterable
 
-from engine.contract.events import Sample
-from engine.contract.rundir import RunDir
-from mindprint_tui.compare import compare, dump, read_run
-from mindprint_tui.feed import Liveness
+from engine.contract.journal.events import Sample
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState
+from mindprint_tui.report.comparison import compare, dump, read_run
 from mindprint_tui.report.gather import gather
 from mindprint_tui.report.page import render
-from mindprint_tui.state import RunState
-from mindprint_tui.view import compare as compare_view
-from mindprint_tui.view.adapter import adapter_lines
 from mindprint_tui.view.focus import Asked, Focus, heard, selected
-from mindprint_tui.view.foot import why_not
-from mindprint_tui.view.head import banner, header, notice, second, timing
-from mindprint_tui.view.log import log_lines
-from mindprint_tui.view.loss import loss_lines, loss_title
-from mindprint_tui.view.outline import outline
-from mindprint_tui.view.runs import RunRow, run_line
-from mindprint_tui.view.samples import plain, questions, sample_lines
+from mindprint_tui.view.footer import why_not
+from mindprint_tui.view.header import banner, header, notice, second, timing
+from mindprint_tui.view.pages import comparison as compare_view
+from mindprint_tui.view.pages.runs import RunRow, run_line
+from mindprint_tui.view.pages.samples import plain, questions, sample_lines
+from mindprint_tui.view.panes.adapter import adapter_lines
+from mindprint_tui.view.panes.log import log_lines
+from mindprint_tui.view.panes.loss import loss_lines, loss_title
+from mindprint_tui.view.panes.outline import outline
+from mindprint_tui.view.panes.topics import topic_lines
+from mindprint_tui.view.panes.voice import voice_lines, voice_title
 from mindprint_tui.view.text import Line
-from mindprint_tui.view.topics import topic_lines
-from mindprint_tui.view.voice import voice_lines, voice_title
 
 KEYS = ("pause", "skip", "reevaluate", "retry", "samples", "follow", "log_scale", "stop")
 

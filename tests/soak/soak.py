@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 import tiny
 
-from engine.contract import events as e
-from engine.contract.codec import decode
-from engine.contract.events import Record
-from engine.contract.journal import Tail
-from engine.contract.rundir import RunDir, holder
-from engine.history import landmarks
+from engine.contract.journal import events as e
+from engine.contract.journal.codec import decode
+from engine.contract.journal.events import Record
+from engine.contract.journal.store import Tail
+from engine.contract.run_folder.folder import RunDir, holder
+from engine.runtime.history import landmarks
 
 ROOT = tiny.ROOT
 LOOK = 0.0004  # seconds between two looks at the run folder: a checkpoint of the tiny model is written in a few ms

@@ -7,9 +7,9 @@ import pytest
 from golden import NOW, Living, Open
 from make import write
 
-from engine.contract.rundir import RunDir
-from mindprint_tui.app import MindprintApp
-from mindprint_tui.feed import Feed
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Feed
+from mindprint_tui.tui.app import MindprintApp
 
 
 @pytest.fixture

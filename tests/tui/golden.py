@@ -10,13 +10,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "journals"))
 
 from textual.pilot import Pilot
 
-from engine.contract import events as e
-from engine.contract.codec import encode
-from engine.contract.events import Record
-from engine.contract.rundir import RunDir
-from mindprint_tui.app import MindprintApp
-from mindprint_tui.feed import Feed, Liveness
-from mindprint_tui.widgets.lines import Lines
+from engine.contract.journal import events as e
+from engine.contract.journal.codec import encode
+from engine.contract.journal.events import Record
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Feed, Liveness
+from mindprint_tui.tui.app import MindprintApp
+from mindprint_tui.tui.widgets.lines import Lines
 
 os.environ["TZ"] = "UTC"  # the log shows the time of day
 time.tzset()

@@ -6,13 +6,13 @@ import pytest
 from golden import put
 from story import Story, topic_id
 
-from engine.contract import events as e
-from engine.contract.rundir import RunDir
-from mindprint_tui.feed import Samples
+from engine.contract.journal import events as e
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Samples
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report import page
 from mindprint_tui.report.gather import gather
-from mindprint_tui.state import RunState, fold
-from mindprint_tui.view.samples import Question, questions
+from mindprint_tui.view.pages.samples import Question, questions
 
 TOPIC = topic_id(0)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mindprint_tui.view.check import TABLE, lines
+from mindprint_tui.view.pages.preflight import TABLE, lines
 
 BLANK = dict.fromkeys(("model", "data", "gates", "selftest", "rules", "prediction"))
 

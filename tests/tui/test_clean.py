@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.contract.events import Decided, Evaluated
-from mindprint_tui.clean import LONGEST, MARKS, clean, clean_event, one_line
+from engine.contract.journal.events import Decided, Evaluated
+from mindprint_tui.journal.sanitize import LONGEST, MARKS, clean, clean_event, one_line
 from mindprint_tui.view.text import line
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from golden import put
 
-from engine.contract import events as e
-from engine.contract.events import Record
-from engine.contract.rundir import RunDir
-from mindprint_tui.compare import compare, dump, read_run
-from mindprint_tui.view.compare import table
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.report.comparison import compare, dump, read_run
+from mindprint_tui.view.pages.comparison import table
 from mindprint_tui.view.text import cell_len
 from tests.journals.make import STORIES, Story, topic_id, write
 

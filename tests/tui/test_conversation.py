@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import Terminal
 
-from engine.contract.rundir import RunDir
-from mindprint_tui import launcher, talk
-from mindprint_tui.clean import clean
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.sanitize import clean
+from mindprint_tui.process import chat, programs
 
 HOSTILE = st.lists(st.text(st.sampled_from("ab \r\n\t\x1b]52;\x9b\u202e\u0301漢🗼\x07")), max_size=8)
 MODEL = """
@@ -37,26 +37,26 @@ for line in sys.stdin:
 
 @given(HOSTILE)
 def test_pieces_are_as_safe_as_the_whole(pieces: list[str]) -> None:
-    screened = talk.Screened()
+    screened = chat.Screened()
     shown = "".join(screened.add(piece) for piece in pieces)
     whole = "".join(pieces)
     assert shown == clean(whole.removesuffix("\r"))
 
 
 def test_a_line_without_an_end_is_not_looked_at_again_and_again() -> None:
-    screened = talk.Screened()
+    screened = chat.Screened()
     shown = "".join(screened.add("ab\x1b") for _ in range(5000))
     assert shown == "ab␛" * 5000
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk, "command", lambda *_: [sys.executable, "-c", MODEL])
+    monkeypatch.setattr(chat, "command", lambda *_: [sys.executable, "-c", MODEL])
 
 
 def piped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-    status = talk.chat(RunDir(Path("logs/run")), None, None)
+    status = chat.chat(RunDir(Path("logs/run")), None, None)
     shown = capsys.readouterr()
     return status, shown.out, shown.err
 
@@ -85,7 +85,7 @@ HARMLESS = "␛]52;c;aGk=␇␛[2J\\u202ex\n\n"
 
 
 def test_what_the_engine_says_beside_its_answers_is_shown_and_not_obeyed(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(talk, "command", lambda *_: [sys.executable, "-c", ASIDE])
+    monkeypatch.setattr(chat, "command", lambda *_: [sys.executable, "-c", ASIDE])
     assert piped(monkeypatch, capsys, "one\n") == (2, "", f"{HARMLESS}half � of it\n")
 
 
@@ -93,8 +93,8 @@ def test_what_an_export_says_is_shown_and_not_obeyed(monkeypatch, capfd, tmp_pat
     program = tmp_path / "python"
     program.write_text(f"#!{sys.executable}\n{ASIDE}")
     program.chmod(0o700)
-    monkeypatch.setattr(launcher.sys, "executable", str(program))
-    assert launcher.export(RunDir(tmp_path), tmp_path / "made", "mlx", None) == 2
+    monkeypatch.setattr(programs.sys, "executable", str(program))
+    assert programs.export(RunDir(tmp_path), tmp_path / "made", "mlx", None) == 2
     assert capfd.readouterr() == (HARMLESS, f"{HARMLESS}half � of it\n")
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 import pytest
 
-from engine.contract import events as e
-from engine.contract.commands import Command, parse
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.journal import events as e
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.commands import Command, parse
+from engine.contract.run_folder.folder import Lock, RunDir
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 

@@ -8,16 +8,16 @@ import pytest
 from golden import NOW, Open
 from textual.pilot import Pilot
 
-from engine.contract.commands import Command, parse
-from engine.contract.rundir import RunDir
-from mindprint_tui.app import MindprintApp
+from engine.contract.run_folder.commands import Command, parse
+from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.keys import Screen, keys_of
-from mindprint_tui.screens.help import HelpScreen
-from mindprint_tui.screens.runs import RunsScreen
-from mindprint_tui.screens.samples import SamplesScreen
-from mindprint_tui.screens.train import TrainScreen
+from mindprint_tui.tui.app import MindprintApp
+from mindprint_tui.tui.screens.help import HelpScreen
+from mindprint_tui.tui.screens.runs import RunsScreen
+from mindprint_tui.tui.screens.samples import SamplesScreen
+from mindprint_tui.tui.screens.train import TrainScreen
+from mindprint_tui.tui.widgets.pane import Pane
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.widgets.pane import Pane
 
 FIRST, LAST = "unit-01/chapter-01/topic-01", "unit-01/chapter-02/topic-03"
 FIFTH, RUNNING = "unit-01/chapter-02/topic-02", "unit-01/chapter-02/topic-01"

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from terminal import Terminal
 
-from engine.contract.rundir import RunDir, holder
+from engine.contract.run_folder.folder import RunDir, holder
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
 

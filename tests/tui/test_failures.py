@@ -3,12 +3,12 @@
 from make import happy
 from story import Story, topic_id
 
-from engine.contract import events as e
-from mindprint_tui.feed import Liveness
-from mindprint_tui.state import FAILURES, RunState, fold
-from mindprint_tui.view.adapter import adapter_lines
+from engine.contract.journal import events as e
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import FAILURES, RunState, fold
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.head import banner
+from mindprint_tui.view.header import banner
+from mindprint_tui.view.panes.adapter import adapter_lines
 
 BROKE = e.Failed("x sft", "the base was changed", "", topic_id(0), "sft", "frozen-weights")
 MANY = [e.Failed(f"topic {number}", "it failed", "", topic_id(1)) for number in range(FAILURES + 1)]

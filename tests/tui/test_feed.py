@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import journal
 
-from engine.contract.codec import decode, encode
-from engine.contract.events import (
+from engine.contract.journal.codec import decode, encode
+from engine.contract.journal.events import (
     CurriculumLoaded,
     Paused,
     Record,
@@ -28,14 +28,14 @@ from engine.contract.events import (
     TopicInfo,
     TopicStarted,
 )
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.folder import Lock, RunDir
 from mindprint_tui import cli
-from mindprint_tui import feed as feeds
-from mindprint_tui.clean import clean_event
-from mindprint_tui.feed import Feed, Samples
-from mindprint_tui.screens import runs
-from mindprint_tui.state import RunState, fold
+from mindprint_tui.journal import feed as feeds
+from mindprint_tui.journal.feed import Feed, Samples
+from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.sanitize import clean_event
+from mindprint_tui.tui.screens import runs
 
 TOPIC = "unit-01/chapter-01/topic-01"
 Story = Callable[[str], RunDir]

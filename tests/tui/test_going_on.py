@@ -6,16 +6,16 @@ import pytest
 from make import finished, happy
 from story import topic_id
 
-from engine.contract import events as e
-from mindprint_tui.feed import Liveness
+from engine.contract.journal import events as e
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report import page
 from mindprint_tui.report.gather import Detail
-from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Asked, Focus, heard, taken_up
-from mindprint_tui.view.foot import why_not
-from mindprint_tui.view.head import STARTING, banner, header, notice, timing
-from mindprint_tui.view.outline import outline
-from mindprint_tui.view.voice import voice_lines
+from mindprint_tui.view.footer import why_not
+from mindprint_tui.view.header import STARTING, banner, header, notice, timing
+from mindprint_tui.view.panes.outline import outline
+from mindprint_tui.view.panes.voice import voice_lines
 
 ALIVE, GONE = Liveness("alive", 0.0), Liveness("gone", 0.0)
 RUNNING = topic_id(3)

@@ -6,12 +6,12 @@ import pytest
 from make import collapsed, finished, happy, restarted
 from story import Story, topic_id
 
-from engine.contract import events as e
-from mindprint_tui.feed import Liveness
-from mindprint_tui.state import RunState, fold
+from engine.contract.journal import events as e
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.head import STARTING, condition, header, remaining, second, timing
-from mindprint_tui.view.outline import outline
+from mindprint_tui.view.header import STARTING, condition, header, remaining, second, timing
+from mindprint_tui.view.panes.outline import outline
 from mindprint_tui.view.text import Line
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
-from engine.contract.journal import read_journal
-from engine.contract.lines import line
-from engine.contract.rundir import RunDir
+from engine.contract.journal.log_lines import line
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.folder import RunDir
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

@@ -7,13 +7,13 @@ import pytest
 from golden import put
 from story import Story, topic_id
 
-from engine.contract import events as e
-from engine.summary import summarize
-from mindprint_tui.compare import compare, read_run
+from engine.contract.journal import events as e
+from engine.runtime.summary import summarize
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report import page
+from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.report.gather import gather
-from mindprint_tui.state import RunState, fold
-from mindprint_tui.view.outline import kept_voice, outline
+from mindprint_tui.view.panes.outline import kept_voice, outline
 
 TOPIC = topic_id(0)
 

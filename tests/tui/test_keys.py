@@ -9,21 +9,30 @@ from golden import NOW, Living, Open, shown, until
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
-from engine.contract.codec import encode
-from engine.contract.commands import Command, parse
 from engine.contract.errors import InputError
-from engine.contract.events import CommandTaken, Decided, Event, Paused, PhaseStarted, Record, Resumed, RunFinished
-from engine.contract.rundir import RunDir
-from mindprint_tui.app import THEMES, MindprintApp
+from engine.contract.journal.codec import encode
+from engine.contract.journal.events import (
+    CommandTaken,
+    Decided,
+    Event,
+    Paused,
+    PhaseStarted,
+    Record,
+    Resumed,
+    RunFinished,
+)
+from engine.contract.run_folder.commands import Command, parse
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.run_state import ANSWERS
+from mindprint_tui.journal.step_batch import Stretch
 from mindprint_tui.keys import KEYS, keys_of, table
-from mindprint_tui.screens.help import HelpScreen
-from mindprint_tui.screens.runs import RunsScreen
-from mindprint_tui.screens.samples import SamplesScreen
-from mindprint_tui.screens.train import TrainScreen
-from mindprint_tui.state import ANSWERS
-from mindprint_tui.stretch import Stretch
-from mindprint_tui.widgets.lines import Lines
-from mindprint_tui.widgets.pane import Pane
+from mindprint_tui.tui.app import THEMES, MindprintApp
+from mindprint_tui.tui.screens.help import HelpScreen
+from mindprint_tui.tui.screens.runs import RunsScreen
+from mindprint_tui.tui.screens.samples import SamplesScreen
+from mindprint_tui.tui.screens.train import TrainScreen
+from mindprint_tui.tui.widgets.lines import Lines
+from mindprint_tui.tui.widgets.pane import Pane
 
 RUNNING, DONE, LAST = "unit-01/chapter-02/topic-01", "unit-01/chapter-01/topic-01", "unit-01/chapter-02/topic-03"
 Story = Callable[[str], RunDir]
@@ -378,7 +387,7 @@ async def test_runs(pilot: Pilot[None]) -> None:
 
 
 async def test_command_palette_has_the_keys(pilot: Pilot[None]) -> None:
-    from mindprint_tui.screens.palette import KeyCommands
+    from mindprint_tui.tui.screens.palette import KeyCommands
 
     commands = [str(hit.display) async for hit in KeyCommands(pilot.app.screen).discover()]
     assert {key.help for key in keys_of("train") if "(" not in key.action and key.action != "pane"} <= set(commands)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.contract.events import Sample
+from engine.contract.journal.events import Sample
 from mindprint_tui.report.answers import side_by_side
-from mindprint_tui.view.samples import Question, sample_lines
+from mindprint_tui.view.pages.samples import Question, sample_lines
 
 NAME = "a keeper is not a machine"
 

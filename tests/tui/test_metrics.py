@@ -14,21 +14,22 @@ import pytest
 from click.testing import CliRunner
 from golden import put, said
 
-from engine.contract import events as e
 from engine.contract.errors import InputError
-from engine.contract.events import Record
-from engine.contract.journal import read_journal
-from engine.contract.rundir import RunDir
-from mindprint_tui import metrics, sinks
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.cli import cli
-from mindprint_tui.feed import Feed
+from mindprint_tui.journal.feed import Feed
+from mindprint_tui.metrics import rows as metric_rows
+from mindprint_tui.metrics import sinks
 
 Story = Callable[[str], RunDir]
 
 
 def table(run: RunDir, follow: bool = False) -> list[dict[str, str]]:
     out = io.StringIO()
-    metrics.pour(Feed(run), sinks.Csv(out), follow)
+    metric_rows.pour(Feed(run), sinks.Csv(out), follow)
     return list(csv.DictReader(io.StringIO(out.getvalue())))
 
 
@@ -39,7 +40,7 @@ def test_every_step_evaluation_and_verdict_is_a_row(story: Story) -> None:
         wanted = [record for record in read_journal(run.journal) if isinstance(record.event, event)]
         assert [int(row["seq"]) for row in rows if row["kind"] == kind] == [record.seq for record in wanted]
         for row, record in zip((row for row in rows if row["kind"] == kind), wanted, strict=True):
-            values = {name: getattr(record.event, name, None) for name in metrics.COLUMNS}
+            values = {name: getattr(record.event, name, None) for name in metric_rows.COLUMNS}
             for name, value in values.items():
                 assert name in ("seq", "time", "kind") or value is None or row[name] == str(value), name
     steps = [row for row in rows if row["kind"] == "step"]
@@ -49,7 +50,7 @@ def test_every_step_evaluation_and_verdict_is_a_row(story: Story) -> None:
 
 def test_every_figure_of_an_evaluation_is_a_column(tmp_path: Path) -> None:
     figures = {item.name for item in fields(e.Evaluated) if item.type in (float, float | None)}
-    assert {"voice", "heldout_gap"} < figures <= set(metrics.COLUMNS)
+    assert {"voice", "heldout_gap"} < figures <= set(metric_rows.COLUMNS)
     event = e.Evaluated("a/b/c", "before", 0.5, 0.25, 0.375, {}, 0.5, "ok", 1.0, heldout_gap=-0.125)
     run = put(tmp_path / "run", said(event))
     assert [row["heldout_gap"] for row in table(run)] == ["-0.125"]
@@ -72,7 +73,7 @@ def test_an_evaluation_that_a_restarted_engine_made_again_comes_once(story: Stor
     renumbered = [replace(record, seq=seq) for seq, record in enumerate([*again, *records[place + 1 :]])]
 
     def scored(patient: bool) -> list[tuple[Any, ...]]:
-        rows = metrics.Rows(patient)
+        rows = metric_rows.Rows(patient)
         out = [*(row for record in renumbered for row in rows.take(record)), *rows.rest()]
         return [(row["topic"], row["stage"]) for row in out if row["kind"] == "evaluated"]
 
@@ -85,7 +86,7 @@ def test_an_evaluation_that_a_restarted_engine_made_again_comes_once(story: Stor
 def test_a_row_is_out_as_soon_as_it_is_there(story: Story, tmp_path: Path) -> None:
     """Through a pipe or into a file, where Python would hold eight thousand bytes back."""
     records = read_journal(story("happy").journal)
-    rows, file = metrics.Rows(patient=False), tmp_path / "numbers.csv"
+    rows, file = metric_rows.Rows(patient=False), tmp_path / "numbers.csv"
     with open(file, "w", encoding="utf-8") as out:
         sink, written = sinks.Csv(out), 0
         for record in records:
@@ -98,7 +99,7 @@ def test_a_row_is_out_as_soon_as_it_is_there(story: Story, tmp_path: Path) -> No
 
 def test_live_a_step_that_is_trained_again_comes_again_in_its_place(story: Story) -> None:
     run = story("restarted")
-    rows = metrics.Rows(patient=False)
+    rows = metric_rows.Rows(patient=False)
     steps = [row for record in read_journal(run.journal) for row in rows.take(record) if row["kind"] == "step"]
     second = [(row["step"], row["run_step"]) for row in steps if row["topic_index"] == 2]
     assert second == [(step, 12 + step) for step in [*range(1, 18), *range(11, 15)]]
@@ -112,7 +113,7 @@ def test_following_ends_with_the_engine(story: Story, monkeypatch: pytest.Monkey
     early = table(run)
     looks: Iterator[bool] = iter([True, True, False, False])
     monkeypatch.setattr(Feed, "alive", lambda self: next(looks, False))
-    monkeypatch.setattr(metrics.time, "sleep", lambda seconds: run.journal.write_bytes(b"".join(lines)))
+    monkeypatch.setattr(metric_rows.time, "sleep", lambda seconds: run.journal.write_bytes(b"".join(lines)))
     followed = table(run, follow=True)
     assert followed == table(run)
     assert followed[: len(early)] == early != followed
@@ -124,7 +125,7 @@ def test_a_cell_is_no_formula(tmp_path: Path) -> None:
 
 
 def test_tags_of_a_step_and_of_an_evaluation(story: Story) -> None:
-    rows = metrics.Rows(patient=True)
+    rows = metric_rows.Rows(patient=True)
     out = [row for record in read_journal(story("happy").journal) for row in rows.take(record)]
     found: dict[str, Any] = {}
     for row in out:
@@ -186,7 +187,7 @@ def test_a_run_whose_first_line_is_damaged_is_begun_under_its_folder_s_name(
     run = story("finished")
     whole = len(table(run))
     run.journal.write_bytes(b"{damaged\n" + run.journal.read_bytes().partition(b"\n")[2])
-    metrics.pour(Feed(run), sinks.WandB("keeper"), False)
+    metric_rows.pour(Feed(run), sinks.WandB("keeper"), False)
     assert (fake.begun["name"], fake.begun["config"]) == ("finished", {})
     assert len(fake.logged) == whole - 3 and fake.finished == 1  # a verdict is not drawn
 
@@ -194,7 +195,7 @@ def test_a_run_whose_first_line_is_damaged_is_begun_under_its_folder_s_name(
 def test_what_wandb_refuses_is_a_sentence(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sinks.importlib, "import_module", lambda name: FakeWandb())
     with pytest.raises(InputError, match="wandb cannot begin a run: no API key configured"):
-        metrics.pour(Feed(story("finished")), sinks.WandB("nobody"), False)
+        metric_rows.pour(Feed(story("finished")), sinks.WandB("nobody"), False)
 
 
 @pytest.mark.parametrize(

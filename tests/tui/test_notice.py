@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from make import finished, happy
 
-from engine.contract import events as e
-from mindprint_tui.feed import Liveness
-from mindprint_tui.state import RunState, fold
+from engine.contract.journal import events as e
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import Asked, Focus, heard
-from mindprint_tui.view.head import SHOWN, notice
-from mindprint_tui.view.log import words
+from mindprint_tui.view.header import SHOWN, notice
+from mindprint_tui.view.panes.log import words
 
 ALIVE = Liveness("alive", 0.0)
 TOPIC = "unit-01/chapter-01/topic-01"

@@ -6,17 +6,17 @@ import pytest
 from golden import put
 from make import finished
 
-from engine.contract import events as e
-from engine.contract.events import Record
-from engine.contract.lines import line
-from mindprint_tui.app import MindprintApp
-from mindprint_tui.compare import compare, read_run
-from mindprint_tui.feed import Liveness
-from mindprint_tui.state import RunState, fold
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.journal.log_lines import line
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.report.comparison import compare, read_run
+from mindprint_tui.tui.app import MindprintApp
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.head import banner, condition
-from mindprint_tui.view.log import words
-from mindprint_tui.view.runs import RunRow, word
+from mindprint_tui.view.header import banner, condition
+from mindprint_tui.view.pages.runs import RunRow, word
+from mindprint_tui.view.panes.log import words
 
 SENTENCE = "config.yaml: sft.rank: found 4, but the run began with 8"
 GONE = Liveness("gone", 0.0)

@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 from golden import put
 
-from engine.contract import events as e
-from engine.contract.events import Record
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.run_folder.folder import Lock, RunDir
 from mindprint_tui.cli import cli
+from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.report import page
 from mindprint_tui.report.checks import Check, Tally, checks
 from mindprint_tui.report.figures import COLUMNS, curve
 from mindprint_tui.report.gather import DETAILED, Gathered, gather
-from mindprint_tui.series import Series
 
 Story = Callable[[str], RunDir]
 TAGS = set(

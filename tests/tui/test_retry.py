@@ -4,18 +4,18 @@ import pytest
 from make import finished, happy
 from story import Story, topic_id
 
-from engine.contract import events as e
-from mindprint_tui.feed import Liveness
+from engine.contract.journal import events as e
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report.checks import Tally, checks
-from mindprint_tui.state import RunState, fold
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.foot import why_not
-from mindprint_tui.view.head import second
-from mindprint_tui.view.log import log_lines
-from mindprint_tui.view.outline import outline
+from mindprint_tui.view.footer import why_not
+from mindprint_tui.view.header import second
+from mindprint_tui.view.panes.log import log_lines
+from mindprint_tui.view.panes.outline import outline
+from mindprint_tui.view.panes.topics import topic_lines
+from mindprint_tui.view.panes.voice import voice_lines
 from mindprint_tui.view.text import Line
-from mindprint_tui.view.topics import topic_lines
-from mindprint_tui.view.voice import voice_lines
 
 ALIVE = Liveness("alive", 0.0)
 DONE, SKIPPED = topic_id(0), topic_id(1)

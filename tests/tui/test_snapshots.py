@@ -7,12 +7,12 @@ import pytest
 from golden import Open
 from textual.pilot import Pilot
 
-from engine.contract.rundir import RunDir
-from mindprint_tui.app import MindprintApp
-from mindprint_tui.screens.base import BaseScreen
-from mindprint_tui.screens.runs import RunsScreen
-from mindprint_tui.screens.samples import SamplesScreen
-from mindprint_tui.screens.train import TrainScreen
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.tui.app import MindprintApp
+from mindprint_tui.tui.screens.base import BaseScreen
+from mindprint_tui.tui.screens.runs import RunsScreen
+from mindprint_tui.tui.screens.samples import SamplesScreen
+from mindprint_tui.tui.screens.train import TrainScreen
 
 SMALL, USUAL, WIDE, TINY = (80, 24), (120, 40), (200, 60), (60, 20)
 SIZES = (TINY, SMALL, USUAL, WIDE)

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import STORIES, happy, long, not_a_number, restarted, rolled_back
 
-from engine.contract import events as e
-from engine.contract.events import Record
-from mindprint_tui.series import BUCKETS, Series
-from mindprint_tui.state import ENTRIES, PHASES, RunState, fold
-from mindprint_tui.view.chart import chart
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from mindprint_tui.journal.loss_curve import BUCKETS, Series
+from mindprint_tui.journal.run_state import ENTRIES, PHASES, RunState, fold
 from mindprint_tui.view.focus import Focus, selected
-from mindprint_tui.view.outline import outline
+from mindprint_tui.view.panes.chart import chart
+from mindprint_tui.view.panes.outline import outline
 from mindprint_tui.view.text import about, sparkline, width
 
 TOLD = {name: make() for name, make in STORIES.items() if name != "many"}

@@ -8,12 +8,12 @@ import pytest
 from golden import put, said
 from terminal import Terminal
 
-from engine.contract import events as e
-from engine.contract.commands import append, new_command
-from engine.contract.rundir import Lock
-from engine.contract.status import CONSOLE_FAILED
+from engine.contract.exit_codes import CONSOLE_FAILED
+from engine.contract.journal import events as e
+from engine.contract.run_folder.commands import append, new_command
+from engine.contract.run_folder.folder import Lock
 from mindprint_tui import cli
-from mindprint_tui.parting import parting
+from mindprint_tui.process.exit_messages import parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 ROOT = Path(__file__).parents[2]

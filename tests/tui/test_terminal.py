@@ -14,7 +14,7 @@ from terminal import Terminal
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES
 
-from engine.contract.rundir import RunDir
+from engine.contract.run_folder.folder import RunDir
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 CONSOLE = """

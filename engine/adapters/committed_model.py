@@ -1,0 +1,94 @@
+"""The model as a run had it at a committed stage: the base, or the base and the deltas that it was made of then."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from engine.adapters.deltas import UNREADABLE, Delta
+from engine.adapters.ledger import Ledger, load_deltas, read_ledger
+from engine.commits import commits
+from engine.contract.errors import InputError
+from engine.contract.journal.events import Record
+from engine.contract.journal.store import read_journal
+from engine.contract.names import delta_name
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import RunConfig, load_config
+from engine.model import loading
+from engine.model.backend import Backend
+from engine.model.loading import Loaded
+from engine.runtime.history import read_history
+
+BEFORE = "before"
+SAME = (
+    "take the base model and the machine that it was trained on, and the versions that run_started in its journal has"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run's model at a stage; `ledger.deltas` are the ones in it, `started` is when the run began (unix seconds)."""
+
+    config: RunConfig
+    loaded: Loaded
+    ledger: Ledger
+    started: float | None
+
+
+def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[str], None]) -> Opened:
+    """Loads base and deltas: of the whole run (None), none of them (`before`), or as they were after a topic's last.
+
+    Raises InputError where nothing has been committed, or nothing of that topic, where it cannot be read, and where
+    base and deltas make another model than they did: with another base, device or library.
+    """
+    config = load_config(run.config)
+    records = read_journal(run.journal)
+    deltas, declared = ([], "") if stage == BEFORE else _committed(run, records, stage)
+    dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
+    history = read_history(records)
+    path = loading.locate(config.model.name, say, history.revisions.get(config.model.name))
+    loaded = loading.load(path, dtype)
+    ledger = Ledger(loaded.model, path, getattr(mx, dtype))
+    if history.base not in (None, ledger.declared):
+        raise InputError(f"{run.path}: the base model is {ledger.declared}, the run began on {history.base}; {SAME}")
+    if deltas:
+        try:
+            ledger.restore(loaded.model, deltas)
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{run.path}: what was committed does not fit the base model; {SAME}") from error
+        if ledger.declared != declared:
+            raise InputError(f"{run.path}: the deltas give model {ledger.declared}, the run had {declared}; {SAME}")
+    return Opened(config, loaded, ledger, history.started)
+
+
+def _committed(run: RunDir, records: Sequence[Record], stage: str | None) -> tuple[list[Delta], str]:
+    """The deltas of a stage in order, and the fingerprint that the run wrote down of the model that they make."""
+    try:
+        found = read_ledger(run.adapters) if (run.adapters / "ledger.json").exists() else {"deltas": []}
+        if stage is not None:
+            found = _as_it_stood(run, records, found, stage)
+        if not found["deltas"]:
+            raise InputError(f"{run.path}: nothing has been committed in this run; the base model is all there is")
+        return load_deltas(run.adapters, found), found["fingerprint"]
+    except UNREADABLE as error:
+        raise InputError(f"{run.adapters}: what was committed cannot be read: {error!r}") from error
+
+
+def _as_it_stood(run: RunDir, records: Sequence[Record], listed: dict[str, Any], topic: str) -> dict[str, Any]:
+    """What ledger.json listed after the topic's last commit, as the journal has it: a retry has moved it since."""
+    known = dict.fromkeys(_topic(row["name"]) for row in listed["deltas"])
+    if topic not in known:
+        names = ", ".join(known) or "none"
+        raise InputError(f"{run.path}: nothing of {topic} has been committed; topics that have: {names}")
+    then = commits((record.event for record in records), topic)
+    if not then or not all((run.adapters / name).is_dir() for name in then):
+        raise InputError(f"{run.journal}: of what was committed up to {topic} a line is damaged or missing")
+    *_, last = then.values()
+    rows = [{"name": delta_name(name), "fused": event.state == "fused"} for name, event in then.items()]
+    return {"deltas": rows, "fingerprint": last.model_fingerprint}
+
+
+def _topic(name: str) -> str:
+    """The topic that the delta of this name is of."""
+    return name.partition("-")[2].rpartition("-")[0].replace(".", "/")

@@ -1,0 +1,109 @@
+"""A committed delta: one phase's adapter, in memory and as the folder that mlx-lm loads."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from engine.adapters import lora as adapters
+from engine.adapters.lora import AdapterSpec
+from engine.contract.errors import InputError
+from engine.contract.names import topic_id
+from engine.contract.run_folder.files import write_folder
+from engine.rules.enforce import CHECKS, require
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)  # of a file that was cut or changed
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A committed phase: its name (`003-unit-01.chapter-01.topic-02-sft`), topic, phase, spec and adapter arrays.
+
+    `fused` False means that rounding would have lost it: it stays beside the weights, in fp32.
+    """
+
+    name: str
+    topic: str
+    phase: str
+    spec: AdapterSpec
+    weights: dict[str, mx.array]
+    fused: bool = True
+
+    @property
+    def paths(self) -> list[str]:
+        return sorted({name.rpartition(".")[0] for name in self.weights})
+
+    def factors(self, path: str) -> tuple[mx.array, mx.array]:
+        """(out, r), the scale multiplied in, and (r, in), fp32; with experts in front where a module has them."""
+        a = self.weights[f"{path}.lora_a"].astype(mx.float32)
+        b = self.weights[f"{path}.lora_b"].astype(mx.float32)
+        return (self.spec.scale * b, a) if a.ndim == 3 else (self.spec.scale * b.T, a.T)
+
+    def change(self, path: str) -> mx.array:
+        """The change of one module's weight, (out, in) or (experts, out, in), fp32."""
+        out, inner = self.factors(path)
+        return out @ inner
+
+
+def delta_norm(weights: dict[str, mx.array], scale: float) -> float:
+    """Frobenius norm of the change over all modules, from the factors: |AB|^2 = trace(A^T A B B^T)."""
+    total = mx.array(0.0)
+    for name in sorted(weights):
+        if name.endswith(".lora_a"):
+            a = weights[name].astype(mx.float32)
+            b = weights[f"{name.removesuffix('.lora_a')}.lora_b"].astype(mx.float32)
+            if a.ndim == 3:
+                a, b = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
+            total = total + ((a.swapaxes(-1, -2) @ a) * (b @ b.swapaxes(-1, -2))).sum()
+    return float(scale * mx.sqrt(mx.maximum(total, 0.0)).item())
+
+
+def save_delta(folder: Path, delta: Delta, model: Any) -> None:
+    """Writes a delta of the model as an adapter folder that mlx-lm loads; on the disk when this returns."""
+    inside = adapters.in_layers(model, delta.paths)
+
+    def write(into: Path) -> None:
+        mx.save_safetensors(str(into / "adapters.safetensors"), delta.weights, {"format": "mlx"})
+        settings = {
+            "fine_tune_type": "lora",
+            "num_layers": delta.spec.layers or len(model.layers),
+            "lora_parameters": {
+                "rank": delta.spec.rank,
+                "scale": delta.spec.scale,
+                "dropout": 0.0,
+                "keys": sorted({key for _, key in inside.values()}),
+            },
+            "mindprint": {"topic": delta.topic, "phase": delta.phase, "modules": list(delta.spec.modules)},
+        }
+        (into / "adapter_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+    write_folder(folder, write)
+
+
+def load_delta(folder: Path, *, fused: bool) -> Delta:
+    """Reads what save_delta wrote; raises InputError where the topic that it names is none."""
+    file = folder / "adapter_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    lora, ours = settings["lora_parameters"], settings["mindprint"]
+    try:
+        topic_id(ours["topic"])
+        if ours["phase"] not in ("sft", "dpo"):
+            raise InputError(f"phase {ours['phase']!a} is neither sft nor dpo")
+    except InputError as error:
+        raise InputError(f"{file}: mindprint: {error}") from None
+    spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])
+    weights = dict(mx.load(str(folder / "adapters.safetensors")))
+    mx.eval(weights)  # what is not read yet keeps its file open, and macOS lets a process have 256
+    return Delta(folder.name, ours["topic"], ours["phase"], spec, weights, fused)
+
+
+@CHECKS.timed()
+def require_on_disk(folder: Path, delta: Delta) -> None:
+    """Rule 29: the adapter that the disk gives back is the one that was trained, array by array."""
+    written = load_delta(folder / delta.name, fused=True)
+    same, wanted = adapters.digests_of(written.weights), adapters.digests_of(delta.weights)
+    require(
+        "committed-on-disk", same == wanted, f"{folder / delta.name} on the disk is not the adapter that was trained"
+    )

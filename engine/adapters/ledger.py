@@ -1,0 +1,282 @@
+"""The ledger: a model is a function of its pristine base and of committed low-rank deltas, recomputed, never edited.
+
+W_now = cast( W_base + sum over committed deltas of scale_k * (A_k @ B_k)^T )
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_unflatten
+from mlx_lm.utils import load_model
+
+from engine.adapters import lora
+from engine.adapters.deltas import UNREADABLE, Delta, delta_norm, load_delta
+from engine.adapters.module_weights import combined, dense, factors, keep, plain_linear
+from engine.contract.errors import InputError
+from engine.contract.names import delta_name
+from engine.contract.run_folder.files import write_file
+from engine.model import cpu_kernels, cpu_lanes
+from engine.model.loading import cast
+from engine.rules.enforce import CHECKS, require
+
+ROUNDED = {mx.bfloat16: 1e-2}  # KL that rounding anew may make of answers: 1.3e-3 to 2.2e-3 on the embedded model
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a ledger stood: its deltas, how many commits it had ever made, and the weights that it declared."""
+
+    deltas: tuple[Delta, ...]
+    commits: int
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """What a fuse kept: cosine between intended and applied change, KL in nats a token between the two outputs.
+
+    `limit` is what the KL may be.
+    """
+
+    cosine: float
+    kl: float
+    limit: float
+
+
+class Ledger:
+    """Holds the committed deltas and makes the model's touched weights from them; `base` is a model folder on disk."""
+
+    def __init__(self, model: nn.Module, base: Path, dtype: mx.Dtype) -> None:
+        self.model = model
+        self.deltas: list[Delta] = []
+        self.commits = 0  # ever made in this run, dropped ones too
+        self.base = base
+        self.dtype = dtype
+        self.digests = lora.frozen_digests(model)  # of every weight, as it is declared to be
+        self._answers: tuple[str, mx.array] | None = (
+            None  # to the probe, and the fingerprint of the model that gave them
+        )
+
+    @property
+    def declared(self) -> str:
+        """The fingerprint of the model that base and deltas make."""
+        return lora.fingerprint(self.digests)
+
+    def answers(self, probe: mx.array) -> mx.array:
+        """Log-probabilities (1, L, V) that the declared model gives after each token of the probe, asked once of each.
+
+        No adapter may be attached where they are not known yet.
+        """
+        if self._answers is None or self._answers[0] != self.declared:
+            self._answers = self.declared, log_softmax(self.model, probe)
+        return self._answers[1]
+
+    def fuse(self, delta: Delta, probe: mx.array, min_cosine: float, max_kl: float) -> tuple[Delta, Survival]:
+        """Takes the attached adapter off and commits its delta; returns it as committed, and what survived.
+
+        Where the cosine is too low or the KL too high for the model's type, the delta is kept beside the weights; what
+        rounding alone may make of the answers in that type is not held against it.
+        `probe` is (1, L) token ids. Raises Broken where the fused model answers otherwise than the attached one, where
+        its fingerprint did not change, or where a weight did that the delta does not touch.
+        """
+        was, limit = self.digests, max(max_kl, ROUNDED.get(self.dtype, 0.0))
+        with CHECKS.timed():
+            attached = log_softmax(self.model, probe)
+        lora.detach(self.model)
+        modules = dict(self.model.named_modules())
+        before = {path: modules[path] for path in delta.paths}
+        self.deltas.append(delta)
+        self._materialize(delta.paths)
+        with CHECKS.timed():
+            fused = log_softmax(self.model, probe)
+            survival = Survival(self._cosine(delta, before), _kl(attached, fused), limit)
+        kl = survival.kl
+        if survival.cosine < min_cosine or survival.kl > limit:
+            delta = Delta(delta.name, delta.topic, delta.phase, delta.spec, delta.weights, fused=False)
+            self.deltas[-1] = delta
+            self._materialize(delta.paths)
+            fused = log_softmax(self.model, probe)
+            kl = _kl(attached, fused)
+        require(
+            "fuse-moves-weights",
+            kl <= limit,
+            f"the fuse kept a cosine of {survival.cosine:.4f} (at least {min_cosine:g}) and answers with a KL of "
+            f"{kl:.2g} nats a token (at most {limit:.2g})",
+        )
+        self.commits += 1
+        self._declare()
+        self._answers = self.declared, fused
+        self._check_fused(was, delta)
+        return delta, survival
+
+    def mark(self) -> Mark:
+        """What `revert` goes back to."""
+        return Mark(tuple(self.deltas), self.commits, self.digests)
+
+    def revert(self, mark: Mark, paths: Sequence[str]) -> None:
+        """Takes a commit back that did not come to its end; `paths` are the modules that it touched."""
+        self.deltas, self.commits, self.digests = list(mark.deltas), mark.commits, mark.digests
+        self._materialize(paths)
+
+    def forget(self, topic: str, settled: Collection[str]) -> int:
+        """Drops what a topic committed without the journal's knowing: the process died between the two."""
+        gone = self._take_out(lambda delta: delta.topic == topic and delta.phase not in settled)
+        self.commits -= gone
+        return gone
+
+    def drop(self, topic: str) -> int:
+        """Rolls back every delta of a topic by dropping its factors and recomputing; returns how many there were."""
+        return self._take_out(lambda delta: delta.topic == topic)
+
+    def _take_out(self, goes: Callable[[Delta], bool]) -> int:
+        gone = [delta for delta in self.deltas if goes(delta)]
+        self.deltas = [delta for delta in self.deltas if not goes(delta)]
+        self._materialize(sorted({path for delta in gone for path in delta.paths}))
+        self._declare()
+        return len(gone)
+
+    def restore(self, model: nn.Module, deltas: Sequence[Delta]) -> None:
+        """Makes a freshly loaded base into the model that `deltas` describe."""
+        self.model, self.deltas = model, list(deltas)
+        self._materialize(sorted({path for delta in deltas for path in delta.paths}))
+        self._declare()
+
+    def save(self, folder: Path) -> None:
+        """Writes which adapters of the folder are committed, in order, and the fingerprint that they make."""
+        rows = [{"name": delta.name, "fused": delta.fused} for delta in self.deltas]
+        data = {"fingerprint": self.declared, "commits": self.commits, "deltas": rows}
+        write_file(folder / "ledger.json", (json.dumps(data, indent=1) + "\n").encode())
+
+    def replay(self, folder: Path) -> None:
+        """Goes on from what `save` wrote; raises Broken where that cannot be read or makes another model.
+
+        Raises InputError for a name in it that is none.
+        """
+        deltas, problem = [], None
+        try:
+            data = read_ledger(folder)
+            deltas = load_deltas(folder, data)
+            self.commits = int(data["commits"])
+        except UNREADABLE as error:
+            problem = error
+        require("files-whole", problem is None, f"what {folder} holds as committed cannot be read: {problem}")
+        self.restore(self.model, deltas)
+        require(
+            "ledger-declares",
+            self.declared == data["fingerprint"],
+            f"the replayed ledger gives model {self.declared}, it declares {data['fingerprint']}",
+        )
+
+    @CHECKS.timed()
+    def _declare(self) -> None:
+        self.digests = lora.frozen_digests(self.model)
+
+    def _check_fused(self, was: dict[str, str], delta: Delta) -> None:
+        """Rules 5 and 6: the commit is seen in the fingerprint, and no weight changed that the delta does not touch."""
+        now = self.declared
+        require("fingerprint-sees", now != lora.fingerprint(was), f"the model is {now} after the commit as before it")
+        touched = tuple(f"{path}." for path in delta.paths)
+        apart = sorted(name for name, _ in was.items() ^ self.digests.items() if not name.startswith(touched))
+        require(
+            "frozen-unchanged", not apart, f"the fuse changed weights that it does not touch, among them {apart[:2]}"
+        )
+
+    def _materialize(self, paths: Sequence[str]) -> None:
+        """Recomputes modules from the base on disk (read lazily, only what is touched) and the deltas on them.
+
+        One that no delta touches is the base's own again, packed where it was packed: what a replay begins with.
+        """
+        base, _ = load_model(self.base, lazy=True)
+        pristine = dict(base.named_modules())
+        touching = {path: [delta for delta in self.deltas if f"{path}.lora_a" in delta.weights] for path in paths}
+        touched = [path for path in paths if touching[path]]
+
+        def weight(path: str) -> mx.array:
+            fused = [delta for delta in touching[path] if delta.fused]
+            plain = dense(pristine[path])
+            return (plain + combined(fused, path) if fused else plain).astype(self.dtype)
+
+        made = {path: pristine[path] for path in paths if not touching[path]}
+        for module in made.values():
+            cast(module, self.dtype)
+        for path, array in zip(touched, cpu_lanes.each(weight, touched), strict=True):
+            kept = [delta for delta in touching[path] if not delta.fused]
+            plain = plain_linear(pristine[path], array)
+            made[path] = keep(plain, *factors(kept, path)) if kept else plain
+        self.model.update_modules(tree_unflatten(list(made.items())))
+        mx.eval(self.model.parameters())
+        self.model.freeze()
+        self.model.eval()
+        mx.clear_cache()
+
+    def _cosine(self, delta: Delta, before: dict[str, nn.Module]) -> float:
+        """Cosine between the intended and the applied change, over all touched modules together.
+
+        The intended change is never made: its product with the applied one G is <B A, G> = <B, G A^T>.
+        """
+        modules = dict(self.model.named_modules())
+
+        def products(path: str) -> mx.array:
+            out, inner = delta.factors(path)
+            applied = dense(modules[path]) - dense(before[path])  # here, so that few are in fp32 at a time
+            flat = applied.reshape(1, -1)  # its square as a product: ten times as fast, and MLX's long sums lose 2e-4
+            return mx.stack([(out * (applied @ inner.swapaxes(-1, -2))).sum(), (flat @ flat.T).sum()])
+
+        dot, square = mx.stack(cpu_lanes.each(products, delta.paths)).sum(axis=0).tolist()
+        norm = delta_norm(delta.weights, delta.spec.scale)
+        return min(1.0, dot / max(norm * math.sqrt(square), 1e-30))  # rounding may lift it above 1
+
+
+def read_ledger(folder: Path) -> dict[str, Any]:
+    """What `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order.
+
+    Raises InputError where one has a name that may not touch a path.
+    """
+    file = folder / "ledger.json"
+    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    for place, row in enumerate(data["deltas"]):
+        try:
+            delta_name(row["name"])
+        except InputError as error:
+            raise InputError(f"{file}: deltas[{place}].name: {error}") from None
+    return data
+
+
+def load_deltas(folder: Path, data: dict[str, Any]) -> list[Delta]:
+    """The committed deltas that a ledger read from the same folder lists."""
+    return [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
+
+
+def listed(folder: Path) -> list[str]:
+    """Names of the deltas that ledger.json lists as committed; none where it does not exist."""
+    return [row["name"] for row in read_ledger(folder)["deltas"]] if (folder / "ledger.json").exists() else []
+
+
+@CHECKS.timed()
+def require_listed(folder: Path, ledger: Ledger) -> None:
+    """Rule 29: ledger.json lists the deltas that the model is made of, and its fingerprint."""
+    found, wanted = listed(folder), [delta.name for delta in ledger.deltas]
+    require(
+        "committed-on-disk",
+        found == wanted and read_ledger(folder)["fingerprint"] == ledger.declared,
+        f"ledger.json lists {len(found)} deltas, committed are {len(wanted)}; or its fingerprint is another",
+    )
+
+
+def log_softmax(model: Any, probe: mx.array) -> mx.array:
+    logits = model(probe).astype(mx.float32)
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    logps = logits - mx.log(cpu_kernels.exp(logits).sum(axis=-1, keepdims=True))
+    mx.eval(logps)
+    return logps
+
+
+def _kl(p: mx.array, q: mx.array) -> float:
+    """KL divergence of two (…, V) log-distributions, mean over positions, in nats."""
+    return float(mx.maximum((cpu_kernels.exp(p) * (p - q)).sum(axis=-1).mean(), 0.0).item())

@@ -1,0 +1,286 @@
+"""LoRA adapters on a model: attach to exactly the requested modules, count, fingerprint, detach.
+
+What is attached is read from the module tree at each look; there is no flag to go stale.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import xxhash
+from mlx.utils import tree_flatten, tree_unflatten
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
+from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
+from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
+
+from engine.contract.errors import InputError
+from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.rules.enforce import CHECKS, require
+
+ADAPTERS = (LoRALinear, LoRASwitchLinear, LoRAEmbedding, DoRALinear, DoRAEmbedding)
+FACTORS = ("lora_a", "lora_b")
+LEAVES = (*FACTORS, "m")
+THREADS = 4  # that hash weights; more than the memory can feed gain nothing
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """What is asked for: rank, scale (alpha / rank), module names such as q_proj, the last `layers` layers (0: all)."""
+
+    rank: int
+    scale: float
+    modules: tuple[str, ...]
+    layers: int
+
+
+class Lora(LoRALinear):
+    """mlx-lm's, with the adapter's product added to the layer's in one operation: an answer is said 7 % faster."""
+
+    @staticmethod
+    def from_base(linear: nn.Module, r: int, dropout: float, scale: float) -> "Lora":
+        """A fresh adapter (B = 0) around a linear layer, quantized or not."""
+        out, inner = linear_shape(linear)
+        made = Lora(inner, out, r, dropout, scale)
+        made.linear = linear
+        return made
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """x (…, in) -> (…, out)."""
+        y = self.linear(x)
+        if y.dtype != self.lora_a.dtype:
+            return y + (self.scale * ((x @ self.lora_a) @ self.lora_b)).astype(y.dtype)
+        return mx.addmm(y, x @ self.lora_a, self.lora_b, alpha=self.scale)
+
+
+def adapter_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Every adapter module of any kind in the tree, by path; nested ones too."""
+    return {path: module for path, module in model.named_modules() if isinstance(module, ADAPTERS)}
+
+
+def requested_modules(model: Any, spec: AdapterSpec) -> dict[str, nn.Module]:
+    """The modules that the spec names, by path, in every requested layer that has one of the name.
+
+    The layers of some architectures differ (attention here, a state space or experts there), so a name may be missing
+    in some of them. Raises InputError where it is missing in all.
+    """
+    prefix = _layer_prefix(model)
+    found: dict[str, nn.Module] = {}
+    known: set[str] = set()
+    for index, layer in list(enumerate(model.layers))[-spec.layers :]:
+        linears = [(path, module) for path, module in layer.named_modules() if isinstance(module, LINEARS)]
+        known |= {path.rpartition(".")[2] for path, _ in linears}
+        for wanted in spec.modules:
+            mine = [(path, module) for path, module in linears if path.rpartition(".")[2] == wanted]
+            found |= {f"{prefix}.{index}.{path}": module for path, module in mine}
+    if missing := [name for name in spec.modules if name not in known]:
+        where = f"of the last {spec.layers} layers" if spec.layers else "of its layers"
+        there = ", ".join(sorted(known)) or "none"
+        raise InputError(f"the model has no module {missing[0]!r} in any {where}; it has {there}")
+    return found
+
+
+LINEARS = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
+
+
+def attach(model: nn.Module, spec: AdapterSpec, seed: int) -> dict[str, nn.Module]:
+    """Freezes the model and puts a fresh adapter (B = 0) on the requested modules; returns them by path."""
+    require_none(model, "before attach")
+    model.freeze()
+    mx.random.seed(seed)
+    targets = requested_modules(model, spec)
+    made = {}
+    for path, module in targets.items():
+        kind = LoRASwitchLinear if isinstance(module, SwitchLinear | QuantizedSwitchLinear) else Lora
+        made[path] = kind.from_base(module, r=spec.rank, scale=spec.scale, dropout=0.0)
+    model.update_modules(tree_unflatten(list(made.items())))
+    model.train()
+    mx.eval(model.trainable_parameters())
+    require_exactly(model, spec, set(targets))
+    return made
+
+
+def detach(model: nn.Module) -> None:
+    """Takes every adapter off and puts the plain modules back; raises Broken where one is left."""
+    plain = []
+    for path, module in adapter_modules(model).items():
+        inner = module.embedding if isinstance(module, LoRAEmbedding | DoRAEmbedding) else module.linear
+        plain.append((path, inner))
+    inside = set(_nested(dict(plain)))
+    model.update_modules(tree_unflatten([(path, inner) for path, inner in plain if path not in inside]))
+    model.freeze()
+    model.eval()
+    require_none(model, "after detach")
+
+
+@CHECKS.timed()
+def require_none(model: nn.Module, when: str) -> None:
+    """Rules 1 and 2: raises Broken where the model has an adapter, as a module or as arrays."""
+    left = adapter_modules(model)
+    require("no-stacked-adapter", not left, f"{when} the model has {len(left)} adapter modules, expected 0")
+    require_arrays(model, set())
+
+
+def require_arrays(model: nn.Module, paths: set[str]) -> None:
+    """Rule 2: the arrays of adapters stand at these places and no others, whatever classes and flags say."""
+    leaves = (name.rpartition(".") for name, _ in tree_flatten(model.parameters()))
+    places = {path for path, _, leaf in leaves if leaf in FACTORS}
+    message = f"adapter arrays in {len(places)} places, adapter modules in {len(paths)}: {sorted(places ^ paths)[:2]}"
+    require("adapter-from-tree", places == paths, message)
+
+
+@CHECKS.timed()
+def require_exactly(model: nn.Module, spec: AdapterSpec | SftConfig | DpoConfig, targets: set[str]) -> None:
+    """Rules 1 to 5: adapted modules == requested modules, trainable parameters == theirs, by name and by count.
+
+    What was requested may be given as the settings themselves, which a spec is made from.
+    """
+    found = adapter_modules(model)
+    nested = _nested(found)
+    require("no-stacked-adapter", not nested, f"adapters inside adapters: {', '.join(nested[:3])}")
+    require_arrays(model, set(found))
+    missing, surplus = sorted(targets - set(found)), sorted(set(found) - targets)
+    require(
+        "requested-modules",
+        bool(found) and not missing and not surplus,
+        f"{len(found)} modules adapted, {len(targets)} requested; missing {missing[:2]}, not asked for {surplus[:2]}",
+    )
+    astray = _astray(model, spec, found)
+    require(
+        "requested-modules",
+        not astray,
+        f"{len(astray)} modules adapted but not asked for, or the reverse: {astray[:3]}",
+    )
+    names = {name for name, _ in tree_flatten(model.trainable_parameters())}
+    expected = {f"{path}.{leaf}" for path in targets for leaf in ("lora_a", "lora_b")}
+    require(
+        "trainable-set",
+        names == expected,
+        f"{len(names)} arrays are trainable, expected {len(expected)}: {sorted(names ^ expected)[:3]}",
+    )
+    count, wanted = trainable_count(model), expected_count(found, spec.rank)
+    require(
+        "counted-over-leaves", count == wanted, f"{count:,} trainable values, expected {wanted:,} from rank and shapes"
+    )
+
+
+def _astray(model: Any, spec: AdapterSpec | SftConfig | DpoConfig, found: Iterable[str]) -> list[tuple[str, str]]:
+    """(layer, name) of what is adapted and not asked for, or asked for and not adapted: from the spec and the tree."""
+    prefix = f"{_layer_prefix(model)}."
+    wanted = {
+        (str(number), path.rpartition(".")[2])
+        for number, layer in list(enumerate(model.layers))[-spec.layers :]
+        for path, module in layer.named_modules()
+        if path.rpartition(".")[2] in spec.modules and isinstance(module, LINEARS + ADAPTERS)
+    }
+    got = {(path.removeprefix(prefix).partition(".")[0], path.rpartition(".")[2]) for path in found}
+    return sorted(wanted ^ got)
+
+
+def trainable_count(model: nn.Module) -> int:
+    """Trainable values, counted over array leaves."""
+    return sum(array.size for _, array in tree_flatten(model.trainable_parameters()))
+
+
+def expected_count(modules: dict[str, nn.Module], rank: int) -> int:
+    """LoRA values that the shapes of the adapted modules call for: rank x (in + out) each, per expert."""
+    count = 0
+    for module in modules.values():
+        shape = linear_shape(module.linear)
+        experts = shape[0] if len(shape) == 3 else 1
+        count += experts * rank * (shape[-1] + shape[-2])
+    return count
+
+
+def linear_shape(module: Any) -> tuple[int, ...]:
+    """(out, in), or (experts, out, in), of a linear module, quantized or not."""
+    *front, inner = module.weight.shape
+    if isinstance(module, nn.QuantizedLinear | QuantizedSwitchLinear):
+        inner = inner * 32 // module.bits
+    return (*front, inner)
+
+
+def adapter_weights(model: nn.Module) -> dict[str, mx.array]:
+    """The trainable arrays by name, as they are saved: `<module path>.lora_a` (in, r) and `.lora_b` (r, out)."""
+    return dict(tree_flatten(model.trainable_parameters()))
+
+
+def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
+    """Puts saved arrays back into the attached adapter; raises Broken where their names are not the adapter's."""
+    names = set(adapter_weights(model))
+    require("trainable-set", names == set(weights), f"saved adapter has {len(weights)} arrays, expected {len(names)}")
+    model.load_weights(list(weights.items()), strict=False)
+    mx.eval(model.trainable_parameters())
+
+
+def frozen_digests(model: nn.Module) -> dict[str, str]:
+    """A digest of every parameter that is not an adapter's, under its name in the plain model."""
+    wrapped = {f"{path}.linear.": f"{path}." for path in adapter_modules(model)}
+    arrays = {}
+    for name, array in tree_flatten(model.parameters()):
+        if name.split(".")[-1] in LEAVES:
+            continue
+        head = next((inner for inner in _parents(name) if inner in wrapped), None)
+        arrays[wrapped[head] + name.removeprefix(head) if head else name] = array
+    return digests_of(arrays)
+
+
+def fingerprint(digests: dict[str, str]) -> str:
+    """One short hash over digests, independent of their order."""
+    whole = xxhash.xxh3_128()
+    for name in sorted(digests):
+        whole.update(f"{name}={digests[name]};".encode())
+    return whole.hexdigest()[:16]
+
+
+def digest(array: mx.array) -> str:
+    """The digest of one array."""
+    return digests_of({"": array})[""]
+
+
+def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
+    """xxh3 of each array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
+    flat = [mx.contiguous(array.reshape(-1)) for array in arrays.values()]
+    flat = [array.view(mx.uint16) if array.dtype == mx.bfloat16 else array for array in flat]
+    mx.eval(flat)
+    hashes = [""] * len(flat)
+
+    def hash_every(start: int) -> None:
+        for index in range(start, len(flat), THREADS):
+            hashes[index] = xxhash.xxh3_128(memoryview(flat[index])).hexdigest()
+
+    with ThreadPoolExecutor(THREADS) as pool:  # hashing lets Python's lock go
+        list(pool.map(hash_every, range(THREADS)))
+    named = zip(arrays.items(), hashes, strict=True)
+    return {name: f"{found}{array.shape}{array.dtype}" for (name, array), found in named}
+
+
+def _nested(modules: Collection[str]) -> list[str]:
+    """The paths that lie inside another of them."""
+    return [path for path in modules if any(parent[:-1] in modules for parent in _parents(path))]
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:i]) + "." for i in range(len(parts) - 1, 0, -1)]
+
+
+def in_layers(model: Any, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """The layer of each adapted module, and its path inside: 1 and `self_attn.q_proj`.
+
+    Some architectures keep their layers as `transformer.h`, `transformer.blocks` or `model.layers.layers`.
+    """
+    prefix = f"{_layer_prefix(model)}."
+    parts = {path: path.removeprefix(prefix).partition(".") for path in paths}
+    return {path: (int(number), inside) for path, (number, _, inside) in parts.items()}
+
+
+def _layer_prefix(model: Any) -> str:
+    """Where the model keeps its layers, as a module path (`model.layers`)."""
+    first = model.layers[0]
+    for path, module in model.named_modules():
+        if module is first:
+            return path.rpartition(".")[0]
+    raise InputError("the model's layers are not in its module tree; this architecture cannot be adapted")

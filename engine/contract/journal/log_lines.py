@@ -1,0 +1,141 @@
+"""One greppable line for each event that a person would grep for: training.log and `--no-ui` print the same ones."""
+
+import time
+
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+
+
+def line(record: Record) -> str | None:
+    """`2026-01-10 09:24:11 INFO text`, or None for events that are only for programs. Control characters are shown."""
+    found = _text(record.event)
+    if found is None:
+        return None
+    level, text = found
+    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.t))
+    return f"{clock} {level} {_printable(text)}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ("⏎" if c == "\n" else "�") for c in text)
+
+
+def _text(event: e.Event) -> tuple[str, str] | None:
+    match event:
+        case e.RunStarted():
+            return "INFO", f"run {event.run} started pid={event.pid} seed={event.seed} config={event.config}"
+        case e.Preparing():
+            return "INFO", event.message
+        case e.ModelLoaded():
+            return "INFO", (
+                f"model {event.model} parameters={event.parameters} dtype={event.dtype} device={event.device} "
+                f"fingerprint={event.fingerprint} seconds={event.seconds:.1f}"
+            )
+        case e.CurriculumLoaded():
+            return "INFO", f"curriculum topics={len(event.topics)} warnings={len(event.warnings)}"
+        case e.Audited():
+            return "INFO", (
+                f"audit rows={event.rows_used}/{event.rows_read} orphans={event.orphans} duplicates={event.duplicates} "
+                f"supervised={event.supervised_tokens}/{event.total_tokens} tokens longest={event.longest} "
+                f"cut={event.cut}"
+            )
+        case e.Predicted():
+            return "INFO", f"predicted seconds={event.seconds:.0f} least={event.least:.0f} from {event.basis}"
+        case e.TopicStarted():
+            again = f" attempt={event.attempt}" if event.attempt > 1 else ""
+            return "INFO", f"topic {event.index}/{event.of} {event.topic}{again} model={event.model_fingerprint}"
+        case e.PhaseStarted():
+            return "INFO", (
+                f"{event.phase} started topic={event.topic} rows={event.rows} steps={event.steps} "
+                f"supervised={event.supervised_tokens}/{event.total_tokens} tokens"
+            )
+        case e.AdapterChanged():
+            return "INFO", _adapter(event)
+        case e.Step():
+            return "INFO", _step(event)
+        case e.Sample():
+            return None
+        case e.Evaluated():
+            return "INFO", _evaluated(event)
+        case e.Decided():
+            return "INFO", f"decided {event.decision} topic={event.topic}: {event.reason}"
+        case e.TopicFinished():
+            level = "INFO" if event.verdict in ("passed", "skipped") else "WARNING"
+            return level, f"topic {event.verdict} {event.topic} seconds={event.seconds:.0f}: {event.reason}"
+        case e.CommandTaken():
+            what = " ".join(filter(None, (event.command or "command", event.topic)))
+            return "INFO", f"{what} {event.outcome} id={event.id}: {event.reason}"
+        case e.Paused():
+            return "INFO", f"paused by {event.by}"
+        case e.Resumed():
+            return "INFO", f"resumed by {event.by}"
+        case e.Checkpointed():
+            size = event.bytes / 1e6
+            return "INFO", f"checkpoint topic={event.topic} phase={event.phase} step={event.step} mb={size:.1f}"
+        case e.Restored():
+            return "WARNING", f"restored: {event.why}"
+        case e.Warned():
+            again = f" (x{event.count})" if event.count > 1 else ""
+            return "WARNING", f"{event.key}: {event.message}{again}"
+        case e.Failed():
+            rule = f" rule={event.rule}" if event.rule else ""
+            return "ERROR", f"failed {event.where}{rule}: {event.message}"
+        case e.EngineRestarted(status=None, signal=None):  # a person's doing: no engine had died
+            return "INFO", "the run was started again"
+        case e.EngineDied() | e.EngineRestarted():
+            word = "died" if isinstance(event, e.EngineDied) else "restarted"
+            why = f": {event.reason}" if isinstance(event, e.EngineDied) and event.reason else ""
+            return "ERROR", f"engine {word} status={event.status} signal={event.signal} attempt={event.attempt}{why}"
+        case e.RunFinished():
+            level = "INFO" if event.exit_status == 0 else "WARNING"
+            return level, (
+                f"run finished passed={event.passed}/{event.of} exit={event.exit_status} "
+                f"seconds={event.seconds:.0f}{_predicted(event)} checkpoints={event.checkpoint_seconds:.1f} "
+                f"checks={event.check_seconds:.1f} fingerprint={event.fingerprint}"
+            )
+        case _:
+            return None
+
+
+def _predicted(event: e.RunFinished) -> str:
+    """What the prediction at the start was, beside the real seconds; a pause was in nobody's prediction."""
+    text = "" if event.predicted_seconds is None else f" predicted={event.predicted_seconds:.0f}"
+    return text + (f" paused={event.paused_seconds:.0f}" if event.paused_seconds else "")
+
+
+def _adapter(event: e.AdapterChanged) -> str:
+    words = {"rolled_back": "rolled back", "kept_attached": "kept attached"}
+    base = {None: "", True: " base=unchanged", False: " base=CHANGED"}[event.base_unchanged]
+    text = (
+        f"adapter {words.get(event.state, event.state)} phase={event.phase} topic={event.topic} rank={event.rank} "
+        f"scale={event.scale:g} modules={event.modules} trainable={event.trainable} "
+        f"expected={event.expected_trainable}{base} ledger={event.ledger_depth}"
+    )
+    if event.delta_norm is not None:
+        text += f" norm={event.delta_norm:.4g}"
+    if event.fuse_cosine is not None and event.fuse_kl is not None:
+        text += f" cosine={event.fuse_cosine:.4f} kl={event.fuse_kl:.1e}"
+    return text
+
+
+def _step(event: e.Step) -> str:
+    rate = event.tokens / event.seconds if event.seconds > 0 else 0.0
+    text = (
+        f"topic {event.topic} {event.phase} step={event.step}/{event.of} loss={event.loss:.4f} lr={event.lr:.1e} "
+        f"norm={event.grad_norm:.3g} tok/s={rate:.0f}"
+    )
+    if event.margin is not None and event.preference_accuracy is not None:
+        text += f" margin={event.margin:+.4f} acc={event.preference_accuracy:.2f}"
+    return text
+
+
+def _evaluated(event: e.Evaluated) -> str:
+    text = (
+        f"evaluated topic={event.topic} stage={event.stage} accuracy={event.accuracy:.2f} voice={event.voice:.2f} "
+        f"combined={event.combined:.2f} health={event.health}"
+    )
+    if event.preference_accuracy is not None:
+        text += f" preference={event.preference_accuracy:.2f}"
+    if event.heldout_margin is not None:
+        text += f" margin={event.heldout_margin:+.3f}"
+    return text + (f" cut={event.cut}" if event.cut else "")

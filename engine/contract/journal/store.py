@@ -1,0 +1,110 @@
+"""The append-only files of a run: whole lines in, whole lines out, and a torn last line is not yet a line."""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engine.contract.errors import Unwritable
+from engine.contract.flush import to_disk
+from engine.contract.journal.codec import decode, encode
+from engine.contract.journal.events import Event, Record
+from engine.contract.own import own
+
+CHUNK = 1 << 20  # bytes read at a time
+HEAD = 256  # first bytes of a journal: they say when it was begun
+
+
+class Tail:
+    """Reads the lines that were added to a file since the last look; `offset` is where the next whole line begins.
+
+    `replaced` says that the file begins otherwise than at an earlier look: its folder was removed and made again.
+    """
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+        self.replaced = False
+        self._head = b""
+
+    def read(self, limit: int = CHUNK) -> list[tuple[int, bytes]]:
+        """Whole lines from the offset on, each with its own offset; about `limit` bytes at most, empty at the end.
+
+        A file that does not exist yet has no lines. A file that became shorter (a repair cut its torn last line) is
+        read on from its new end.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                head = file.read(HEAD)
+                self.replaced |= not head.startswith(self._head)
+                self._head = head
+                self.offset = min(self.offset, os.fstat(file.fileno()).st_size)
+                file.seek(self.offset)
+                data = file.read(limit)
+                while data and b"\n" not in data and (more := file.read(limit)):
+                    data += more
+        except FileNotFoundError:
+            return []
+        lines = []
+        for line in data.split(b"\n")[:-1]:
+            lines.append((self.offset, line))
+            self.offset += len(line) + 1
+        return lines
+
+
+class JournalWriter:
+    """Numbers events and appends each as one write. `durable` events are on the disk before append returns."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._descriptor = own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self.seq = repair(path)
+
+    def append(self, event: Event, *, durable: bool = False) -> Record:
+        """Raises Unwritable where the disk is full or the file gone; a line half written is taken back first."""
+        record = Record(self.seq + 1, self._clock(), event)
+        try:
+            self._write(encode(record))
+            if durable:
+                to_disk(self._descriptor)
+        except OSError as error:
+            raise Unwritable(self.path, error) from error
+        self.seq = record.seq
+        return record
+
+    def _write(self, line: bytes) -> None:
+        found = os.fstat(self._descriptor)
+        if not found.st_nlink:  # a file that was deleted takes all that is written, and nobody will ever read it
+            raise FileNotFoundError(errno.ENOENT, "deleted")
+        if os.write(self._descriptor, line) != len(line):
+            os.ftruncate(self._descriptor, found.st_size)
+            raise OSError(errno.ENOSPC, "no space left for the journal")
+
+    def close(self) -> None:
+        to_disk(self._descriptor)
+        os.close(self._descriptor)
+
+
+def repair(path: Path) -> int:
+    """Cuts a torn last line off and returns the highest sequence number in the file, -1 where there is none."""
+    tail, last = Tail(path), -1
+    while lines := tail.read():
+        numbers = (decode(line).seq for _, line in reversed(lines))
+        last = max(last, next((seq for seq in numbers if seq >= 0), -1))  # a damaged last line has no number
+    if path.exists() and path.stat().st_size != tail.offset:
+        os.truncate(path, tail.offset)
+    return last
+
+
+def records(path: Path, offset: int = 0) -> Iterator[Record]:
+    """The whole lines of a journal from a byte on, decoded as they are asked for."""
+    tail = Tail(path, offset)
+    while lines := tail.read():
+        yield from (decode(line) for _, line in lines)
+
+
+def read_journal(path: Path) -> list[Record]:
+    """Every whole line of a journal, decoded."""
+    return list(records(path))

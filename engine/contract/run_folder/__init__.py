@@ -1,0 +1,1 @@
+"""A run's folder: its paths, its lock, its commands, and files that are written whole."""

@@ -1,0 +1,103 @@
+"""Every request that a person can make of a running engine, in the imperative, and its line in commands.jsonl."""
+
+import fcntl
+import getpass
+import json
+import os
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from engine.contract.errors import InputError
+from engine.contract.names import COMMAND_ID, TOPIC_ID
+from engine.contract.own import own
+from engine.contract.schema import short
+
+CommandKind = Literal["pause", "resume", "stop", "skip", "reevaluate", "retry"]
+KINDS: tuple[str, ...] = get_args(CommandKind)
+WITH_TOPIC = ("skip", "reevaluate", "retry")
+LONGEST = 4096  # bytes of a line
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request; `topic` is set for skip, reevaluate and retry."""
+
+    id: str
+    kind: CommandKind
+    topic: str | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadCommand:
+    """A line that asks for nothing that can be done; `id` is what the answer goes to."""
+
+    id: str
+    kind: str
+    reason: str
+
+
+def new_command(kind: str, topic: str | None = None) -> Command:
+    """A command with a fresh id, from the person at this terminal; raises InputError."""
+    parsed = parse(json.dumps({"id": uuid.uuid4().hex[:12], "kind": kind, "topic": topic, "by": _me()}).encode(), 0)
+    if isinstance(parsed, BadCommand):
+        raise InputError(parsed.reason)
+    return parsed
+
+
+def append(path: Path, command: Command) -> None:
+    """Appends the command as one write, one writer after the other: half a line is somebody's mistake, never a race."""
+    data: dict[str, Any] = {"id": command.id, "kind": command.kind, "by": command.by}
+    if command.topic is not None:
+        data["topic"] = command.topic
+    descriptor = own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # somebody's `printf` forgot its newline
+        os.write(descriptor, ("\n" * torn + json.dumps(data) + "\n").encode())
+    finally:
+        os.close(descriptor)
+
+
+def parse(line: bytes, offset: int) -> Command | BadCommand:
+    """Reads one line that starts at byte `offset` of its file (the id of an answer where it has none of its own)."""
+    unnamed = f"line-at-{offset}"
+    if len(line) > LONGEST:
+        return BadCommand(unnamed, "", f"the line has {len(line)} bytes; {LONGEST} at most")
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        return BadCommand(unnamed, "", "not JSON")
+    if not isinstance(data, dict):
+        return BadCommand(unnamed, "", "not an object")
+    name, kind, topic = data.get("id"), data.get("kind"), data.get("topic")
+    if not isinstance(name, str) or not COMMAND_ID.fullmatch(name):
+        return BadCommand(unnamed, "", "id must be 1 to 64 letters, digits or _.:-")
+    if kind not in KINDS or not isinstance(kind, str):
+        return BadCommand(name, "", f"unknown command; known are {', '.join(KINDS)}")
+    if kind in WITH_TOPIC and not (isinstance(topic, str) and TOPIC_ID.fullmatch(topic)):
+        found = "nothing" if topic is None else short(topic)
+        return BadCommand(name, kind, f"{kind} needs a topic id such as unit-01/chapter-01/topic-01; found {found}")
+    by = data.get("by")
+    return Command(
+        name,
+        kind,  # type: ignore[arg-type]  # one of KINDS
+        topic if kind in WITH_TOPIC else None,
+        by[:80] if isinstance(by, str) else "unknown",
+    )
+
+
+def _me() -> str:
+    try:
+        terminal = os.ttyname(sys.stdin.fileno()).removeprefix("/dev/")
+    except (OSError, ValueError, AttributeError):
+        terminal = "no-tty"
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
+    return f"{user}@{terminal}"

@@ -1,0 +1,303 @@
+"""The configuration of a run: YAML in, a frozen RunConfig out, every key typed, bounded and known."""
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from engine.contract.errors import InputError
+from engine.contract.schema import FieldError, build, nearest, number, short
+from engine.contract.settings import legacy_keys
+from engine.contract.settings.yaml_file import mapping, read_text
+
+Strategy = Literal["fuse_between", "shared", "sft_only"]
+ATTENTION = ("q_proj", "v_proj", "o_proj")
+LEAST_RATE = 1e-12  # of learning; at none at all a phase would end in steps-as-planned
+PATIENCE = 300.0  # seconds that a step, a commit or a prompt may well take
+MOST_LINES = 10_000  # of keys whose place is noted
+ROLES = ("sft", "preferences", "quiz")  # kinds of rows
+FIELDS = (  # that a row can have, besides its topic
+    "messages system prompt completion instruction input output question answer text chosen rejected heldout reference "
+    "concepts"
+).split()
+FILES = (".jsonl", ".json", ".csv", ".parquet")  # what a path to a file of rows ends in
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The base model: an embedded name, a local folder or a Hugging Face id."""
+
+    name: str = "smollm2-135m-instruct"  # embedded, a folder, or an id on the hub; see docs/MODELS.md
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
+    max_length: int = number(1024, 16, 1 << 20)  # tokens of a training row; a longer one is cut, and reported
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """Where the rows of one kind come from: a file, a dataset folder or a Hugging Face dataset; see docs/DATA.md."""
+
+    path: str  # ends in .jsonl, .json, .csv or .parquet: a file; begins with . ~ or /: a folder; else a hub id
+    split: str = "train"  # of a dataset
+    subset: str = ""  # of a dataset that has several, by its name on the hub
+    revision: str = ""  # of a hub dataset: a commit, so that it is the same rows tomorrow
+    columns: dict[str, str] = field(default_factory=dict)  # field of a row -> column of the data; then no others count
+    topic_column: str = ""  # the column that says the topic; `topic` where it is empty
+
+
+@dataclass(frozen=True, slots=True)
+class CurriculumConfig:
+    """Where the topics are, and how much is held out where the rows do not say so themselves."""
+
+    path: str  # a folder with voice.yaml, curriculum.yaml and the rows, where they are not named below
+    topics: tuple[str, ...] = ()  # ids of the topics to train; empty is all of them
+    heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
+    quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
+    sft: SourceConfig | str = ""  # empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
+    preferences: SourceConfig | str = ""  # likewise preferences.jsonl, …; pairs of answers
+    quiz: SourceConfig | str = ""  # likewise quiz.jsonl, …; held-out questions
+
+
+@dataclass(frozen=True, slots=True)
+class SftConfig:
+    """The supervised phase of a topic."""
+
+    rank: int = number(8, 1, 1024)  # of the LoRA adapter
+    alpha: float = number(16.0, 0.001)  # scale = alpha / rank
+    modules: tuple[str, ...] = ATTENTION  # linear modules that are adapted, by the last word of their names
+    layers: int = number(0, 0, 10_000)  # the last N layers; 0 is all of them
+    epochs: int = number(3, 1, 100_000)  # times that every row is seen
+    batch: int = number(4, 1, 4096)  # rows of a micro-batch
+    accumulation: int = number(1, 1, 4096)  # micro-batches of an optimizer step
+    learning_rate: float = number(3e-4, LEAST_RATE, 1000.0)  # after the warm-up; it then falls to 0 as a cosine
+    warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
+    clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
+    weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
+
+
+@dataclass(frozen=True, slots=True)
+class DpoConfig:
+    """The preference phase of a topic."""
+
+    when: Literal["gated", "always", "never"] = "gated"  # gated: by thresholds.accuracy and thresholds.dpo_trigger
+    rank: int = number(1, 1, 1024)
+    alpha: float = number(1.0, 0.001)
+    modules: tuple[str, ...] = ("o_proj", "v_proj", "up_proj", "down_proj")
+    layers: int = number(0, 0, 10_000)
+    steps: int = number(100, 1, 1_000_000)  # optimizer steps
+    batch: int = number(2, 1, 4096)  # pairs of a micro-batch
+    accumulation: int = number(1, 1, 4096)
+    learning_rate: float = number(5e-5, LEAST_RATE, 1000.0)
+    warmup: float = number(0.1, 0.0, 1.0)
+    clip: float = number(1.0, 0.0)
+    weight_decay: float = number(0.0, 0.0, 1.0)
+    beta: float = number(0.1, 0.0001, 100.0)  # of the DPO loss: a reward is beta times the log-ratio to the reference
+    give_up_after: int = number(3, 0)  # topics in a row that rolled DPO back before it is left out; 0 is never
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptersConfig:
+    """How the phases stand on one another, and how well a fuse has to survive rounding."""
+
+    strategy: Strategy = "fuse_between"  # fuse SFT and begin DPO afresh, go on with SFT's adapter, or no DPO
+    min_fuse_cosine: float = number(0.99, 0.0, 1.0)  # of the intended and the applied change; below: kept beside
+    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token; above: kept beside. In bfloat16 at least 1e-2: rounding
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """The held-out questions are answered greedily, in batches."""
+
+    max_tokens: int = number(160, 1, 8192)  # of an answer
+    batch: int = number(32, 1, 4096)  # answers that are generated side by side
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdsConfig:
+    """What a topic has to reach, and what counts as worse."""
+
+    accuracy: float = number(0.70, 0.0, 1.0)  # to pass, and for a gated DPO
+    voice: float = number(0.70, 0.0, 1.0)  # to pass
+    dpo_trigger: float = number(0.75, 0.0, 1.0)  # a gated DPO runs where voice is below this after SFT
+    worse: float = number(0.10, 0.0, 1.0)  # a phase whose combined score falls by more than this is rolled back
+    unreachable: Literal["error", "warn"] = "error"  # what to do about a gate that the references themselves fail
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """The run as a whole."""
+
+    name: str = ""  # how the run is called on the screen; the configuration's file name where it is empty
+    seed: int = number(0, 0, 2**32 - 1)  # of adapters and of the order of rows
+    retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
+    checkpoint_every: int = number(20, 1)  # optimizer steps
+    pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # after a topic with such a phase, until a person resumes
+    hang_after: float = number(1800.0, 0.0)  # seconds without a sign of life, 300 at least; 0 waits for ever
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that a run was asked for. `curriculum.path` is absolute once loaded."""
+
+    curriculum: CurriculumConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    sft: SftConfig = field(default_factory=SftConfig)
+    dpo: DpoConfig = field(default_factory=DpoConfig)
+    adapters: AdaptersConfig = field(default_factory=AdaptersConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    thresholds: ThresholdsConfig = field(default_factory=ThresholdsConfig)
+    run: RunSettings = field(default_factory=RunSettings)
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
+    """Reads a configuration and applies `a.b=VALUE` overrides; raises InputError with file, line and field."""
+    data, lines = _read(path)
+    for text in overrides:
+        _override(data, text)
+    try:
+        config: RunConfig = build(RunConfig, data)
+        config = dataclasses.replace(config, curriculum=_from_here(path.parent, config.curriculum))
+        if config.model.name.startswith((".", "~", "/")):
+            local = _local("model.name", path.parent, config.model.name)
+            config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=local))
+        _modules(config)
+        _patience(config)
+    except FieldError as error:
+        if old := legacy_keys.explain(data, keys(), lines):
+            raise InputError(_refer(path, old)) from error
+        raise InputError(_explain(path, lines, overrides, error)) from error
+    if not config.run.name:
+        config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
+    return config
+
+
+def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
+    """Makes paths absolute, seen from the configuration's folder; a source that is only a path gets its defaults.
+
+    Raises FieldError for a column that is mapped to no field of a row, and for a part of a file.
+    """
+    found: dict[str, Any] = {"path": _local("curriculum.path", folder, settings.path)}
+    for role in ROLES:
+        source = getattr(settings, role)
+        if source:
+            source = SourceConfig(source) if isinstance(source, str) else source
+            if source.path.startswith((".", "~", "/")) or Path(source.path).suffix.lower() in FILES:
+                local = _local(f"curriculum.{role}", folder, source.path)
+                source = dataclasses.replace(source, path=local)
+            _require_whole_file(role, source)
+            if unknown := [name for name in source.columns if name not in FIELDS]:
+                problem = f"{unknown[0]!r} is no field of a row{nearest(unknown[0], FIELDS)}"
+                raise FieldError(f"curriculum.{role}.columns", problem)
+            found[role] = source
+    return dataclasses.replace(settings, **found)
+
+
+def _local(field: str, folder: Path, path: str) -> str:
+    """A path seen from `folder`, absolute; raises FieldError where it can be none."""
+    try:
+        return str((folder / Path(path).expanduser()).resolve())
+    except (RuntimeError, ValueError) as error:  # ~nobody, a NUL, half a character
+        raise FieldError(field, f"found {short(path)}, which is no path: {error}") from error
+
+
+def _require_whole_file(role: str, source: SourceConfig) -> None:
+    """Raises FieldError where a part of a file is asked for: a file is read whole."""
+    if Path(source.path).suffix.lower() in FILES:
+        for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
+            if (found := getattr(source, name)) != whole:
+                problem = (
+                    f"found {found!r}, but a file is read whole; only a dataset (a folder or a hub id) has a {name}"
+                )
+                raise FieldError(f"curriculum.{role}.{name}", problem)
+
+
+def keys() -> frozenset[str]:
+    """Every key that there is, as `section.key`."""
+    sections = typing.get_type_hints(RunConfig)
+    return frozenset(f"{name}.{field.name}" for name, cls in sections.items() for field in dataclasses.fields(cls))
+
+
+def dump_config(config: RunConfig) -> str:
+    """The effective configuration as YAML, every default written out; load_config reads it back equal."""
+    text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    try:
+        text = read_text(path)
+    except FileNotFoundError as error:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise InputError(f"{path}: no such configuration file{hint}") from error
+    data = mapping(path, text, "a mapping with at least curriculum.path")
+    lines: dict[str, int] = {}
+    _lines(path, yaml.compose(text, Loader=yaml.SafeLoader), "", lines)
+    return data, lines
+
+
+def _lines(path: Path, node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
+    """Notes the line of every key, and refuses a key that is written twice."""
+    if not isinstance(node, yaml.MappingNode) or prefix.count(".") > legacy_keys.DEPTH or len(lines) > MOST_LINES:
+        return  # deeper ones, endless ones too, build refuses
+    for key, value in node.value:
+        name = f"{prefix}.{key.value}" if prefix else str(key.value)
+        line = key.start_mark.line + 1
+        if name in lines:
+            raise InputError(f"{path}:{line}: {name} is written twice (first on line {lines[name]})")
+        lines[name] = line
+        _lines(path, value, name, lines)
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text}: expected section.key=VALUE, for example dpo.rank=4")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set {text}: {section} is not a section")
+    try:
+        data[last] = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
+
+
+def _refer(path: Path, old: list[str]) -> str:
+    if len(old) == 1:
+        return f"{path}: {old[0]}"
+    return f"{path}: the configuration has keys of the earlier system; docs/DATA.md says more:\n  " + "\n  ".join(old)
+
+
+def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], error: FieldError) -> str:
+    where = error.field.split("[")[0]
+    for text in reversed(overrides):
+        key = text.partition("=")[0].strip()
+        if key == where or (key.startswith(f"{where}.") and where not in lines):
+            return f"--set {text}: {error.problem if key == where else error}"
+    while where and where not in lines:
+        where = where.rpartition(".")[0]
+    return f"{path}:{lines[where]}: {error}" if where else f"{path}: {error}"
+
+
+def _patience(config: RunConfig) -> None:
+    """Raises FieldError where an engine at work would be taken for one that hangs."""
+    if 0 < config.run.hang_after < PATIENCE:
+        raise FieldError("run.hang_after", f"found {config.run.hang_after:g}, expected {PATIENCE:g} at least, or 0")
+
+
+def _modules(config: RunConfig) -> None:
+    """Raises FieldError where a phase names no module, or one twice."""
+    for name, phase in (("sft", config.sft), ("dpo", config.dpo)):
+        if not phase.modules or len(set(phase.modules)) != len(phase.modules):
+            raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")

@@ -1,0 +1,1 @@
+"""Rows from files to topics: sources, curriculum, hold-out, chat template, batches."""

@@ -1,0 +1,91 @@
+"""Batches as a pure function of (seed, cursor): the cursor is a number, so training resumes exactly where it was."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from engine.data.chat_template import Example
+
+PAD_TO = 8  # lengths are rounded up to a multiple of this
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a phase walks over its rows: micro-batches and optimizer steps in all."""
+
+    rows: int
+    batch: int
+    accumulation: int
+    micro_batches: int
+    steps: int
+
+    def of_step(self, step: int) -> range:
+        """Cursors of the micro-batches of optimizer step `step` (from 0); the last step takes what remains."""
+        start = step * self.accumulation
+        return range(start, min(start + self.accumulation, self.micro_batches))
+
+
+def plan_epochs(rows: int, batch: int, accumulation: int, epochs: int) -> Plan:
+    """So many passes over the rows."""
+    micro = epochs * math.ceil(rows / batch)
+    return Plan(rows, batch, accumulation, micro, math.ceil(micro / accumulation))
+
+
+def plan_steps(rows: int, batch: int, accumulation: int, steps: int) -> Plan:
+    """So many optimizer steps, over the rows again and again."""
+    return Plan(rows, batch, accumulation, steps * accumulation, steps)
+
+
+def epoch(plan: Plan, lengths: Sequence[int], seed: str, number: int) -> list[list[int]]:
+    """Row numbers of the micro-batches of epoch `number` (from 0), rows of like length together, in a seeded order."""
+    ordered = sorted(range(plan.rows), key=lambda row: (lengths[row], row))
+    groups = [ordered[i : i + plan.batch] for i in range(0, plan.rows, plan.batch)]
+    random.Random(f"{seed}/{number}").shuffle(groups)
+    return groups
+
+
+def batch_rows(plan: Plan, lengths: Sequence[int], seed: str, cursor: int) -> list[int]:
+    """Row numbers of micro-batch `cursor`: the epochs come one after another."""
+    number, position = divmod(cursor, math.ceil(plan.rows / plan.batch))
+    return epoch(plan, lengths, seed, number)[position]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Right-padded rows, and where they are supervised.
+
+    tokens (B, L) int32; gather (N,) flat positions into B x L whose hidden state predicts a supervised token;
+    targets (N,) those tokens; rows (N,) the row of each; supervised counts N, total counts the tokens without padding.
+    """
+
+    tokens: mx.array
+    gather: mx.array
+    targets: mx.array
+    rows: mx.array
+    size: int
+    supervised: int
+    total: int
+
+
+def collate(examples: Sequence[Example], pad_id: int, extra_padding: int = 0) -> Batch:
+    """Puts rows into one batch; what stands in the padding can change no log-probability, since attention is causal."""
+    longest = max(len(example.ids) for example in examples)
+    width = math.ceil(longest / PAD_TO) * PAD_TO + extra_padding
+    tokens, gather, targets, rows = [], [], [], []
+    for row, example in enumerate(examples):
+        tokens.append([*example.ids, *[pad_id] * (width - len(example.ids))])
+        gather += [row * width + place - 1 for place in range(example.prompt, len(example.ids))]
+        targets += example.ids[example.prompt :]
+        rows += [row] * example.supervised
+    return Batch(
+        tokens=mx.array(tokens, dtype=mx.int32),
+        gather=mx.array(gather, dtype=mx.int32),
+        targets=mx.array(targets, dtype=mx.int32),
+        rows=mx.array(rows, dtype=mx.int32),
+        size=len(examples),
+        supervised=len(targets),
+        total=sum(len(example.ids) for example in examples),
+    )

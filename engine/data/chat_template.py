@@ -1,0 +1,165 @@
+"""The one renderer: conversations become prompt ids and completion ids, for SFT, DPO and evaluation alike."""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from jinja2 import TemplateError
+
+from engine.contract.errors import InputError
+
+SENTINEL = "the answer stands here"
+NOW = re.compile(r"""strftime_now\s*\(\s*(["'])(.*?)\1\s*\)""")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+QUESTION, ANSWER = Message("user", "A question."), Message("assistant", SENTINEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A rendered row: `ids` is the prompt, then the answer, then one end token; `prompt` counts the prompt's tokens.
+
+    Tokens from `prompt` on are supervised. A row longer than the limit is `cut`: it loses the end of its answer and
+    its end token with it, so that no model learns to stop in the middle of a sentence.
+    """
+
+    ids: tuple[int, ...]
+    prompt: int
+    answer_tokens: int
+    cut: bool
+
+    @property
+    def supervised(self) -> int:
+        return len(self.ids) - self.prompt
+
+
+class Renderer:
+    """Renders with the model's own chat template; `end_id` is the token that the template puts behind an answer.
+
+    Many templates state the date: it is that of the day (UTC) on which the run began, so that a row is the same tokens
+    before and after midnight, and in a run that is resumed.
+    """
+
+    def __init__(self, tokenizer: Any, started: float | None = None) -> None:
+        """`started` (unix seconds) is when the run began, and now where it is left out.
+
+        Raises InputError where the model has no chat template, or one that ends an answer with no end token, or states
+        the date in a form that cannot be told beforehand.
+        """
+        self._tokenizer = tokenizer
+        if not getattr(tokenizer, "chat_template", None) and not getattr(tokenizer, "has_chat_template", False):
+            raise InputError("the model's tokenizer has no chat template; choose an instruct model")
+        day = datetime.fromtimestamp(time.time() if started is None else started, UTC).date()
+        self._dated = _as_of(tokenizer, day)
+        self.end_ids: frozenset[int] = frozenset(tokenizer.eos_token_ids)
+        self.end_id = self._find_end()
+        self.special_tokens: tuple[str, ...] = self._find_marks()
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of the conversation so far, up to where the model begins its answer."""
+        return self._encode(self._text(messages, answering=True))
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text, with what the tokenizer itself puts before it."""
+        return list(self._tokenizer.encode(text))
+
+    def example(self, messages: Sequence[Message], answer: str, max_length: int) -> Example:
+        """Renders a training row; raises InputError where the prompt alone fills max_length tokens, or the answer holds
+        a special token: it would be trained on as the end of a turn, or as the user's next one.
+
+        Without messages the answer is plain text and stands alone: nothing comes before its first token, which is what
+        the rest is predicted from, and all others are supervised, as mlx-lm does it.
+        """
+        if not messages:
+            return self._plain(answer.strip(), max_length)
+        if marks := [token for token in self.special_tokens if token in answer]:
+            raise InputError(f"the answer has {marks[0]} in it, which the model reads as a mark and not as text")
+        prompt, completion = self.prompt_ids(messages), self._encode(answer.strip())
+        if len(prompt) + 2 > max_length:
+            raise InputError(f"the prompt has {len(prompt)} tokens; model.max_length is {max_length}")
+        ids = [*prompt, *completion, self.end_id][:max_length]
+        cut = len(prompt) + len(completion) + 1 > max_length
+        return Example(tuple(ids), len(prompt), len(completion), cut)
+
+    def _plain(self, text: str, max_length: int) -> Example:
+        ids = self.text_ids(text)
+        if ids[-1] in self.end_ids:
+            ids.pop()
+        if len(ids) < 2:
+            raise InputError(f"the text {text!r} is too short to learn from")
+        whole = [*ids, self.end_id]
+        return Example(tuple(whole[:max_length]), 1, len(ids) - 1, len(whole) > max_length)
+
+    def template_ids(self, messages: Sequence[Message]) -> list[int]:
+        """What the tokenizer's own template makes of it, ids at once: what prompt_ids is compared with."""
+        return list(self._template(messages, answering=True, tokenize=True, return_dict=False))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of generated ids, special tokens shown; surrounding space is dropped."""
+        text: str = self._tokenizer.decode(list(ids))
+        return text.strip()
+
+    def _text(self, messages: Sequence[Message], answering: bool) -> str:
+        try:
+            text: str = self._template(messages, answering, tokenize=False)
+        except TemplateError as error:  # a role that it does not know, or turns out of order
+            roles = ", ".join(message.role for message in messages)
+            raise InputError(f"the model's chat template refuses the turns {roles}: {error}") from error
+        return text
+
+    def _template(self, messages: Sequence[Message], answering: bool, **form: Any) -> Any:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        return self._tokenizer.apply_chat_template(
+            turns, add_generation_prompt=answering, enable_thinking=False, **self._dated, **form
+        )
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _find_marks(self) -> tuple[str, ...]:
+        """What is no text inside an answer: the tokenizer's special tokens, and those that the template sets around it.
+
+        Not every added token: a base may have <filename> as one, which people write.
+        """
+        whole = self._text([QUESTION, ANSWER], answering=False)
+        added = self._tokenizer.added_tokens_decoder.values()
+        turns = [token.content for token in added if token.special and token.content in whole]
+        return tuple(dict.fromkeys(filter(None, [*self._tokenizer.all_special_tokens, *turns])))
+
+    def _find_end(self) -> int:
+        prompt, whole = self._text([QUESTION], answering=True), self._text([QUESTION, ANSWER], answering=False)
+        if not whole.startswith(prompt):
+            raise InputError("the chat template renders a prompt differently before and after its answer")
+        if not whole[len(prompt) :].lstrip().startswith(SENTINEL):
+            raise InputError(
+                "the chat template puts something between a prompt and its answer, as that of a model which always "
+                "thinks first does; choose an instruct model that can answer at once"
+            )
+        tail = self._encode(whole[whole.rindex(SENTINEL) + len(SENTINEL) :])
+        if not tail or tail[0] not in self.end_ids:
+            raise InputError("the chat template does not end an answer with an end token of the tokenizer")
+        return tail[0]
+
+
+def _as_of(tokenizer: Any, day: date) -> dict[str, str]:
+    """The argument that makes the tokenizer's template state this day; none where the template states no date.
+
+    Raises InputError where the template asks for the date in a form that cannot be answered beforehand.
+    """
+    if "strftime_now" not in str(getattr(tokenizer, "chat_template", "")):
+        return {}
+    text = NOW.sub(lambda asked: repr(day.strftime(asked[2])), tokenizer.get_chat_template())
+    if re.search(r"strftime_now\s*\(", text):
+        raise InputError("the model's chat template states the time in a form that cannot be held to a run's first day")
+    return {"chat_template": text}

@@ -1,0 +1,145 @@
+"""Rows from where they lie, each with its place: JSONL, other files, dataset folders and Hugging Face datasets.
+
+What is read is data and never code: datasets are built by a few plain readers of the `datasets` library, no script and
+no pickle is opened, and the size of a line and the number of rows are bounded.
+"""
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import InputError
+from engine.contract.settings import yaml_file
+from engine.contract.settings.config import FIELDS, FILES, SourceConfig
+
+Row = tuple[str, dict[str, Any]]
+PLAIN = ("json", "csv", "parquet", "arrow", "cache")  # the builders of `datasets` that are let near a dataset
+MAX_ROWS = 1_000_000
+MAX_LINE = 8 << 20  # bytes
+
+
+def read_file(path: Path) -> Iterator[Row]:
+    """The rows of a curriculum's own file, with every field that they have."""
+    if path.suffix.lower() == ".jsonl":
+        yield from read_jsonl(path)
+        return
+    for where, data in _read_dataset(SourceConfig(str(path)), (*FIELDS, "topic", "source"), ()):
+        yield where, {name: value for name, value in data.items() if value is not None}
+
+
+def read_source(source: SourceConfig) -> Iterator[Row]:
+    """The rows of a source that the configuration names, with the fields that a row can have.
+
+    Where it names columns, a row has those fields and no others. Raises InputError for what cannot be read.
+    """
+    fields = source.columns or {name: name for name in FIELDS}
+    topic = source.topic_column or "topic"
+    asked = (*source.columns.values(), *filter(None, [source.topic_column]))
+    jsonl = Path(source.path).suffix.lower() == ".jsonl"
+    read = read_jsonl(Path(source.path)) if jsonl else _read_dataset(source, (*fields.values(), topic), asked)
+    for where, data in read:
+        _require_columns(where, asked, data)
+        row = {name: data[column] for name, column in fields.items() if data.get(column) is not None}
+        if data.get(topic) is not None:
+            row["topic"] = str(data[topic]) if type(data[topic]) is int else data[topic]
+        yield where, row
+
+
+def _require_columns(where: str, asked: Iterable[str], known: Iterable[str]) -> None:
+    if missing := [column for column in asked if column not in known]:
+        there = ", ".join(map(str, known))[:200] or "none"
+        raise InputError(f"{where}: there is no column {missing[0]!r}, which the configuration asks for; found {there}")
+
+
+def read_jsonl(path: Path) -> Iterator[Row]:
+    """(file:line, object) of every line that is not blank."""
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+                where = f"{path}:{number}"
+                if len(line) > MAX_LINE:
+                    raise InputError(f"{where}: the line is longer than {MAX_LINE >> 20} MB")
+                if number > MAX_ROWS:
+                    raise InputError(f"{where}: more than {MAX_ROWS:,} lines")
+                if line.strip():
+                    yield where, _object(where, line)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, where a file is expected") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _object(where: str, line: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(line.decode("utf-8-sig").rstrip())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not a JSON object ({error.msg} at character {error.pos + 1})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not a JSON object ({error})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: found {yaml_file.kind(data)}, expected a JSON object")
+    return data
+
+
+def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collection[str]) -> Iterator[Row]:
+    """(source row N, row) of every row, from 1, with the wanted columns; those that are asked for have to be there."""
+    path, name = Path(source.path), source.path
+    whole = path.suffix.lower() in FILES
+    if whole and not path.is_file():
+        raise InputError(f"{path}: {'a folder, where a file is expected' if path.exists() else 'no such file'}")
+    if not whole and not path.is_absolute() and path.exists():
+        raise InputError(
+            f"{name}: a Hugging Face dataset is meant, but {path.absolute()} would be read in its place; "
+            f"a local folder is written as a path, for example ./{name}, and seen from the configuration's folder"
+        )
+    try:
+        data = _open(source)
+        if (columns := data.column_names) is not None:  # of a CSV file they are known only as its rows are read
+            _require_columns(name, asked, columns)
+            data = data.remove_columns([column for column in columns if column not in wanted])
+        classes = {column: kind for column, kind in (data.features or {}).items() if hasattr(kind, "int2str")}
+        for number, row in enumerate(data, 1):
+            if number > MAX_ROWS:
+                part = "write a smaller file" if whole else f"take a part, for example split: {_split(source)}[:1000]"
+                raise InputError(f"{name}: more than {MAX_ROWS:,} rows; {part}")
+            names = {column: kind.int2str(row[column]) for column, kind in classes.items() if row[column] is not None}
+            yield f"{name} row {number}", row | names
+    except InputError:
+        raise
+    except Exception as error:  # datasets, pyarrow, the hub's client and its HTTP client raise types of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+        if path.is_absolute():
+            raise InputError(f"{name}: the data cannot be read: {reason}") from error
+        raise InputError(
+            f"The dataset {name!r} could not be had from the Hugging Face hub: {reason}; "
+            f"a local folder is written as a path, for example ./{name}"
+        ) from error
+
+
+def _split(source: SourceConfig) -> str:
+    """The split that a source names, whatever part of it."""
+    return source.split.partition("[")[0]
+
+
+def _open(source: SourceConfig) -> Any:
+    """The dataset of a source; a file is streamed, a folder or a hub dataset goes through the library's own cache."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # what it finds is raised too, and told in one sentence
+    suffix = Path(source.path).suffix.lower()
+    if suffix in FILES:
+        kind = suffix.removeprefix(".")
+        return datasets.load_dataset(kind, data_files=source.path, split="train", streaming=True)
+    more = {"name": source.subset or None, "revision": source.revision or None}
+    builder = datasets.load_dataset_builder(source.path, **more)
+    kind = type(builder).__module__.rpartition(".")[2]
+    if kind not in PLAIN:
+        raise InputError(f"{source.path}: a dataset of the kind {kind!r} is not read; {', '.join(PLAIN[:-1])} are")
+    return datasets.load_dataset(source.path, split=source.split, **more)

@@ -1,0 +1,1 @@
+"""Answers, their scores, and the checks that the scores are true."""

@@ -1,0 +1,1 @@
+"""What a run made, as other programs read it."""

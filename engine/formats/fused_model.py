@@ -1,0 +1,237 @@
+"""A fused model as a folder that mlx-lm and transformers load: the base's own files with the touched weights replaced.
+
+mlx-lm renames and stacks some tensors as it loads them (the experts of a mixture, for one). Written back under the
+base's own names, a model is read by everything that reads its base.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model, make_shards
+
+from engine.adapters.ledger import Ledger
+from engine.adapters.lora import digest
+from engine.adapters.module_weights import Kept, dense
+from engine.contract.errors import InputError
+
+BESIDES = (
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json",
+    "*processor_config.json", "vocab.*", "merges.txt", "*.tiktoken", "LICENSE*", "NOTICE*",
+)  # fmt: skip
+PACKED = (".scales", ".biases")
+DTYPES = ("dtype", "torch_dtype")
+QUANTIZATIONS = ("quantization", "quantization_config")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the base keeps a weight: the tensor's name, and which expert of a stacked one it is."""
+
+    name: str
+    expert: int | None = None
+
+
+Places = dict[str, list[Place]]
+
+
+def touched(ledger: Ledger) -> list[str]:
+    """The modules that the deltas change, by path."""
+    return sorted({path for delta in ledger.deltas for path in delta.paths})
+
+
+def find_places(base: Path, paths: list[str]) -> Places | None:
+    """Where the base's files hold the weight of each module, expert by expert; None where one is not found whole."""
+    pristine = dict(tree_flatten(load_model(base, lazy=True)[0].parameters()))
+    files = {name: file for file in _files(base) for name in mx.load(str(file))}
+    search = _by_content(base)
+    found: Places = {}
+    for path in paths:
+        name = f"{path}.weight"
+        weight = pristine.pop(name)  # read now, and let go again with its path
+        if name in files and mx.array_equal(mx.load(str(files[name]))[name], weight):
+            found[path] = [Place(name)]
+            continue
+        slices = list(weight) if weight.ndim == 3 else [weight]
+        names = [search(piece) for piece in slices]
+        if any(name is None for name in names):
+            return None
+        found[path] = [
+            Place(name, number if weight.ndim == 3 else None) for number, name in enumerate(names) if name is not None
+        ]
+    return found
+
+
+def write_model(folder: Path, ledger: Ledger, places: Places | None) -> str | None:
+    """Writes weights, config.json and tokenizer into an existing folder; kept deltas are put into their weights, fp32.
+
+    Where mlx-lm does not make the engine's model of the base's own names (`places`), its names are used. Returns None,
+    or what is to be said of the folder. Raises InputError where mlx-lm makes another model of it in these names, too.
+    """
+    for pattern in BESIDES:
+        for file in ledger.base.glob(pattern):
+            shutil.copy(file, folder / file.name)
+    apart = None
+    for names in (None,) if places is None else (places, None):
+        said = _write(folder, ledger, names)
+        if (apart := _apart(folder, ledger)) is None:
+            return "; ".join(said) or None
+    raise InputError(f"{ledger.base}: mlx-lm makes another model of its fused folder ({apart}); use --format adapter")
+
+
+def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
+    """Weights and config.json, instead of older ones; returns what is to be said of them."""
+    for file in folder.glob("model*"):
+        file.unlink()
+    config = json.loads((ledger.base / "config.json").read_text(encoding="utf-8"))
+    weights = _in_our_names(ledger) if places is None else _in_its_names(ledger, places)
+    said = []
+    if any(name.endswith(".scales") for name in weights):
+        said.append("the base's weights are packed as only MLX reads them; transformers will not load the folder")
+    elif places is None:
+        said.append(
+            "mlx-lm stores this architecture otherwise than its base does; transformers will not load the folder"
+        )
+    elif "auto_map" in config:
+        said.append(
+            "the base has code of its own, which stays behind; transformers will not load the folder without it"
+        )
+    if places is None:  # packed as mlx-lm packs it, whatever the base's packing was
+        config |= {key: value for key, value in load_model(ledger.base, lazy=True)[1].items() if key in QUANTIZATIONS}
+    elif not _packed(weights) and _packed(_tensors(ledger.base)):
+        config = {key: value for key, value in config.items() if key not in QUANTIZATIONS}
+    kept = len(_kept(ledger))
+    if kept and ledger.dtype != mx.float32:
+        said.append(f"{kept} weights are in float32, since rounding would lose what they learned")
+    settled(config, touched(ledger), weights)
+    _save(folder, weights)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return said
+
+
+def _apart(folder: Path, ledger: Ledger) -> str | None:
+    """Where the model that mlx-lm makes of the folder is not the engine's, tensor by tensor; None where it is."""
+    try:
+        weights = dict(tree_flatten(load_model(folder, lazy=True)[0].parameters()))
+    except Exception as error:  # noqa: BLE001 - mlx-lm raises many types on what it cannot load
+        return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+    wanted = {name: found for name, found in ledger.digests.items() if not name.endswith((".kept_a", ".kept_b"))}
+    wanted |= {f"{path}.weight": digest(dense(module)) for path, module in _kept(ledger).items()}
+    if astray := sorted(weights.keys() ^ wanted.keys()):
+        return f"{astray[0]} is in one of the two only"
+    while weights:
+        name, array = weights.popitem()
+        if digest(array) != wanted[name]:
+            return f"{name} differs"
+    return None
+
+
+def settled(config: dict[str, Any], touched: list[str], weights: dict[str, mx.array]) -> None:
+    """Makes config.json true of the weights, in place: their number type, and which modules are no longer packed."""
+    floating = {
+        str(array.dtype).rpartition(".")[2]
+        for name, array in weights.items()
+        if mx.issubdtype(array.dtype, mx.floating) and not name.endswith(PACKED)
+    }
+    dtype = "float32" if "float32" in floating else next(iter(sorted(floating)), "float32")
+    sections = [config, *(part for part in (config.get("text_config"),) if isinstance(part, dict))]
+    for section in sections:
+        for key in DTYPES:
+            if key in section or (section is config and key == "torch_dtype" and "dtype" not in config):
+                section[key] = dtype
+    for key in QUANTIZATIONS:
+        settings = config.get(key)
+        if isinstance(settings, dict):
+            settings |= {path: False for path in touched if path in settings}
+
+
+def _in_its_names(ledger: Ledger, places: Places) -> dict[str, mx.array]:
+    """The base's tensors with the fused weights in their places, the others in the engine's number type."""
+    modules = dict(ledger.model.named_modules())
+    weights, fused = _tensors(ledger.base), {}
+    for path, each in places.items():
+        weight = _weight(modules[path])
+        for place in each:
+            fused[place.name] = weight if place.expert is None else weight[place.expert]
+            for ending in PACKED:
+                weights.pop(place.name.removesuffix(".weight") + ending, None)
+    as_they_are = _packed(weights)
+    return {
+        name: array.astype(ledger.dtype)
+        if mx.issubdtype(array.dtype, mx.floating) and name.rpartition(".")[0] not in as_they_are
+        else array
+        for name, array in weights.items()
+    } | fused
+
+
+def _in_our_names(ledger: Ledger) -> dict[str, mx.array]:
+    """The engine's tensors as mlx-lm names them, kept deltas put into their weights."""
+    weights = dict(tree_flatten(ledger.model.parameters()))
+    for path, module in _kept(ledger).items():
+        del weights[f"{path}.kept_a"], weights[f"{path}.kept_b"]
+        weights[f"{path}.weight"] = _weight(module)
+    return weights
+
+
+def _weight(module: Any) -> mx.array:
+    return dense(module) if isinstance(module, Kept) else module.weight
+
+
+def _kept(ledger: Ledger) -> dict[str, Kept]:
+    """The modules with deltas beside their weights, by path."""
+    return {path: module for path, module in ledger.model.named_modules() if isinstance(module, Kept)}
+
+
+def _packed(names: dict[str, mx.array]) -> set[str]:
+    """The modules whose weights are packed as MLX packs them."""
+    return {name.rpartition(".")[0] for name in names if name.endswith(".scales")}
+
+
+def _by_content(base: Path) -> Callable[[mx.array], str | None]:
+    """Finds a tensor by its bytes; None where none is the same, or more than one."""
+    digests: dict[tuple[int, ...], dict[str, list[str]]] = {}
+
+    def search(piece: mx.array) -> str | None:
+        shape = tuple(piece.shape)
+        if shape not in digests:
+            same: dict[str, list[str]] = {}
+            weights = _tensors(base)
+            while weights:
+                name, array = weights.popitem()
+                if tuple(array.shape) == shape:
+                    same.setdefault(digest(array), []).append(name)
+            digests[shape] = same
+        names = digests[shape].get(digest(piece), [])
+        return names[0] if len(names) == 1 else None
+
+    return search
+
+
+def _files(base: Path) -> list[Path]:
+    return sorted(base.glob("model*.safetensors"))
+
+
+def _tensors(base: Path) -> dict[str, mx.array]:
+    """The base's tensors, read where they are used; what was read stays in memory for as long as its array."""
+    return {name: array for file in _files(base) for name, array in mx.load(str(file)).items()}
+
+
+def _save(folder: Path, weights: dict[str, mx.array]) -> None:
+    """The weights in shards, with the index that names them; empties `weights`, so that none stays in memory."""
+    shards = make_shards(weights)
+    listed: dict[str, str] = {}
+    size, count = sum(array.nbytes for array in weights.values()), len(shards)
+    weights.clear()
+    for number in range(1, count + 1):
+        shard = shards.pop(0)
+        name = f"model-{number:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
+        mx.save_safetensors(str(folder / name), shard, {"format": "pt"})
+        listed |= dict.fromkeys(shard, name)
+    if count > 1:
+        index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(listed.items()))}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")

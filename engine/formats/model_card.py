@@ -1,0 +1,129 @@
+"""The model card of an export: what was trained on what, with which settings, how it scored, and how to load it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.commits import commits
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.schema import several
+from engine.formats.low_rank import Loss
+from engine.runtime.summary import kept, summarize
+
+ROWS = 200  # topics that the table shows
+STAGES = (("before", "before"), ("start", "start"), ("after_sft", "SFT"), ("after_dpo", "DPO"))
+KINDS = {
+    "mlx": "the base model with every committed change fused into its weights",
+    "adapter": "one mlx-lm adapter that holds every committed change",
+    "peft": "one PEFT adapter that holds every committed change",
+}
+LOADING = {
+    "mlx": "mlx_lm.generate --model FOLDER --prompt 'A question.'",
+    "adapter": "mlx_lm.generate --model BASE --adapter-path FOLDER --prompt 'A question.'",
+    "peft": "from peft import AutoPeftModelForCausalLM\nmodel = AutoPeftModelForCausalLM.from_pretrained('FOLDER')",
+}
+LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft"}
+
+
+def card(
+    records: Sequence[Record], form: str, base: str, deltas: int, fingerprint: str, loss: Loss | None, note: str | None
+) -> str:
+    """README.md as text; `deltas` counts what is in the model, `note` is a sentence about what the folder cannot do."""
+    events = [record.event for record in records]
+    started = next(event for event in events if isinstance(event, e.RunStarted))
+    seconds = records[-1].t - records[0].t
+    summary = summarize(records, 0, fingerprint, seconds)
+    loaded = [event.topics for event in events if isinstance(event, e.CurriculumLoaded)]  # once an engine
+    infos = loaded[-1] if loaded else ()
+    name = Path(base).name if "/" not in base or base.startswith("/") else base
+    head: dict[str, Any] = {"library_name": LIBRARY[form], "pipeline_tag": "text-generation"}
+    head |= {"base_model": base} if name == base and "/" in base else {}
+    head |= {"tags": ["mindprint", "lora", "sft", "dpo"]}
+    parts = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"# {plain(started.run)}",
+        f"A voice taught to {plain(name)} topic by topic with mindprint-tui: {KINDS[form]}."
+        + (f" {note[0].upper()}{note[1:]}." if note else ""),
+        f"```\n{LOADING[form]}\n```",
+        "## Scores",
+        _scores(summary, _ended(events)),
+        "## Data",
+        f"{several(len(infos), 'topic')} of {plain(started.config)}: "
+        f"{several(sum(info.sft_rows for info in infos), 'row')} of supervised fine-tuning, "
+        f"{several(sum(info.pairs for info in infos), 'preference pair')}, "
+        f"{several(sum(info.questions for info in infos), 'held-out question')}, never trained on.",
+        "## What was committed",
+        _committed(events, deltas, fingerprint, loss),
+        "## Settings",
+        f"```yaml\n{yaml.safe_dump(_shared(started.settings), sort_keys=False)}```",
+        "## Versions",
+        "\n".join(f"- {plain(name)} {plain(version)}" for name, version in started.versions.items()) or "Not known.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: data and names come from elsewhere."""
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", line)
+
+
+def _ended(events: Sequence[e.Event]) -> bool:
+    """Whether the run had come to its end, by itself or because a person stopped it."""
+    marks = [event for event in events if isinstance(event, e.RunStarted | e.EngineRestarted | e.RunFinished)]
+    return isinstance(marks[-1], e.RunFinished)
+
+
+def _scores(summary: dict[str, Any], ended: bool) -> str:
+    rows = summary["topics"]
+    lines = [
+        ("" if ended else "The run had not come to its end when this was written. ")
+        + f"{summary['passed']} of {summary['of']} topics passed. Voice and accuracy are means over held-out "
+        "questions, from 0 to 1; a dash is a stage that was not run, in brackets is a phase that is not in this model.",
+        "",
+        "| topic | verdict | " + " | ".join(f"voice {word} | accuracy {word}" for _, word in STAGES) + " |",
+        "|---|---|" + "--:|" * (2 * len(STAGES)),
+    ]
+    for row in rows[:ROWS]:
+        figures = [_number(row, stage, name) for stage, _ in STAGES for name in ("voice", "accuracy")]
+        lines.append(f"| {plain(row['title'])} ({row['topic']}) | {row['verdict']} | {' | '.join(figures)} |")
+    if len(rows) > ROWS:
+        lines.append(f"\nThe first {ROWS} of {len(rows)} topics; summary.json of the run has all of them.")
+    return "\n".join(lines)
+
+
+def _number(row: dict[str, Any], stage: str, name: str) -> str:
+    """A score; one of a phase that is not in the model is in brackets. DPO on a shared adapter has SFT inside."""
+    scores = row[stage]
+    if not scores or scores[name] is None:
+        return "–"
+    text = f"{scores[name]:.2f}"
+    phase, last = stage.removeprefix("after_"), kept(row)
+    return f"({text})" if phase in ("sft", "dpo") and last not in (phase, "dpo") else text
+
+
+def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: Loss | None) -> str:
+    loaded = next((event for event in events if isinstance(event, e.ModelLoaded)), None)
+    fused = [event for event in commits(events).values() if event.state == "fused"]  # what is kept beside is exact
+    cosines = [event.fuse_cosine for event in fused if event.fuse_cosine is not None]
+    lines = [f"- committed changes: {deltas}; model fingerprint {fingerprint}"]
+    if cosines:
+        lines.append(f"- lowest cosine between an intended and an applied change: {min(cosines):.6f}")
+    if loaded is not None:
+        lines.append(f"- {loaded.parameters:,} parameters, {loaded.dtype}; base fingerprint {loaded.fingerprint}")
+    if loss is not None:
+        lines.append(f"- cut to a smaller rank: {loss}")
+    return "\n".join(lines)
+
+
+def _shared(value: Any) -> Any:
+    """The settings as strangers may read them: of a path, however deep it stands, only its last part."""
+    if isinstance(value, dict):
+        return {key: _shared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value

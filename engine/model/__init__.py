@@ -1,0 +1,1 @@
+"""The base model: backend, loading, CPU kernels, sentence embedder, log-probabilities."""

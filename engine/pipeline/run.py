@@ -1,0 +1,233 @@
+"""The run, top to bottom: load, score the base, train topic after topic, sum up. Resuming takes the same path."""
+
+import json
+import time
+from typing import Any, Literal
+
+from engine.adapters import lora
+from engine.contract.errors import Unwritable
+from engine.contract.exit_codes import STOPPED
+from engine.contract.journal.events import Decided, Preparing, RunFinished, Verdict
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.files import write_file
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.schema import several
+from engine.contract.settings.config import load_config
+from engine.data.curriculum import Topic
+from engine.evaluation import evaluate
+from engine.model.backend import Backend, process_bytes
+from engine.pipeline import decisions
+from engine.pipeline.setup import (
+    ask_again,
+    open_session,
+    read_curriculum,
+    reload,
+    require_same_rows,
+    require_same_settings,
+    restarted,
+    run_started,
+    take_up,
+    warn_early,
+)
+from engine.pipeline.topic import finish, train_topic
+from engine.preflight.prediction import Outlook
+from engine.rules.enforce import failure, require
+from engine.runtime.control import Skip, Stop
+from engine.runtime.heartbeat import Heartbeat
+from engine.runtime.history import History, TopicHistory, read_history
+from engine.runtime.out_of_memory import exhausted
+from engine.runtime.recorder import Recorder
+from engine.runtime.summary import summarize
+from engine.training import phase
+from engine.training.session import Session
+
+
+def train(
+    folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heartbeat | None = None, unheard: int = 0
+) -> int:
+    """Trains the run in `folder` to its end, or on from where it was; returns the exit status.
+
+    `unheard` is the lock's: how much of commands.jsonl was written while nobody was there. Raises InputError, with
+    nothing begun, where configuration or data cannot be trained on.
+    """
+    started = time.monotonic()
+    config = load_config(folder.config)
+    history = read_history(read_journal(folder.journal))
+    curriculum = read_curriculum(config)
+    if history.began:
+        require_same_settings(config, history)
+        require_same_rows(config, curriculum, history)
+        recorder.say(restarted(config, history))
+    else:
+        recorder.say(run_started(folder, config))
+        history.started = read_history(read_journal(folder.journal)).started  # as a resumed run has it
+        warn_early(recorder, backend, curriculum, config)
+    session = open_session(folder, recorder, backend, config, curriculum, history)
+    session.control.reevaluate = lambda topic: _reevaluate(session, topic)
+    session.control.unheard = unheard
+    outlook = Outlook(session, started - history.seconds)
+    if heartbeat is not None:
+        session.control.beat = heartbeat.beat
+    stopped = False
+    try:
+        if history.began:
+            folder.summary.unlink(missing_ok=True)  # of an earlier end: from here on the run goes further
+            take_up(session, history)
+            ask_again(session, history)
+        _score_base(session, history)
+        outlook.at_start(history.before)
+        _train_all(session, history, outlook)
+    except Stop as stop:
+        stopped = True
+        recorder.warn("stopped", f"{stop}; --resume {folder.name} goes on from here")
+    session.control.close()
+    return _sum_up(session, history.seconds + time.monotonic() - started, stopped)
+
+
+def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
+    """Writes summary.json and the last event; success is every topic passed or skipped, and at least one of them."""
+    records = read_journal(session.run.journal)
+    verdicts = [finished.verdict for finished in read_history(records).finished.values()]
+    good = len(verdicts) == len(session.curriculum.topics) and set(verdicts) <= {"passed", "skipped"}
+    status = STOPPED if stopped else 0 if good else 1
+    fingerprint = session.ledger.declared
+    data = summarize(records, status, fingerprint, seconds, process_bytes())
+    _check_success(data, status)
+    write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    total, took = len(session.curriculum.topics), data["prediction"]
+    spent = data["overhead"]
+    event = RunFinished(
+        verdicts.count("passed"), total, status, fingerprint, seconds,
+        checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
+        predicted_seconds=took["of_what_ran"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
+    )  # fmt: skip
+    session.recorder.say(event, durable=True)
+    return status
+
+
+def _check_success(summary: dict[str, Any], status: int) -> None:
+    """Rule 17: status 0 where the summary says passed or skipped of every topic, and of at least one."""
+    words = [row["verdict"] for row in summary["topics"]]
+    missed = [word for word in words if word not in ("passed", "skipped")]
+    earned = bool(words) and not missed
+    require(
+        "success-is-earned",
+        status != 0 or earned,
+        f"the run would end with status 0, but {len(missed)} of {len(words)} topics did not pass",
+    )
+
+
+def _score_base(session: Session, history: History) -> None:
+    """`before`: every topic's questions, answered in one go by the model before this run taught it anything."""
+    missing = [topic for topic in session.curriculum.topics if topic.id not in history.before]
+    if missing:
+        doing = f"scoring the base model on {several(len(missing), 'topic')}"
+        session.recorder.say(Preparing(doing))
+        history.before |= evaluate.measure(session, missing, "before", doing=doing)
+
+
+def _train_all(session: Session, history: History, outlook: Outlook) -> None:
+    """Every topic in the order of the course, then those that a person wants trained again; each with its retries."""
+    control = session.control
+    topics = {topic.id: topic for topic in session.curriculum.topics}
+    while True:
+        control.boundary()
+        if (id := control.upcoming()) is None:
+            return
+        _train(session, history, topics[id])
+        if control.owed is None:
+            outlook.after_topic()
+
+
+def _train(session: Session, history: History, topic: Topic) -> None:
+    """An attempt at a topic, until it has its verdict and run.pause_on has been heeded."""
+    control = session.control
+    goes_on = history.current == topic.id
+    done = history.topics[topic.id] if goes_on else _next_attempt(session, history, topic)
+    history.topics[topic.id], history.current = done, None
+    started = time.monotonic() - done.seconds
+    control.begin(topic.id)
+    session.collapsed = False
+    verdict, reason = _attempt(session, history, topic, done)
+    session.resume = None  # where its topic was skipped, nobody goes on from it
+    again = decisions.retry(verdict, done.tries, session.config.run.retries)
+    if again is not None:  # said before the topic is finished: a death between the two loses no retry
+        session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
+    pauses = decisions.trouble(verdict, session.collapsed) in session.config.run.pause_on
+    if pauses:  # said before, too
+        control.hold("run.pause_on")
+    finish(session, topic, verdict, reason, started)
+    control.end(topic.id, again is not None)
+    if pauses:
+        control.boundary()
+
+
+def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
+    """One attempt; an exception ends the topic, is journaled whole, and leaves the model as the ledger declares it."""
+    by = session.control.skipped.pop(topic.id, None)
+    if by is not None:
+        return "skipped", f"skipped by {by}" + ("" if done.seq else " before it began")
+    if done.failed is not None:  # and the engine died before it had said the verdict
+        return "error", done.failed
+    begun, steps = bool(done.settled) or session.resume is not None, session.recorder.said["step"]
+    try:
+        verdict = train_topic(session, topic, history.before[topic.id], done)
+        trained = begun or session.recorder.said["step"] > steps
+        require("attempt-has-steps", trained, f"attempt {done.attempt} has a verdict and no step in the journal")
+        return verdict
+    except Skip as skip:
+        _clean_up(session, "detached")
+        return "skipped", str(skip)
+    except Stop:
+        raise
+    except Exception as error:
+        if exhausted(error) or isinstance(error, Unwritable):
+            raise  # of the engine, not of the topic: another one goes on with smaller batches
+        reason = _say_failed(session, topic.id, error)
+        _clean_up(session, "rolled_back")
+        return "error", reason
+
+
+def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> None:
+    """Takes the adapter of an interrupted phase off; where the model is not as declared then, it is made anew."""
+    attached, whole = session.attached, True
+    if attached is not None:
+        try:
+            phase.roll_back(session, attached, state)
+        except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
+            _say_failed(session, attached.topic, error)
+            whole = False
+    session.attached = None
+    whole = whole and not lora.adapter_modules(session.model)
+    if not whole or lora.frozen_digests(session.model) != session.ledger.digests:
+        reload(session)
+        session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")
+
+
+def _say_failed(session: Session, topic: str, error: Exception) -> str:
+    """Journals what ended a topic, and returns it in a sentence."""
+    attached = session.attached
+    where = f"{topic} {attached.phase}" if attached else topic
+    event = failure(where, error, topic, attached.phase if attached else None)
+    session.recorder.say(event, durable=True)
+    return event.message
+
+
+def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHistory:
+    """An attempt that begins with a model that holds nothing of the attempts before it."""
+    phase.drop(session, topic.id)
+    earlier = history.topics.get(topic.id)
+    if earlier is None:
+        return TopicHistory(1)
+    return TopicHistory(earlier.attempt + 1, tries=earlier.tries + 1 if session.control.owed == topic.id else 1)
+
+
+def _reevaluate(session: Session, topic: str) -> str:
+    """Scores a topic with the model as it stands, and says which state that was."""
+    wanted = next(item for item in session.curriculum.topics if item.id == topic)
+    found = evaluate.measure(session, [wanted], "reevaluated")[topic]
+    attached = session.attached
+    state = f"{len(session.ledger.deltas)} committed deltas"
+    if attached is not None:
+        state += f" and the adapter of {attached.topic} {attached.phase} after {attached.step} steps"
+    return f"voice {found.voice:.2f}, accuracy {found.accuracy:.2f} with {state}"

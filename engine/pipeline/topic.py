@@ -1,0 +1,120 @@
+"""One topic from start to verdict: SFT, evaluate, gate, DPO, evaluate, verdict; a phase that harms is rolled back."""
+
+import time
+
+from engine.adapters import lora
+from engine.contract.journal.events import Decided, Evaluated, Stage, TopicFinished, TopicStarted, Verdict
+from engine.data.curriculum import Topic
+from engine.evaluation import evaluate
+from engine.pipeline import decisions
+from engine.pipeline.decisions import Decision
+from engine.rules.enforce import CHECKS, require
+from engine.runtime.history import TopicHistory
+from engine.training import phase
+from engine.training.dpo import train_dpo, undo
+from engine.training.session import Session
+from engine.training.sft import train_sft
+
+
+def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHistory) -> tuple[Verdict, str]:
+    """Trains one attempt at a topic; returns its verdict and the reason.
+
+    `before` is the base model's evaluation, `done` what an earlier process had already settled of this attempt.
+    """
+    attempt = done.attempt
+    declared = session.ledger.declared
+    with CHECKS.timed():
+        found = lora.fingerprint(lora.frozen_digests(session.model))
+    require("ledger-declares", found == declared, f"the model is {found}, the ledger declares {declared}")
+    if not done.evaluated and not done.settled:
+        topics = session.curriculum.topics
+        number = 1 + [item.id for item in topics].index(topic.id)
+        session.recorder.say(TopicStarted(topic.id, number, len(topics), attempt, declared), durable=True)
+    limits, config = session.config.thresholds, session.config
+    start = before
+    if any(delta.topic != topic.id for delta in session.ledger.deltas):  # its own are there where a death lies behind
+        start = done.evaluated.get("start") or _evaluate(session, topic, "start")
+    best, sft, after = _supervised(session, topic, attempt, start, done)
+    broke = after if after is not None and sft == "rolled_back" and decisions.collapsed(start, after) else None
+    seen = done.evaluated.get("dpo")  # by an earlier process
+    session.collapsed = broke is not None or (seen is not None and decisions.collapsed(best, seen))
+    if sft == "rolled_back":
+        _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
+    elif phase.resuming(session, topic.id, attempt, "dpo"):  # as was decided before the checkpoint
+        best = _preferred(session, topic, attempt, best)
+    elif "dpo" not in done.settled:
+        decision = decisions.gate(best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back)
+        _decide(session, topic, decision)
+        if decision.decision == "run_dpo":
+            best = _preferred(session, topic, attempt, best)
+        elif session.attached is not None:
+            phase.commit(session, session.attached)
+    elif done.settled["dpo"] == "kept":
+        best = done.evaluated["dpo"]
+    elif session.attached is not None:  # shared: `_supervised` has trained it again
+        phase.commit(session, session.attached)
+    return decisions.verdict(best, limits, broke)
+
+
+def _supervised(
+    session: Session, topic: Topic, attempt: int, start: Evaluated, done: TopicHistory
+) -> tuple[Evaluated, str, Evaluated | None]:
+    """Returns the evaluation to go on from, `kept` or `rolled_back`, and the evaluation after SFT, if there was one."""
+    shared = session.config.adapters.strategy == "shared"
+    if "sft" in done.settled:
+        kept = done.settled["sft"] == "kept"
+        return (done.evaluated["sft"] if kept else start), done.settled["sft"], done.evaluated.get("sft")
+    if done.settled.get("dpo") == "kept" or phase.resuming(session, topic.id, attempt, "dpo"):
+        after = done.evaluated["sft"]
+        return after, "kept", after  # a shared adapter: its SFT is inside the DPO phase's checkpoint or delta
+    attached = train_sft(session, topic, attempt)
+    if "dpo" in done.settled:  # shared: its DPO was rolled back, and the process died before SFT was committed
+        return done.evaluated["sft"], "kept", done.evaluated["sft"]
+    after = _evaluate(session, topic, "sft")
+    decision = decisions.after_phase(start, after, session.config.thresholds)
+    _decide(session, topic, decision)
+    if decision.decision == "roll_back":
+        phase.roll_back(session, attached, "rolled_back")
+        return start, "rolled_back", after
+    if not shared:
+        phase.commit(session, attached)
+    return after, "kept", after
+
+
+def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> Evaluated:
+    """Runs DPO; returns the evaluation of what is kept."""
+    shared = session.config.adapters.strategy == "shared"
+    attached = train_dpo(session, topic, attempt, session.attached)
+    after = _evaluate(session, topic, "dpo", sft)
+    decision = decisions.after_dpo(sft, after, session.config.thresholds)
+    session.collapsed |= decisions.collapsed(sft, after)
+    _decide(session, topic, decision)
+    if decision.decision == "keep":
+        phase.commit(session, attached)
+        session.dpo_rolled_back = 0
+        return after
+    session.dpo_rolled_back += 1
+    if shared:
+        undo(session, attached)
+        phase.announce(session, attached, "rolled_back")
+        attached.phase = "sft"
+        phase.commit(session, attached)
+    else:
+        phase.roll_back(session, attached, "rolled_back")
+    return sft
+
+
+def finish(session: Session, topic: Topic, verdict: Verdict, reason: str, started: float) -> None:
+    """Journals the verdict; `started` is the monotonic time at which the topic began."""
+    event = TopicFinished(topic.id, verdict, reason, time.monotonic() - started)
+    session.recorder.say(event, durable=True)
+
+
+def _evaluate(session: Session, topic: Topic, stage: Stage, since: Evaluated | None = None) -> Evaluated:
+    found = evaluate.measure(session, [topic], stage, since)
+    session.control.boundary()
+    return found[topic.id]
+
+
+def _decide(session: Session, topic: Topic, decision: Decision) -> None:
+    session.recorder.say(Decided(topic.id, decision.decision, decision.reason), durable=True)

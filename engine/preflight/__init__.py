@@ -1,0 +1,1 @@
+"""What is known before training: token counts, reachable gates, time and memory."""

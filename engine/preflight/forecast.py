@@ -1,0 +1,102 @@
+"""How long a run will take: its work counted in tokens, and what a token takes here; pure functions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from engine.contract.settings.config import RunConfig
+
+STEP = 2.3  # forward passes that a training step takes: one, one back through frozen weights, and the adapter's own
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a topic asks for: tokens trained on by SFT and by DPO, tokens of the DPO reference, tokens that one
+    evaluation reads (prompts, held-out pairs), and its decoding steps when answers are as long as their references."""
+
+    sft: int
+    dpo: int
+    reference: int
+    read: int
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Seconds: of a trained token in SFT and in DPO, of a token in a forward pass, of a decoding step, and of what is
+    done around the steps of a phase (attach, checks, checkpoint, fuse)."""
+
+    sft: float
+    dpo: float
+    forward: float
+    decode: float
+    phase: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Seconds if DPO runs in every topic, and at least, if it runs in none (a gate, SFT that is rolled back)."""
+
+    seconds: float
+    least: float
+
+    def __add__(self, other: "Span") -> "Span":
+        return Span(self.seconds + other.seconds, self.least + other.least)
+
+
+def of_topics(works: Sequence[Work], rates: Rates, config: RunConfig, begun: bool) -> Span:
+    """Seconds of these topics one after the other; `begun` says whether a topic was trained before the first."""
+    total = Span(0.0, 0.0)
+    for number, work in enumerate(works):
+        total += _topic(work, rates, config, begun or number > 0)
+    return total
+
+
+def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
+    evaluation = work.answers * rates.decode + work.read * rates.forward
+    sft = work.sft * rates.sft + rates.phase + evaluation * (2 if start else 1)
+    dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
+    return Span(sft + dpo if may_prefer(config) else sft, sft)
+
+
+def as_answered(work: Work, cut: int, limit: int) -> Work:
+    """Where answers of the base model were cut at the limit, trained ones will be; the longest of a batch counts."""
+    return replace(work, answers=limit) if cut else work
+
+
+def of_what_ran(said: e.Predicted, records: Sequence[Record]) -> float:
+    """What a prediction comes to when DPO counts for the topics alone in which it began."""
+    topics = next(len(r.event.topics) for r in records if isinstance(r.event, e.CurriculumLoaded))
+    began = {r.event.topic for r in records if isinstance(r.event, e.PhaseStarted) and r.event.phase == "dpo"}
+    return said.least + (said.seconds - said.least) * len(began) / topics
+
+
+def may_prefer(config: RunConfig) -> bool:
+    """Whether this configuration ever runs DPO."""
+    return config.adapters.strategy != "sft_only" and config.dpo.when != "never"
+
+
+def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> Rates:
+    """Rates from what a journal says that steps and evaluations took; `guess` where it has none of a kind yet."""
+    steps: dict[str, list[e.Step]] = {"sft": [], "dpo": []}
+    evaluated: list[e.Evaluated] = []
+    for record in records:
+        match record.event:
+            case e.Step() as step:
+                steps[step.phase].append(step)
+            case e.Evaluated(stage="start" | "sft" | "dpo") as found if found.topic in works:
+                evaluated.append(found)
+            case _:
+                pass
+    sft, dpo = (_per_token(steps[phase]) for phase in ("sft", "dpo"))
+    planned = sum(works[found.topic].answers for found in evaluated)
+    read = sum(works[found.topic].read for found in evaluated)
+    decode = (sum(found.seconds for found in evaluated) - read * guess.forward) / planned if planned else guess.decode
+    sft = guess.sft if sft is None else sft
+    return Rates(sft, sft if dpo is None else dpo, guess.forward, max(0.0, decode), guess.phase)
+
+
+def _per_token(steps: Sequence[e.Step]) -> float | None:
+    tokens = sum(step.tokens for step in steps)
+    return sum(step.seconds for step in steps) / tokens if tokens else None

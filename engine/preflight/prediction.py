@@ -1,0 +1,112 @@
+"""The cheap part of the preflight, at the head of every run: the rows audited, the run's seconds predicted."""
+
+import time
+from collections.abc import Sequence
+
+from engine.adapters import lora
+from engine.contract.errors import InputError
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Predicted
+from engine.contract.journal.store import read_journal
+from engine.data.batches import collate
+from engine.data.chat_template import Message
+from engine.data.curriculum import Question, SftRow
+from engine.evaluation.evaluate import generate
+from engine.model import cpu_lanes
+from engine.pipeline.setup import GOES_ON
+from engine.preflight.forecast import STEP, Rates, as_answered, of_topics, refined
+from engine.preflight.token_audit import audit, summed
+from engine.runtime.history import read_history
+from engine.training.session import Session
+
+ROWS = 2  # in the forward pass that is timed
+FEW = 4  # tokens of each answer; the first one comes with its prompt
+PREDICTIONS = 2  # of a run
+LOOKS = 6  # times that a phase fingerprints the frozen weights, about, and what it does besides takes no longer
+
+
+class Outlook:
+    """Predicts a run's seconds twice: when the base model is scored, and better when the first topic is done."""
+
+    def __init__(self, session: Session, began: float) -> None:
+        """Audits the rows and journals what they amount to, once a run.
+
+        `began` is the monotonic time at which the run began, time between two processes left out. Raises InputError
+        where a row cannot be rendered, or where rows and questions are other tokens than the run began with.
+        """
+        self._session = session
+        self._began = began
+        topics = audit(session.curriculum, session.renderer, session.config)
+        self._works = {topic.topic: topic.work for topic in topics}
+        records, found = read_journal(session.run.journal), summed(session.curriculum, topics)
+        begun_with = {record.event.rendered for record in records if isinstance(record.event, e.Audited)} - {""}
+        if begun_with - {found.rendered}:
+            raise InputError(
+                f"model.name: {session.config.model.name}: rows and questions are not rendered to the tokens that the "
+                "run began with: its chat template, its tokenizer or the version of transformers is another one; "
+                f"{GOES_ON}: put it back, or start a new one"
+            )
+        if not begun_with:
+            session.recorder.say(found)
+            if found.cut:
+                where = ", ".join([place for topic in topics for place in topic.cut][:3])
+                limit = session.config.model.max_length
+                session.recorder.warn(
+                    "audit", f"{found.cut} rows do not fit model.max_length = {limit}, among them {where}"
+                )
+        self._said = sum(isinstance(record.event, Predicted) for record in records)
+
+    def at_start(self, before: dict[str, e.Evaluated]) -> None:
+        """When the base has been scored (`before`): from one forward pass and a few tokens."""
+        limit = self._session.config.evaluation.max_tokens
+        self._works = {topic: as_answered(work, before[topic].cut, limit) for topic, work in self._works.items()}
+        if self._said < PREDICTIONS:
+            self._guess = guess(self._session)
+        if self._said == 0:
+            self._say(self._guess, "one forward pass and a few tokens of answers")
+
+    def after_topic(self) -> None:
+        """When the first topic is done: from its own steps and evaluations."""
+        if self._said < PREDICTIONS:
+            rates = refined(self._works, self._guess, read_journal(self._session.run.journal))
+            self._say(rates, "the steps and evaluations of the first topic")
+
+    def _say(self, rates: Rates, basis: str) -> None:
+        self._said += 1
+        status = self._session.control.status
+        left = [work for topic, work in self._works.items() if status[topic] == "pending"]
+        if left:
+            begun = bool(self._session.ledger.deltas)
+            span = of_topics(left, rates, self._session.config, begun)
+            waited = read_history(read_journal(self._session.run.journal)).waited
+            passed = time.monotonic() - self._began - waited
+            self._session.recorder.say(Predicted(passed + span.seconds, passed + span.least, basis))
+
+
+def guess(session: Session) -> Rates:
+    """Rates before anything is trained: a step is taken to cost STEP forward passes."""
+    topic = session.curriculum.topics[0]
+    forward = forward_rate(session, topic.sft[:ROWS])
+    decode = decode_rate(session, topic.questions, FEW)
+    started = time.perf_counter()
+    lora.frozen_digests(session.model)
+    phase = LOOKS * (time.perf_counter() - started)
+    return Rates(STEP * forward, STEP * forward, forward, decode, phase)
+
+
+def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
+    """Seconds a token of one forward pass over the first batch of these rows, in lanes as a training step is."""
+    limit = session.config.model.max_length
+    examples = [session.renderer.example(row.messages, row.answer, limit) for row in rows[: session.config.sft.batch]]
+    batches = [collate(part, session.renderer.end_id) for part in cpu_lanes.split(examples)]
+    started = time.perf_counter()
+    cpu_lanes.run(session.scorer.logps, [(batch,) for batch in batches])
+    return (time.perf_counter() - started) / sum(batch.total for batch in batches)
+
+
+def decode_rate(session: Session, questions: Sequence[Question], tokens: int) -> float:
+    """Seconds of a decoding step when these questions are answered together, timed over a few tokens of each."""
+    prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in questions]
+    ticks: list[float] = []
+    generate(session, prompts, tokens, ticks)
+    return (ticks[-1] - ticks[0]) / max(1, len(ticks) - 1)

@@ -1,0 +1,137 @@
+"""What the rows of a curriculum amount to once the real renderer has turned them into tokens, topic by topic."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.contract.errors import InputError
+from engine.contract.journal.events import Audited
+from engine.contract.settings.config import RunConfig
+from engine.data.chat_template import Example, Message, Renderer
+from engine.data.curriculum import Curriculum, Pair, Topic, length_ratio
+from engine.preflight.forecast import Work
+from engine.preflight.gates import mean_voice
+
+Row = tuple[str, Sequence[Message], str]  # file:line, the conversation, the answer
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAudit:
+    """One topic: rows, tokens of its SFT rows, rows that are cut, lengths, and the voice of its own texts.
+
+    `length_ratio` is characters of rejected over characters of chosen answers; `cut` names file and line; `voice` has
+    the mean score of `references`, `chosen` and `rejected` texts, None where there are none; `rendered` is a digest of
+    the tokens of all rows and questions.
+    """
+
+    topic: str
+    title: str
+    sft_rows: int
+    pairs: int
+    heldout: int
+    questions: int
+    supervised: int
+    total: int
+    longest: int
+    cut: tuple[str, ...]
+    length_ratio: float | None
+    voice: dict[str, float | None]
+    work: Work
+    rendered: str
+
+
+def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> list[TopicAudit]:
+    """Renders every row; raises InputError with file and line where a prompt leaves no room for an answer."""
+    return [_topic(curriculum, topic, renderer, config) for topic in curriculum.topics]
+
+
+def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
+    """The audit of the whole curriculum, as it is journaled."""
+    return Audited(
+        rows_read=curriculum.rows_read,
+        rows_used=curriculum.rows_used,
+        orphans=curriculum.orphans,
+        duplicates=curriculum.duplicates,
+        supervised_tokens=sum(topic.supervised for topic in topics),
+        total_tokens=sum(topic.total for topic in topics),
+        longest=max(topic.longest for topic in topics),
+        cut=sum(len(topic.cut) for topic in topics),
+        rendered=_digest([topic.rendered for topic in topics]),
+    )
+
+
+def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: RunConfig) -> TopicAudit:
+    def render(rows: Sequence[Row]) -> list[tuple[str, Example]]:
+        return [(row[0], _example(renderer, row, config.model.max_length)) for row in rows]
+
+    rows = render([(row.where, row.messages, row.answer) for row in topic.sft])
+    trained, held = (
+        render([side for pair in pairs for side in _sides(pair)]) for pairs in (topic.pairs, topic.heldout)
+    )
+    asked = render([(item.where, [Message("user", item.question)], item.reference) for item in topic.questions])
+    every = [*rows, *trained, *held]
+    both = (*topic.pairs, *topic.heldout)
+    preferred = _dpo_tokens(config, len(topic.pairs), _tokens(trained))
+    return TopicAudit(
+        topic=topic.id,
+        title=topic.title,
+        sft_rows=len(topic.sft),
+        pairs=len(topic.pairs),
+        heldout=len(topic.heldout),
+        questions=len(topic.questions),
+        supervised=sum(example.supervised for _, example in rows),
+        total=_tokens(rows),
+        longest=max(len(example.ids) for _, example in every),
+        cut=tuple(dict.fromkeys(where for where, example in every if example.cut)),
+        length_ratio=length_ratio(topic),
+        voice={
+            "references": mean_voice(curriculum, [question.reference for question in topic.questions]),
+            "chosen": mean_voice(curriculum, [pair.chosen for pair in both]),
+            "rejected": mean_voice(curriculum, [pair.rejected for pair in both]),
+        },
+        work=Work(
+            sft=config.sft.epochs * _tokens(rows),
+            dpo=preferred,
+            reference=min(preferred, _tokens(trained)),
+            read=_tokens(held) + sum(example.prompt for _, example in asked),
+            answers=_decode_steps(config, [example.answer_tokens + 1 for _, example in asked]),
+        ),
+        rendered=_digest(
+            [[(example.prompt, example.ids) for _, example in each] for each in (rows, trained, held, asked)]
+        ),
+    )
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def _example(renderer: Renderer, row: Row, limit: int) -> Example:
+    where, messages, answer = row
+    try:
+        return renderer.example(messages, answer, limit)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _sides(pair: Pair) -> list[Row]:
+    return [(pair.where, pair.messages, pair.chosen), (pair.where, pair.messages, pair.rejected)]
+
+
+def _tokens(rows: Sequence[tuple[str, Example]]) -> int:
+    return sum(len(example.ids) for _, example in rows)
+
+
+def _dpo_tokens(config: RunConfig, pairs: int, tokens: int) -> int:
+    """Tokens of all steps: so many micro-batches, over the pairs again and again."""
+    if not pairs:
+        return 0
+    settings = config.dpo
+    micro = settings.steps * settings.accumulation
+    return round(micro * tokens / -(-pairs // settings.batch))
+
+
+def _decode_steps(config: RunConfig, lengths: Sequence[int]) -> int:
+    """Steps of the generator until answers of these lengths are there: the longest of a batch counts."""
+    capped = [min(length, config.evaluation.max_tokens) for length in lengths]
+    return max(max(capped), -(-sum(capped) // config.evaluation.batch))

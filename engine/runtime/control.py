@@ -1,0 +1,246 @@
+"""Takes people's commands between steps, between tokens and at boundaries, and answers every one exactly once."""
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from types import FrameType
+from typing import Literal
+
+from engine.contract.errors import Unwritable
+from engine.contract.journal.events import CommandTaken, Paused, Resumed
+from engine.contract.journal.store import Tail
+from engine.contract.run_folder.commands import BadCommand, Command, parse
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.schema import nearest
+from engine.rules.enforce import Broken, failure
+from engine.runtime.out_of_memory import exhausted
+from engine.runtime.recorder import Recorder
+
+PAUSE_TICK = 0.1  # seconds between two looks at commands.jsonl while paused
+UNHEARD = "asked before this engine was started, while none was at work on the run; ask again if it is still wanted"
+
+TopicStatus = Literal["pending", "running", "finished"]
+
+
+class Stop(Exception):
+    """A person asked the run to stop; `by` says who."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(f"stopped by {by}")
+        self.by = by
+
+
+class Skip(Exception):
+    """A person asked to skip the topic that is running."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(f"skipped by {by}")
+        self.by = by
+
+
+class Control:
+    """Reads commands.jsonl; `reevaluate`, `on_pause` and `beat` are set by the run, which alone can do those things.
+
+    So is `unheard`: what had been asked by that byte was asked while nobody was there. A stop or a pause among it is
+    refused, since who starts an engine wants it to go on; what is to become of a topic is done all the same.
+    """
+
+    def __init__(self, run: RunDir, recorder: Recorder, topics: Sequence[str], answered: Iterable[str] = ()) -> None:
+        self._tail = Tail(run.commands)
+        self._recorder = recorder
+        self._signal: str | None = None
+        self._known = set(answered)  # ids that were taken; each is answered once
+        self._lines: deque[tuple[int, bytes]] = deque()  # read and not yet taken: Stop and Skip leave them for later
+        self._waiting: list[Command] = []
+        self._paused = False
+        self._stood = 0.0  # seconds in which a pause held the run still
+        self._scoring: Literal["no", "running", "paused"] = "no"  # and what the run was when a re-evaluation began
+        self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
+        self.skipped: dict[str, str] = {}
+        self.retries: list[str] = []  # topics that are to be trained again, which a skip takes back
+        self.owed: str | None = None  # the one that the run itself trains again, before all others
+        self.unheard = 0
+        self.reevaluate: Callable[[str], str] = lambda topic: topic
+        self.on_pause: Callable[[], None] = lambda: None
+        self.beat: Callable[[], None] = lambda: None
+
+    def listen(self) -> None:
+        """Lets SIGTERM and SIGINT stop the run in order, with a checkpoint."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def poll(self) -> None:
+        """Between two steps or tokens: may pause here; raises Stop or Skip. Re-evaluations wait for a boundary.
+
+        A skip of the running topic does not end a pause: the next look holds again, until somebody resumes.
+        """
+        self.beat()
+        self._take_all()
+        began = time.perf_counter()
+        try:
+            while self._paused and self._scoring != "paused":
+                if self._scoring == "no":
+                    self._reevaluate_waiting()
+                time.sleep(PAUSE_TICK)
+                self.beat()
+                self._take_all()
+        finally:
+            self._stood += time.perf_counter() - began
+
+    def clock(self) -> float:
+        """Seconds since a moment of no meaning, by a clock that stands still while a pause holds the run."""
+        return time.perf_counter() - self._stood
+
+    def boundary(self) -> None:
+        """Between two stages of a topic: does what waited for the model to stand still, too."""
+        self.poll()
+        self._reevaluate_waiting()
+        self.poll()
+
+    def hold(self, by: str) -> None:
+        """Pauses at the next look: where a paused engine died, or where run.pause_on asks for it."""
+        self._recorder.say(Paused(by), durable=True)
+        self._paused = True
+
+    def upcoming(self) -> str | None:
+        """The topic to train now: the one that the run owes a retry, else the first that waits, else a retry."""
+        if self.owed is not None:
+            return self.owed
+        waiting = [id for id, status in self.status.items() if status == "pending" and id not in self.retries]
+        return next(iter(waiting or self.retries), None)
+
+    def begin(self, topic: str) -> None:
+        """From here on the topic runs, and no retry of it waits."""
+        self.status[topic], self.owed = "running", None
+        self.retries = [id for id in self.retries if id != topic]
+
+    def end(self, topic: str, again: bool) -> None:
+        """The topic has its verdict; `again` says that the run owes it a retry."""
+        self.status[topic] = "pending" if again else "finished"
+        if again:
+            self.owed = topic
+            self.retries.insert(0, topic)
+
+    def close(self) -> None:
+        """Refuses what is left when the run is over."""
+        for command in self._waiting:
+            self._answer(command, "refused", "the run is over")
+        self._waiting.clear()
+        while (command := self._next()) is not None:
+            self._answer(command, "refused", command.reason if isinstance(command, BadCommand) else "the run is over")
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number).name
+
+    def _next(self) -> Command | BadCommand | None:
+        """The next request that was not taken before; the same id again asks for nothing new."""
+        while self._lines or (lines := self._tail.read()):
+            if not self._lines:
+                self._lines.extend(lines)
+            offset, line = self._lines.popleft()
+            if line.strip() and (asked := parse(line, offset)).id not in self._known:
+                self._known.add(asked.id)
+                late = offset < self.unheard and asked.kind in ("stop", "pause")
+                return BadCommand(asked.id, asked.kind, UNHEARD) if late else asked
+        return None
+
+    def _take_all(self) -> None:
+        while True:
+            if self._signal is not None:
+                raise Stop(self._signal)
+            asked = self._next()
+            if asked is None:
+                return
+            self._take(asked)
+
+    def _take(self, command: Command | BadCommand) -> None:
+        if isinstance(command, BadCommand):
+            self._answer(command, "refused", command.reason)
+            return
+        if command.topic is not None and command.topic not in self.status:
+            self._answer(command, "refused", f"no topic {command.topic!r}{nearest(command.topic, self.status)}")
+            return
+        match command.kind:
+            case "stop":
+                self._answer(command, "done", "stopping with a checkpoint")
+                raise Stop(command.by)
+            case "pause":
+                self._pause(command)
+            case "resume":
+                self._resume(command)
+            case "skip":
+                self._skip(command)
+            case "retry":
+                self._retry(command)
+            case "reevaluate":
+                self._waiting.append(command)
+
+    def _pause(self, command: Command) -> None:
+        if self._paused:
+            self._answer(command, "refused", "the run is paused already")
+            return
+        self.on_pause()
+        self._answer(command, "done", "paused; resume goes on")
+        self._recorder.say(Paused(command.by), durable=True)
+        self._paused = True
+
+    def _resume(self, command: Command) -> None:
+        if not self._paused:
+            self._answer(command, "refused", "the run is not paused")
+            return
+        self._answer(command, "done", "resumed")
+        self._recorder.say(Resumed(command.by))
+        self._paused = False
+
+    def _skip(self, command: Command) -> None:
+        topic = command.topic or ""
+        if self.status[topic] == "finished":
+            self._answer(command, "refused", f"{topic} is finished already")
+            return
+        if self.status[topic] == "running":
+            self._answer(command, "done", f"{topic} is skipped; nothing of its phase is committed")
+            raise Skip(command.by)
+        if topic in self.retries:
+            self.retries.remove(topic)
+            self.owed = None if topic == self.owed else self.owed
+            self.status[topic] = "finished"
+            self._answer(command, "done", f"{topic} is not trained again; its verdict and what it has learned stay")
+            return
+        self.skipped[topic] = command.by
+        self._answer(command, "done", f"{topic} will be skipped")
+
+    def _retry(self, command: Command) -> None:
+        topic = command.topic or ""
+        if self.status[topic] != "finished":
+            self._answer(command, "refused", f"{topic} is {self.status[topic]}; only a finished topic can be retried")
+            return
+        self.status[topic] = "pending"
+        self.retries.append(topic)
+        self._answer(command, "done", f"{topic} is trained again after the topics that are still to come")
+
+    def _reevaluate_waiting(self) -> None:
+        """What fails in a re-evaluation is a failure of the topic that was asked for, and not of the one at work.
+
+        What a person asked for meanwhile, what ends the engine, and a broken rule, after which no model is to be
+        trusted, pass.
+        """
+        while self._waiting:
+            command = self._waiting.pop(0)
+            self._scoring = "paused" if self._paused else "running"
+            try:
+                reason = self.reevaluate(command.topic or "")
+            except Exception as error:
+                self._answer(command, "refused", f"not scored: {error}")
+                if isinstance(error, Stop | Skip | Unwritable | Broken) or exhausted(error):
+                    raise
+                event = failure(f"{command.topic} reevaluated", error, command.topic)
+                self._recorder.say(event, durable=True)
+            else:
+                self._answer(command, "done", reason)
+            finally:
+                self._scoring = "no"
+
+    def _answer(self, command: Command | BadCommand, outcome: Literal["done", "refused"], reason: str) -> None:
+        topic = command.topic if isinstance(command, Command) else None
+        self._recorder.say(CommandTaken(command.id, command.kind, outcome, reason, topic), durable=True)

@@ -1,0 +1,68 @@
+"""Where the engine states facts: each event goes to the journal, and its line to training.log."""
+
+import contextlib
+import os
+from collections import Counter
+from pathlib import Path
+
+from engine.contract.errors import Unwritable
+from engine.contract.journal.events import Event, Record, Warned
+from engine.contract.journal.log_lines import line
+from engine.contract.journal.store import JournalWriter
+from engine.contract.own import own
+from engine.contract.run_folder.folder import RunDir
+
+ROOM = 1 << 16  # bytes kept free for the last words of a run whose disk is full
+
+
+class Recorder:
+    """The one writer of a run's journal and log."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._journal = JournalWriter(run.journal)
+        self._log = open(run.log, "a", 1, "utf-8", "backslashreplace", opener=own)  # noqa: SIM115
+        Path(run.log).chmod(0o600)
+        self._reserve = run.path / ".reserve"
+        _keep_room(self._reserve)
+        self._warnings: Counter[str] = Counter()
+        self.said: Counter[str] = Counter()  # events by kind, of this process
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event."""
+        return self._journal.seq
+
+    def say(self, event: Event, *, durable: bool = False) -> Record:
+        """Journals an event; `durable` ones are on the disk when this returns."""
+        record = self._journal.append(event, durable=durable)
+        self.said[event.kind] += 1
+        if (text := line(record)) is not None:
+            try:
+                self._log.write(text + "\n")
+            except OSError as error:
+                raise Unwritable(Path(self._log.name), error) from error
+        return record
+
+    def warn(self, key: str, message: str) -> None:
+        """Journals a warning with how often its key has come up."""
+        self._warnings[key] += 1
+        self.say(Warned(key, message, self._warnings[key]))
+
+    def last_words(self, event: Event) -> None:
+        """States why nothing can be written any more, in the room that was kept for it."""
+        self._reserve.unlink(missing_ok=True)
+        with contextlib.suppress(Unwritable):  # where even that is not to be had, engine.out is what is left
+            self.say(event, durable=True)
+
+    def close(self) -> None:
+        self._journal.close()
+        self._log.close()
+        self._reserve.unlink(missing_ok=True)
+
+
+def _keep_room(path: Path) -> None:
+    descriptor = own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        os.write(descriptor, bytes(ROOM))
+    finally:
+        os.close(descriptor)

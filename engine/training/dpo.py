@@ -1,0 +1,150 @@
+"""The preference phase of a topic, top to bottom; sft.py has the same shape, word for word where it can."""
+
+import math
+import time
+
+import mlx.core as mx
+
+from engine.adapters import lora
+from engine.contract.journal.events import PhaseStarted, Step
+from engine.data.batches import Batch, batch_rows, collate, epoch, plan_steps
+from engine.data.curriculum import Topic
+from engine.model import cpu_lanes
+from engine.rules.enforce import require
+from engine.runtime.control import Stop
+from engine.training import checks, dpo_reference, phase
+from engine.training.losses import dpo_loss
+from engine.training.optimizer import accumulate
+from engine.training.phase import Attached
+from engine.training.session import Session
+
+STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # nats of margin that are nothing, or rounding
+
+
+def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
+    """Trains on the topic's pairs and leaves the adapter attached; raises Broken where a rule does not hold.
+
+    `sft` is the adapter to go on with (strategy shared); without it a fresh one is attached.
+    """
+    settings, say = session.config.dpo, session.recorder.say
+    checks.held_out(session, topic.pairs)
+    chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.pairs])
+    rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.pairs])
+    plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
+    lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
+    seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
+    groups = epoch(plan, lengths, seed, 0)
+    for rows in groups:
+        mine = [side[row] for side in (chosen, rejected) for row in rows]
+        checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
+    _check_sign(settings.beta)
+    mx.reset_peak_memory()
+    if not phase.resuming(session, topic.id, attempt, "dpo"):
+        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), *phase.tokens_of([*chosen, *rejected])))
+    if sft is not None:
+        attached = phase.take_over(session, sft, settings, plan.steps)
+    else:
+        asked = session.config.sft if session.config.adapters.strategy == "shared" else settings
+        attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, asked)
+    if not attached.reference:
+        session.control.on_pause = lambda: None  # without it there is nothing new to go on from
+        attached.reference = dpo_reference.measure(session, chosen, rejected, groups, plan.micro_batches)
+    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
+    reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
+    begun = dpo_reference.digest(attached)
+
+    def loss(batch: Batch, picked: mx.array) -> tuple[mx.array, ...]:
+        sums = session.scorer.row_logps(batch, learning=True)
+        a, b = sums[: batch.size // 2], sums[batch.size // 2 :]
+        losses, a_reward, b_reward = dpo_loss(a, b, reference_chosen[picked], reference_rejected[picked], settings.beta)
+        right = (a_reward > b_reward).astype(mx.float32)
+        return tuple(value.sum() for value in (losses, right, a_reward, b_reward, a, b))
+
+    while attached.step < plan.steps:
+        try:
+            session.control.poll()
+        except Stop:
+            phase.save_checkpoint(session, attached)
+            raise
+        started = time.perf_counter()
+        micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        picked = [part for rows in micro for part in session.parts(rows)]
+        batches = [
+            [(dpo_reference.paired(session, chosen, rejected, part), mx.array(part)) for part in cpu_lanes.split(rows)]
+            for rows in picked
+        ]
+        count = sum(len(rows) for rows in picked)
+        gradients, means = accumulate(session.model, loss, batches, count)
+        mean, right, chosen_reward, rejected_reward, chosen_logp, rejected_logp = means
+        _check_loss(mean, chosen_reward - rejected_reward, attached.step)
+        update = attached.updater.apply(session.model, gradients, mean, attached.step)
+        say(
+            Step(
+                topic=topic.id,
+                phase="dpo",
+                step=attached.step + 1,
+                of=plan.steps,
+                loss=mean,
+                lr=update.lr,
+                grad_norm=update.grad_norm,
+                tokens=sum(batch.total for parts in batches for batch, _ in parts),
+                supervised_tokens=sum(batch.supervised for parts in batches for batch, _ in parts),
+                seconds=time.perf_counter() - started,
+                peak_bytes=mx.get_peak_memory(),
+                margin=chosen_reward - rejected_reward,
+                preference_accuracy=right,
+                chosen_reward=chosen_reward,
+                rejected_reward=rejected_reward,
+                chosen_logp=chosen_logp,
+                rejected_logp=rejected_logp,
+            )
+        )
+        phase.note_update(session, attached, update, [topic.pairs[row].where for rows in picked for row in rows])
+        if attached.step == plan.steps:
+            _warn_if_still(session, topic.id, (chosen_reward - rejected_reward) / settings.beta)
+        if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
+            phase.save_checkpoint(session, attached)
+    dpo_reference.check(session, attached, chosen, rejected, begun)
+    checks.trained(session, attached, plan.steps)
+    return attached
+
+
+def undo(session: Session, attached: Attached) -> None:
+    """Puts a shared adapter back to what SFT had made of it."""
+    lora.load_weights(session.model, dpo_reference.start_of(attached))
+
+
+def _warn_if_still(session: Session, topic: str, margin: float) -> None:
+    """Says so where DPO has moved its own pairs by no more than nothing, or than what the model's type rounds away.
+
+    `margin`, in nats, is by how much chosen answers have gained on rejected ones in the last step.
+    """
+    if abs(margin) < STILL[session.ledger.dtype]:
+        settings, name = session.config.dpo, str(session.ledger.dtype).rpartition(".")[2]
+        session.recorder.warn(
+            "dpo-still",
+            f"{topic}: in DPO's {settings.steps} steps its own chosen answers have gained {margin:.2g} nats on the "
+            f"rejected ones, which is nothing in {name}; dpo.learning_rate = {settings.learning_rate:g} is too small",
+        )
+
+
+def _check_sign(beta: float) -> None:
+    """Rule 9 on a toy pair: the loss falls as the chosen answer gains on its reference, and rises as the other does."""
+    still, gained = mx.zeros(1), mx.ones(1)
+    pairs = ((gained, still), (still, still), (still, gained))
+    better, same, worse = (dpo_loss(a, b, still, still, beta)[0].item() for a, b in pairs)
+    require(
+        "dpo-starts-at-ln2",
+        better < same < worse,
+        f"the DPO loss of a toy pair is {better:.6f} when its chosen answer gains, {same:.6f} when nothing moves and "
+        f"{worse:.6f} when its rejected answer gains; it must rise in that order",
+    )
+
+
+def _check_loss(mean: float, margin: float, step: int) -> None:
+    """Rule 9; a loss that is not finite is rule 28's. A mean loss within 1e-3 of ln 2 has a margin within 2e-3 of 0."""
+    if math.isfinite(mean):
+        require("dpo-starts-at-ln2", mean >= 0, f"the DPO loss is {mean:.4f}; it can never be negative")
+        still = abs(mean - math.log(2)) <= 1e-3 and abs(margin) <= 2e-3
+        first = f"the first DPO loss is {mean:.4f} with margin {margin:+.4f}, expected ln 2 = {math.log(2):.4f} and 0"
+        require("dpo-starts-at-ln2", step > 0 or still, first)

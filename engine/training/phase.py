@@ -1,0 +1,308 @@
+"""What opens and closes a phase, the same for SFT and DPO: attach, check, journal, commit or roll back."""
+
+import dataclasses
+import shutil
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import mlx.core as mx
+
+from engine.adapters import deltas, ledger, lora
+from engine.adapters.deltas import Delta
+from engine.adapters.ledger import Survival
+from engine.adapters.lora import AdapterSpec
+from engine.adapters.module_weights import growth
+from engine.contract.errors import InputError
+from engine.contract.journal.events import AdapterChanged, Checkpointed, Phase
+from engine.contract.names import new_delta
+from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.data.chat_template import Example, Message
+from engine.preflight.forecast import may_prefer
+from engine.rules.enforce import CHECKS, require
+from engine.training import checkpoint, checks
+from engine.training.checkpoint import Checkpoint
+from engine.training.optimizer import Update, Updater
+from engine.training.session import Session
+
+
+@dataclass(slots=True)
+class Attached:
+    """A phase whose adapter is on the model.
+
+    `frozen` holds digests of the weights under it, `step` the optimizer steps done, `refused` those that were not
+    finite, `reference` what DPO compares with; `whole` is set when every check after the last step has held, and
+    nothing is committed without it.
+    """
+
+    topic: str
+    attempt: int
+    phase: Phase
+    spec: AdapterSpec
+    updater: Updater
+    frozen: dict[str, str]
+    modules: int
+    expected: int
+    reference: dict[str, mx.array]
+    step: int = 0
+    refused: int = 0
+    whole: bool = False
+
+    @property
+    def base(self) -> str:
+        return lora.fingerprint(self.frozen)
+
+
+def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]]) -> list[Example]:
+    """Renders (file:line, messages, answer) rows; a row that does not fit is cut and reported."""
+    examples = []
+    for where, messages, answer in rows:
+        try:
+            example = session.renderer.example(messages, answer, session.config.model.max_length)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        checks.template(session, messages, example.ids[: example.prompt], where)
+        if example.cut:
+            limit = session.config.model.max_length
+            session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
+        examples.append(example)
+    return examples
+
+
+def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
+    """How many tokens are supervised, and how many there are in all."""
+    return sum(example.supervised for example in examples), sum(len(example.ids) for example in examples)
+
+
+def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
+    """Whether this phase goes on from a checkpoint."""
+    saved = session.resume
+    return saved is not None and (saved.topic, saved.attempt, saved.phase) == (topic, attempt, phase)
+
+
+def spec_of(settings: SftConfig | DpoConfig) -> AdapterSpec:
+    """The adapter that a phase's settings ask for."""
+    return AdapterSpec(settings.rank, settings.alpha / settings.rank, settings.modules, settings.layers)
+
+
+def growth_ahead(session: Session) -> int:
+    """Bytes that the model is still to grow by: every module that this run trains stays dequantized once committed.
+
+    0 of a base that is not quantized. No adapter may be attached.
+    """
+    config, specs = session.config, [spec_of(session.config.sft)]
+    if may_prefer(config) and config.adapters.strategy != "shared":  # else SFT's modules are DPO's
+        specs.append(spec_of(config.dpo))
+    asked = [lora.requested_modules(session.model, spec) for spec in specs]
+    modules = {path: module for found in asked for path, module in found.items()}
+    return sum(growth(module, session.ledger.dtype) for module in modules.values())
+
+
+def seed_of(session: Session, topic: str, attempt: int, phase: str) -> int:
+    """A seed of its own for every attempt at every phase of every topic."""
+    return zlib.crc32(f"{session.config.run.seed}/{topic}/{attempt}/{phase}".encode())
+
+
+def attach(
+    session: Session,
+    topic: str,
+    attempt: int,
+    phase: Phase,
+    settings: SftConfig | DpoConfig,
+    steps: int,
+    asked: SftConfig | DpoConfig,
+) -> Attached:
+    """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable.
+
+    `settings` are the phase's; `asked` are those of the adapter, which another phase may have made (strategy shared).
+    """
+    frozen = checks.as_declared(session)
+    seed, spec = seed_of(session, topic, attempt, phase), spec_of(asked)
+    made = lora.attach(session.model, spec, seed)
+    checks.as_asked(session, asked)
+    expected = lora.expected_count(made, spec.rank)
+    updater = Updater(settings, steps)
+    attached = Attached(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})
+    if (saved := take_checkpoint(session, topic, attempt, phase)) is not None:
+        found = attached.base
+        require("ledger-declares", saved.model == found, f"the checkpoint is of model {saved.model}, this is {found}")
+        checks.checkpoint(saved, seed)
+        lora.load_weights(session.model, saved.adapter)
+        updater.optimizer.state = checkpoint.unflat(saved.optimizer)
+        attached.step, attached.refused, attached.reference = saved.step, saved.refused, saved.reference
+        mx.random.seed(saved.rng)
+    session.attached = attached
+    announce(session, attached, "attached")
+    return attached
+
+
+def take_over(session: Session, sft: Attached, settings: DpoConfig, steps: int) -> Attached:
+    """DPO goes on with the adapter that SFT left attached (strategy shared), with an optimizer of its own."""
+    updater = Updater(settings, steps)
+    attached = dataclasses.replace(sft, phase="dpo", updater=updater, reference={}, step=0, refused=0, whole=False)
+    session.attached = attached
+    announce(session, attached, "attached")
+    return attached
+
+
+def take_checkpoint(session: Session, topic: str, attempt: int, phase: str) -> Checkpoint | None:
+    """The checkpoint to go on from, once, where it is this very phase's."""
+    saved = session.resume
+    if not resuming(session, topic, attempt, phase):
+        return None
+    session.resume = None
+    return saved
+
+
+def save_checkpoint(session: Session, attached: Attached) -> None:
+    """Writes the phase as it stands between two optimizer steps, and journals it."""
+    started = time.perf_counter()
+    state = Checkpoint(
+        topic=attached.topic,
+        attempt=attached.attempt,
+        phase=attached.phase,
+        seed=seed_of(session, attached.topic, attached.attempt, attached.phase),
+        step=attached.step,
+        rng=checkpoint.random_state(),
+        refused=attached.refused,
+        seq=session.recorder.seq,
+        model=attached.base,
+        adapter=lora.adapter_weights(session.model),
+        optimizer=checkpoint.flat(attached.updater.optimizer.state),
+        reference=attached.reference,
+    )
+    size = checkpoint.save(session.run.checkpoint, state)
+    seconds = time.perf_counter() - started
+    event = Checkpointed(attached.topic, attached.phase, attached.step, seconds, size)
+    session.recorder.say(event, durable=True)
+
+
+def note_update(session: Session, attached: Attached, update: Update, rows: Sequence[str]) -> None:
+    """Counts a step; rule 28: a step that is not finite is not applied, its rows are named, two end the phase."""
+    attached.step += 1
+    where = ", ".join(rows)
+    if not update.applied:
+        attached.refused += 1
+        session.recorder.warn(
+            "not-finite", f"{attached.topic} {attached.phase} step {attached.step} was not applied; its rows: {where}"
+        )
+    require("finite-steps", attached.refused < 2, f"{attached.refused} steps were not finite; the last on {where}")
+
+
+def commit(session: Session, attached: Attached) -> None:
+    """Writes the delta to the disk, fuses it, and only then journals it; raises Broken where a rule does not hold."""
+    require("exception-ends-phase", attached.whole, "the phase did not come to its end, and is not committed")
+    checks.frozen(session, attached)  # the fuse would mend what it touches, and hide that another model was scored
+    weights = dict(lora.adapter_weights(session.model))
+    mx.eval(weights)
+    name = new_delta(session.ledger.commits + 1, attached.topic, attached.phase)
+    delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
+    limits, before, folder = session.config.adapters, session.ledger.mark(), session.run.adapters
+    try:
+        deltas.save_delta(folder / name, delta, session.model)
+        deltas.require_on_disk(folder, delta)
+        delta, survival = session.ledger.fuse(delta, session.probe, limits.min_fuse_cosine, limits.max_fuse_kl)
+        session.ledger.save(folder)
+        ledger.require_listed(folder, session.ledger)
+    except Exception:
+        session.ledger.revert(before, delta.paths)
+        if name in ledger.listed(folder):
+            session.ledger.save(folder)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        raise
+    if not delta.fused:
+        session.recorder.warn(
+            "kept-attached",
+            f"{attached.topic} {attached.phase}: this change is below the resolution of the model's number type "
+            f"(cosine {survival.cosine:.4f}); it is kept beside the weights in float32",
+        )
+    norm = deltas.delta_norm(weights, attached.spec.scale)
+    announce(session, attached, "fused" if delta.fused else "kept_attached", survival=survival, norm=norm)
+    _close(session)
+
+
+def roll_back(session: Session, attached: Attached, state: Literal["rolled_back", "detached"]) -> None:
+    """Takes the adapter off and commits nothing; rules 6 and 7: everything is as it was before attach, bit for bit."""
+    lora.detach(session.model)
+    checks.frozen(session, attached)
+    checks.silent(session)
+    announce(session, attached, state)
+    _close(session)
+
+
+def drop(session: Session, topic: str) -> None:
+    """Takes what a topic has committed out of the model, before it is trained again; the folders stay on the disk.
+
+    The journal says so before ledger.json does: after a death between the two it is done, and said, once more.
+    """
+    gone = [delta for delta in session.ledger.deltas if delta.topic == topic]
+    if not gone:
+        return
+    session.ledger.drop(topic)
+    for delta in gone:
+        event = _changed(
+            session,
+            delta.spec,
+            topic=topic,
+            phase="dpo" if delta.phase == "dpo" else "sft",
+            state="rolled_back",
+            modules=len(delta.paths),
+            trainable=0,
+            expected_trainable=0,
+            base_fingerprint=session.ledger.declared,
+        )
+        session.recorder.say(event, durable=True)
+    session.ledger.save(session.run.adapters)
+
+
+def _close(session: Session) -> None:
+    session.attached = None
+    session.control.on_pause = lambda: None
+    checkpoint.clear(session.run.checkpoint)
+    mx.clear_cache()
+
+
+def announce(
+    session: Session,
+    attached: Attached,
+    state: Literal["attached", "fused", "kept_attached", "detached", "rolled_back"],
+    survival: Survival | None = None,
+    norm: float | None = None,
+) -> None:
+    """Journals the adapter's state, read from the module tree at this moment."""
+    found = lora.adapter_modules(session.model)
+    on = bool(found)
+    event = _changed(
+        session,
+        attached.spec,
+        topic=attached.topic,
+        phase=attached.phase,
+        state=state,
+        modules=len(found) if on else attached.modules,
+        trainable=lora.trainable_count(session.model) if on else 0,
+        expected_trainable=attached.expected if on else 0,
+        base_fingerprint=attached.base,
+        delta_norm=norm,
+        fuse_cosine=survival.cosine if survival else None,
+        fuse_kl=survival.kl if survival else None,
+        fuse_kl_limit=survival.limit if survival else None,
+        base_unchanged=None if on else True,
+    )
+    session.recorder.say(event, durable=not on)
+
+
+def _changed(session: Session, spec: AdapterSpec, **more: Any) -> AdapterChanged:
+    """The event, with what it says of spec and model in every state."""
+    return AdapterChanged(
+        rank=spec.rank,
+        scale=spec.scale,
+        total=session.parameters,
+        model_fingerprint=session.ledger.declared,
+        ledger_depth=len(session.ledger.deltas),
+        module_names=spec.modules,
+        layers=spec.layers or session.layers,
+        check_seconds=CHECKS.take_seconds(),
+        **more,
+    )

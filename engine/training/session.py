@@ -1,0 +1,63 @@
+"""What the phases of a run share: configuration, model, ledger, journal, control; put together in opening.py."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from engine.adapters.ledger import Ledger
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import RunConfig
+from engine.data.chat_template import Renderer
+from engine.data.curriculum import Curriculum
+from engine.model.sentence_embedder import Embedder
+from engine.runtime.control import Control
+from engine.runtime.recorder import Recorder
+from engine.training.checkpoint import Checkpoint
+from engine.training.losses import Scorer
+
+if TYPE_CHECKING:
+    from engine.training.phase import Attached
+
+
+@dataclass(slots=True)
+class Session:
+    """A run at work.
+
+    `probe` is (1, L) token ids of a fixed text; `resume` is the checkpoint to go on from, until its phase has begun;
+    `attached` is the phase whose adapter is on the model.
+    """
+
+    config: RunConfig
+    run: RunDir
+    recorder: Recorder
+    control: Control
+    curriculum: Curriculum
+    renderer: Renderer
+    ledger: Ledger
+    scorer: Scorer
+    embedder: Embedder
+    probe: mx.array
+    parameters: int
+    resume: Checkpoint | None = None
+    attached: "Attached | None" = None
+    dpo_rolled_back: int = 0  # topics in a row
+    collapsed: bool = False  # whether a phase of the topic at work broke the answers
+    pieces: int = 1  # of a micro-batch, worked on one after another where memory asks for it
+
+    @property
+    def model(self) -> nn.Module:
+        return self.ledger.model
+
+    def parts(self, rows: Sequence[int]) -> list[list[int]]:
+        """A micro-batch in its pieces."""
+        size = math.ceil(len(rows) / self.pieces)
+        return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+    @property
+    def layers(self) -> int:
+        model: Any = self.ledger.model
+        return len(model.layers)

@@ -1,0 +1,74 @@
+"""The supervised phase of a topic, top to bottom; dpo.py has the same shape, word for word where it can."""
+
+import time
+
+import mlx.core as mx
+
+from engine.contract.journal.events import PhaseStarted, Step
+from engine.data.batches import Batch, batch_rows, collate, epoch, plan_epochs
+from engine.data.curriculum import Topic
+from engine.model import cpu_lanes
+from engine.runtime.control import Stop
+from engine.training import checks, phase
+from engine.training.losses import sft_loss
+from engine.training.optimizer import accumulate
+from engine.training.phase import Attached
+from engine.training.session import Session
+
+
+def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
+    """Trains a fresh adapter on the topic's rows and leaves it attached; raises Broken where a rule does not hold."""
+    settings, say = session.config.sft, session.recorder.say
+    checks.held_out(session, topic.sft)
+    examples = phase.render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
+    plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
+    lengths = [len(example.ids) for example in examples]
+    seed = str(phase.seed_of(session, topic.id, attempt, "sft"))
+    for rows in epoch(plan, lengths, seed, 0):
+        mine = [examples[row] for row in rows]
+        checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
+    mx.reset_peak_memory()
+    if not phase.resuming(session, topic.id, attempt, "sft"):
+        say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), *phase.tokens_of(examples)))
+    attached = phase.attach(session, topic.id, attempt, "sft", settings, plan.steps, settings)
+    session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
+
+    def loss(batch: Batch) -> tuple[mx.array]:
+        return (sft_loss(session.scorer.logps(batch, learning=True)),)
+
+    while attached.step < plan.steps:
+        try:
+            session.control.poll()
+        except Stop:
+            phase.save_checkpoint(session, attached)
+            raise
+        started = time.perf_counter()
+        micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
+        chosen = [part for rows in micro for part in session.parts(rows)]
+        batches = [
+            [(collate([examples[row] for row in part], session.renderer.end_id),) for part in cpu_lanes.split(rows)]
+            for rows in chosen
+        ]
+        supervised = sum(batch.supervised for parts in batches for (batch,) in parts)
+        gradients, (mean,) = accumulate(session.model, loss, batches, supervised)
+        update = attached.updater.apply(session.model, gradients, mean, attached.step)
+        say(
+            Step(
+                topic=topic.id,
+                phase="sft",
+                step=attached.step + 1,
+                of=plan.steps,
+                loss=mean,
+                lr=update.lr,
+                grad_norm=update.grad_norm,
+                tokens=sum(batch.total for parts in batches for (batch,) in parts),
+                supervised_tokens=supervised,
+                seconds=time.perf_counter() - started,
+                peak_bytes=mx.get_peak_memory(),
+            )
+        )
+        phase.note_update(session, attached, update, [topic.sft[row].where for rows in chosen for row in rows])
+        if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
+            phase.save_checkpoint(session, attached)
+    checks.trained(session, attached, plan.steps)
+    return attached

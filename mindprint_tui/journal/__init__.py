@@ -1,0 +1,1 @@
+"""The journal as safe events, folded into the state of a run."""

@@ -1,0 +1,313 @@
+"""What is known of a run after some of its events: RunState, and fold(state, records). No Textual, no clock."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record, Step
+from mindprint_tui.journal.loss_curve import Series
+from mindprint_tui.journal.sanitize import one_line
+from mindprint_tui.journal.step_batch import Point, Stretch
+from mindprint_tui.journal.topic_state import PhaseRun, TopicState
+from mindprint_tui.journal.work_time import WorkTime
+
+PHASES = 64  # curves that are kept, the latest
+ENTRIES = 500  # of the log
+ANSWERS = 1000  # to commands: more than one look at the journal brings
+FAILURES = 50
+PLACE = re.compile(r"^.{1,200}?:\d+: ")  # the file and line that a warning begins with
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the log before it has words."""
+
+    t: float
+    event: e.Event
+    count: int = 1
+
+
+class Answer(NamedTuple):
+    """What the engine said to a request, and when."""
+
+    t: float
+    outcome: Literal["done", "refused"]
+    reason: str
+
+
+class Failure(NamedTuple):
+    """What failed, and how many failures there had been before it."""
+
+    number: int
+    event: e.Failed
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The run as its journal tells it. Containers are never changed once a fold has returned them."""
+
+    seq: int = -1
+    t: float = 0.0
+    began: float = 0.0
+    work: WorkTime = field(default_factory=WorkTime)
+    spent: WorkTime = field(default_factory=WorkTime)  # the same with its pauses
+    started: e.RunStarted | None = None
+    preparing: str = ""
+    predicted: float | None = None  # seconds of the run in all
+    model: e.ModelLoaded | None = None
+    topics: dict[str, TopicState] = field(default_factory=dict)
+    tally: dict[str, int] = field(default_factory=dict)  # verdict -> topics
+    current: str | None = None
+    current_began: float = 0.0  # seconds of work before it
+    phases: tuple[PhaseRun, ...] = ()
+    adapter: e.AdapterChanged | None = None
+    fuse: e.AdapterChanged | None = None
+    paused: e.Paused | None = None
+    answers: dict[str, Answer] = field(default_factory=dict)
+    log: list[Entry] = field(default_factory=list)
+    failures: tuple[Failure, ...] = ()
+    failed: int = 0  # failures in all
+    broken: int = 0  # of these, rules that broke
+    fatal: e.Failed | None = None  # the one that ended the run, until an engine goes on with it
+    stopping: bool = False  # the engine has taken a stop
+    died: e.EngineDied | None = None
+    restarts: int = 0
+    finished: e.RunFinished | None = None
+
+    @property
+    def phase(self) -> PhaseRun | None:
+        """The phase that is running or ran last."""
+        return self.phases[-1] if self.phases else None
+
+    def settings(self, section: str) -> dict[str, Any]:
+        """A section of the effective configuration; empty where the journal does not hold it."""
+        found = self.started.settings.get(section) if self.started else None
+        return found if isinstance(found, dict) else {}
+
+    def phase_of(self, topic: str | None) -> PhaseRun | None:
+        """That phase if it is of this topic, and not of an earlier attempt at it."""
+        run = self.phase
+        if run is None or topic is None or run.topic != topic:
+            return None
+        return run if run.attempt == _topic(self, topic).attempt else None
+
+
+def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
+    """The state after these records too; how they were cut into batches, or steps into stretches, is all the same.
+
+    The containers are copied once a batch, and only where something but steps happened.
+    """
+    last: Record | Stretch | None = None
+    own = False
+    for record in records:
+        if not state.began:
+            state = replace(state, began=record.t, work=WorkTime(0.0, record.t), spent=WorkTime(0.0, record.t))
+        if isinstance(record, Stretch):
+            state = _steps(state, record.last, record.points)
+        else:
+            state, own = (state if own else _copied(state)), True
+            state = _take(state, record, state.t if last is None else last.t)
+        last = record
+    return state if last is None else replace(state, seq=last.seq, t=last.t)
+
+
+def _copied(state: RunState) -> RunState:
+    """A state whose containers may be changed: they belong to one fold alone."""
+    topics, tally, answers = dict(state.topics), dict(state.tally), dict(state.answers)
+    return replace(state, topics=topics, tally=tally, answers=answers, log=list(state.log))
+
+
+def _steps(state: RunState, last: Step, points: list[Point]) -> RunState:
+    """Steps of one phase, in order. A step without its phase_started opens the phase by itself."""
+    run = state.phase_of(last.topic)
+    if run is None or run.phase != last.phase:
+        run = _phase_run(state, e.PhaseStarted(last.topic, last.phase, last.of, 0, 0, 0))
+        state = replace(state, phases=(*state.phases[-PHASES + 1 :], run))
+    first = next((loss for _, step, loss in reversed(points) if step == 1), run.first)
+    run = replace(run, loss=run.loss.add(points), first=first, last=last)
+    return replace(state, phases=(*state.phases[:-1], run))
+
+
+def _phase_run(state: RunState, event: e.PhaseStarted) -> PhaseRun:
+    curve, attempt = Series(max(1, event.steps)), _topic(state, event.topic).attempt
+    tokens = event.supervised_tokens, event.total_tokens
+    number = state.phase.number + 1 if state.phase else 0
+    return PhaseRun(event.topic, event.phase, event.steps, event.rows, *tokens, curve, attempt, number)
+
+
+def _take(state: RunState, record: Record, last: float) -> RunState:
+    """One record, after one of the moment `last`; the state's containers may be changed in place."""
+    event = record.event
+    match event:
+        case Step():
+            state = _steps(state, event, [(record.seq, event.step, event.loss)])
+            if not math.isfinite(event.loss):
+                _note(state, record)
+        case e.RunStarted():  # not the first word where an engine died before it
+            state = _taken_up(replace(state, started=event))
+        case e.Preparing():
+            state = replace(state, preparing=event.message)
+        case e.ModelLoaded():
+            state = replace(state, model=event, preparing="loading what scores the answers")
+        case e.CurriculumLoaded():
+            state.topics.update(
+                {info.id: TopicState(_titled(info)) for info in event.topics if info.id not in state.topics}
+            )
+        case e.Predicted():
+            state = replace(state, predicted=event.seconds)
+        case e.TopicStarted():
+            old = _topic(state, event.topic)
+            scores = {"before": before} if (before := old.scores.get("before")) else {}
+            _count(state, event.topic, None)
+            state.topics[event.topic] = TopicState(old.info, "running", event.attempt, scores=scores)
+            said = (state.current, old.attempt) == (event.topic, event.attempt)  # an engine that goes on says it again
+            began = state.current_began if said else state.work.at(record.t)
+            state = replace(state, current=event.topic, current_began=began, preparing="")
+        case e.PhaseStarted():
+            state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(state, event)), preparing="")
+        case e.AdapterChanged():
+            state = _adapter(state, event)
+        case e.Evaluated():
+            _change(state, event.topic, scores={**_topic(state, event.topic).scores, event.stage: event})
+        case e.Decided(decision="retry"):
+            _change(state, event.topic, owed=True)
+        case e.TopicFinished():
+            _count(state, event.topic, event.verdict)
+            known, seconds = state.current == event.topic, event.seconds
+            worked = state.work.at(record.t) - state.current_began if known else seconds
+            repeats = _topic(state, event.topic).owed and event.verdict not in e.SETTLED
+            ended = {"status": "finished", "owed": False, "again": repeats, "unwanted": False, "reason": event.reason}
+            _change(state, event.topic, **ended, held_to=state.settings("thresholds"), seconds=seconds, worked=worked)
+            state = replace(state, current=None if known else state.current)
+        case e.CommandTaken():
+            state.answers[event.id] = Answer(record.t, event.outcome, event.reason)
+            if event.outcome == "done" and event.topic in state.topics and event.command in ("retry", "skip"):
+                skip, pending = event.command == "skip", state.topics[event.topic].status == "pending"
+                _change(state, event.topic, again=not skip, unwanted=skip and pending)
+            if len(state.answers) > ANSWERS:
+                del state.answers[next(iter(state.answers))]
+            if (event.command, event.outcome) == ("stop", "done"):
+                state = replace(state, stopping=True)
+        case e.Paused():
+            state = replace(state, paused=event)
+        case e.Resumed():
+            state = replace(state, paused=None)
+        case e.Checkpointed() if state.phases:
+            run = replace(state.phases[-1], saved=state.phases[-1].last)
+            state = replace(state, phases=(*state.phases[:-1], run))
+        case e.Restored():
+            if state.current is not None:
+                _change(state, state.current, owed=False)  # that is decided again
+            state = _rewound(replace(state, preparing=""), event.rewind_to)
+        case e.Failed():
+            state = _failed(state, event)
+        case e.EngineDied():
+            state = replace(state, died=event, paused=None)
+        case e.EngineRestarted():
+            current = state.current or next(
+                (id for id, topic in state.topics.items() if topic.status == "running"), None
+            )
+            started = state.started and replace(state.started, settings=event.settings or state.started.settings)
+            by_hand = (event.status, event.signal) == (None, None)  # a stop is over then
+            state = replace(state, started=started, current=current, stopping=state.stopping and not by_hand)
+            state = _taken_up(state)
+        case e.RunFinished():
+            state = replace(state, finished=event, paused=None, stopping=False, current=None, preparing="")
+        case _:
+            pass
+    if (work := state.work.after(record, last)) is not state.work:
+        state = replace(state, work=work)
+    if not isinstance(event, e.Paused | e.Resumed) and (spent := state.spent.after(record, last)) is not state.spent:
+        state = replace(state, spent=spent)
+    if not isinstance(event, QUIET):
+        _note(state, record)
+    return state
+
+
+QUIET = (Step, e.Sample, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown)
+
+
+def _taken_up(state: RunState) -> RunState:
+    """With an engine at work again; a person who resumes a run restarts nothing."""
+    restarts = state.restarts + (state.died is not None)
+    return replace(state, died=None, finished=None, fatal=None, paused=None, restarts=restarts)
+
+
+def _failed(state: RunState, event: e.Failed) -> RunState:
+    """With one failure more; where there are too many, those without a broken rule are forgotten first."""
+    failures = (*state.failures, Failure(state.failed, event))
+    if len(failures) > FAILURES:
+        oldest = next((place for place, old in enumerate(failures[:-1]) if not old.event.rule), 0)
+        failures = failures[:oldest] + failures[oldest + 1 :]
+    state = replace(state, failures=failures, failed=state.failed + 1, broken=state.broken + bool(event.rule))
+    return state if event.topic is not None else replace(state, fatal=event, stopping=False)
+
+
+def _topic(state: RunState, topic: str) -> TopicState:
+    return state.topics.get(topic) or TopicState(_titled(e.TopicInfo(topic, topic, 0, 0, 0)))
+
+
+def _titled(info: e.TopicInfo) -> e.TopicInfo:
+    """Titles stand on one line wherever they are shown."""
+    title, unit, chapter = map(one_line, (info.title, info.unit_title, info.chapter_title))
+    return replace(info, title=title, unit_title=unit, chapter_title=chapter)
+
+
+def _change(state: RunState, topic: str, **changes: Any) -> None:
+    state.topics[topic] = replace(_topic(state, topic), **changes)
+
+
+def _count(state: RunState, topic: str, verdict: e.Verdict | None) -> None:
+    """Gives a topic its verdict, or takes it away, and keeps the tally."""
+    old = _topic(state, topic).verdict
+    for word, change in ((old, -1), (verdict, 1)):
+        if word is not None:
+            state.tally[word] = state.tally.get(word, 0) + change
+    _change(state, topic, verdict=verdict)
+
+
+def _adapter(state: RunState, event: e.AdapterChanged) -> RunState:
+    if event.state in e.KEPT:
+        state = replace(state, fuse=event)
+    if event.state != "attached":
+        _change(state, event.topic, settled={**_topic(state, event.topic).settled, event.phase: event.state})
+    run = state.phase
+    if run is not None and (run.topic, run.phase) == (event.topic, event.phase):
+        state = replace(state, phases=(*state.phases[:-1], replace(run, adapter=event)))
+    return replace(state, adapter=event)
+
+
+def _rewound(state: RunState, seq: int) -> RunState:
+    """The steps after `seq` of the phase in progress are void: they are trained again."""
+    run = state.phase
+    if run is None:
+        return state
+    loss = run.loss.until(seq)
+    last = run.last if loss == run.loss else run.saved if loss.buckets else None
+    run = replace(run, loss=loss, last=last)
+    return replace(state, phases=(*state.phases[:-1], run))
+
+
+def _note(state: RunState, record: Record) -> None:
+    """Adds to the log; a warning that was there before, of whatever row, is counted instead, and moves to the end."""
+    event, count = record.event, 1
+    if isinstance(event, e.Evaluated) and event.stage == "before":
+        return
+    if isinstance(event, e.Warned):
+        for place, entry in enumerate(state.log):
+            old = entry.event
+            if isinstance(old, e.Warned) and (old.key, _said(old)) == (event.key, _said(event)):
+                count = entry.count + 1
+                del state.log[place]
+                break
+    state.log.append(Entry(record.t, event, count))
+    if len(state.log) > ENTRIES:
+        del state.log[0]
+
+
+def _said(event: e.Warned) -> str:
+    """A warning without the row that it is about: long rows come by the hundred."""
+    return PLACE.sub("", event.message)

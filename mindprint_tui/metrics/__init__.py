@@ -1,0 +1,1 @@
+"""A run's numbers as rows, and where they go."""

@@ -1,0 +1,121 @@
+"""`mindprint-tui metrics`: the numbers of a run as rows, live or after the fact, for tools that draw curves."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Record
+from mindprint_tui.journal.feed import Feed
+
+TICK = 0.5  # seconds between two looks at a journal that is being written
+STEP = tuple(item.name for item in fields(e.Step) if item.name not in ("topic", "phase", "step", "of"))
+SCORES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin", "heldout_gap")
+HEAD = ("seq", "time", "kind", "topic", "topic_index", "attempt", "phase", "stage", "step", "of", "run_step")
+COLUMNS = tuple(dict.fromkeys((*HEAD, *STEP, *SCORES, "health", "verdict")))
+SETTLED = ("fused", "kept_attached", "detached", "rolled_back")
+Row = dict[str, Any]
+
+
+class Sink(Protocol):
+    """Where rows go."""
+
+    def begin(self, run: str, settings: dict[str, Any]) -> None: ...
+    def write(self, rows: Iterable[Row]) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Rows:
+    """Records in, rows out: a step, an evaluation or a verdict each; `run_step` counts the run's optimizer steps.
+
+    `components` of an evaluation are the voice's marker groups. With `patient`, the steps of a phase wait until it is
+    settled, so that those a restart made void never come out; without, they come at once, and come again.
+    """
+
+    patient: bool
+    _topics: dict[str, int] = field(default_factory=dict)
+    _attempts: dict[str, int] = field(default_factory=dict)
+    _settled: int = 0  # optimizer steps of phases that are over
+    _open: list[int] = field(default_factory=list)  # the seq of each step of the phase in progress
+    _waiting: list[Row] = field(default_factory=list)
+
+    def take(self, record: Record) -> list[Row]:
+        """The rows that this record brings about, in order."""
+        event = record.event
+        match event:
+            case e.CurriculumLoaded():
+                self._topics.update({info.id: place for place, info in enumerate(event.topics, 1)})
+            case e.TopicStarted():
+                self._attempts[event.topic] = event.attempt
+            case e.Step():
+                self._open.append(record.seq)
+                row = self._row(record, "step", event.topic) | {
+                    "phase": event.phase,
+                    "step": event.step,
+                    "of": event.of,
+                }
+                self._waiting.append(row | {name: getattr(event, name) for name in STEP})
+            case e.Evaluated():
+                row = self._row(record, "evaluated", event.topic) | {"stage": event.stage, "health": event.health}
+                row |= {name: getattr(event, name) for name in SCORES}
+                self._waiting.append(row | {"seconds": event.seconds, "components": event.components})
+            case e.TopicFinished():
+                row = self._row(record, "finished", event.topic)
+                self._waiting.append(row | {"verdict": event.verdict, "seconds": event.seconds})
+            case e.Restored():
+                self._open = [seq for seq in self._open if seq <= event.rewind_to]
+                last = event.rewind_to
+                self._waiting = [row for row in self._waiting if row["kind"] != "step" or row["seq"] <= last]
+            case _:
+                pass
+        settled = isinstance(event, e.TopicFinished) or (isinstance(event, e.AdapterChanged) and event.state in SETTLED)
+        if settled:
+            self._settled, self._open = self._settled + len(self._open), []
+        return self.rest() if settled or not self.patient else []
+
+    def rest(self) -> list[Row]:
+        """The rows that are still waiting, at the end of a journal.
+
+        Of an evaluation that a restarted engine made once more, the later; a re-evaluation is one of its own.
+        """
+        ready, self._waiting = self._waiting, []
+        last = {_evaluation(row): row["seq"] for row in ready}
+        return [row for row in ready if row["seq"] == last[_evaluation(row)]]
+
+    def _row(self, record: Record, kind: str, topic: str) -> Row:
+        place, attempt = self._topics.get(topic), self._attempts.get(topic, 1)
+        head = {"seq": record.seq, "time": record.t, "kind": kind, "topic": topic}
+        return head | {"topic_index": place, "attempt": attempt, "run_step": self._settled + len(self._open)}
+
+
+def _evaluation(row: Row) -> tuple[Any, ...]:
+    """What is the same of two rows that tell the same evaluation; every other row is alone with its number."""
+    once = row["kind"] == "evaluated" and row["stage"] != "reevaluated"
+    return (row["topic"], row["attempt"], row["stage"]) if once else (row["seq"],)
+
+
+def pour(feed: Feed, sink: Sink, follow: bool) -> None:
+    """Reads a journal into a sink; with `follow` as long as its engine is alive, else as far as it goes now."""
+    rows, begun = Rows(patient=not follow), False
+    try:
+        for records in _batches(feed, follow):
+            for record in records:
+                if not begun:  # by its first line, or without it where that is damaged
+                    started = record.event if isinstance(record.event, e.RunStarted) else None
+                    sink.begin(*(started.run, started.settings) if started else (feed.run.name, {}))
+                    begun = True
+                sink.write(rows.take(record))
+        sink.write(rows.rest())
+    finally:
+        sink.close()
+
+
+def _batches(feed: Feed, follow: bool) -> Iterator[list[Record]]:
+    while True:
+        alive = feed.alive()  # asked first: what it wrote before it went is still read
+        yield from feed.rest(feed.read)
+        if not (follow and alive):
+            return
+        time.sleep(TICK)

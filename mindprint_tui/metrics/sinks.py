@@ -1,0 +1,117 @@
+"""Where metrics go: CSV on a stream, TensorBoard's event files, Weights & Biases."""
+
+import csv
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from engine.contract.errors import InputError
+from mindprint_tui.metrics.rows import COLUMNS, SCORES, STEP, Row
+
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
+AXES = {"sft/*": "run_step", "dpo/*": "run_step", "scores/*": "topic_index"}
+NOT_DRAWN = ("tokens", "supervised_tokens")  # in a curve the rate says more
+
+
+class Csv:
+    """A line a row with every column; cells that a row does not have are empty."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        self._writer.writeheader()
+
+    def begin(self, run: str, settings: dict[str, Any]) -> None:
+        """CSV has no room for settings."""
+
+    def write(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._writer.writerow({key: _cell(value) for key, value in row.items()})
+        self._out.flush()
+
+    def close(self) -> None:
+        """Every row is out already."""
+
+
+class TensorBoard:
+    """Event files in DIR/<run>: steps over the run's optimizer steps, evaluations over the topics of the course."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        """Raises InputError where TensorBoard is not installed or the folder holds a run of that name."""
+        self._writer = extra("tensorboard.summary.writer.event_file_writer", "tensorboard").EventFileWriter
+        self._event = extra("tensorboard.compat.proto.event_pb2", "tensorboard").Event
+        self._summary = extra("tensorboard.compat.proto.summary_pb2", "tensorboard").Summary
+        target = folder / run
+        if target.exists():
+            raise InputError(f"{target}: exists already, and a second copy would be drawn over it; name another folder")
+        try:
+            self._open = self._writer(str(target))
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+    def begin(self, run: str, settings: dict[str, Any]) -> None:
+        """The files are open already."""
+
+    def write(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            step = row["run_step"] if row["kind"] == "step" else row["topic_index"] or 0
+            values = [self._summary.Value(tag=tag, simple_value=value) for tag, value in scalars(row).items()]
+            if values:
+                self._open.add_event(self._event(wall_time=row["time"], step=step, summary=self._summary(value=values)))
+        self._open.flush()
+
+    def close(self) -> None:
+        self._open.close()
+
+
+class WandB:
+    """A Weights & Biases run with the effective configuration, over the same axes as TensorBoard's."""
+
+    def __init__(self, project: str) -> None:
+        """Raises InputError where wandb is not installed."""
+        self._wandb = extra("wandb", "wandb")
+        self._project = project
+        self._run: Any = None
+
+    def begin(self, run: str, settings: dict[str, Any]) -> None:
+        """Raises InputError where wandb refuses: nobody is logged in, for one."""
+        try:
+            self._run = self._wandb.init(project=self._project, name=run, config=settings)
+        except self._wandb.Error as error:
+            raise InputError(f"wandb cannot begin a run: {error}") from error
+        for name, axis in AXES.items():
+            self._run.define_metric(name, step_metric=axis)
+
+    def write(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            if self._run is not None and (found := scalars(row)):
+                self._run.log(found | {"run_step": row["run_step"], "topic_index": row["topic_index"]})
+
+    def close(self) -> None:
+        if self._run is not None:
+            self._run.finish()
+
+
+def scalars(row: Row) -> dict[str, float]:
+    """The numbers of a row by tag: `sft/loss`, `scores/before/voice`, `scores/dpo/voice/assent`."""
+    if row["kind"] == "step":
+        found = {name: row[name] for name in STEP if name not in NOT_DRAWN}
+        found["tokens_per_second"] = row["tokens"] / row["seconds"] if row["seconds"] > 0 else None
+        return {f"{row['phase']}/{name}": float(value) for name, value in found.items() if value is not None}
+    if row["kind"] == "evaluated":
+        found = {name: row[name] for name in SCORES} | {f"voice/{k}": v for k, v in row["components"].items()}
+        return {f"scores/{row['stage']}/{name}": float(value) for name, value in found.items() if value is not None}
+    return {}
+
+
+def extra(module: str, name: str) -> Any:
+    """A module of an optional extra; raises InputError where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{name} is not installed; it comes with: pip install 'mindprint-tui[{name}]'") from error
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

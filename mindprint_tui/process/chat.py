@@ -1,0 +1,177 @@
+"""`mindprint-tui chat`: questions in, answers out as they are spoken, cleaned before they reach a terminal."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from engine.contract.errors import InputError
+from engine.contract.exit_codes import BAD_INPUT, DIED
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.sanitize import clean
+from mindprint_tui.process.child_output import relayed
+
+LONGEST = 4000  # characters of a line that are looked at together
+KEYS = "An empty line or Ctrl-D ends, Ctrl-C stops an answer."
+ENDS = {"length": " … [cut at the token limit]", "stopped": " … [stopped]"}
+
+
+class Gone(Exception):
+    """The engine's process ended before it answered."""
+
+
+class Screened:
+    """A stream of untrusted pieces as safe ones, the same as if the whole text had been cleaned at once."""
+
+    def __init__(self) -> None:
+        self._held = ""  # a carriage return that waits for what follows it
+        self._line = ""
+        self._shown = 0
+
+    def add(self, piece: str) -> str:
+        """What can be shown now."""
+        text = self._held + piece
+        self._held = "\r" if text.endswith("\r") else ""
+        self._line += text.removesuffix("\r")
+        safe = clean(self._line)
+        new, self._shown = safe[self._shown :], len(safe)
+        _, newline, rest = self._line.rpartition("\n")
+        if newline or len(self._line) > LONGEST:  # so that each piece costs a line's work, not the answer's
+            self._line = rest if newline else ""
+            self._shown = len(clean(self._line))
+        return new
+
+
+def command(run: RunDir, stage: str | None, max_tokens: int | None) -> list[str]:
+    """What starts the engine's half."""
+    words = [sys.executable, "-m", "engine.chat", str(run.path.resolve())]
+    words += ["--stage", stage] if stage is not None else []
+    return words + (["--max-tokens", str(max_tokens)] if max_tokens is not None else [])
+
+
+class Speaker:
+    """The engine's process with the model in it; what it says beside the answers goes to the descriptor `aside`."""
+
+    def __init__(self, run: RunDir, stage: str | None, max_tokens: int | None, aside: int) -> None:
+        self._child = subprocess.Popen(
+            command(run, stage, max_tokens),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=aside,
+            encoding="utf-8",
+            start_new_session=True,
+        )  # a session of its own: Ctrl-C is the terminal's word to this process alone
+
+    def ready(self) -> str | None:
+        """Waits for the model; what speaks, or None where it cannot (the engine has said why)."""
+        said = self._next()
+        return None if said is None else clean(str(said["ready"]))
+
+    def ask(self, question: str, fresh: bool) -> Iterator[str]:
+        """The answer in safe pieces, and at last why it ended, where that is not by itself.
+
+        Raises InputError for a question that the engine refuses.
+        """
+        stdin = self._child.stdin
+        assert stdin is not None
+        typed = question.encode("utf-8", "replace").decode()  # a terminal of another encoding may leave half characters
+        try:
+            stdin.write(json.dumps({"question": typed, "fresh": fresh}) + "\n")
+            stdin.flush()
+        except BrokenPipeError as error:
+            raise Gone from error
+        screened = Screened()
+        with self._interrupted_by_keyboard():
+            while (said := self._next()) is not None:
+                if "refused" in said:
+                    raise InputError(clean(said["refused"]))
+                if "end" in said:
+                    yield ENDS.get(said["end"], "")
+                    return
+                yield screened.add(said["text"])
+        raise Gone
+
+    def status(self) -> int:
+        """Waits for the process to end by itself; returns its exit status."""
+        return self._child.wait()
+
+    def close(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+    def _next(self) -> dict[str, Any] | None:
+        stdout = self._child.stdout
+        assert stdout is not None
+        line = stdout.readline()
+        said: dict[str, Any] | None = json.loads(line) if line.endswith("\n") else None
+        return said
+
+    @contextmanager
+    def _interrupted_by_keyboard(self) -> Iterator[None]:
+        """Ctrl-C stops the answer, not this program."""
+        before = signal.signal(signal.SIGINT, lambda *_: self._child.send_signal(signal.SIGINT))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
+    """Talks until the questions end; returns the exit status. On a terminal it is one conversation.
+
+    Piped, each line of stdin is a question of its own, answered as in evaluation: nothing that came before counts.
+    """
+    terminal = sys.stdin.isatty()
+    if terminal:
+        print("loading the model…", file=sys.stderr, flush=True)
+    with relayed(sys.stderr) as aside:
+        speaker = Speaker(run, stage, max_tokens, aside)
+        try:
+            return _converse(speaker, terminal)
+        except Gone:
+            print("the engine ended before it answered", file=sys.stderr)
+            return DIED
+        finally:
+            speaker.close()
+
+
+def _converse(speaker: Speaker, terminal: bool) -> int:
+    ready = speaker.ready()
+    if ready is None:
+        return BAD_INPUT if speaker.status() == BAD_INPUT else DIED
+    if terminal:
+        print(f"{ready}. {KEYS}", file=sys.stderr, flush=True)
+    for question in _typed() if terminal else _piped():
+        _answer(speaker, question, fresh=not terminal)
+    return 0
+
+
+def _answer(speaker: Speaker, question: str, fresh: bool) -> None:
+    try:
+        for piece in speaker.ask(question, fresh):
+            print(piece, end="", flush=True)
+    except InputError as error:
+        print(error, file=sys.stderr)
+    print("\n", flush=True)
+
+
+def _typed(read: Callable[[str], str] = input) -> Iterator[str]:
+    """Lines from the keyboard until an empty one, Ctrl-D or Ctrl-C."""
+    while True:
+        try:
+            line = read("> ").strip()
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        if not line:
+            return
+        yield line
+
+
+def _piped() -> Iterator[str]:
+    for line in sys.stdin:
+        if line.strip():
+            yield line.strip()

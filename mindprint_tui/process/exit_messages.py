@@ -1,0 +1,29 @@
+"""What a person who leaves a console is told of the run's engine."""
+
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.sanitize import clean, one_line
+from mindprint_tui.process import programs
+
+
+def goes_on(run: RunDir) -> str:
+    """Of an engine that is at work, as far as the console knows."""
+    return f"The engine goes on. See it again with: mindprint-tui attach {_name(run)}"
+
+
+def untouched(run: RunDir | None) -> str:
+    """Of engines and runs, where the console failed and knows nothing any more."""
+    again = f"attach {_name(run)}" if run is not None else "runs"
+    return f"The console failed; an engine that was at work goes on. See it again with: mindprint-tui {again}"
+
+
+def parting(run: RunDir, status: int | None, words: str) -> str:
+    """The console's `words`, unless the run is about to end or has ended since."""
+    if status is not None:
+        return f"The engine has stopped. See the run again with: mindprint-tui attach {_name(run)}"
+    if programs.stopping(run):
+        return f"The engine is stopping, with a checkpoint. Go on later with: mindprint-tui --resume {_name(run)}"
+    return words
+
+
+def _name(run: RunDir) -> str:
+    return one_line(clean(run.name))

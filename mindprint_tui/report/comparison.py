@@ -1,0 +1,246 @@
+"""Several runs as one table of facts: per topic and stage what each scored, kept and took; no view, no clock."""
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.contract.journal import events as e
+from engine.contract.journal.events import Evaluated, Phase, Stage
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Feed
+from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.topic_state import TopicState
+from mindprint_tui.view.pages.runs import RunRow, word
+
+STAGES: tuple[Stage, ...] = ("before", "start", "sft", "dpo")
+FIGURES = ("voice", "accuracy", "combined", "preference_accuracy", "heldout_margin")
+SCORED = ("passed", "below_threshold", "collapsed")  # verdicts that came from an evaluation
+UNLIKE = ("run.name", "curriculum.path")  # settings that are told otherwise
+
+
+@dataclass(slots=True)
+class Ran:
+    """One attempt at a phase: the seconds of its optimizer steps by seq."""
+
+    steps: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        return sum(self.steps.values()) if self.steps else None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One run as its journal tells it; `condition` is finished, stopped, died, alive, paused or refused."""
+
+    name: str
+    condition: str
+    state: RunState
+    phases: dict[tuple[str, Phase], Ran]
+    failures: dict[str, str]  # topic -> what went wrong last
+
+
+def read_run(run: RunDir) -> Told:
+    """Reads a journal to its end."""
+    feed, state = Feed(run), RunState()
+    phases: dict[tuple[str, Phase], Ran] = defaultdict(Ran)
+    failures: dict[str, str] = {}
+    attempts: dict[str, int] = {}
+    for records in feed.rest(feed.read):
+        state = fold(state, records)
+        for record in records:
+            _note(record.seq, record.event, phases, failures, attempts)
+    live = feed.liveness()
+    return Told(run.name, word(RunRow(run.name, state, live))[0].partition(" ")[2], state, dict(phases), failures)
+
+
+def _note(
+    seq: int,
+    event: e.Event,
+    phases: dict[tuple[str, Phase], Ran],
+    failures: dict[str, str],
+    attempts: dict[str, int],
+) -> None:
+    match event:
+        case e.TopicStarted(topic=topic, attempt=attempt) if attempts.get(topic) != attempt:
+            attempts[topic] = attempt  # a resumed engine says again that a topic began, and its steps stay good
+            for key in [key for key in phases if key[0] == topic]:
+                del phases[key]
+            failures.pop(topic, None)
+        case e.PhaseStarted(topic=topic, phase=phase):
+            phases[topic, phase] = Ran()
+        case e.Step(topic=topic, phase=phase, seconds=seconds):
+            phases[topic, phase].steps[seq] = seconds
+        case e.Restored(rewind_to=rewind_to):
+            for ran in phases.values():
+                ran.steps = {number: seconds for number, seconds in ran.steps.items() if number <= rewind_to}
+        case e.Failed(topic=str(topic)) as failed:
+            failures[topic] = f"rule {failed.rule}" if failed.rule else failed.message
+        case _:
+            pass
+
+
+def compare(runs: Sequence[Told]) -> dict[str, Any]:
+    """The table as plain data, for JSON and for the view; what was not run is null, never 0."""
+    topics = list(dict.fromkeys(topic for told in runs for topic in told.state.topics))
+    rows = [_topic(topic, runs) for topic in topics]
+    return {
+        "runs": [_run(told) for told in runs],
+        "differences": _differences(runs),
+        "warnings": _warnings(runs, rows),
+        "topics": rows,
+        "units": {unit: _rolled_up(found, runs) for unit, found in _by_parts(rows, 1).items()},
+        "chapters": {chapter: _rolled_up(found, runs) for chapter, found in _by_parts(rows, 2).items()},
+        "all": _rolled_up(rows, runs),
+    }
+
+
+def dump(table: dict[str, Any]) -> str:
+    """The table as JSON; a number that JSON has no word for is written as text."""
+    return json.dumps(_finite(table), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _run(told: Told) -> dict[str, Any]:
+    state, finished = told.state, told.state.finished
+    return {
+        "run": told.name,
+        "condition": told.condition,
+        "model": state.model.model if state.model else None,
+        "fingerprint": state.model.fingerprint if state.model else None,
+        "curriculum": _settings(told).get("curriculum.path"),
+        "seconds": finished.seconds if finished else None,
+        "passed": state.tally.get("passed", 0),
+        "of": len(state.topics),
+    }
+
+
+def _topic(topic: str, runs: Sequence[Told]) -> dict[str, Any]:
+    info = next(told.state.topics[topic].info for told in runs if topic in told.state.topics)
+    return {"topic": topic, "title": info.title, "runs": [_cell(topic, told) for told in runs]}
+
+
+def _cell(topic: str, told: Told) -> dict[str, Any] | None:
+    """One topic in one run; None where the run does not have it."""
+    found = told.state.topics.get(topic)
+    if found is None:
+        return None
+    stages: dict[str, Any] = {stage: _stage(topic, stage, found, told) for stage in STAGES}
+    over = found.status == "finished"
+    return {
+        "status": found.status,
+        "verdict": found.verdict,
+        "reason": told.failures.get(topic, found.reason) if found.verdict == "error" else found.reason or None,
+        "attempts": found.attempt,
+        "seconds": found.seconds if over else None,
+        **stages,
+        "kept": found.kept,
+        "final": _figures(found.final) if found.final and found.verdict in SCORED else None,
+    }
+
+
+def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str, Any] | None:
+    """What a stage came to; None where it was not run. A phase that was begun and never scored has no figures."""
+    scored = found.scores.get(stage)
+    if stage not in ("sft", "dpo"):
+        return None if scored is None else _figures(scored) | {"seconds": scored.seconds}
+    ran = told.phases.get((topic, stage))
+    if scored is None and ran is None:
+        return None
+    ran = ran or Ran()
+    return _figures(scored) | {"settled": found.settled.get(stage), "steps": len(ran.steps), "seconds": ran.seconds}
+
+
+def _figures(scored: Evaluated | None) -> dict[str, Any]:
+    if scored is None:
+        return dict.fromkeys((*FIGURES, "health"))
+    return {name: getattr(scored, name) for name in FIGURES} | {"health": scored.health}
+
+
+def _by_parts(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups["/".join(row["topic"].split("/")[:parts])].append(row)
+    return groups
+
+
+def _rolled_up(rows: Sequence[dict[str, Any]], runs: Sequence[Told]) -> dict[str, Any]:
+    """Means over the topics that every run brought to a score, so that each run is asked the same questions."""
+    common = [row for row in rows if all(cell and cell["final"] for cell in row["runs"])]
+    return {
+        "topics": len(rows),
+        "common": len(common),
+        "runs": [_mean(place, rows, common) for place in range(len(runs))],
+    }
+
+
+def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    here = [row["runs"][place] for row in rows if row["runs"][place]]
+    shared = [row["runs"][place] for row in common]
+    dpo = [cell["dpo"]["settled"] for cell in here if cell["dpo"]]
+    found: dict[str, Any] = {
+        "passed": sum(cell["verdict"] == "passed" for cell in here),
+        "of": len(here),
+        "errors": sum(cell["verdict"] == "error" for cell in here),
+        "not_run": sum(cell["verdict"] is None for cell in here),
+        "dpo_ran": len(dpo),
+        "dpo_kept": sum(word in e.KEPT for word in dpo),
+        "seconds": sum(cell["seconds"] for cell in shared) if shared else None,
+    }
+    for stage in (*STAGES, "final"):
+        scored = [cell[stage] for cell in shared if cell[stage] and cell[stage]["voice"] is not None]
+        found[stage] = {"topics": len(scored)} | {name: _average(item[name] for item in scored) for name in FIGURES}
+    return found
+
+
+def _average(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else None
+
+
+def _settings(told: Told) -> dict[str, Any]:
+    """The effective configuration with dotted keys."""
+    sections = told.state.started.settings if told.state.started else {}
+    flat: dict[str, Any] = {}
+    for section, values in sections.items():
+        flat |= {f"{section}.{key}": value for key, value in values.items()} if isinstance(values, dict) else {}
+    return flat
+
+
+def _differences(runs: Sequence[Told]) -> dict[str, list[Any]]:
+    """Settings in which the runs differ, with each run's value."""
+    every = [_settings(told) for told in runs]
+    keys = [key for key in dict.fromkeys(key for flat in every for key in flat) if key not in UNLIKE]
+    values = {key: [flat.get(key) for flat in every] for key in keys}
+    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+
+
+def _warnings(runs: Sequence[Told], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Why these numbers may not be comparable."""
+    found = []
+    if len({_settings(told).get("curriculum.path") for told in runs}) > 1:
+        found.append("the runs name different curricula: their questions may differ, and their scores do not compare")
+    if len({told.state.model.fingerprint for told in runs if told.state.model}) > 1:
+        found.append("the runs began with different base models")
+    for row in rows:
+        infos = {dataclasses.replace(i.info, title="") for told in runs if (i := told.state.topics.get(row["topic"]))}
+        if len(infos) > 1:
+            found.append(f"{row['topic']}: its rows, pairs or questions are not as many in every run")
+    partial = [row["topic"] for row in rows if not all(row["runs"])]
+    if partial:
+        found.append(f"{len(partial)} topics are not in every run; means are over the topics that every run scored")
+    for told in runs:
+        if told.condition != "finished":
+            why = f"; {told.state.fatal.message}" if told.state.fatal else ""
+            found.append(f"{told.name}: {told.condition}{why}; what it has not run is not a score")
+    return found

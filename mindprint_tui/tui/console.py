@@ -1,0 +1,57 @@
+"""Opens the console in this terminal, and says what the shell is told when it closes."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.contract.errors import InputError
+from engine.contract.exit_codes import BAD_INPUT, CONSOLE_FAILED, DIED
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.sanitize import clean
+from mindprint_tui.process import programs
+from mindprint_tui.process.engine_process import Started
+from mindprint_tui.process.exit_messages import goes_on, parting, untouched
+
+
+def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None = None, new: bool = True) -> int:
+    """Opens the console on a run, on one that `begin` gives, or on the list of runs; returns the exit status.
+
+    `new` says whether `begin` makes a folder, which is removed again where its engine refuses it.
+    """
+    from mindprint_tui.tui.app import MindprintApp
+
+    made: list[RunDir] = []
+    engines: dict[RunDir, Started] = {}
+
+    def start(make: Callable[[], RunDir], new: bool) -> RunDir:
+        run = make()
+        if new:
+            made.append(run)
+        engines[run] = Started(run)
+        return run
+
+    def start_config(config: Path) -> RunDir:
+        return start(lambda: programs.prepare(config, (), (), logs, None), True)
+
+    app = MindprintApp(
+        run=run, logs=logs, start=None if begin is None else lambda: start(begin, new), start_config=start_config
+    )
+    app.run()
+    if app.return_code:  # Textual has shown its traceback
+        print(untouched(app.run_dir), file=sys.stderr)
+        return CONSOLE_FAILED
+    status, shown, error, words = app.status, app.run_dir, app.error, app.words
+    if shown is not None and shown in engines:  # the app may know no more than how an engine before this one ended
+        status, error = engines[shown].end()
+        words = goes_on(shown) if status is None else words
+    elif shown is not None and status is None:
+        status = programs.ended(shown, None)
+    for folder in made:
+        programs.discard_refused(folder)
+    if words and shown is not None and status != BAD_INPUT:
+        print(parting(shown, status, words))
+    if error and status != DIED:
+        raise InputError(error)
+    if error:  # it had begun when it was refused
+        print(f"mindprint-tui: {clean(error)}", file=sys.stderr)
+    return status or 0

@@ -1,0 +1,129 @@
+"""What the screens share: bindings from the key table, a footer that can be clicked, and one way to be painted."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from mindprint_tui.keys import Screen as ScreenName
+from mindprint_tui.keys import keys_of
+from mindprint_tui.tui.widgets.lines import ROLES, Lines
+from mindprint_tui.view.footer import Hit, footer
+
+if TYPE_CHECKING:
+    from mindprint_tui.tui.app import MindprintApp
+
+
+def bindings(name: ScreenName) -> list[BindingType]:
+    """Textual bindings for the keys of a screen; `1,2,3` becomes one binding a key."""
+    found: list[BindingType] = []
+    for key in keys_of(name):
+        for code in key.keys.split(","):
+            action = f"pane({code})" if key.action == "pane" else key.action
+            found.append(Binding(code, action, key.help, show=False))
+    return found
+
+
+class BaseScreen(Screen[None]):
+    """A screen that paints itself from the app's state when it is told to."""
+
+    NAME: ClassVar[ScreenName]
+    AUTO_FOCUS = ""
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{role}" for role in ROLES}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hits: list[Hit] = []
+        self._due = False
+        self._kept: dict[str, Lines] = {}
+
+    @property
+    def console(self) -> "MindprintApp":
+        return cast("MindprintApp", self.app)
+
+    @property
+    def cells(self) -> int:
+        """The width of the terminal; unlike the size of a widget it is known before anything is laid out."""
+        return self.app.size.width
+
+    @property
+    def rows(self) -> int:
+        """Lines between head and foot."""
+        return max(1, self.app.size.height - 2)
+
+    def compose(self) -> ComposeResult:
+        yield Lines("head")
+        yield Lines("body")
+        yield Lines("foot")
+
+    def on_mount(self) -> None:
+        self.paint()
+
+    async def on_key(self, event: events.Key) -> None:
+        """Keys act in the order in which they were typed; as Textual runs bindings, `/abc` in one go loses `abc`."""
+        for binding in self.BINDINGS:
+            if isinstance(binding, Binding) and binding.key == event.key:
+                event.stop()
+                event.prevent_default()
+                await self.run_action(binding.action)
+
+    def on_screen_resume(self) -> None:
+        self.paint()
+
+    @on(Lines.Resized)
+    def paint_again(self) -> None:
+        """Once for all widgets that a new layout has resized."""
+        if not self._due:
+            self._due = True
+            self.call_after_refresh(self._paint_due)
+
+    def _paint_due(self) -> None:
+        self._due = False
+        self.paint()
+
+    def paint(self) -> None:
+        """Shows what is true now."""
+        raise NotImplementedError
+
+    def lines(self, id: str) -> Lines:
+        """A widget of this screen. It is kept: a tick may still paint while the app takes its screens down."""
+        if id not in self._kept:
+            self._kept[id] = self.query_one(f"#{id}", Lines)
+        return self._kept[id]
+
+    def paint_footer(self, words: dict[str, str], off: set[str]) -> None:
+        shown, self._hits = footer(keys_of(self.NAME), words, off, self.cells)
+        self.lines("foot").show([shown])
+
+    @on(Lines.Clicked, "#foot")
+    async def click_footer(self, event: Lines.Clicked) -> None:
+        for first, last, action in self._hits:
+            if first <= event.x < last and action != "pane":
+                await self.run_action(action)
+
+    @on(Lines.Scrolled)
+    def wheel(self, event: Lines.Scrolled) -> None:
+        self.action_move(event.down)
+
+    def action_move(self, down: int) -> None:
+        """One line, or so many, down; screens that scroll know how."""
+
+    def action_page(self, direction: int) -> None:
+        self.action_move(direction * max(1, self.size.height - 8))
+
+    def action_end(self, direction: int) -> None:
+        self.action_move(direction * 10**6)
+
+    def action_back(self) -> None:
+        self.app.pop_screen()
+
+    def action_detach(self) -> None:
+        self.console.leave()
+
+    def action_theme(self) -> None:
+        self.console.next_theme()
+
+    def action_help(self) -> None:
+        self.app.push_screen("help")

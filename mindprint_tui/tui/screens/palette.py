@@ -1,0 +1,28 @@
+"""The command palette: the same keys, by their words."""
+
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from mindprint_tui.keys import Key, keys_of
+from mindprint_tui.tui.screens.base import BaseScreen
+
+
+class KeyCommands(Provider):
+    """The actions of the screen that is open."""
+
+    def _keys(self) -> list[Key]:
+        screen = self.screen
+        keys = keys_of(screen.NAME) if isinstance(screen, BaseScreen) else []
+        return [key for key in keys if "(" not in key.action and key.action != "pane"]
+
+    async def discover(self) -> Hits:
+        for key in self._keys():
+            yield DiscoveryHit(key.help, partial(self.screen.run_action, key.action), help=f"key {key.shown}")
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for key in self._keys():
+            if (score := matcher.match(key.help)) > 0:
+                run = partial(self.screen.run_action, key.action)
+                yield Hit(score, matcher.highlight(key.help), run, help=f"key {key.shown}")

@@ -1,0 +1,128 @@
+"""Styled lines on the screen: only the cells that changed are drawn again."""
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from mindprint_tui.journal.sanitize import one_line
+from mindprint_tui.view.text import Line
+
+ROLES = ("dim", "bold", "ok", "warn", "bad", "accent", "title", "breach", "cursor", "key", "off", "mark", "frame")
+
+
+class Lines(Widget):
+    """Shows lines. A Static repaints itself whole; this compares line by line and refreshes the cells between.
+
+    Its screen has the styles of the roles, as component classes: worked out once, and not for each widget anew.
+    """
+
+    class Clicked(Message):
+        """A click on cell x of line y."""
+
+        def __init__(self, lines: "Lines", x: int, y: int) -> None:
+            super().__init__()
+            self.lines, self.x, self.y = lines, x, y
+
+        @property
+        def control(self) -> "Lines":
+            return self.lines
+
+    class Scrolled(Message):
+        """The wheel, so many lines down."""
+
+        def __init__(self, lines: "Lines", down: int) -> None:
+            super().__init__()
+            self.lines, self.down = lines, down
+
+    class Resized(Message):
+        """There is more or less room than there was."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._lines: list[Line] = []
+        self._styles: dict[str, Style] = {}
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Replaces the lines; a line end inside of one is shown as a sign."""
+        old, self._lines = self._lines, [tuple([(one_line(text), role) for text, role in spans]) for spans in lines]
+        for y in range(max(len(old), len(self._lines))):
+            before = old[y] if y < len(old) else ()
+            after = self._lines[y] if y < len(self._lines) else ()
+            if before != after and y < self.size.height:
+                first, last = _changed(before, after)
+                self.refresh(Region(first, y, max(1, min(last, self.size.width) - first), 1))
+
+    def render_line(self, y: int) -> Strip:
+        """One line, with the widget's background behind it."""
+        base = self._style("")
+        if y >= len(self._lines):
+            return Strip.blank(self.size.width, base)
+        segments = [Segment(text, self._style(role)) for text, role in self._lines[y]]
+        return Strip(segments).simplify().adjust_cell_length(self.size.width, base)
+
+    def notify_style_update(self) -> None:
+        self._styles.clear()
+        super().notify_style_update()
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is not None:
+            self.post_message(self.Clicked(self, offset.x, offset.y))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.post_message(self.Scrolled(self, 3))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.post_message(self.Scrolled(self, -3))
+
+    def _style(self, role: str) -> Style:
+        if role not in self._styles:
+            named = self.screen.get_component_rich_style(f"lines--{role}") if role else self.rich_style
+            self._styles[role] = _lean(named)
+        return self._styles[role]
+
+
+def _lean(style: Style) -> Style:
+    """Without the words for the terminal's own colours: they are what it shows anyway, and plain text costs nothing."""
+    plain = Style(
+        color=None if style.color is None or style.color.is_default else style.color,
+        bgcolor=None if style.bgcolor is None or style.bgcolor.is_default else style.bgcolor,
+    )
+    return plain + Style(bold=style.bold, dim=style.dim, reverse=style.reverse, underline=style.underline)
+
+
+def _changed(before: Line, after: Line) -> tuple[int, int]:
+    """The first cell that differs, and the one after the last."""
+    old, new = _cells(before), _cells(after)
+    if len(old) != len(new):
+        size = max(len(old), len(new))
+        blank = (" ", "")
+        old, new = old + [blank] * (size - len(old)), new + [blank] * (size - len(new))
+    first = next((x for x, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]), 0)
+    last = next((x for x in range(len(old) - 1, -1, -1) if old[x] != new[x]), first)
+    return first, last + 1
+
+
+def _cells(spans: Line) -> list[tuple[str, str]]:
+    """One entry a cell; a wide character takes two, so that a change never cuts it in half."""
+    cells: list[tuple[str, str]] = []
+    for text, role in spans:
+        for char in text:
+            size = 1 if char.isascii() else cell_len(char)
+            if size == 0 and cells:
+                cells[-1] = (cells[-1][0] + char, role)
+            elif size:
+                cells += [(char, role)] * size
+    return cells

@@ -1,0 +1,66 @@
+"""The footer, and why a key would do nothing now."""
+
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState
+from mindprint_tui.keys import Key
+from mindprint_tui.view.focus import Focus, selected, starting, waiting
+from mindprint_tui.view.text import Line, Span
+
+Hit = tuple[int, int, str]  # first cell, cell after the last, action
+FIRST = ("help", "detach", "stop", "back")  # in a narrow footer these stay
+
+
+def why_not(action: str, state: RunState, live: Liveness, focus: Focus) -> str:
+    """Why an action makes no sense now, in words; empty where it does."""
+    chosen = selected(state, focus)
+    topic = state.topics.get(chosen or "")
+    if action in ("pause", "skip", "reevaluate", "retry", "stop"):
+        if state.finished is not None:
+            return "the run is over"
+        if focus.progress < 1.0:
+            return "the journal is still being read"
+        if live.word == "gone":
+            return "no engine is there yet" if starting(state, focus) else "the engine is gone"
+        kind = "resume" if action == "pause" and state.paused is not None else action
+        if any((asked.kind, asked.topic or chosen) == (kind, chosen) for asked in waiting(focus)):
+            return "asked already; the engine has not answered yet"
+    if action in ("skip", "reevaluate", "retry", "samples") and topic is None:
+        return "there is no topic yet"
+    if topic is not None:
+        if action == "skip" and topic.standing == "finished":
+            return f"“{topic.info.title}” is finished already"
+        if action == "skip" and topic.unwanted:
+            return f"“{topic.info.title}” will be skipped already"
+        if action == "retry" and topic.again:
+            return f"“{topic.info.title}” waits for its retry already"
+        if action == "retry" and topic.standing != "finished":
+            return f"“{topic.info.title}” is {topic.status}; only a finished topic can be tried again"
+        if action == "samples" and not topic.scores:
+            return f"“{topic.info.title}” has no answers yet"
+    if action == "follow" and focus.topic is None:
+        return "following already"
+    if action in ("earlier", "later", "log_scale") and not state.phases:
+        return "there is no curve yet"
+    return ""
+
+
+def footer(keys: list[Key], words: dict[str, str], off: set[str], cells: int) -> tuple[Line, list[Hit]]:
+    """Keys and what they do, as many as fit; `words` overrides labels, what is in `off` is greyed out."""
+    shown = [key for key in keys if key.label]
+    while len(shown) > 1 and sum(_width(key, words) for key in shown) > cells:
+        loose = [key for key in shown if key.action not in FIRST]
+        shown.remove((loose or shown)[-1])
+    spans: list[Span] = []
+    hits: list[Hit] = []
+    x = 0
+    for key in shown:
+        label = words.get(key.action, key.label)
+        gone = key.action in off
+        spans += [(f" {key.shown}", "dim" if gone else "key"), (f" {label} ", "off" if gone else "")]
+        hits.append((x, x + _width(key, words), key.action))
+        x += _width(key, words)
+    return tuple(spans), hits
+
+
+def _width(key: Key, words: dict[str, str]) -> int:
+    return len(key.shown) + len(words.get(key.action, key.label)) + 3

@@ -1,0 +1,138 @@
+"""The answers to one question, stage by stage, beside one another or, where it is narrow, one above the other."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from engine.contract.journal.events import Sample, TopicStarted
+from engine.contract.text_match import composed, one_spelling, whole_words
+from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
+
+STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
+COLUMN, GAP = 21, 3  # cells that an answer needs beside others, so that 120 hold a reference and four; between two
+ROLES = {"": "", "marker": "mark", "violation": "bad"}  # of pieces, in the console's colours
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its answers of the latest attempt by stage."""
+
+    text: str
+    reference: str
+    answers: dict[str, Sample]
+
+
+def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
+    """In the order in which they were first asked; a later answer of the same stage takes the place of the earlier.
+
+    Of one topic. Where it starts again, only what the base answered (`before`) still holds: an attempt begins without
+    the deltas of the one before it, and by then later topics may have added theirs, so its `start` is measured anew.
+    """
+    found: dict[str, Question] = {}
+    for event in told:
+        if isinstance(event, TopicStarted):
+            for question in found.values():
+                for stage in question.answers.keys() - {"before"}:
+                    del question.answers[stage]
+        else:
+            known = found.setdefault(event.question, Question(event.question, event.reference, {}))
+            known.answers[event.stage] = event
+    return list(found.values())
+
+
+def plain(question: Question) -> str:
+    """Question and answers as text, for the clipboard."""
+    parts = [f"Question: {question.text}", f"Reference: {question.reference}"]
+    parts += [f"{STAGES[key]}: {sample.answer}" for key, sample in _answers(question)]
+    return "\n\n".join(parts)
+
+
+def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> list[Line]:
+    """The question, then reference and answers: as many beside one another as there is room for.
+
+    `undone` is what became of stages that were not kept.
+    """
+    lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
+    answers = _answers(question)
+    across = (cells + GAP) // (COLUMN + GAP)
+    if across < min(3, len(answers) + 1):
+        lines += [(), line(("reference", "title")), *(line(text) for text in wrap(question.reference, cells))]
+        for key, sample in answers:
+            lines += [(), *_answer(key, sample, cells, undone.get(key))]
+        return [crop(text, cells) for text in lines]
+    across = min(across, len(answers) + 1)
+    side = (cells + GAP) // across - GAP
+    blocks = [[line(("reference", "title")), (), *(line(text) for text in wrap(question.reference, side))]]
+    blocks += [_answer(key, sample, side, undone.get(key)) for key, sample in answers]
+    for first in range(0, len(blocks), across):
+        lines += [(), *_beside(blocks[first : first + across], side)]
+    return lines
+
+
+def _answers(question: Question) -> list[tuple[str, Sample]]:
+    return [(key, question.answers[key]) for key in STAGES if key in question.answers]
+
+
+def _answer(key: str, sample: Sample, cells: int, undone: str | None) -> list[Line]:
+    name = STAGES[key] + (f" ⟲ {undone}" if undone else "")
+    stop = ("cut short", "warn") if sample.stop == "length" else ("complete", "dim")
+    lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
+    body = sample.answer if sample.answer.strip() else "(empty)"
+    lines += _marked(wrap(body, cells), sample)
+    lines.append(())
+    if sample.health != "ok":
+        lines.append(line((f"✗ {sample.health.replace('_', ' ')}", "bad")))
+    for names, sign, role in ((sample.markers, "✓ ", "ok"), (wrongs(sample), "✗ ", "bad")):
+        lines += [line((text, role)) for text in wrap(sign + ", ".join(names), cells, "  ")] if names else []
+    scores = [f"{name} {number(value)}" for name, value in sample.scores.items()]
+    glue = "  " if len("  ".join(scores)) <= cells else "\n"
+    return lines + [line((text, "dim")) for text in wrap(glue.join(scores), cells)]
+
+
+def wrongs(sample: Sample) -> list[str]:
+    """What an answer says against the voice's rules: a distinction by its name, with what was said against it."""
+    return [f"{name}: “{sample.quotes[name]}”" if name in sample.quotes else name for name in sample.violations]
+
+
+def pieces(text: str, sample: Sample) -> list[tuple[str, str]]:
+    """The text of an answer in pieces, each plain (""), a `marker` of the voice, or a `violation` of its rules.
+
+    They are found as the score finds them, in whatever spelling, and over the end of a line too.
+    """
+    wrong = {_flat(sample.quotes.get(name, name)) for name in sample.violations}
+    words = sorted(wrong.union(map(_flat, sample.markers)) - {""}, key=len, reverse=True)
+    if not words:
+        return [(text, "")]
+    pattern = whole_words("|".join(r"\s+".join(map(re.escape, word.split())) for word in words))
+    shown, cut, found = composed(text), 0, []
+    for hit in pattern.finditer(one_spelling(text)):
+        kind = "violation" if _flat(hit[0]) in wrong else "marker"
+        found += [(shown[cut : hit.start()], ""), (shown[hit.start() : hit.end()], kind)]
+        cut = hit.end()
+    return [part for part in (*found, (shown[cut:], "")) if part[0]]
+
+
+def _flat(text: str) -> str:
+    return " ".join(one_spelling(text).lower().split())
+
+
+def _marked(texts: list[str], sample: Sample) -> list[Line]:
+    """The lines of an answer, its markers underlined and its violations in the colour of a failure."""
+    rows: list[list[Span]] = [[]]
+    for text, kind in pieces("\n".join(texts), sample):
+        first, *others = text.split("\n")
+        rows[-1].append((first, ROLES[kind]))
+        rows += [[(other, ROLES[kind])] for other in others]
+    return [line(*spans) for spans in rows]
+
+
+def _beside(blocks: list[list[Line]], side: int) -> list[Line]:
+    rows: list[Line] = []
+    for y in range(max(map(len, blocks))):
+        spans: list[Span] = []
+        for place, block in enumerate(blocks):
+            part = crop(block[y], side) if y < len(block) else ()
+            pad = fit("", side - width(part))
+            spans += [(" │ ", "dim"), *part, (pad, "")] if place else [*part, (pad, "")]
+        rows.append(tuple(spans))
+    return rows

@@ -1,0 +1,1 @@
+"""One file a pane: the state as lines of styled words."""

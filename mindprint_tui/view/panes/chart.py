@@ -1,0 +1,80 @@
+"""A curve in braille dots: a fixed x-axis from step 1 to the last one planned, two by four dots to a cell."""
+
+import math
+
+from mindprint_tui.journal.loss_curve import Series
+from mindprint_tui.view.text import Line, Span, small
+
+DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+LABEL = 5  # cells of a y label
+LARGEST = 3.5e38  # no float32 is larger; what a damaged line has beyond it lies on the edge
+
+
+def chart(series: Series, cells: int, rows: int, log: bool) -> list[Line]:
+    """`rows` lines of `cells` cells: y labels, the curve, and × where a value was not finite."""
+    room = max(4, cells - LABEL - 1)
+    span = _axis(series.span, log)
+    grid = [[0] * room for _ in range(rows)]
+    spikes: set[int] = set()
+    previous: tuple[int, int] | None = None
+    for place in sorted(series.buckets):
+        bucket = series.buckets[place]
+        x = (place * (room * 2 - 1)) // max(1, series.width - 1) if series.width > 1 else 0
+        if bucket.bad:
+            spikes.add(x // 2)
+        if math.isnan(bucket.low):
+            continue
+        low, high = (_height(value, span, rows * 4, log) for value in (bucket.low, bucket.high))
+        _vertical(grid, x, low, high)
+        if previous is not None:
+            _connect(grid, previous, (x, (low + high) // 2))
+        previous = (x, (low + high) // 2)
+    return [_row(grid, y, rows, span, spikes) for y in range(rows)]
+
+
+def _row(grid: list[list[int]], y: int, rows: int, span: tuple[float, float], spikes: set[int]) -> Line:
+    value = span[1] if y == 0 else span[0] if y == rows - 1 else None
+    label = f"{small(value)[:LABEL]:>{LABEL}}┤" if value is not None else " " * LABEL + "│"
+    dots = "".join(chr(0x2800 + cell) if cell else " " for cell in grid[y])
+    if y > 0 or not spikes:
+        return ((label, "dim"), (dots, "accent"))
+    marked: list[Span] = [(label, "dim")]
+    begin = 0
+    for x in sorted(spikes):
+        marked += [(dots[begin:x], "accent"), ("×", "bad")]
+        begin = x + 1
+    return (*marked, (dots[begin:], "accent"))
+
+
+def _axis(span: tuple[float, float] | None, log: bool) -> tuple[float, float]:
+    """Round limits, so that a new value seldom moves the whole curve."""
+    low, high = (min(LARGEST, max(-LARGEST, end)) for end in (span or (0.0, 1.0)))
+    if log and low > 0:
+        return 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high) + 1e-9)
+    size = max(high - low, abs(high) * 0.05, 1e-9)
+    step = 10 ** math.floor(math.log10(size))
+    step = step / 2 if size / step < 4 else step
+    return math.floor(low / step) * step, math.ceil(high / step + 1e-9) * step
+
+
+def _height(value: float, span: tuple[float, float], dots: int, log: bool) -> int:
+    low, high = span
+    if log and low > 0:
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    share = (value - low) / (high - low) if high > low else 0.5
+    return min(dots - 1, max(0, round((1 - share) * (dots - 1))))
+
+
+def _dot(grid: list[list[int]], x: int, y: int) -> None:
+    grid[y // 4][x // 2] |= DOTS[y % 4][x % 2]
+
+
+def _vertical(grid: list[list[int]], x: int, first: int, last: int) -> None:
+    for y in range(min(first, last), max(first, last) + 1):
+        _dot(grid, x, y)
+
+
+def _connect(grid: list[list[int]], start: tuple[int, int], end: tuple[int, int]) -> None:
+    (x0, y0), (x1, y1) = start, end
+    for x in range(x0 + 1, x1):
+        _dot(grid, x, round(y0 + (y1 - y0) * (x - x0) / (x1 - x0)))

@@ -1,0 +1,144 @@
+"""The log pane: what happened and why, in words, the newest last."""
+
+import math
+import time
+
+from engine.contract.journal import events as e
+from mindprint_tui.journal.run_state import Entry, RunState
+from mindprint_tui.journal.sanitize import one_line
+from mindprint_tui.journal.topic_state import dropped
+from mindprint_tui.view.focus import LOG, Focus
+from mindprint_tui.view.text import Line, about, fit, line, number, small, wrap
+
+LONGEST = 6  # lines of one entry
+
+STAGES = {"start": "at the start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "scored again"}
+SIGNS = (("->", "→"), (">=", "≥"), ("<=", "≤"))  # as the engine writes them for grep, and as a person reads them
+DECISIONS = {"run_dpo": "DPO runs", "skip_dpo": "no DPO", "roll_back": "rolled back", "keep": "kept", "retry": "again"}
+
+
+def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | None:
+    """An event, so many times, as a sentence and its role; None for what is not worth a line."""
+    times = f" ×{count}" if count > 1 else ""
+    match event:
+        case e.RunStarted():
+            return f"run {event.run} started, seed {event.seed}", ""
+        case e.Preparing():
+            return event.message, "dim"
+        case e.ModelLoaded():
+            return f"{event.model}: {event.parameters:,} parameters, {event.dtype} on {event.device}", "dim"
+        case e.Predicted():
+            least = f", at least {about(event.least)}" if event.least < event.seconds else ""
+            return f"about {about(event.seconds)} in all{least}, from {event.basis}", "dim"
+        case e.TopicStarted():
+            return f"▶ {_title(state, event.topic)}" + (
+                f", attempt {event.attempt}" if event.attempt > 1 else ""
+            ), "bold"
+        case e.Step():
+            return f"{event.phase.upper()} step {event.step}: the loss is {event.loss}; the step was not applied", "bad"
+        case e.AdapterChanged() if dropped(event):
+            return (
+                f"{event.phase.upper()} of {_title(state, event.topic)} taken out of the model to train it again",
+                "warn",
+            )
+        case e.AdapterChanged(state="rolled_back"):
+            return f"{event.phase.upper()} of {_title(state, event.topic)} taken back; the model is as it was", "warn"
+        case e.AdapterChanged(state="fused"):
+            fused = f"{event.phase.upper()} fused: cosine {number(event.fuse_cosine, 4)}, KL {small(event.fuse_kl)}"
+            return fused, "dim"
+        case e.AdapterChanged(state="kept_attached"):
+            return f"{event.phase.upper()} kept attached: fused it would be lost to rounding", "warn"
+        case e.Evaluated():
+            health = "" if event.health == "ok" else f", answers are {event.health.replace('_', ' ')}"
+            scores = f"voice {number(event.voice)}, accuracy {number(event.accuracy)}"
+            return f"{STAGES[event.stage]}: {scores}{health}", "" if event.health == "ok" else "bad"
+        case e.Decided():
+            role = {"roll_back": "warn", "retry": "warn"}.get(event.decision, "")
+            what = DECISIONS.get(event.decision, event.decision)
+            return f"{_title(state, event.topic)}: {what}: {_typeset(event.reason)}", role
+        case e.TopicFinished():
+            role = {"passed": "ok", "skipped": "dim", "below_threshold": "warn"}.get(event.verdict, "bad")
+            return f"{_title(state, event.topic)}: {event.verdict.replace('_', ' ')}: {_typeset(event.reason)}", role
+        case e.CommandTaken():
+            role = "accent" if event.outcome == "done" else "warn"
+            command = event.command.replace("reevaluate", "re-evaluate") or "command"
+            return f"{command} {event.outcome}: {event.reason}", role
+        case e.Paused():
+            return f"paused by {event.by}", "warn"
+        case e.Resumed():
+            return f"resumed by {event.by}", "accent"
+        case e.Restored():
+            return f"restored: {event.why}", "warn"
+        case e.Warned():
+            return f"warning{times}: {event.message}", "warn"
+        case e.Failed():
+            rule = f"rule broken: {event.rule}: " if event.rule else "failed: "
+            return f"{rule}{event.message}", "bad"
+        case e.EngineDied():
+            return f"the engine died ({event.reason or event.signal or f'status {event.status}'})", "bad"
+        case e.EngineRestarted(status=None, signal=None):
+            return "the run was started again", "accent"  # stopped or finished
+        case e.EngineRestarted():
+            return f"the engine started again (attempt {event.attempt})", "warn"
+        case e.RunFinished():
+            end = f"run finished: {event.passed} of {event.of} passed in {took(event)}"
+            if event.predicted_seconds is not None:
+                end += f"; predicted: {about(event.predicted_seconds)}"
+            return end, "ok" if event.exit_status == 0 else "warn"
+        case _:
+            return None
+
+
+def took(end: e.RunFinished) -> str:
+    """How long a run took, and how much of it was a pause: what was predicted has none."""
+    paused = f", {about(end.paused_seconds)} of it paused" if end.paused_seconds >= 1 else ""
+    return about(end.seconds) + paused
+
+
+def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> tuple[list[Line], bool]:
+    """The newest lines that fit, `focus.scroll` further up where the log is chosen; whether there are older ones."""
+    wanted = height + (focus.scroll if focus.pane == LOG else 0)
+    lines: list[Line] = []
+    for entry in reversed(state.log):
+        lines = _entry(state, entry, focus.filter, cells) + lines
+        if len(lines) > wanted:
+            break
+    if not lines and focus.filter:
+        return [line((f"Nothing in the log holds “{focus.filter}”.", "dim"))], False
+    up = min(wanted - height, max(0, len(lines) - height))
+    first = max(0, len(lines) - height - up)
+    return lines[first : len(lines) - up], first > 0
+
+
+def lines_since(state: RunState, entry: Entry, focus: Focus, cells: int) -> int:
+    """Lines that were added behind an entry; 0 where it is not there any more."""
+    lines = 0
+    for later in reversed(state.log):
+        if later is entry:
+            return lines
+        lines += len(_entry(state, later, focus.filter, cells))
+    return 0
+
+
+def _entry(state: RunState, entry: Entry, wanted: str, cells: int) -> list[Line]:
+    found = words(state, entry.event, entry.count)
+    if found is None or (wanted and wanted.lower() not in found[0].lower()):
+        return []
+    text, role = found
+    stamp = time.strftime("%H:%M", time.localtime(entry.t)) if math.isfinite(entry.t) else "--:--"
+    room = max(10, cells - len(stamp) - 1)
+    rows = wrap(one_line(text), room, "  ")
+    if len(rows) > LONGEST:
+        rows = [*rows[: LONGEST - 1], fit(rows[LONGEST - 1] + "…", room)]
+    return [line((f"{stamp if not place else '':<6}", "dim"), (row, role)) for place, row in enumerate(rows)]
+
+
+def _typeset(reason: str) -> str:
+    for written, read in SIGNS:
+        reason = reason.replace(written, read)
+    return reason
+
+
+def _title(state: RunState, topic: str) -> str:
+    found = state.topics.get(topic)
+    return found.info.title if found else topic

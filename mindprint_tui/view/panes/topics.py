@@ -1,0 +1,96 @@
+"""The topics pane: signs, titles, the running phase's bar, and voice before → SFT → DPO."""
+
+from mindprint_tui.journal.run_state import RunState
+from mindprint_tui.journal.topic_state import TopicState
+from mindprint_tui.view.panes.outline import STAGES, Outline, Row
+from mindprint_tui.view.text import NONE, Line, Span, bar, beside, crop, fit, line, number, ordinal
+
+SIGNS: dict[str, Span] = {
+    "pending": ("·", "dim"),
+    "running": ("▶", "accent"),
+    "again": ("▷", "accent"),
+    "passed": ("✓", "ok"),
+    "below_threshold": ("✗", "warn"),
+    "collapsed": ("☠", "bad"),
+    "skipped": ("»", "dim"),
+    "error": ("!", "bad"),
+    "rolled_back": ("⟲", "warn"),
+}
+WORDS = {"below_threshold": "below", "again": "retry"}
+WORD = 9  # cells of a verdict
+
+
+def sign(topic: TopicState) -> Span:
+    """One character that says where a topic stands."""
+    if topic.again or topic.unwanted:
+        return SIGNS["again" if topic.again else "skipped"]
+    if topic.status != "finished" or topic.verdict is None:
+        return SIGNS["running" if topic.status == "running" else "pending"]
+    if topic.undone and topic.verdict in ("passed", "below_threshold"):
+        return "⟲", SIGNS[topic.verdict][1]
+    return SIGNS[topic.verdict]
+
+
+def window(rows: int, height: int, cursor: int) -> int:
+    """The first row to show so that the cursor is in the middle, or the list is full."""
+    return max(0, min(cursor - height // 2, rows - height))
+
+
+def topic_lines(state: RunState, outline: Outline, chosen: str | None, cells: int, height: int) -> list[Line]:
+    """The rows around the chosen topic."""
+    if not outline.rows:
+        return [line(("The topics come when the curriculum has been read.", "dim"))] if state.seq >= 0 else []
+    cursor = outline.places.get(chosen or "", 0)
+    first = window(len(outline.rows), height, cursor)
+    shown = outline.rows[first : first + height]
+    return [_row(state, row, row.id == chosen, cells) for row in shown]
+
+
+def _row(state: RunState, row: Row, chosen: bool, cells: int) -> Line:
+    if row.kind != "topic":
+        head = line(
+            ("▌ " if row.kind == "unit" else "  ", "accent"), (row.title, "bold" if row.kind == "unit" else "dim")
+        )
+        mean = f" · voice {number(row.voice)}" if row.voice is not None else ""
+        return beside(head, line((f"{row.passed}/{row.topics} passed{mean}", "dim")), cells)
+    topic = state.topics[row.id]
+    mark, role = sign(topic)
+    right = _right(state, topic, cells)
+    name = topic.info.title + (f" ({ordinal(topic.attempt)} try)" if topic.attempt > 1 else "")
+    room = cells - 4 - sum(len(text) for text, _ in right)
+    look = "cursor" if chosen else {"running": "bold", "pending": "dim"}.get(topic.status, "")
+    title: Span = (fit(name, room), look)
+    return crop((("▸" if chosen else " ", "accent"), (mark, role), (" ", ""), title, (" ", ""), *right), cells)
+
+
+def _right(state: RunState, topic: TopicState, cells: int) -> Line:
+    """The right-hand part: a bar while it trains, the voices once it is done."""
+    wide = cells >= 46
+    if topic.status == "pending":
+        return line(("will be skipped" if wide else "to skip", "dim")) if topic.unwanted else ()
+    if topic.status == "running":
+        return _progress(state, topic, wide)
+    if topic.verdict == "skipped":
+        return line(("retry waits", "accent") if topic.again else ("skipped", "dim"))
+    values: list[Span] = []
+    undone = topic.undone
+    for stage in STAGES:
+        score = topic.scores.get(stage)
+        back = stage in undone
+        values += [("⟲", "warn") if back else ("→", "dim")] if values else []
+        text = number(score.voice) if score else NONE
+        values.append((f"{text:>4}", "warn" if back else "" if score else "dim"))
+    verdict = "again" if topic.again else topic.verdict or ""
+    word, role = WORDS.get(verdict, verdict), SIGNS.get(verdict, ("", ""))[1]
+    return (*values, (f" {word:<{WORD}}", role)) if wide else tuple(values)
+
+
+def _progress(state: RunState, topic: TopicState, wide: bool) -> Line:
+    run = state.phase_of(topic.info.id)
+    if run is None:
+        return line(("scoring", "accent"))
+    done = run.last.step if run.last else 0
+    if run.steps and done >= run.steps:
+        return line((f"{run.phase.upper()} done, scoring", "accent"))
+    drawn = f" ▕{bar(done, run.steps, 10)}▏" if wide else ""
+    return line((run.phase.upper(), "accent"), drawn, f" {done}/{run.steps}")
