@@ -12,7 +12,8 @@ from pathlib import Path
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import BAD_INPUT, DIED
 from engine.contract.journal.events import Failed
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 from engine.model.backend import prepare
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.out_of_memory import exhausted

@@ -18,8 +18,8 @@ from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, STOPPED
 from engine.contract.journal.events import Event, Preparing, Record
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.schema import several
 from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.wording import several
 from engine.data.curriculum import Curriculum, length_ratio, length_warnings
 from engine.model.backend import memory_bytes, prepare, process_bytes
 from engine.preflight.gates import base_warnings, gate_warnings, reference_warnings, unreachable

@@ -21,7 +21,8 @@ from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
 from engine.contract.journal.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
 from engine.contract.journal.refusal import begun
 from engine.contract.journal.store import read_journal
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 from engine.contract.settings.config import RunConfig, load_config
 from engine.runtime import out_of_memory
 from engine.runtime.history import landmarks, read_history

@@ -15,12 +15,12 @@ from engine.contract.exit_codes import DIED
 from engine.contract.journal import events as e
 from engine.contract.names import topic_id
 from engine.contract.run_folder import commands
-from engine.contract.run_folder import folder as run_folder
+from engine.contract.run_folder import folder as run_folders
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.headless import Headless
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.sanitize import clean
-from mindprint_tui.process import programs
+from mindprint_tui.process import programs, run_folder, run_status
 from mindprint_tui.tui.console import console
 
 
@@ -56,7 +56,7 @@ def named(_context: click.Context, _parameter: click.Parameter, value: str | Non
 def find(logs: Path, run: str | None) -> RunDir:
     """The run of that name in `logs`, or at that path, as a shell completes it, or the newest."""
     path = Path(run or "")
-    return run_folder.find(logs if path.name == (run or "") else path.parent, run and path.name)
+    return run_folders.find(logs if path.name == (run or "") else path.parent, run and path.name)
 
 
 def terminal() -> bool:
@@ -70,7 +70,7 @@ class RunByDefault(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         word = args[0] if args and args[0].isalpha() else ""
         near = difflib.get_close_matches(word, self.commands)
-        if near and word not in self.commands and not programs.find_config(Path(word)).exists():
+        if near and word not in self.commands and not run_folder.find_config(Path(word)).exists():
             meant = " or ".join(map(repr, near))
             raise InputError(f"{word}: no such command, and no such configuration file; did you mean {meant}?")
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
@@ -111,13 +111,13 @@ def run(
     shown = terminal() and not no_ui
     if not shown and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
-    if shown and not shaped and resume is None and programs.alive(logs):
+    if shown and not shaped and resume is None and run_status.alive(logs):
         return console(None, logs)
 
     def begin() -> RunDir:
         if resume is not None:
             return find(logs, resume)
-        return programs.prepare(config or Path(programs.DEFAULT), topics, overrides, logs, run_id)
+        return run_folder.prepare(config or Path(run_folder.DEFAULT), topics, overrides, logs, run_id)
 
     if shown:
         return console(None, logs, begin, new=resume is None)
@@ -126,7 +126,7 @@ def run(
         return Headless(folder).follow()
     except InputError:
         if resume is None:
-            programs.discard(folder)
+            run_folder.discard(folder)
         raise
 
 
@@ -151,7 +151,7 @@ def runs(logs: Path) -> None:
     from mindprint_tui.journal.run_state import RunState, fold
     from mindprint_tui.view.pages.runs import RunRow, run_line, runs_head
 
-    found = run_folder.list_runs(logs)
+    found = run_folders.list_runs(logs)
     if not found:
         click.echo(f"no runs in {logs} yet; start one with: mindprint-tui CONFIG")
         return
@@ -175,7 +175,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
     """Ask the engine of RUN to pause, resume, stop, or to skip, reevaluate or retry a TOPIC; print its answer."""
     folder = find(logs, run)
     feed = Feed(folder, folder.journal.stat().st_size)
-    wanted = programs.ask(folder, kind, topic)
+    wanted = run_status.ask(folder, kind, topic)
     while True:
         alive = feed.alive()
         for record in feed.read():

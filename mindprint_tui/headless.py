@@ -15,7 +15,7 @@ from engine.contract.journal.events import Record
 from engine.contract.journal.log_lines import line
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.process import programs
+from mindprint_tui.process import programs, run_status
 from mindprint_tui.view.text import shorten
 
 TICK = 0.1  # seconds between two looks at the journal
@@ -55,7 +55,7 @@ class Headless:
             if not records and self._feed.drained:
                 time.sleep(TICK)
         if ended == BAD_INPUT:
-            raise InputError(self._refusal or programs.last_words(self._run))
+            raise InputError(self._refusal or run_status.last_words(self._run))
         return self._without_end(ended) if self._status is None else self._status
 
     def _without_end(self, ended: int) -> int:
@@ -109,6 +109,6 @@ class Headless:
             supervisor.send_signal(signal.SIGQUIT)
             return
         try:
-            programs.ask(self._run, "stop")
+            run_status.ask(self._run, "stop")
         except InputError:
             supervisor.terminate()  # it has not begun to read commands yet

@@ -76,7 +76,7 @@ def same_up_to_a_tie(said: str, model_folder: Path, adapter: Path | None, sample
 
 
 GENERATE = """
-from engine.backend import prepare
+from engine.model.backend import prepare
 prepare()
 from mlx_lm.generate import main
 main()

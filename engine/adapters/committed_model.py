@@ -8,7 +8,6 @@ import mlx.core as mx
 
 from engine.adapters.deltas import UNREADABLE, Delta
 from engine.adapters.ledger import Ledger, load_deltas, read_ledger
-from engine.commits import commits
 from engine.contract.errors import InputError
 from engine.contract.journal.events import Record
 from engine.contract.journal.store import read_journal
@@ -18,7 +17,7 @@ from engine.contract.settings.config import RunConfig, load_config
 from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.loading import Loaded
-from engine.runtime.history import read_history
+from engine.runtime.history import commits, read_history
 
 BEFORE = "before"
 SAME = (

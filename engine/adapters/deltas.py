@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from engine.adapters import fingerprint
 from engine.adapters import lora as adapters
 from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
@@ -103,7 +104,7 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
 def require_on_disk(folder: Path, delta: Delta) -> None:
     """Rule 29: the adapter that the disk gives back is the one that was trained, array by array."""
     written = load_delta(folder / delta.name, fused=True)
-    same, wanted = adapters.digests_of(written.weights), adapters.digests_of(delta.weights)
+    same, wanted = fingerprint.digests_of(written.weights), fingerprint.digests_of(delta.weights)
     require(
         "committed-on-disk", same == wanted, f"{folder / delta.name} on the disk is not the adapter that was trained"
     )

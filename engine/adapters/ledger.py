@@ -15,7 +15,7 @@ import mlx.nn as nn
 from mlx.utils import tree_unflatten
 from mlx_lm.utils import load_model
 
-from engine.adapters import lora
+from engine.adapters import fingerprint, lora
 from engine.adapters.deltas import UNREADABLE, Delta, delta_norm, load_delta
 from engine.adapters.module_weights import combined, dense, factors, keep, plain_linear
 from engine.contract.errors import InputError
@@ -58,7 +58,7 @@ class Ledger:
         self.commits = 0  # ever made in this run, dropped ones too
         self.base = base
         self.dtype = dtype
-        self.digests = lora.frozen_digests(model)  # of every weight, as it is declared to be
+        self.digests = fingerprint.frozen_digests(model)  # of every weight, as it is declared to be
         self._answers: tuple[str, mx.array] | None = (
             None  # to the probe, and the fingerprint of the model that gave them
         )
@@ -66,7 +66,7 @@ class Ledger:
     @property
     def declared(self) -> str:
         """The fingerprint of the model that base and deltas make."""
-        return lora.fingerprint(self.digests)
+        return fingerprint.fingerprint(self.digests)
 
     def answers(self, probe: mx.array) -> mx.array:
         """Log-probabilities (1, L, V) that the declared model gives after each token of the probe, asked once of each.
@@ -175,12 +175,14 @@ class Ledger:
 
     @CHECKS.timed()
     def _declare(self) -> None:
-        self.digests = lora.frozen_digests(self.model)
+        self.digests = fingerprint.frozen_digests(self.model)
 
     def _check_fused(self, was: dict[str, str], delta: Delta) -> None:
         """Rules 5 and 6: the commit is seen in the fingerprint, and no weight changed that the delta does not touch."""
         now = self.declared
-        require("fingerprint-sees", now != lora.fingerprint(was), f"the model is {now} after the commit as before it")
+        require(
+            "fingerprint-sees", now != fingerprint.fingerprint(was), f"the model is {now} after the commit as before it"
+        )
         touched = tuple(f"{path}." for path in delta.paths)
         apart = sorted(name for name, _ in was.items() ^ self.digests.items() if not name.startswith(touched))
         require(

@@ -3,14 +3,12 @@
 What is attached is read from the module tree at each look; there is no flag to go stale.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-import xxhash
 from mlx.utils import tree_flatten, tree_unflatten
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
@@ -23,7 +21,6 @@ from engine.rules.enforce import CHECKS, require
 ADAPTERS = (LoRALinear, LoRASwitchLinear, LoRAEmbedding, DoRALinear, DoRAEmbedding)
 FACTORS = ("lora_a", "lora_b")
 LEAVES = (*FACTORS, "m")
-THREADS = 4  # that hash weights; more than the memory can feed gain nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,48 +210,6 @@ def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
     require("trainable-set", names == set(weights), f"saved adapter has {len(weights)} arrays, expected {len(names)}")
     model.load_weights(list(weights.items()), strict=False)
     mx.eval(model.trainable_parameters())
-
-
-def frozen_digests(model: nn.Module) -> dict[str, str]:
-    """A digest of every parameter that is not an adapter's, under its name in the plain model."""
-    wrapped = {f"{path}.linear.": f"{path}." for path in adapter_modules(model)}
-    arrays = {}
-    for name, array in tree_flatten(model.parameters()):
-        if name.split(".")[-1] in LEAVES:
-            continue
-        head = next((inner for inner in _parents(name) if inner in wrapped), None)
-        arrays[wrapped[head] + name.removeprefix(head) if head else name] = array
-    return digests_of(arrays)
-
-
-def fingerprint(digests: dict[str, str]) -> str:
-    """One short hash over digests, independent of their order."""
-    whole = xxhash.xxh3_128()
-    for name in sorted(digests):
-        whole.update(f"{name}={digests[name]};".encode())
-    return whole.hexdigest()[:16]
-
-
-def digest(array: mx.array) -> str:
-    """The digest of one array."""
-    return digests_of({"": array})[""]
-
-
-def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
-    """xxh3 of each array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
-    flat = [mx.contiguous(array.reshape(-1)) for array in arrays.values()]
-    flat = [array.view(mx.uint16) if array.dtype == mx.bfloat16 else array for array in flat]
-    mx.eval(flat)
-    hashes = [""] * len(flat)
-
-    def hash_every(start: int) -> None:
-        for index in range(start, len(flat), THREADS):
-            hashes[index] = xxhash.xxh3_128(memoryview(flat[index])).hexdigest()
-
-    with ThreadPoolExecutor(THREADS) as pool:  # hashing lets Python's lock go
-        list(pool.map(hash_every, range(THREADS)))
-    named = zip(arrays.items(), hashes, strict=True)
-    return {name: f"{found}{array.shape}{array.dtype}" for (name, array), found in named}
 
 
 def _nested(modules: Collection[str]) -> list[str]:

@@ -1,7 +1,6 @@
 """Turns plain data (from YAML or JSON) into frozen dataclasses, and says which field is wrong when it cannot."""
 
 import dataclasses
-import difflib
 import math
 import re
 import types
@@ -9,6 +8,8 @@ import typing
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+
+from engine.contract.wording import nearest, short
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # how a journal writes what JSON has no word for
@@ -54,26 +55,6 @@ def build(cls: type, data: Any, path: str = "", *, strict: bool = True) -> Any:
 def number(default: float | int, low: float, high: float = math.inf) -> Any:
     """A dataclass field that holds a number from low to high, both included."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high})
-
-
-def nearest(word: str, known: Any) -> str:
-    """`; did you mean …?`, or the list of what there is."""
-    close = difflib.get_close_matches(word, [str(item) for item in known], n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(map(str, known)))}"
-
-
-def several(count: int, noun: str) -> str:
-    """`1 topic`, `2 topics`: a noun that takes an s."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def short(value: Any) -> str:
-    """A value as it reads in an error message, cut to a line."""
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # nested too deep, or a number of more digits than Python writes
-        text = type(value).__name__
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 @cache

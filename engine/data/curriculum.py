@@ -9,13 +9,13 @@ from typing import Any
 from engine.contract.errors import InputError
 from engine.contract.journal.events import TopicInfo
 from engine.contract.names import topic_id
-from engine.contract.schema import nearest, several
 from engine.contract.settings.config import FILES, CurriculumConfig, SourceConfig
+from engine.contract.wording import nearest, several
 from engine.data.holdout import TopicRows, hold_out
 from engine.data.rows import Pair, Question, SftRow, pair_row, question_row, require_whole, sft_row
 from engine.data.sources import read_file, read_source
 from engine.data.topic_list import Place, name_course, read_course
-from engine.evaluation.voice_score import VoiceProfile, load_profile
+from engine.data.voice_profile import VoiceProfile, load_profile
 from engine.rules.enforce import require
 
 FOUND = {  # of a curriculum's folder, the first that is there; *_data.jsonl are the earlier system's

@@ -2,40 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-import mlx.core as mx
-
-from engine.adapters import lora
+from engine.adapters import fingerprint, lora
 from engine.contract.journal.events import Evaluated, Sample
 from engine.data.curriculum import Topic
 from engine.evaluation import voice_score
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session
-
-if TYPE_CHECKING:
-    from engine.evaluation.evaluate import Answer
-
-NEAR = {mx.float32: 0.05, mx.float16: 0.5, mx.bfloat16: 1.0}  # between logits that may change places by rounding
-
-
-@CHECKS.timed()
-def check_answers(
-    session: Session, prompts: Sequence[Sequence[int]], firsts: Sequence[int], answers: Sequence["Answer"], limit: int
-) -> None:
-    """Rule 26: answered greedily, and cut at `limit` tokens exactly where it says `length`.
-
-    Greedy is looked at in the first token said to the shortest prompt, against the logits of a plain forward pass.
-    """
-    for answer in answers:
-        as_counted = (answer.stop == "length") == (answer.tokens == limit) and answer.tokens <= limit
-        found = f"an answer of {answer.tokens} tokens says stop: {answer.stop}; the limit is {limit}"
-        require("stop-as-counted", as_counted, found)
-    prompt, first = min(zip(prompts, firsts, strict=True), key=lambda asked: len(asked[0]))
-    logits = session.scorer.next_logits(mx.array([list(prompt)]))[0]
-    short = (logits.max() - logits[first]).item()
-    near = NEAR.get(session.ledger.dtype, 1.0)
-    require("stop-as-counted", short <= near, f"the first token is {short:.2f} less likely (logits) than the likeliest")
 
 
 @CHECKS.timed()
@@ -55,7 +28,7 @@ def scored_model(session: Session) -> str:
     """The fingerprint of what answers: the declared weights, and the adapter on them with its scales."""
     weights = lora.adapter_weights(session.model)
     scales = {path: str(module.scale) for path, module in lora.adapter_modules(session.model).items()}
-    return lora.fingerprint(session.ledger.digests | lora.digests_of(weights) | scales)
+    return fingerprint.fingerprint(session.ledger.digests | fingerprint.digests_of(weights) | scales)
 
 
 @CHECKS.timed()

@@ -15,8 +15,8 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, make_shards
 
+from engine.adapters.fingerprint import digest
 from engine.adapters.ledger import Ledger
-from engine.adapters.lora import digest
 from engine.adapters.module_weights import Kept, dense
 from engine.contract.errors import InputError
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from engine.commits import commits
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
-from engine.contract.schema import several
+from engine.contract.wording import several
 from engine.formats.low_rank import Loss
+from engine.runtime.history import commits
 from engine.runtime.summary import kept, summarize
 
 ROWS = 200  # topics that the table shows

@@ -4,31 +4,28 @@ import json
 import time
 from typing import Any, Literal
 
-from engine.adapters import lora
+from engine.adapters import fingerprint, lora
 from engine.contract.errors import Unwritable
 from engine.contract.exit_codes import STOPPED
 from engine.contract.journal.events import Decided, Preparing, RunFinished, Verdict
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.schema import several
 from engine.contract.settings.config import load_config
+from engine.contract.wording import several
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
 from engine.model.backend import Backend, process_bytes
 from engine.pipeline import decisions
-from engine.pipeline.setup import (
+from engine.pipeline.resume import (
     ask_again,
-    open_session,
-    read_curriculum,
-    reload,
     require_same_rows,
     require_same_settings,
+    require_same_tokens,
     restarted,
-    run_started,
     take_up,
-    warn_early,
 )
+from engine.pipeline.setup import open_session, read_curriculum, reload, run_started, warn_early
 from engine.pipeline.topic import finish, train_topic
 from engine.preflight.prediction import Outlook
 from engine.rules.enforce import failure, require
@@ -66,6 +63,7 @@ def train(
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
     session.control.unheard = unheard
     outlook = Outlook(session, started - history.seconds)
+    require_same_tokens(session, outlook.rendered)
     if heartbeat is not None:
         session.control.beat = heartbeat.beat
     stopped = False
@@ -90,14 +88,14 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     verdicts = [finished.verdict for finished in read_history(records).finished.values()]
     good = len(verdicts) == len(session.curriculum.topics) and set(verdicts) <= {"passed", "skipped"}
     status = STOPPED if stopped else 0 if good else 1
-    fingerprint = session.ledger.declared
-    data = summarize(records, status, fingerprint, seconds, process_bytes())
+    declared = session.ledger.declared
+    data = summarize(records, status, declared, seconds, process_bytes())
     _check_success(data, status)
     write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
     total, took = len(session.curriculum.topics), data["prediction"]
     spent = data["overhead"]
     event = RunFinished(
-        verdicts.count("passed"), total, status, fingerprint, seconds,
+        verdicts.count("passed"), total, status, declared, seconds,
         checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
         predicted_seconds=took["of_what_ran"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
     )  # fmt: skip
@@ -199,7 +197,7 @@ def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> No
             whole = False
     session.attached = None
     whole = whole and not lora.adapter_modules(session.model)
-    if not whole or lora.frozen_digests(session.model) != session.ledger.digests:
+    if not whole or fingerprint.frozen_digests(session.model) != session.ledger.digests:
         reload(session)
         session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")
 

@@ -2,7 +2,7 @@
 
 import time
 
-from engine.adapters import lora
+from engine.adapters import fingerprint
 from engine.contract.journal.events import Decided, Evaluated, Stage, TopicFinished, TopicStarted, Verdict
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
@@ -24,7 +24,7 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
     attempt = done.attempt
     declared = session.ledger.declared
     with CHECKS.timed():
-        found = lora.fingerprint(lora.frozen_digests(session.model))
+        found = fingerprint.fingerprint(fingerprint.frozen_digests(session.model))
     require("ledger-declares", found == declared, f"the model is {found}, the ledger declares {declared}")
     if not done.evaluated and not done.settled:
         topics = session.curriculum.topics

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
-from engine.contract.settings.config import RunConfig
+from engine.contract.settings.config import RunConfig, may_prefer
 
 STEP = 2.3  # forward passes that a training step takes: one, one back through frozen weights, and the adapter's own
 
@@ -63,18 +63,6 @@ def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
 def as_answered(work: Work, cut: int, limit: int) -> Work:
     """Where answers of the base model were cut at the limit, trained ones will be; the longest of a batch counts."""
     return replace(work, answers=limit) if cut else work
-
-
-def of_what_ran(said: e.Predicted, records: Sequence[Record]) -> float:
-    """What a prediction comes to when DPO counts for the topics alone in which it began."""
-    topics = next(len(r.event.topics) for r in records if isinstance(r.event, e.CurriculumLoaded))
-    began = {r.event.topic for r in records if isinstance(r.event, e.PhaseStarted) and r.event.phase == "dpo"}
-    return said.least + (said.seconds - said.least) * len(began) / topics
-
-
-def may_prefer(config: RunConfig) -> bool:
-    """Whether this configuration ever runs DPO."""
-    return config.adapters.strategy != "sft_only" and config.dpo.when != "never"
 
 
 def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> Rates:

@@ -5,8 +5,8 @@ from typing import Any
 
 from engine.contract.settings.config import DpoConfig, RunConfig, ThresholdsConfig
 from engine.data.curriculum import Curriculum
+from engine.data.voice_profile import VoiceProfile
 from engine.evaluation import voice_score
-from engine.evaluation.voice_score import VoiceProfile
 
 ADAPTER = ("rank", "alpha", "modules", "layers")  # settings of a phase that say what its adapter is
 

@@ -3,17 +3,15 @@
 import time
 from collections.abc import Sequence
 
-from engine.adapters import lora
-from engine.contract.errors import InputError
+from engine.adapters import fingerprint
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Predicted
 from engine.contract.journal.store import read_journal
 from engine.data.batches import collate
 from engine.data.chat_template import Message
 from engine.data.curriculum import Question, SftRow
-from engine.evaluation.evaluate import generate
+from engine.evaluation.generation import generate
 from engine.model import cpu_lanes
-from engine.pipeline.setup import GOES_ON
 from engine.preflight.forecast import STEP, Rates, as_answered, of_topics, refined
 from engine.preflight.token_audit import audit, summed
 from engine.runtime.history import read_history
@@ -32,21 +30,15 @@ class Outlook:
         """Audits the rows and journals what they amount to, once a run.
 
         `began` is the monotonic time at which the run began, time between two processes left out. Raises InputError
-        where a row cannot be rendered, or where rows and questions are other tokens than the run began with.
+        if a row cannot be rendered.
         """
         self._session = session
         self._began = began
         topics = audit(session.curriculum, session.renderer, session.config)
         self._works = {topic.topic: topic.work for topic in topics}
         records, found = read_journal(session.run.journal), summed(session.curriculum, topics)
-        begun_with = {record.event.rendered for record in records if isinstance(record.event, e.Audited)} - {""}
-        if begun_with - {found.rendered}:
-            raise InputError(
-                f"model.name: {session.config.model.name}: rows and questions are not rendered to the tokens that the "
-                "run began with: its chat template, its tokenizer or the version of transformers is another one; "
-                f"{GOES_ON}: put it back, or start a new one"
-            )
-        if not begun_with:
+        self.rendered = found.rendered  # digest of the tokens of all rows and questions
+        if not any(isinstance(record.event, e.Audited) and record.event.rendered for record in records):
             session.recorder.say(found)
             if found.cut:
                 where = ", ".join([place for topic in topics for place in topic.cut][:3])
@@ -89,7 +81,7 @@ def guess(session: Session) -> Rates:
     forward = forward_rate(session, topic.sft[:ROWS])
     decode = decode_rate(session, topic.questions, FEW)
     started = time.perf_counter()
-    lora.frozen_digests(session.model)
+    fingerprint.frozen_digests(session.model)
     phase = LOOKS * (time.perf_counter() - started)
     return Rates(STEP * forward, STEP * forward, forward, decode, phase)
 

@@ -12,7 +12,7 @@ from engine.contract.journal.events import CommandTaken, Paused, Resumed
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.commands import BadCommand, Command, parse
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.schema import nearest
+from engine.contract.wording import nearest
 from engine.rules.enforce import Broken, failure
 from engine.runtime.out_of_memory import exhausted
 from engine.runtime.recorder import Recorder

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.contract.journal import events as e
-from engine.contract.journal.events import EngineDied, Evaluated, Event, Record, TopicFinished
+from engine.contract.journal.events import KEPT, AdapterChanged, EngineDied, Evaluated, Event, Record, TopicFinished
+from engine.contract.names import new_delta
 
 
 @dataclass(slots=True)
@@ -199,3 +200,25 @@ def _settle(history: History, changed: e.AdapterChanged) -> None:
 def _topic(history: History, topic: str) -> TopicHistory:
     """What is known of a topic; a journal may have lost the line that began it."""
     return history.topics.setdefault(topic, TopicHistory(1))
+
+
+def commits(events: Iterable[Event], topic: str | None = None) -> dict[str, AdapterChanged]:
+    """The commits in the model by the names of their deltas, in order: at the end, or after a topic's last one.
+
+    What a retry took out later was in the model until then. A line that is damaged leaves its commit out, and shifts
+    the names of those after it; the fingerprint that the last one states tells.
+    """
+    standing: dict[str, AdapterChanged] = {}
+    asked: dict[str, AdapterChanged] = {}
+    made = 0
+    for event in events:
+        if not isinstance(event, AdapterChanged):
+            continue
+        if event.state in KEPT:
+            made += 1
+            standing[new_delta(made, event.topic, event.phase)] = event
+            asked = dict(standing) if event.topic == topic else asked
+        elif event.state == "rolled_back":
+            gone = (event.topic, event.phase)
+            standing = {name: each for name, each in standing.items() if (each.topic, each.phase) != gone}
+    return standing if topic is None else asked

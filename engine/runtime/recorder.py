@@ -9,7 +9,7 @@ from engine.contract.errors import Unwritable
 from engine.contract.journal.events import Event, Record, Warned
 from engine.contract.journal.log_lines import line
 from engine.contract.journal.store import JournalWriter
-from engine.contract.own import own
+from engine.contract.run_folder.files import own
 from engine.contract.run_folder.folder import RunDir
 
 ROOM = 1 << 16  # bytes kept free for the last words of a run whose disk is full

@@ -7,7 +7,6 @@ from typing import Any
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Record
-from engine.preflight.forecast import of_what_ran
 from engine.runtime.history import read_history
 
 STAGES = {"before": "before", "start": "start", "sft": "after_sft", "dpo": "after_dpo", "reevaluated": "reevaluated"}
@@ -192,3 +191,10 @@ def _rolled_up(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, Any]:
     for row in rows:
         groups["/".join(row["topic"].split("/")[:parts])].append(row)
     return {name: _means(group) for name, group in groups.items()}
+
+
+def of_what_ran(said: e.Predicted, records: Sequence[Record]) -> float:
+    """What a prediction comes to when DPO counts for the topics alone in which it began."""
+    topics = next(len(r.event.topics) for r in records if isinstance(r.event, e.CurriculumLoaded))
+    began = {r.event.topic for r in records if isinstance(r.event, e.PhaseStarted) and r.event.phase == "dpo"}
+    return said.least + (said.seconds - said.least) * len(began) / topics

@@ -2,32 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
-from engine.adapters import deltas, lora
+from engine.adapters import deltas, fingerprint, lora
 from engine.adapters.ledger import log_softmax
 from engine.contract.settings.config import DpoConfig, SftConfig
 from engine.data import leaks
 from engine.data.batches import Batch
-from engine.data.chat_template import Example, Message
+from engine.data.chat_template import Example
 from engine.data.rows import Pair, SftRow
 from engine.rules.enforce import CHECKS, require
 from engine.training.checkpoint import Checkpoint
-from engine.training.session import Session
-
-if TYPE_CHECKING:
-    from engine.training.phase import Attached
+from engine.training.session import Attached, Session
 
 MOVED = 1e-12  # norm of the change above which an adapter has moved at all
-
-
-@CHECKS.timed()
-def template(session: Session, messages: Sequence[Message], prompt: Sequence[int], where: str) -> None:
-    """Rule 13: a prompt, trained on or asked, is what the model's own template makes; plain text has no prompt."""
-    same = not messages or list(prompt) == session.renderer.template_ids(messages)
-    require("one-template", same, f"{where}: begins with other tokens than the model's own chat template makes")
 
 
 @CHECKS.timed()
@@ -40,7 +29,7 @@ def held_out(session: Session, rows: Sequence[SftRow | Pair]) -> None:
 @CHECKS.timed()
 def as_declared(session: Session) -> dict[str, str]:
     """Digests of the frozen weights before attach; rule 8: they are the ledger's. It knows what they answer then."""
-    found, declared = lora.frozen_digests(session.model), session.ledger.digests
+    found, declared = fingerprint.frozen_digests(session.model), session.ledger.digests
     astray = sorted(name for name, _ in found.items() ^ declared.items())
     require("ledger-declares", not astray, f"weights differ from the ledger's as a phase begins: {astray[:2]}")
     session.ledger.answers(session.probe)
@@ -96,7 +85,7 @@ def supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
 
 
 @CHECKS.timed()
-def trained(session: Session, attached: "Attached", steps: int) -> float:
+def trained(session: Session, attached: Attached, steps: int) -> float:
     """Rules 14, 6, 3 and 1 at the end of the steps; returns the norm of the change."""
     done = attached.step - attached.refused
     require(
@@ -119,9 +108,9 @@ def trained(session: Session, attached: "Attached", steps: int) -> float:
 
 
 @CHECKS.timed()
-def frozen(session: Session, attached: "Attached") -> None:
+def frozen(session: Session, attached: Attached) -> None:
     """Rule 6: raises Broken that names a frozen parameter that changed."""
-    now = lora.frozen_digests(session.model)
+    now = fingerprint.frozen_digests(session.model)
     changed = sorted(name for name in attached.frozen.keys() | now.keys() if attached.frozen.get(name) != now.get(name))
     require("frozen-unchanged", not changed, f"{len(changed)} frozen parameters changed, among them {changed[:2]}")
 

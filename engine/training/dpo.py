@@ -12,11 +12,10 @@ from engine.data.curriculum import Topic
 from engine.model import cpu_lanes
 from engine.rules.enforce import require
 from engine.runtime.control import Stop
-from engine.training import checks, dpo_reference, phase
+from engine.training import checks, dpo_reference, examples, phase
 from engine.training.losses import dpo_loss
 from engine.training.optimizer import accumulate
-from engine.training.phase import Attached
-from engine.training.session import Session
+from engine.training.session import Attached, Session
 
 STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # nats of margin that are nothing, or rounding
 
@@ -28,8 +27,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     """
     settings, say = session.config.dpo, session.recorder.say
     checks.held_out(session, topic.pairs)
-    chosen = phase.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.pairs])
-    rejected = phase.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.pairs])
+    chosen = examples.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.pairs])
+    rejected = examples.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.pairs])
     plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
     lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
     seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
@@ -40,7 +39,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     _check_sign(settings.beta)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "dpo"):
-        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), *phase.tokens_of([*chosen, *rejected])))
+        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), *examples.tokens_of([*chosen, *rejected])))
     if sft is not None:
         attached = phase.take_over(session, sft, settings, plan.steps)
     else:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from engine.adapters import lora
+from engine.adapters import fingerprint, lora
 from engine.data.batches import Batch, collate
 from engine.data.chat_template import Example
 from engine.model import cpu_lanes
 from engine.rules.enforce import CHECKS, require
-from engine.training.phase import Attached
-from engine.training.session import Session
+from engine.training.session import Attached, Session
 
 START = "start/"  # the adapter as DPO began, in Attached.reference
 WITNESS = "witness"  # log-probabilities (N,) of one answer's tokens, alone, as DPO began, likewise
@@ -85,7 +84,7 @@ def start_of(attached: Attached) -> dict[str, mx.array]:
 @CHECKS.timed()
 def digest(attached: Attached) -> str:
     """One hash over all that DPO compares with."""
-    return lora.fingerprint(lora.digests_of(attached.reference))
+    return fingerprint.fingerprint(fingerprint.digests_of(attached.reference))
 
 
 @CHECKS.timed()

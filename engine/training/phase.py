@@ -5,7 +5,6 @@ import shutil
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import mlx.core as mx
@@ -15,65 +14,14 @@ from engine.adapters.deltas import Delta
 from engine.adapters.ledger import Survival
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import growth
-from engine.contract.errors import InputError
 from engine.contract.journal.events import AdapterChanged, Checkpointed, Phase
 from engine.contract.names import new_delta
-from engine.contract.settings.config import DpoConfig, SftConfig
-from engine.data.chat_template import Example, Message
-from engine.preflight.forecast import may_prefer
+from engine.contract.settings.config import DpoConfig, SftConfig, may_prefer
 from engine.rules.enforce import CHECKS, require
 from engine.training import checkpoint, checks
 from engine.training.checkpoint import Checkpoint
 from engine.training.optimizer import Update, Updater
-from engine.training.session import Session
-
-
-@dataclass(slots=True)
-class Attached:
-    """A phase whose adapter is on the model.
-
-    `frozen` holds digests of the weights under it, `step` the optimizer steps done, `refused` those that were not
-    finite, `reference` what DPO compares with; `whole` is set when every check after the last step has held, and
-    nothing is committed without it.
-    """
-
-    topic: str
-    attempt: int
-    phase: Phase
-    spec: AdapterSpec
-    updater: Updater
-    frozen: dict[str, str]
-    modules: int
-    expected: int
-    reference: dict[str, mx.array]
-    step: int = 0
-    refused: int = 0
-    whole: bool = False
-
-    @property
-    def base(self) -> str:
-        return lora.fingerprint(self.frozen)
-
-
-def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]]) -> list[Example]:
-    """Renders (file:line, messages, answer) rows; a row that does not fit is cut and reported."""
-    examples = []
-    for where, messages, answer in rows:
-        try:
-            example = session.renderer.example(messages, answer, session.config.model.max_length)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-        checks.template(session, messages, example.ids[: example.prompt], where)
-        if example.cut:
-            limit = session.config.model.max_length
-            session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
-        examples.append(example)
-    return examples
-
-
-def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
-    """How many tokens are supervised, and how many there are in all."""
-    return sum(example.supervised for example in examples), sum(len(example.ids) for example in examples)
+from engine.training.session import Attached, Session
 
 
 def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:

@@ -1,26 +1,54 @@
-"""What the phases of a run share: configuration, model, ledger, journal, control; put together in opening.py."""
+"""What the phases of a run share: configuration, model, ledger, journal, control; put together in pipeline/setup.py."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from engine.adapters import fingerprint
 from engine.adapters.ledger import Ledger
+from engine.adapters.lora import AdapterSpec
+from engine.contract.journal.events import Phase
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig
 from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum
+from engine.model.logprobs import Scorer
 from engine.model.sentence_embedder import Embedder
 from engine.runtime.control import Control
 from engine.runtime.recorder import Recorder
 from engine.training.checkpoint import Checkpoint
-from engine.training.losses import Scorer
+from engine.training.optimizer import Updater
 
-if TYPE_CHECKING:
-    from engine.training.phase import Attached
+
+@dataclass(slots=True)
+class Attached:
+    """A phase whose adapter is on the model.
+
+    `frozen` holds digests of the weights under it, `step` the optimizer steps done, `refused` those that were not
+    finite, `reference` what DPO compares with; `whole` is set when every check after the last step has held, and
+    nothing is committed without it.
+    """
+
+    topic: str
+    attempt: int
+    phase: Phase
+    spec: AdapterSpec
+    updater: Updater
+    frozen: dict[str, str]
+    modules: int
+    expected: int
+    reference: dict[str, mx.array]
+    step: int = 0
+    refused: int = 0
+    whole: bool = False
+
+    @property
+    def base(self) -> str:
+        return fingerprint.fingerprint(self.frozen)
 
 
 @dataclass(slots=True)
@@ -43,7 +71,7 @@ class Session:
     probe: mx.array
     parameters: int
     resume: Checkpoint | None = None
-    attached: "Attached | None" = None
+    attached: Attached | None = None
     dpo_rolled_back: int = 0  # topics in a row
     collapsed: bool = False  # whether a phase of the topic at work broke the answers
     pieces: int = 1  # of a micro-batch, worked on one after another where memory asks for it

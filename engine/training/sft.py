@@ -10,17 +10,17 @@ from engine.data.curriculum import Topic
 from engine.model import cpu_lanes
 from engine.runtime.control import Stop
 from engine.training import checks, phase
+from engine.training.examples import render, tokens_of
 from engine.training.losses import sft_loss
 from engine.training.optimizer import accumulate
-from engine.training.phase import Attached
-from engine.training.session import Session
+from engine.training.session import Attached, Session
 
 
 def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
     """Trains a fresh adapter on the topic's rows and leaves it attached; raises Broken where a rule does not hold."""
     settings, say = session.config.sft, session.recorder.say
     checks.held_out(session, topic.sft)
-    examples = phase.render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
+    examples = render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
     plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
     lengths = [len(example.ids) for example in examples]
     seed = str(phase.seed_of(session, topic.id, attempt, "sft"))
@@ -29,7 +29,7 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
         checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, "sft"):
-        say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), *phase.tokens_of(examples)))
+        say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), *tokens_of(examples)))
     attached = phase.attach(session, topic.id, attempt, "sft", settings, plan.steps, settings)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
 

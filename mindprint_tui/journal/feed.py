@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 from engine.contract.journal.codec import decode
 from engine.contract.journal.events import Record, Sample, Step, TopicStarted, Unknown
 from engine.contract.journal.store import Tail
-from engine.contract.run_folder.folder import RunDir, holder
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import holder
 from mindprint_tui.journal.sanitize import clean_event
 from mindprint_tui.journal.step_batch import HEAD, Point, Stretch
 

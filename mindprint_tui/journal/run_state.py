@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from engine.contract.exit_codes import STOPPED
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record, Step
+from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.step_batch import Point, Stretch
@@ -18,6 +20,7 @@ PHASES = 64  # curves that are kept, the latest
 ENTRIES = 500  # of the log
 ANSWERS = 1000  # to commands: more than one look at the journal brings
 FAILURES = 50
+Condition = Literal["alive", "paused", "stopped", "finished", "refused", "died"]
 PLACE = re.compile(r"^.{1,200}?:\d+: ")  # the file and line that a warning begins with
 
 
@@ -93,6 +96,15 @@ class RunState:
         if run is None or topic is None or run.topic != topic:
             return None
         return run if run.attempt == _topic(self, topic).attempt else None
+
+
+def condition(state: RunState, live: Liveness) -> Condition:
+    """What a run is doing, or how it ended."""
+    if live.word != "gone":
+        return "paused" if state.paused else "alive"
+    if state.finished is not None:
+        return "stopped" if state.finished.exit_status == STOPPED else "finished"
+    return "refused" if state.fatal is not None and state.fatal.where == "input" else "died"
 
 
 def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:

@@ -4,7 +4,7 @@ import time
 
 from engine.contract.exit_codes import BAD_INPUT
 from engine.contract.run_folder.folder import RunDir
-from mindprint_tui.process import programs
+from mindprint_tui.process import programs, run_status
 
 
 class Started:
@@ -20,9 +20,9 @@ class Started:
 
         An engine that has said its last word is given a moment to go.
         """
-        until = time.monotonic() + programs.PATIENCE
+        until = time.monotonic() + run_status.PATIENCE
         while True:
-            status, said = programs.ended(self._run, self._supervisor), programs.said(self._run, self._since)
+            status, said = run_status.ended(self._run, self._supervisor), run_status.said(self._run, self._since)
             waits = status is None and (said.finished or said.fatal) and time.monotonic() < until
             if not waits:
                 break
@@ -33,5 +33,5 @@ class Started:
         elif status is None and refusal:
             status = BAD_INPUT
         if status == BAD_INPUT:
-            refusal = refusal or programs.last_words(self._run)
+            refusal = refusal or run_status.last_words(self._run)
         return status, refusal

@@ -2,7 +2,7 @@
 
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean, one_line
-from mindprint_tui.process import programs
+from mindprint_tui.process import run_status
 
 
 def goes_on(run: RunDir) -> str:
@@ -20,7 +20,7 @@ def parting(run: RunDir, status: int | None, words: str) -> str:
     """The console's `words`, unless the run is about to end or has ended since."""
     if status is not None:
         return f"The engine has stopped. See the run again with: mindprint-tui attach {_name(run)}"
-    if programs.stopping(run):
+    if run_status.stopping(run):
         return f"The engine is stopping, with a checkpoint. Go on later with: mindprint-tui --resume {_name(run)}"
     return words
 

@@ -11,9 +11,8 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Phase, Stage
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.run_state import RunState, condition, fold
 from mindprint_tui.journal.topic_state import TopicState
-from mindprint_tui.view.pages.runs import RunRow, word
 
 STAGES: tuple[Stage, ...] = ("before", "start", "sft", "dpo")
 FIGURES = ("voice", "accuracy", "combined", "preference_accuracy", "heldout_margin")
@@ -54,7 +53,7 @@ def read_run(run: RunDir) -> Told:
         for record in records:
             _note(record.seq, record.event, phases, failures, attempts)
     live = feed.liveness()
-    return Told(run.name, word(RunRow(run.name, state, live))[0].partition(" ")[2], state, dict(phases), failures)
+    return Told(run.name, condition(state, live), state, dict(phases), failures)
 
 
 def _note(

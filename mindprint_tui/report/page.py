@@ -13,7 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from engine.contract.errors import InputError
-from engine.contract.own import half_made
+from engine.contract.run_folder.files import half_made
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.answers import side_by_side

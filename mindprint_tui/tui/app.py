@@ -23,7 +23,7 @@ from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed, Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean
-from mindprint_tui.process import programs
+from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import goes_on
 from mindprint_tui.tui.screens.train import TrainScreen
 from mindprint_tui.view.focus import Asked, Focus, heard
@@ -143,7 +143,7 @@ class MindprintApp(App[None]):
         self.run_dir, self.state, self.drained = run, RunState(), False
         feed = self._make_feed(run)
         self.live = feed.liveness()
-        past = programs.said(run).seq if started else -1
+        past = run_status.said(run).seq if started else -1
         look = Focus(opened=self.now(), note=self._note, note_t=self.now(), progress=feed.progress, past=past)
         self._show_train(look)
         self.run_worker(self._follow(feed), group="follow", exclusive=True)

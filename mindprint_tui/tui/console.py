@@ -8,7 +8,7 @@ from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, CONSOLE_FAILED, DIED
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean
-from mindprint_tui.process import programs
+from mindprint_tui.process import run_folder, run_status
 from mindprint_tui.process.engine_process import Started
 from mindprint_tui.process.exit_messages import goes_on, parting, untouched
 
@@ -31,7 +31,7 @@ def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None =
         return run
 
     def start_config(config: Path) -> RunDir:
-        return start(lambda: programs.prepare(config, (), (), logs, None), True)
+        return start(lambda: run_folder.prepare(config, (), (), logs, None), True)
 
     app = MindprintApp(
         run=run, logs=logs, start=None if begin is None else lambda: start(begin, new), start_config=start_config
@@ -45,9 +45,9 @@ def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None =
         status, error = engines[shown].end()
         words = goes_on(shown) if status is None else words
     elif shown is not None and status is None:
-        status = programs.ended(shown, None)
+        status = run_status.ended(shown, None)
     for folder in made:
-        programs.discard_refused(folder)
+        run_folder.discard_refused(folder)
     if words and shown is not None and status != BAD_INPUT:
         print(parting(shown, status, words))
     if error and status != DIED:

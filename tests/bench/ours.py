@@ -1,6 +1,6 @@
 """Times this engine's own SFT and DPO phases on the fixed workload and prints one JSON line: `ours.py {sft,dpo} STEPS`.
 
-The phases are engine.sft.train_sft and engine.dpo.train_dpo on a session that engine.opening opened, as in a run; the
+The phases are train_sft and train_dpo on a session that engine/pipeline/setup.py opened, as in a run; the
 seconds of a step and the memory are what the run's own journal says.
 """
 
@@ -20,7 +20,8 @@ import yaml
 from engine.contract.journal.events import Step
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder import folder as run_folder
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 from engine.contract.settings.config import load_config
 from engine.model.backend import prepare
 from engine.runtime.recorder import Recorder

@@ -103,7 +103,7 @@ def whole(session: Any) -> dict[str, Any]:
 def rates(session: Any, topic: Any) -> tuple[float, float]:
     """Tokens a second of the topic's answers in one batch, and one by one."""
     from engine.data.chat_template import Message
-    from engine.evaluation.evaluate import generate
+    from engine.evaluation.generation import generate
 
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in topic.questions]
 

@@ -15,7 +15,8 @@ from engine.training import phase
 from mindprint_tui.journal.feed import Feed, Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import LOG, Focus
-from mindprint_tui.view.header import banner, condition
+from mindprint_tui.view.header import condition
+from mindprint_tui.view.notices import banner
 from mindprint_tui.view.panes.adapter import adapter_lines
 from mindprint_tui.view.panes.log import log_lines
 

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from engine.contract.journal import events as e
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 from engine.runtime.heartbeat import EVERY, Heartbeat
 from engine.runtime.recorder import Recorder
 

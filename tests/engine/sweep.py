@@ -26,12 +26,13 @@ import zoo  # noqa: E402
 from mlx.utils import tree_flatten, tree_map  # noqa: E402
 from mlx_lm.generate import batch_generate  # noqa: E402
 
-from engine.adapters import ledger, lora
+from engine.adapters import ledger, lora  # noqa: E402
 from engine.adapters.lora import AdapterSpec  # noqa: E402
 from engine.data.batches import collate  # noqa: E402
 from engine.data.chat_template import Message, Renderer  # noqa: E402
 from engine.model import loading  # noqa: E402
-from engine.training.losses import Scorer, sft_loss  # noqa: E402
+from engine.model.logprobs import Scorer  # noqa: E402
+from engine.training.losses import sft_loss  # noqa: E402
 
 LAYERS = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 ROPE = {"rope_theta": 10000.0, "rope_type": "default"}

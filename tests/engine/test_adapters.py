@@ -11,7 +11,7 @@ from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
-from engine.adapters import lora
+from engine.adapters import fingerprint, lora
 from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
 from engine.model import loading
@@ -137,7 +137,7 @@ def test_any_adapter_on_the_model_is_refused_and_can_be_taken_off(model, stale):
 
 
 def test_detach_restores_the_logits_bit_for_bit(model):
-    before, digests = model(PROBE), lora.frozen_digests(model)
+    before, digests = model(PROBE), fingerprint.frozen_digests(model)
     mx.eval(before)
     made = lora.attach(model, MIXED, seed=3)
     model.eval()
@@ -146,11 +146,11 @@ def test_detach_restores_the_logits_bit_for_bit(model):
     noise = {name: mx.random.normal(array.shape) for name, array in lora.adapter_weights(model).items()}
     lora.load_weights(model, noise)
     assert not mx.allclose(model(PROBE), before, atol=1e-2).item()
-    assert lora.frozen_digests(model) == digests
+    assert fingerprint.frozen_digests(model) == digests
     assert len(made) == 8
     lora.detach(model)
     assert mx.array_equal(model(PROBE), before).item()
-    assert lora.frozen_digests(model) == digests and trainable(model) == set()
+    assert fingerprint.frozen_digests(model) == digests and trainable(model) == set()
 
 
 def test_the_adapter_follows_from_its_seed(model):
@@ -172,27 +172,27 @@ def test_saved_weights_of_another_adapter_are_refused(model):
 
 
 def test_the_fingerprint_changes_when_any_one_weight_does_and_only_then(model):
-    first = lora.frozen_digests(model)
-    whole = lora.fingerprint(first)
-    assert lora.fingerprint(lora.frozen_digests(model)) == whole
-    assert lora.fingerprint(dict(reversed(first.items()))) == whole
+    first = fingerprint.frozen_digests(model)
+    whole = fingerprint.fingerprint(first)
+    assert fingerprint.fingerprint(fingerprint.frozen_digests(model)) == whole
+    assert fingerprint.fingerprint(dict(reversed(first.items()))) == whole
     seen = {whole}
     for name, array in tree_flatten(model.parameters()):
         flat = array.reshape(-1)
         flat[0] = mx.array(float(flat[0].item()) + 1e-3)
         model.load_weights([(name, flat.reshape(array.shape))], strict=False)
-        now = lora.frozen_digests(model)
+        now = fingerprint.frozen_digests(model)
         assert [key for key in first if now[key] != first[key]] == [name]
-        seen.add(lora.fingerprint(now))
+        seen.add(fingerprint.fingerprint(now))
         model.load_weights([(name, array)], strict=False)
-        assert lora.fingerprint(lora.frozen_digests(model)) == whole
+        assert fingerprint.fingerprint(fingerprint.frozen_digests(model)) == whole
     assert len(seen) == 1 + len(first)
 
 
 def test_a_digest_sees_shape_type_and_every_element():
     zeros = mx.zeros((4, 6))
     different = [zeros.T, zeros.astype(mx.bfloat16), zeros.astype(mx.float16), mx.zeros((24,)), -zeros]
-    assert len({lora.digest(array) for array in (zeros, *different)}) == 6
-    assert lora.digest(zeros) == lora.digest(mx.zeros((4, 6)))
+    assert len({fingerprint.digest(array) for array in (zeros, *different)}) == 6
+    assert fingerprint.digest(zeros) == fingerprint.digest(mx.zeros((4, 6)))
     strided = mx.arange(24).reshape(4, 6)[:, ::2]
-    assert lora.digest(strided) == lora.digest(mx.array(strided.tolist()))
+    assert fingerprint.digest(strided) == fingerprint.digest(mx.array(strided.tolist()))

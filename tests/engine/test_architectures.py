@@ -17,9 +17,9 @@ from engine.contract.journal import events as e
 from engine.data.batches import collate
 from engine.data.chat_template import Message, Renderer
 from engine.model import loading
+from engine.model.logprobs import Scorer
 from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision
-from engine.training.losses import Scorer
 
 FIRST, SECOND = tiny.TOPICS[:2]
 QUIET = 0.02  # of the weights: logits that a soft cap leaves alone

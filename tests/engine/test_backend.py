@@ -47,7 +47,7 @@ def test_a_second_call_returns_the_first_answer():
 
 
 def test_mlx_is_not_imported_before_prepare():
-    code = "import sys, engine.backend; sys.exit('mlx.core' in sys.modules)"
+    code = "import sys, engine.model.backend; sys.exit('mlx.core' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -12,7 +12,7 @@ from mlx_lm.tuner.lora import LoRALinear
 from engine.adapters import ledger, lora, module_weights
 from engine.adapters.lora import AdapterSpec
 from engine.contract.journal import events as e
-from engine.evaluation import evaluate
+from engine.evaluation import generation
 from engine.model import loading
 from engine.pipeline import run as pipeline
 from engine.pipeline import topic
@@ -183,7 +183,7 @@ def the_evaluation_nudges_a_weight_that_the_fuse_makes_anew(engine):
                 module.linear.weight = module.linear.weight + 1e-6
         return found
 
-    engine.replace(evaluate, "generate", broken)
+    engine.replace(generation, "generate", broken)
 
 
 @fault("fuse-moves-weights")

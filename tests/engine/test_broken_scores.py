@@ -8,7 +8,7 @@ from breaking import Faults, caught
 
 from engine.adapters import deltas, ledger, lora
 from engine.contract.journal import events as e
-from engine.evaluation import evaluate
+from engine.evaluation import evaluate, generation
 from engine.pipeline import run as pipeline
 from engine.pipeline import topic
 from engine.runtime.recorder import Recorder
@@ -46,7 +46,7 @@ def the_evaluation_raises(engine):
     def broken(real, *args, **more):
         raise ZeroDivisionError("in the middle of an evaluation")
 
-    engine.replace(evaluate, "generate", broken)
+    engine.replace(generation, "generate", broken)
 
 
 @fault("exception-ends-phase")
@@ -142,7 +142,7 @@ def answers_are_thrown_away(engine):
 
 @fault("stop-as-counted")
 def a_cut_answer_says_that_it_ended(engine):
-    engine.replace(evaluate, "Answer", lambda real, text, tokens, stop: real(text, tokens, "eos"))
+    engine.replace(generation, "Answer", lambda real, text, tokens, stop: real(text, tokens, "eos"))
 
 
 @fault("stop-as-counted")

@@ -13,9 +13,9 @@ from engine.contract.journal import events as e
 from engine.data import batches, chat_template
 from engine.data.chat_template import Message
 from engine.data.curriculum import SftRow
+from engine.model.logprobs import Scorer
 from engine.pipeline import topic
 from engine.training import dpo, dpo_reference, optimizer, phase, sft
-from engine.training.losses import Scorer
 
 fault = Faults()
 

@@ -29,9 +29,10 @@ from engine.contract.settings.config import RunConfig, load_config
 from engine.model import backend, cpu_lanes, loading
 from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision
-from engine.preflight.forecast import Rates, Work, as_answered, of_topics, of_what_ran, refined
+from engine.preflight.forecast import Rates, Work, as_answered, of_topics, refined
 from engine.rules.catalogue import RULES
 from engine.runtime.history import read_history
+from engine.runtime.summary import of_what_ran
 from engine.training import dpo, losses
 from mindprint_tui.process import programs
 from mindprint_tui.view.pages.preflight import lines

@@ -14,7 +14,7 @@ from dying import Killed, die, died
 
 from engine.contract.journal import events as e
 from engine.contract.run_folder.folder import RunDir
-from engine.evaluation import evaluate
+from engine.evaluation import generation
 from engine.pipeline import run as pipeline
 from engine.training import optimizer, phase
 
@@ -34,7 +34,7 @@ def stuck(engine: Breaker, after: str) -> None:
         return real(*args) * (100 if engine.session.attached.phase == after else 1)
 
     engine.replace(optimizer, "learning_rate", rate)
-    engine.replace(evaluate, "generate", broken)
+    engine.replace(generation, "generate", broken)
 
 
 def test_an_sft_that_wrecks_the_model_is_rolled_back_and_the_topic_marked(kit, unbroken, tmp_path, monkeypatch):

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.contract.errors import InputError
-from engine.contract.schema import FieldError, build, short
+from engine.contract.schema import FieldError, build
 from engine.contract.settings.config import RunConfig, SourceConfig, dump_config, keys, load_config
+from engine.contract.wording import short
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))

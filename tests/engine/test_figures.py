@@ -15,8 +15,8 @@ import tiny
 from engine.contract.journal.events import Evaluated
 from engine.contract.journal.store import read_journal
 from engine.contract.settings.config import load_config
-from engine.evaluation import evaluate
-from engine.evaluation.evaluate import Answer
+from engine.evaluation import evaluate, generation, pairs
+from engine.evaluation.generation import Answer
 from engine.model.backend import prepare
 from engine.pipeline.setup import open_session, read_curriculum
 from engine.runtime.history import History
@@ -82,8 +82,8 @@ def test_the_figures_of_three_answers_and_two_pairs(session: Session, monkeypatc
     """One answer is good, one empty and one repeats itself; of the pairs one is right, a token at a time."""
     session.embedder = Meaning((0.8, 0.5, -0.6))  # type: ignore[assignment]
     logps = ([-20.0, -40.0], [-9.0, -6.0], [10, 10], [3, 3])  # sums, then tokens; a token -2 beside -3, -4 beside -2
-    monkeypatch.setattr(evaluate, "generate", lambda session, prompts, **more: ANSWERS)
-    monkeypatch.setattr(evaluate, "pair_logps", lambda session, topic: tuple(map(mx.array, logps)))
+    monkeypatch.setattr(generation, "generate", lambda session, prompts, **more: ANSWERS)
+    monkeypatch.setattr(pairs, "pair_logps", lambda session, topic: tuple(map(mx.array, logps)))
     since = Evaluated(TOPIC, "sft", 0.5, 0.5, 0.5, {}, None, "ok", 1.0, heldout_gap=-30.0)
     found = evaluate.evaluate(session, session.curriculum.topics, "dpo", since)[TOPIC]
     assert found.accuracy == pytest.approx(0.8 / 3)  # nothing for the empty answer, nor for the opposite
@@ -104,7 +104,7 @@ def test_the_figures_of_three_answers_and_two_pairs(session: Session, monkeypatc
 def test_one_sick_answer_of_three_makes_no_topic_sick(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     session.embedder = Meaning((0.8, 0.5, 0.2))  # type: ignore[assignment]
     answers = [ANSWERS[0], Answer("Aye, it is deep.", 5, "eos"), ANSWERS[2]]
-    monkeypatch.setattr(evaluate, "generate", lambda session, prompts, **more: answers)
+    monkeypatch.setattr(generation, "generate", lambda session, prompts, **more: answers)
     found = evaluate.evaluate(session, session.curriculum.topics, "sft")[TOPIC]
     assert found.health == "ok" and found.accuracy == pytest.approx(0.5)
 
@@ -122,11 +122,11 @@ def test_held_out_pairs_have_the_likelihoods_that_they_have_alone(session: Sessi
         return sum(logps[place - 1, example.ids[place]] for place in places), len(places)
 
     chosen, rejected = ([alone(pair, getattr(pair, side)) for pair in topic.heldout] for side in ("chosen", "rejected"))
-    assert len(topic.heldout) == len(PAIRS) > evaluate.PAIR_BATCH
-    found = [part.tolist() for part in evaluate.pair_logps(session, topic)]
+    assert len(topic.heldout) == len(PAIRS) > pairs.PAIR_BATCH
+    found = [part.tolist() for part in pairs.pair_logps(session, topic)]
     wanted = [[row[part] for row in side] for part in (0, 1) for side in (chosen, rejected)]
     for one, other in zip(found, wanted, strict=True):
         assert one == pytest.approx(other, abs=1e-2)
     assert not any(a > b for a, b in zip(*wanted[:2], strict=True)), "the longer one is never likelier as a whole"
     by_token = [a / n > b / m for a, b, n, m in zip(*wanted, strict=True)]
-    assert any(by_token) and evaluate._preferences(session, topic)[0] == pytest.approx(sum(by_token) / len(by_token))
+    assert any(by_token) and pairs._preferences(session, topic)[0] == pytest.approx(sum(by_token) / len(by_token))

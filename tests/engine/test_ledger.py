@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import save_config
 
-from engine.adapters import deltas, ledger, lora
+from engine.adapters import deltas, fingerprint, ledger, lora
 from engine.adapters.ledger import Delta, Ledger
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import KeptLinear, KeptSwitchLinear, dense
@@ -103,7 +103,7 @@ def test_the_fused_model_answers_as_the_attached_one_did(folder):
     assert mx.abs(logits(book) - attached).max().item() < 1e-4
     assert mx.abs(attached - before).max().item() > 0.01  # and there was something to fuse
     assert lora.adapter_modules(book.model) == {}
-    assert book.declared == lora.fingerprint(lora.frozen_digests(book.model))
+    assert book.declared == fingerprint.fingerprint(fingerprint.frozen_digests(book.model))
 
 
 def test_a_dropped_topic_was_never_there_bit_for_bit(folder):
@@ -130,7 +130,7 @@ def test_a_reverted_commit_was_never_there(folder):
     assert bits(book) != before and book.commits == 2
     book.revert(mark, delta.paths)
     assert bits(book) == before and book.mark() == mark
-    assert book.declared == lora.fingerprint(lora.frozen_digests(book.model))
+    assert book.declared == fingerprint.fingerprint(fingerprint.frozen_digests(book.model))
 
 
 def test_what_the_journal_does_not_know_of_is_forgotten(folder):
@@ -380,7 +380,7 @@ def test_a_module_that_no_delta_touches_any_more_is_the_packed_one_again(quantiz
 
 def in_memory(book: Ledger) -> str:
     """The fingerprint of what is in memory, looked at anew."""
-    return lora.fingerprint(lora.frozen_digests(book.model))
+    return fingerprint.fingerprint(fingerprint.frozen_digests(book.model))
 
 
 @pytest.mark.parametrize("layers", [0, 1])

@@ -8,7 +8,8 @@ import pytest
 from engine.contract.errors import InputError
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.commands import append, new_command
-from engine.contract.run_folder.folder import Lock, RunDir, holder, list_runs
+from engine.contract.run_folder.folder import RunDir, list_runs
+from engine.contract.run_folder.lock import Lock, holder
 from engine.runtime.recorder import Recorder
 from mindprint_tui.process import programs
 

@@ -14,9 +14,9 @@ from engine.adapters import lora
 from engine.adapters.lora import AdapterSpec
 from engine.data.batches import collate
 from engine.data.chat_template import Example, Message, Renderer
-from engine.model import loading
-from engine.training import losses
-from engine.training.losses import Scorer, dpo_loss, sft_loss, sum_rows, token_logps
+from engine.model import loading, logprobs
+from engine.model.logprobs import Scorer, sum_rows, token_logps
+from engine.training.losses import dpo_loss, sft_loss
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PROBE = mx.array([[1, 2, 3, 4]])
@@ -208,7 +208,7 @@ def test_token_logps_and_their_gradient_are_those_of_log_softmax(width):
 
 @pytest.mark.parametrize("positions", [1, 3, 64])
 def test_logits_made_piece_by_piece_give_the_same_numbers_and_gradients(small, monkeypatch, positions):
-    monkeypatch.setattr(losses, "POSITIONS", positions)
+    monkeypatch.setattr(logprobs, "POSITIONS", positions)
     scorer, batch = Scorer(small.model, PROBE), collate(examples_of(small), 2)
     weights = mx.random.normal((batch.supervised,), key=mx.random.key(5))
     lora.attach(small.model, AdapterSpec(4, 2.0, ("q_proj", "down_proj"), 0), seed=1)

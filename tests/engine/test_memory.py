@@ -13,7 +13,8 @@ from engine.contract.settings.config import DpoConfig, SftConfig
 from engine.data.batches import Batch, collate
 from engine.data.chat_template import Example, Message, Renderer
 from engine.model import cpu_lanes, loading
-from engine.training.losses import Scorer, dpo_loss, sft_loss
+from engine.model.logprobs import Scorer
+from engine.training.losses import dpo_loss, sft_loss
 from engine.training.optimizer import Updater, accumulate
 
 LIMITS = {"sft": 1.25e9, "dpo": 1.35e9}  # bytes; with all logits at once they were 1.42e9 and 1.52e9

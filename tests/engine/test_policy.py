@@ -12,7 +12,7 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Record
 from engine.contract.settings.config import DpoConfig, ThresholdsConfig
 from engine.data.curriculum import Curriculum, Pair, Question, Topic
-from engine.evaluation.voice_score import load_profile
+from engine.data.voice_profile import load_profile
 from engine.pipeline.decisions import Decision, after_dpo, after_phase, gate, retry, verdict
 from engine.preflight.gates import base_warnings, unreachable
 from engine.runtime.history import read_history

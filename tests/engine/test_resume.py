@@ -22,7 +22,8 @@ from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter, read_journal
 from engine.contract.run_folder import files
-from engine.contract.run_folder.folder import RunDir, holder
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import holder
 from engine.evaluation import evaluate
 from engine.pipeline import decisions
 from engine.pipeline import run as pipeline
@@ -498,7 +499,7 @@ def backwards() -> Iterator[float]:
 
 def test_a_clock_that_jumps_backwards_changes_nothing_but_the_times(config, tmp_path, monkeypatch, whole):
     ticks = backwards()
-    monkeypatch.setattr(record, "JournalWriter", partial(JournalWriter, clock=lambda: next(ticks)))
+    monkeypatch.setattr(recorder, "JournalWriter", partial(JournalWriter, clock=lambda: next(ticks)))
     monkeypatch.setattr("time.time", lambda: next(ticks))
     run = tiny.new_run(tmp_path / "run", config)
     with monkeypatch.context() as patch, pytest.raises(Killed):

@@ -17,7 +17,8 @@ from engine.contract.journal.store import JournalWriter
 from engine.contract.names import run_name, topic_id
 from engine.contract.run_folder import folder
 from engine.contract.run_folder.commands import append, new_command
-from engine.contract.run_folder.folder import Lock, RunDir, create, find, fresh_name, holder, list_runs
+from engine.contract.run_folder.folder import RunDir, create, find, fresh_name, list_runs
+from engine.contract.run_folder.lock import Lock, holder
 
 BAD = [
     "",
@@ -192,7 +193,8 @@ def test_looking_does_not_take_the_lock_from_an_engine(tmp_path: Path) -> None:
 ENGINE = """
 import sys, time
 from pathlib import Path
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 lock = Lock(RunDir(Path(sys.argv[1])))
 print("held", flush=True)
 time.sleep(60)

@@ -17,7 +17,8 @@ from dying import asked
 from engine import supervise
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
-from engine.contract.run_folder.folder import Lock, RunDir, holder
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock, holder
 from engine.runtime import out_of_memory
 from engine.supervise import Supervisor
 

@@ -22,11 +22,12 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import KINDS
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder import files
-from engine.contract.run_folder.folder import RunDir, holder
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import holder
 from engine.contract.settings.config import DpoConfig, SftConfig, load_config
 from engine.data.chat_template import Renderer
-from engine.evaluation import evaluate
-from engine.evaluation.evaluate import Answer
+from engine.evaluation import evaluate, generation
+from engine.evaluation.generation import Answer
 from engine.model import loading
 from engine.pipeline import run as pipeline
 from engine.pipeline.decisions import Decision
@@ -226,7 +227,7 @@ def test_no_phase_puts_all_its_rows_into_one_batch(sources, tmp_path, monkeypatc
 
 
 def test_a_long_scoring_of_the_base_says_how_far_it_is(sources, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "TOLD", 0)
+    monkeypatch.setattr(generation, "TOLD", 0)
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources, evaluation={"max_tokens": 8})))
     before = ran.of(e.Sample, stage="before")
     said = "scoring the base model on 2 topics, (\\d+) of 2 answers complete, (\\d+) tokens so far"
@@ -266,7 +267,7 @@ def test_topics_that_do_not_pass_make_a_run_that_failed_and_are_trained_again(so
 
 
 def test_a_phase_that_does_harm_is_rolled_back(sources, tmp_path, monkeypatch):
-    real = evaluate.generate
+    real = generation.generate
     calls = []
 
     def worse(session, prompts, **more):
@@ -275,7 +276,7 @@ def test_a_phase_that_does_harm_is_rolled_back(sources, tmp_path, monkeypatch):
             return [Answer("", 0, "eos") for _ in prompts]
         return real(session, prompts, **more)
 
-    monkeypatch.setattr(evaluate, "generate", worse)
+    monkeypatch.setattr(generation, "generate", worse)
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources)))
     rolled = ran.of(e.AdapterChanged, state="rolled_back")
     assert [(event.topic, event.phase, event.base_unchanged) for event in rolled] == [(FIRST, "sft", True)]

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.contract.errors import InputError
-from engine.evaluation.voice_score import VoiceProfile, health, load_profile, named, score
+from engine.data.voice_profile import VoiceProfile, load_profile
+from engine.evaluation.health import health
+from engine.evaluation.voice_score import named, score
 
 PROFILE = r"""
 name: test

@@ -25,7 +25,8 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.commands import Command, append
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 from engine.model import loading
 from engine.model.backend import prepare
 from engine.model.sentence_embedder import load_embedder
@@ -45,7 +46,7 @@ VOICE = {
 
 
 def make_model(folder: Path, *, hidden: int = 64, seed: int = 7) -> Path:
-    """A Llama of two layers with random weights and SmolLM2's tokenizer; engine.models.load loads it."""
+    """A Llama of two layers with random weights and SmolLM2's tokenizer; engine.model.loading.load loads it."""
     source = loading.locate("smollm2-135m-instruct", print)
     folder.mkdir(parents=True)
     shutil.copy(source / "tokenizer_config.json", folder)

@@ -55,7 +55,7 @@ MODULES = {kind: (*ATTENTION, *DENSE) for kind in ARCHITECTURES} | {
 
 
 def make(kind: str, folder: Path, bits: int = 0, loudness: float = 1.0, mode: str = "affine") -> Path:
-    """A model folder that engine.models.load loads; its weights are multiplied by `loudness`."""
+    """A model folder that engine.model.loading.load loads; its weights are multiplied by `loudness`."""
     config = ARCHITECTURES[kind] | {"model_type": kind}
     model_class, arguments = _get_classes(config)
     mx.random.seed(7)

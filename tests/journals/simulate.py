@@ -10,7 +10,8 @@ from pathlib import Path
 from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter, Tail
 from engine.contract.run_folder.commands import BadCommand, parse
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 
 sys.path.insert(0, str(Path(__file__).parent))
 from make import Story, topic_id

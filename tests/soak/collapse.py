@@ -22,9 +22,9 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 from breaking import Breaker, bytes_of, screen  # noqa: E402
 
-from engine.adapters import lora
+from engine.adapters import lora  # noqa: E402
 from engine.contract.journal import events as e  # noqa: E402
-from engine.pipeline import decisions
+from engine.pipeline import decisions  # noqa: E402
 from engine.pipeline.decisions import Decision  # noqa: E402
 from engine.training import optimizer  # noqa: E402
 

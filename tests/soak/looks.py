@@ -12,7 +12,8 @@ from mindprint_tui.report.gather import gather
 from mindprint_tui.report.page import render
 from mindprint_tui.view.focus import Asked, Focus, heard, selected
 from mindprint_tui.view.footer import why_not
-from mindprint_tui.view.header import banner, header, notice, second, timing
+from mindprint_tui.view.header import header, second, timing
+from mindprint_tui.view.notices import banner, notice
 from mindprint_tui.view.pages import comparison as compare_view
 from mindprint_tui.view.pages.runs import RunRow, run_line
 from mindprint_tui.view.pages.samples import plain, questions, sample_lines

@@ -30,7 +30,8 @@ from engine.contract.journal import events as e
 from engine.contract.journal.codec import decode
 from engine.contract.journal.events import Record
 from engine.contract.journal.store import Tail
-from engine.contract.run_folder.folder import RunDir, holder
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import holder
 from engine.runtime.history import landmarks
 
 ROOT = tiny.ROOT

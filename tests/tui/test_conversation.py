@@ -107,7 +107,7 @@ def test_an_engine_that_ends_is_not_an_answer(monkeypatch, capsys) -> None:
 CONSOLE = f"""
 import sys
 from pathlib import Path
-from engine.contract.rundir import RunDir
+from engine.contract.run_folder.folder import RunDir
 from mindprint_tui import talk
 MODEL = {MODEL!r}
 talk.command = lambda *_: [sys.executable, "-c", MODEL]

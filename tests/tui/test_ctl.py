@@ -11,7 +11,8 @@ import pytest
 from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.commands import Command, parse
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 

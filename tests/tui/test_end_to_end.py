@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 from terminal import Terminal
 
-from engine.contract.run_folder.folder import RunDir, holder
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import holder
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
 

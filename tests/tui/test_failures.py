@@ -7,7 +7,7 @@ from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import FAILURES, RunState, fold
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.header import banner
+from mindprint_tui.view.notices import banner
 from mindprint_tui.view.panes.adapter import adapter_lines
 
 BROKE = e.Failed("x sft", "the base was changed", "", topic_id(0), "sft", "frozen-weights")

@@ -29,7 +29,8 @@ from engine.contract.journal.events import (
     TopicStarted,
 )
 from engine.contract.journal.store import JournalWriter
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 from mindprint_tui import cli
 from mindprint_tui.journal import feed as feeds
 from mindprint_tui.journal.feed import Feed, Samples

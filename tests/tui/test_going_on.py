@@ -13,7 +13,8 @@ from mindprint_tui.report import page
 from mindprint_tui.report.gather import Detail
 from mindprint_tui.view.focus import Asked, Focus, heard, taken_up
 from mindprint_tui.view.footer import why_not
-from mindprint_tui.view.header import STARTING, banner, header, notice, timing
+from mindprint_tui.view.header import STARTING, header, timing
+from mindprint_tui.view.notices import banner, notice
 from mindprint_tui.view.panes.outline import outline
 from mindprint_tui.view.panes.voice import voice_lines
 

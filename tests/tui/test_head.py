@@ -10,9 +10,10 @@ from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.header import STARTING, condition, header, remaining, second, timing
+from mindprint_tui.view.header import STARTING, condition, header, second, timing
 from mindprint_tui.view.panes.outline import outline
 from mindprint_tui.view.text import Line
+from mindprint_tui.view.time_left import remaining
 
 
 def words(shown: Line) -> str:

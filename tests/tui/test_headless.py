@@ -31,7 +31,7 @@ REFUSES_TOO_LATE = """
 import sys
 from pathlib import Path
 from engine.contract import events as e
-from engine.contract.journal import JournalWriter
+from engine.contract.journal.store import JournalWriter
 writer = JournalWriter(Path(sys.argv[1], "journal.jsonl"))
 for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e.Failed("input", "row 7 is torn", "")):
     writer.append(event)
@@ -59,7 +59,7 @@ TRAINS = """
 import sys
 from pathlib import Path
 from engine.contract import events as e
-from engine.contract.journal import JournalWriter
+from engine.contract.journal.store import JournalWriter
 writer = JournalWriter(Path(sys.argv[1], "journal.jsonl"))
 for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e.RunFinished(0, 1, 1, "f", 9.0)):
     writer.append(event)
@@ -111,8 +111,9 @@ STEPS = """
 import sys, time
 from pathlib import Path
 from engine.contract import events as e
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 run = RunDir(Path(sys.argv[1]))
 lock, writer, topic = Lock(run), JournalWriter(run.journal), "unit-01/chapter-01/topic-01"
 step = lambda n: e.Step(topic, "sft", n, 3, 4.0 - n, 1e-3, 1.0, 90, 30, 0.1, 10**9)

@@ -29,8 +29,8 @@ except SystemExit:
 SCREENS = """
 import asyncio, sys
 from pathlib import Path
-from engine.contract.rundir import RunDir
-from mindprint_tui.app import MindprintApp
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.tui.app import MindprintApp
 async def main():
     async with MindprintApp(RunDir(Path("logs/gone")), Path("logs")).run_test() as pilot:
         for key in ("question_mark", "escape", "R", "escape", "ctrl+p", "escape", "q"):
@@ -65,9 +65,9 @@ def test_nothing_of_the_console_loads_what_trains(tmp_path: Path, code: str) -> 
 
 def test_state_and_view_know_no_textual() -> None:
     code = """
-import sys, pkgutil, importlib, mindprint_tui.view as view, mindprint_tui.state, mindprint_tui.feed, mindprint_tui.keys
-for module in pkgutil.iter_modules(view.__path__):
-    importlib.import_module(f"mindprint_tui.view.{module.name}")
+import sys, pkgutil, importlib, mindprint_tui.view as view, mindprint_tui.journal.feed, mindprint_tui.keys
+for module in pkgutil.walk_packages(view.__path__, "mindprint_tui.view."):
+    importlib.import_module(module.name)
 print("textual" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,8 +12,9 @@ from golden import put, said
 from engine.contract.journal import events as e
 from engine.contract.journal import store
 from engine.contract.journal.codec import decode
-from engine.contract.run_folder.folder import Lock, RunDir
-from mindprint_tui.process import programs
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
+from mindprint_tui.process import programs, run_folder, run_status
 
 TOPIC = "unit-01/chapter-01/topic-01"
 BEGUN = [
@@ -43,22 +44,22 @@ def refused(folder: Path, *events: e.Event | None) -> RunDir:
 
 def test_a_new_run_that_was_refused_is_removed(tmp_path: Path) -> None:
     run = refused(tmp_path / "new", e.Preparing("loading"), e.Warned("curriculum", "short", 1))
-    programs.discard_refused(run)
+    run_folder.discard_refused(run)
     assert not run.path.exists()
 
 
 def test_a_run_that_had_begun_stays_when_it_is_refused_at_its_resumption(tmp_path: Path) -> None:
     run = refused(tmp_path / "old", e.TopicStarted("unit-01/chapter-01/topic-01", 1, 2))
     (run.path / "adapters").mkdir()
-    programs.discard_refused(run)
+    run_folder.discard_refused(run)
     assert run.adapters.is_dir()
 
 
 @pytest.mark.parametrize("event", BEGUN, ids=lambda event: event.kind if event else "damaged")
 def test_a_folder_in_which_anything_had_begun_stays_whoever_asks(tmp_path: Path, event: e.Event | None) -> None:
     run = refused(tmp_path / "old", event)
-    programs.discard_refused(run)
-    programs.discard(run)
+    run_folder.discard_refused(run)
+    run_folder.discard(run)
     assert run.journal.exists()
 
 
@@ -68,14 +69,14 @@ def test_a_folder_that_holds_weights_or_an_engine_stays(tmp_path: Path) -> None:
     saved.checkpoint.mkdir()
     lock = Lock(held)
     for run in (committed, saved, held):
-        programs.discard(run)
+        run_folder.discard(run)
         assert run.path.exists()
     lock.release()
 
 
 def test_a_folder_without_a_refusal_is_not_taken_for_refused(tmp_path: Path) -> None:
     run = wrote(tmp_path / "new", e.Preparing("loading"))
-    programs.discard_refused(run)
+    run_folder.discard_refused(run)
     assert run.path.exists()
 
 
@@ -96,7 +97,7 @@ DEAD = (e.TopicStarted(TOPIC, 1, 1), e.EngineDied(None, "SIGSEGV", 3), e.Failed(
 def test_the_status_of_a_run_that_nobody_is_at_work_on(
     tmp_path: Path, events: tuple[e.Event, ...], status: int
 ) -> None:
-    assert programs.ended(wrote(tmp_path / "run", *events), None) == status
+    assert run_status.ended(wrote(tmp_path / "run", *events), None) == status
 
 
 def test_a_run_has_a_session_of_its_own(tmp_path: Path) -> None:
@@ -109,14 +110,15 @@ def test_a_run_has_a_session_of_its_own(tmp_path: Path) -> None:
 def test_a_run_that_somebody_is_at_work_on_has_no_status_yet(tmp_path: Path) -> None:
     run = wrote(tmp_path / "run", *DEAD)
     lock = Lock(run)
-    assert programs.ended(run, None) is None
+    assert run_status.ended(run, None) is None
     lock.release()
 
 
 TAKES_ITS_TIME = """
 import sys, time
 from pathlib import Path
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 time.sleep(0.3)
 lock = Lock(RunDir(Path(sys.argv[1])))
 time.sleep(60)
@@ -126,18 +128,18 @@ time.sleep(60)
 def test_an_engine_that_has_not_taken_its_lock_yet_is_alive(tmp_path: Path) -> None:
     run = wrote(tmp_path / "run")
     with subprocess.Popen([sys.executable, "-c", TAKES_ITS_TIME, str(run.path)]) as supervisor:
-        assert programs.ended(run, supervisor) is None
+        assert run_status.ended(run, supervisor) is None
         supervisor.kill()
-    assert programs.ended(run, supervisor) == 3
+    assert run_status.ended(run, supervisor) == 3
 
 
 def test_a_supervisor_without_a_lock_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody deleted the folder, and the engine has not noticed yet."""
-    monkeypatch.setattr(programs, "PATIENCE", 0.2, raising=False)
+    monkeypatch.setattr(run_status, "PATIENCE", 0.2, raising=False)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3)"]) as supervisor:
-        assert programs.ended(RunDir(tmp_path / "gone"), supervisor) is None
+        assert run_status.ended(RunDir(tmp_path / "gone"), supervisor) is None
         assert supervisor.poll() is None
         supervisor.kill()
 
@@ -148,16 +150,16 @@ def test_a_supervisor_is_asked_before_the_journal(tmp_path: Path, code: int, sta
     run = refused(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1), e.RunFinished(0, 1, 1, "", 1.0))
     with subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) as supervisor:
         supervisor.wait()
-    assert programs.ended(run, supervisor) == status
+    assert run_status.ended(run, supervisor) == status
 
 
 def test_a_supervisor_that_crashes_does_not_say_that_a_topic_did_not_pass(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"]) as supervisor:
         supervisor.wait()
-    assert programs.ended(wrote(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1)), supervisor) == 3
+    assert run_status.ended(wrote(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1)), supervisor) == 3
 
 
-@pytest.mark.parametrize("ask", [programs.discard_refused, lambda run: programs.ended(run, None)])
+@pytest.mark.parametrize("ask", [run_folder.discard_refused, lambda run: run_status.ended(run, None)])
 def test_of_a_long_journal_only_its_beginning_and_its_end_are_read(
     story: Callable[[str], RunDir], monkeypatch: pytest.MonkeyPatch, ask: Callable[[RunDir], object]
 ) -> None:
@@ -165,4 +167,4 @@ def test_of_a_long_journal_only_its_beginning_and_its_end_are_read(
     run, lines = story("long-20000"), []
     monkeypatch.setattr(store, "decode", lambda line: lines.append(line) or decode(line))
     ask(run)
-    assert sum(map(len, lines)) < 2 * programs.LAST < run.journal.stat().st_size / 10
+    assert sum(map(len, lines)) < 2 * run_status.LAST < run.journal.stat().st_size / 10

@@ -9,7 +9,8 @@ from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import Asked, Focus, heard
-from mindprint_tui.view.header import SHOWN, notice
+from mindprint_tui.view.header import SHOWN
+from mindprint_tui.view.notices import notice
 from mindprint_tui.view.panes.log import words
 
 ALIVE = Liveness("alive", 0.0)

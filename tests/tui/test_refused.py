@@ -14,7 +14,8 @@ from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.tui.app import MindprintApp
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.header import banner, condition
+from mindprint_tui.view.header import condition
+from mindprint_tui.view.notices import banner
 from mindprint_tui.view.pages.runs import RunRow, word
 from mindprint_tui.view.panes.log import words
 

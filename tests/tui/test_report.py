@@ -15,7 +15,8 @@ from golden import put
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
-from engine.contract.run_folder.folder import Lock, RunDir
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 from mindprint_tui.cli import cli
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.report import page

@@ -11,7 +11,7 @@ from terminal import Terminal
 from engine.contract.exit_codes import CONSOLE_FAILED
 from engine.contract.journal import events as e
 from engine.contract.run_folder.commands import append, new_command
-from engine.contract.run_folder.folder import Lock
+from engine.contract.run_folder.lock import Lock
 from mindprint_tui import cli
 from mindprint_tui.process.exit_messages import parting
 
@@ -35,8 +35,9 @@ SAYS = """
 import sys, time
 from pathlib import Path
 from engine.contract import events as e
-from engine.contract.journal import JournalWriter
-from engine.contract.rundir import Lock, RunDir
+from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.lock import Lock
 run = RunDir(Path(sys.argv[1]))
 lock, writer = Lock(run), JournalWriter(run.journal)
 for event in ({events}):

@@ -21,9 +21,9 @@ CONSOLE = """
 import sys
 from pathlib import Path
 from engine.contract.errors import InputError
-from engine.contract.rundir import RunDir
-from mindprint_tui.app import MindprintApp
-from mindprint_tui.feed import Feed
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.tui.app import MindprintApp
+from mindprint_tui.journal.feed import Feed
 def refuse(path):
     raise InputError(f"{path}: cannot be read")
 class Half(Feed):

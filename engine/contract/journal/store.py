@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.contract.errors import Unwritable
-from engine.contract.flush import to_disk
 from engine.contract.journal.codec import decode, encode
 from engine.contract.journal.events import Event, Record
-from engine.contract.own import own
+from engine.contract.run_folder.files import own, to_disk
 
 CHUNK = 1 << 20  # bytes read at a time
 HEAD = 256  # first bytes of a journal: they say when it was begun

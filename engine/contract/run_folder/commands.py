@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 
 from engine.contract.errors import InputError
 from engine.contract.names import COMMAND_ID, TOPIC_ID
-from engine.contract.own import own
-from engine.contract.schema import short
+from engine.contract.run_folder.files import own
+from engine.contract.wording import short
 
 CommandKind = Literal["pause", "resume", "stop", "skip", "reevaluate", "retry"]
 KINDS: tuple[str, ...] = get_args(CommandKind)

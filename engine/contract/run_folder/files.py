@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import resource
@@ -10,8 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.contract.errors import Unwritable
-from engine.contract.flush import to_disk
-from engine.contract.own import half_made
 
 LITTLE = 1 << 17  # bytes; a disk with fewer is full
 LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a file or folder half made, or the one it was to replace
@@ -118,3 +117,29 @@ def _sync_folder(path: Path) -> None:
         to_disk(descriptor)
     finally:
         os.close(descriptor)
+
+
+def own(path: str | Path, flags: int) -> int:
+    """Opens a file of a run, made for its owner alone; raises OSError where a symbolic link stands in its place.
+
+    A run folder may come from elsewhere, and no link in it is to lead a writer to a file of another kind.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def half_made(path: Path, pid: int) -> Path:
+    """Where a process makes what is to stand at `path`, until it is whole and is renamed."""
+    return path.with_name(f".{path.name}.{pid}")
+
+
+def to_disk(descriptor: int) -> None:
+    """Returns when the disk has what was written to an open file, or to a folder; raises OSError where it cannot.
+
+    macOS's fsync hands it to the drive, which may hold it back and lose it with the power: F_FULLFSYNC waits for it. A
+    file system that does not know that (a network disk) has fsync alone.
+    """
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)

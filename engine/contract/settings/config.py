@@ -10,9 +10,10 @@ from typing import Any, Literal
 import yaml
 
 from engine.contract.errors import InputError
-from engine.contract.schema import FieldError, build, nearest, number, short
+from engine.contract.schema import FieldError, build, number
 from engine.contract.settings import legacy_keys
 from engine.contract.settings.yaml_file import mapping, read_text
+from engine.contract.wording import nearest, short
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
@@ -301,3 +302,8 @@ def _modules(config: RunConfig) -> None:
     for name, phase in (("sft", config.sft), ("dpo", config.dpo)):
         if not phase.modules or len(set(phase.modules)) != len(phase.modules):
             raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")
+
+
+def may_prefer(config: RunConfig) -> bool:
+    """Whether this configuration ever runs DPO."""
+    return config.adapters.strategy != "sft_only" and config.dpo.when != "never"

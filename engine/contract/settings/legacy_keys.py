@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from engine.contract.schema import short
+from engine.contract.wording import short
 
 DEPTH, MOST = 6, 400  # how deep and how much of a file is looked at
 PHASES = ("sft", "dpo")

@@ -1,19 +1,39 @@
 """What the screens share: bindings from the key table, a footer that can be clicked, and one way to be painted."""
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Protocol, cast
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.keys import Screen as ScreenName
 from mindprint_tui.keys import keys_of
 from mindprint_tui.tui.widgets.lines import ROLES, Lines
 from mindprint_tui.view.footer import Hit, footer
 
-if TYPE_CHECKING:
-    from mindprint_tui.tui.app import MindprintApp
+
+class Console(Protocol):
+    """What a screen may ask of the app that shows it."""
+
+    run_dir: RunDir | None
+    logs: Path
+    state: RunState
+    live: Liveness
+    now: Callable[[], float]
+    start_config: Callable[[Path], RunDir] | None
+
+    def attach(self, run: RunDir, started: bool = False) -> None: ...
+    def start(self, begin: Callable[[], RunDir]) -> None: ...
+    def ask(self, kind: str, topic: str | None) -> None: ...
+    def leave(self) -> None: ...
+    def show_runs(self) -> None: ...
+    def next_theme(self) -> None: ...
 
 
 def bindings(name: ScreenName) -> list[BindingType]:
@@ -40,8 +60,8 @@ class BaseScreen(Screen[None]):
         self._kept: dict[str, Lines] = {}
 
     @property
-    def console(self) -> "MindprintApp":
-        return cast("MindprintApp", self.app)
+    def console(self) -> Console:
+        return cast(Console, self.app)
 
     @property
     def cells(self) -> int:

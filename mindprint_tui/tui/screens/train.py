@@ -14,7 +14,8 @@ from mindprint_tui.tui.widgets.lines import Lines
 from mindprint_tui.tui.widgets.pane import Pane
 from mindprint_tui.view import focus as f
 from mindprint_tui.view.footer import why_not
-from mindprint_tui.view.header import banner, header, notice, second, timing
+from mindprint_tui.view.header import header, second, timing
+from mindprint_tui.view.notices import banner, notice
 from mindprint_tui.view.panes.adapter import adapter_lines
 from mindprint_tui.view.panes.log import lines_since, log_lines
 from mindprint_tui.view.panes.loss import loss_lines, loss_title, position

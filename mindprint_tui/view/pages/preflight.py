@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.contract.schema import several
+from engine.contract.wording import several
 from mindprint_tui.view.text import NONE, about, fit, number, shorten, wrap
 
 SHOWN = 60  # topics, and 20 sentences of a kind

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState
+from mindprint_tui.journal.run_state import Condition, RunState, condition
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.view.panes.outline import kept_voice
 from mindprint_tui.view.text import NONE, Line, Span, about, fit, number
@@ -18,25 +18,29 @@ class RunRow:
     live: Liveness | None = None
 
 
-def word(row: RunRow) -> Span:
-    """Alive, paused, finished, stopped or died: signs and words."""
-    state, live = row.state, row.live
-    if state is None or live is None:
+LOOKS: dict[Condition, Span] = {
+    "alive": ("▶ alive", "ok"),
+    "paused": ("‖ paused", "warn"),
+    "stopped": ("■ stopped", "warn"),
+    "finished": ("✓ finished", ""),
+    "refused": ("! refused", "bad"),
+    "died": ("✗ died", "bad"),
+}
+
+
+def look(row: RunRow) -> Span:
+    """The sign and the word for what a run is doing; an engine that was started again is counted."""
+    if row.state is None or row.live is None:
         return "reading…", "dim"
-    if live.word != "gone":
-        again = f" ↻{state.restarts}" if state.restarts else ""  # how often an engine went on with it
-        return ("‖ paused", "warn") if state.paused else (f"▶ alive{again}", "ok")
-    if state.finished is not None:
-        return ("■ stopped", "warn") if state.finished.exit_status == 130 else ("✓ finished", "")
-    if state.fatal is not None and state.fatal.where == "input":
-        return "! refused", "bad"
-    return "✗ died", "bad"
+    found = condition(row.state, row.live)
+    sign, role = LOOKS[found]
+    return (f"{sign} ↻{row.state.restarts}" if found == "alive" and row.state.restarts else sign), role
 
 
 def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     """One run."""
     state = row.state or RunState()
-    look, role = word(row)
+    shown, role = look(row)
     passed = state.finished.passed if state.finished else state.tally.get("passed", 0)
     of = state.finished.of if state.finished else len(state.topics)
     voices = [voice for topic in state.topics.values() if (voice := kept_voice(topic)) is not None]
@@ -49,7 +53,7 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     if cells >= 100:
         spans.append((fit(model, 26), "dim"))
     counts = f"{passed}/{of} passed" if of else ""
-    return (*spans, (f"{look:<11}", role), (f"{counts:>14}", ""), (f"{mean:>7}", ""), (f"{age:>12}", "dim"))
+    return (*spans, (f"{shown:<11}", role), (f"{counts:>14}", ""), (f"{mean:>7}", ""), (f"{age:>12}", "dim"))
 
 
 def runs_head(cells: int) -> Line:

@@ -1,0 +1,55 @@
+"""Digests of weights, and one fingerprint of them all."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import mlx.core as mx
+import mlx.nn as nn
+import xxhash
+from mlx.utils import tree_flatten
+
+from engine.adapters.lora import LEAVES, _parents, adapter_modules
+
+THREADS = 4  # that hash weights; more than the memory can feed gain nothing
+
+
+def frozen_digests(model: nn.Module) -> dict[str, str]:
+    """A digest of every parameter that is not an adapter's, under its name in the plain model."""
+    wrapped = {f"{path}.linear.": f"{path}." for path in adapter_modules(model)}
+    arrays = {}
+    for name, array in tree_flatten(model.parameters()):
+        if name.split(".")[-1] in LEAVES:
+            continue
+        head = next((inner for inner in _parents(name) if inner in wrapped), None)
+        arrays[wrapped[head] + name.removeprefix(head) if head else name] = array
+    return digests_of(arrays)
+
+
+def fingerprint(digests: dict[str, str]) -> str:
+    """One short hash over digests, independent of their order."""
+    whole = xxhash.xxh3_128()
+    for name in sorted(digests):
+        whole.update(f"{name}={digests[name]};".encode())
+    return whole.hexdigest()[:16]
+
+
+def digest(array: mx.array) -> str:
+    """The digest of one array."""
+    return digests_of({"": array})[""]
+
+
+def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
+    """xxh3 of each array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
+    flat = [mx.contiguous(array.reshape(-1)) for array in arrays.values()]
+    flat = [array.view(mx.uint16) if array.dtype == mx.bfloat16 else array for array in flat]
+    mx.eval(flat)
+    hashes = [""] * len(flat)
+
+    def hash_every(start: int) -> None:
+        for index in range(start, len(flat), THREADS):
+            hashes[index] = xxhash.xxh3_128(memoryview(flat[index])).hexdigest()
+
+    with ThreadPoolExecutor(THREADS) as pool:  # hashing lets Python's lock go
+        list(pool.map(hash_every, range(THREADS)))
+    named = zip(arrays.items(), hashes, strict=True)
+    return {name: f"{found}{array.shape}{array.dtype}" for (name, array), found in named}

@@ -1,0 +1,131 @@
+"""Reads voice.yaml: marker groups, what to avoid, and distinctions."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import InputError
+from engine.contract.settings.yaml_file import mapping, read_text
+from engine.contract.text_match import whole_words
+from engine.contract.wording import nearest, short
+
+SCORES = ("accuracy", "voice", "concepts")  # of every answer: a marker group has another name
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerGroup:
+    """Patterns that belong together; full marks for `expected` distinct ones in an answer."""
+
+    name: str
+    weight: float
+    expected: int
+    patterns: tuple[re.Pattern[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Distinction:
+    """Something this voice would never say: a hit caps the answer at 0 and is reported by name."""
+
+    name: str
+    patterns: tuple[re.Pattern[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceProfile:
+    """What voice.yaml says."""
+
+    name: str
+    groups: tuple[MarkerGroup, ...]
+    avoid: tuple[re.Pattern[str], ...]
+    avoid_penalty: float
+    distinctions: tuple[Distinction, ...]
+
+
+def load_profile(path: Path) -> VoiceProfile:
+    """Reads voice.yaml; raises InputError with the file and the field."""
+    try:
+        found = mapping(path, read_text(path))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; it says what makes the voice, without which nothing is scored"
+        ) from error
+    reader = _Reader(path)
+    data = reader.mapping(found, "the file", {"name", "groups", "avoid", "avoid_penalty", "distinctions"})
+    groups = tuple(reader.group(item, f"groups[{i}]") for i, item in enumerate(reader.items(data, "groups")))
+    if not groups:
+        raise InputError(f"{path}: groups is empty; a voice needs at least one group of markers")
+    names = [group.name for group in groups]
+    for i, name in enumerate(names):
+        if name in SCORES or name in names[:i]:
+            taken = "no score has" if name in SCORES else "no other group has"
+            raise reader.fail(f"groups[{i}].name", name, f"a name that {taken}")
+    return VoiceProfile(
+        name=str(data.get("name", path.parent.name)),
+        groups=groups,
+        avoid=reader.patterns(data.get("avoid", []), "avoid"),
+        avoid_penalty=reader.number(data.get("avoid_penalty", 0.15), "avoid_penalty", 0.0, 1.0),
+        distinctions=tuple(
+            reader.distinction(item, f"distinctions[{i}]") for i, item in enumerate(reader.items(data, "distinctions"))
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Takes the YAML apart and names the file and the field in every complaint."""
+
+    path: Path
+
+    def fail(self, field: str, found: Any, expected: str) -> InputError:
+        return InputError(f"{self.path}: {field} is {'empty' if found is None else short(found)}; expected {expected}")
+
+    def mapping(self, value: Any, field: str, known: set[str]) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.fail(field, value, "a mapping")
+        if unknown := set(map(str, value)) - known:
+            raise InputError(f"{self.path}: {field}: unknown key {min(unknown)!r}{nearest(min(unknown), known)}")
+        return value
+
+    def items(self, data: dict[str, Any], field: str) -> list[Any]:
+        value = data.get(field) or []
+        if not isinstance(value, list):
+            raise self.fail(field, value, "a list")
+        return value
+
+    def number(self, value: Any, field: str, low: float, high: float) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise self.fail(field, value, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def patterns(self, value: Any, field: str) -> tuple[re.Pattern[str], ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self.fail(field, value, "a list of patterns")
+        try:
+            for item in value:
+                re.compile(item)  # by itself first: "[" or "a)(b" would be whole only inside what stands around it
+            found = tuple(map(whole_words, value))
+        except re.error as error:
+            raise self.fail(field, error.pattern, f"a regular expression ({error})") from error
+        for item, pattern in zip(value, found, strict=True):
+            if pattern.search(""):
+                raise self.fail(field, item, "patterns that do not match empty text: they would be found everywhere")
+        return found
+
+    def group(self, value: Any, field: str) -> MarkerGroup:
+        data = self.mapping(value, field, {"name", "weight", "expected", "patterns"})
+        patterns = self.patterns(data.get("patterns"), f"{field}.patterns")
+        expected = data.get("expected", 1)
+        if isinstance(expected, bool) or not isinstance(expected, int) or not 1 <= expected <= len(patterns):
+            raise self.fail(f"{field}.expected", expected, f"a whole number from 1 to its {len(patterns)} patterns")
+        name = data.get("name")
+        if not isinstance(name, str) or not name:
+            raise self.fail(f"{field}.name", name, "a name")
+        weight = self.number(data.get("weight", 1.0), f"{field}.weight", 0.001, 1000.0)
+        return MarkerGroup(name, weight, expected, patterns)
+
+    def distinction(self, value: Any, field: str) -> Distinction:
+        data = self.mapping(value, field, {"name", "patterns"})
+        if not isinstance(data.get("name"), str):
+            raise self.fail(f"{field}.name", data.get("name"), "a name")
+        return Distinction(data["name"], self.patterns(data.get("patterns"), f"{field}.patterns"))

@@ -1,0 +1,95 @@
+"""Greedy answers to many prompts in one batch, and the checks of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator
+
+from engine.contract.journal.events import Preparing
+from engine.model import cpu_lanes
+from engine.rules.enforce import CHECKS, require
+from engine.training.session import Session
+
+TOLD = 5.0  # seconds after which a long evaluation says how far it is, again and again
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A generated answer; `tokens` counts without the end token, `stop` says whether it ended by itself."""
+
+    text: str
+    tokens: int
+    stop: Literal["eos", "length"]
+
+
+def generate(
+    session: Session,
+    prompts: Sequence[Sequence[int]],
+    limit: int | None = None,
+    ticks: list[float] | None = None,
+    doing: str = "",
+) -> list[Answer]:
+    """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens.
+
+    `limit` is the longest answer in tokens; evaluation.max_tokens where it is left out. `ticks` gets the time of each
+    decoding step, by the clock that pauses stop. `doing` is said with answers and tokens so far, every TOLD seconds.
+    """
+    settings, clock = session.config.evaluation, session.control.clock
+    limit = limit or settings.max_tokens
+    batch = max(1, settings.batch // session.pieces)
+    generator = BatchGenerator(
+        session.model,
+        stop_tokens=[[token] for token in session.renderer.end_ids],
+        completion_batch_size=batch,
+        prefill_batch_size=min(8, batch),
+    )
+    try:
+        numbers = generator.insert([list(prompt) for prompt in prompts], [limit] * len(prompts))
+        tokens: dict[int, list[int]] = {number: [] for number in numbers}
+        stops: dict[int, Literal["eos", "length"]] = {}
+        firsts: dict[int, int] = {}
+        told = clock()
+        with cpu_lanes.Pace() as pace:
+            while responses := pace.step(generator.next_generated):
+                if ticks is not None:
+                    ticks.append(clock())
+                for response in responses:
+                    firsts.setdefault(response.uid, int(response.token))
+                    if response.finish_reason is not None:
+                        stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
+                    if response.finish_reason != "stop":
+                        tokens[response.uid].append(response.token)
+                if doing and clock() - told >= TOLD and len(stops) < len(prompts):
+                    told, said = clock(), sum(map(len, tokens.values()))
+                    progress = f"{len(stops)} of {len(prompts)} answers complete, {said} tokens so far"
+                    session.recorder.say(Preparing(f"{doing}, {progress}"))
+                session.control.poll()
+    finally:
+        generator.close()
+    answers = [Answer(session.renderer.decode(tokens[n]), len(tokens[n]), stops[n]) for n in numbers]
+    check_answers(session, prompts, [firsts[n] for n in numbers], answers, limit)
+    return answers
+
+
+NEAR = {mx.float32: 0.05, mx.float16: 0.5, mx.bfloat16: 1.0}  # between logits that may change places by rounding
+
+
+@CHECKS.timed()
+def check_answers(
+    session: Session, prompts: Sequence[Sequence[int]], firsts: Sequence[int], answers: Sequence["Answer"], limit: int
+) -> None:
+    """Rule 26: answered greedily, and cut at `limit` tokens exactly where it says `length`.
+
+    Greedy is looked at in the first token said to the shortest prompt, against the logits of a plain forward pass.
+    """
+    for answer in answers:
+        as_counted = (answer.stop == "length") == (answer.tokens == limit) and answer.tokens <= limit
+        found = f"an answer of {answer.tokens} tokens says stop: {answer.stop}; the limit is {limit}"
+        require("stop-as-counted", as_counted, found)
+    prompt, first = min(zip(prompts, firsts, strict=True), key=lambda asked: len(asked[0]))
+    logits = session.scorer.next_logits(mx.array([list(prompt)]))[0]
+    short = (logits.max() - logits[first]).item()
+    near = NEAR.get(session.ledger.dtype, 1.0)
+    require("stop-as-counted", short <= near, f"the first token is {short:.2f} less likely (logits) than the likeliest")

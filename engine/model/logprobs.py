@@ -1,0 +1,212 @@
+"""Log-probabilities of supervised tokens under the model, a few positions of logits at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from engine.data.batches import Batch
+from engine.model import cpu_kernels
+
+PIECE = 256  # logits that are summed at a time
+
+ROWS = 32  # rows of logits whose exponentials are summed at a time, for the memory's sake
+
+POSITIONS = 64  # supervised positions whose logits exist at a time
+
+LOUD = 1000.0  # largest logit of the probe that shows what a model does to its logits; soft caps are at 15 to 50
+
+Head = Callable[[mx.array], mx.array]
+
+
+class Scorer:
+    """A model taken apart into body and head, so that the head runs on supervised positions alone.
+
+    Where a model does more between the two than its parts show (a soft cap, a scale), the probe in `__init__` finds a
+    difference and the whole model is used, its logits gathered afterwards: slower, never wrong. The probe's logits are
+    made loud, since a soft cap is the identity on quiet ones: a fresh or tiny model would pass, and not be that later.
+    """
+
+    def __init__(self, model: nn.Module, probe: mx.array) -> None:
+        """`probe` is (1, L) token ids."""
+        self._model: Any = model
+        self._head = self._find_head()
+        if self._head is not None and not self._parts_are_the_whole(probe):
+            self._head = None
+
+    @property
+    def split(self) -> bool:
+        """Whether the head runs on supervised positions alone."""
+        return self._head is not None
+
+    def logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
+        """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens; with `learning` to be differentiated.
+
+        The logits of few positions are in memory at a time.
+        """
+        if self._head is None:
+            logits = self._model(batch.tokens)
+            return token_logps(logits.reshape(-1, logits.shape[-1])[batch.gather].astype(mx.float32), batch.targets)
+        hidden = self._model.model(batch.tokens)
+        hidden = hidden.reshape(-1, hidden.shape[-1])[batch.gather]
+        return (learned_logps if learning else plain_logps)(self._head, hidden, batch.targets)
+
+    def next_logits(self, tokens: mx.array) -> mx.array:
+        """(B, V) fp32 logits of what comes after each row of tokens (B, L)."""
+        if self._head is None:
+            return self._model(tokens)[:, -1].astype(mx.float32)
+        return self._head(self._model.model(tokens)[:, -1]).astype(mx.float32)
+
+    def row_logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
+        """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
+        return sum_rows(self.logps(batch, learning=learning), batch)
+
+    def _parts_are_the_whole(self, probe: mx.array) -> bool:
+        try:
+            parts = self._head(self._model.model(probe))
+        except TypeError:  # a body that wants more than tokens
+            return False
+        factor = LOUD / max(mx.abs(parts).max().item(), 1e-6)
+        whole = self._amplified(probe, factor)
+        return whole.shape == parts.shape and bool(mx.allclose(whole, factor * parts, rtol=1e-4, atol=1e-2).item())
+
+    def _amplified(self, probe: mx.array, factor: float) -> mx.array:
+        """The whole model's logits with its head's output times `factor`."""
+        owner, name = (
+            (self._model, "lm_head") if "lm_head" in self._model else (self._model.model.embed_tokens, "as_linear")
+        )
+        head = getattr(owner, name)
+        setattr(owner, name, _Amplified(head, factor) if isinstance(head, nn.Module) else lambda x: factor * head(x))
+        try:
+            logits: mx.array = self._model(probe)
+        finally:
+            if isinstance(head, nn.Module):
+                setattr(owner, name, head)
+            else:
+                delattr(owner, name)
+        return logits
+
+    def _find_head(self) -> Head | None:
+        body = getattr(self._model, "model", None)
+        head = getattr(self._model, "lm_head", None)
+        if body is None:
+            return None
+        if head is None:
+            embedding = getattr(body, "embed_tokens", None)
+            head = getattr(embedding, "as_linear", None)
+        return head
+
+
+class _Amplified(nn.Module):
+    def __init__(self, head: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.head, self._factor = head, factor
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self._factor * self.head(x)
+
+
+def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """(N,) log-probabilities, in nats, of targets (N,) after a frozen head on hidden (N, D).
+
+    A position's log-probability depends on its own hidden state alone, so the forward pass takes the gradient along
+    while the logits are there, and the backward pass scales it: the logits are made once and never kept.
+    """
+
+    @mx.custom_function
+    def both(hidden: mx.array) -> tuple[mx.array, mx.array]:
+        logps, gradients = [], []
+        for start in range(0, hidden.shape[0], POSITIONS):
+            piece = hidden[start : start + POSITIONS]
+            if gradients:
+                (piece,) = mx.depends([piece], [gradients[-1]])  # the logits before these are gone by then
+            found, gradient = _with_gradient(head, piece, targets[start : start + POSITIONS])
+            logps.append(found)
+            gradients.append(gradient)
+        return mx.concatenate(logps), mx.concatenate(gradients)
+
+    @both.vjp
+    def _backward(
+        _hidden: mx.array, cotangents: tuple[mx.array, mx.array], outputs: tuple[mx.array, mx.array]
+    ) -> mx.array:
+        return (cotangents[0][:, None] * outputs[1]).astype(outputs[1].dtype)
+
+    return both(hidden)[0]
+
+
+def plain_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """(N,) log-probabilities, in nats, of targets (N,) after a head on hidden (N, D)."""
+    logps: list[mx.array] = []
+    for start in range(0, hidden.shape[0], POSITIONS):
+        piece = hidden[start : start + POSITIONS]
+        if logps:
+            (piece,) = mx.depends([piece], [logps[-1]])  # the logits before these are gone by then
+        logps.append(token_logps(head(piece).astype(mx.float32), targets[start : start + POSITIONS]))
+    return mx.concatenate(logps)
+
+
+def _with_gradient(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
+    """(n,) log-probabilities and their (n, D) gradients, each by its own position's hidden state."""
+
+    def logits(hidden: mx.array) -> mx.array:
+        return head(hidden).astype(mx.float32)
+
+    column = targets[:, None]
+    found = logits(hidden)
+    largest = found.max(axis=1, keepdims=True)
+    powers = cpu_kernels.exp(found - largest)
+    total = _sum_pieces(powers)[:, None]
+    logps = mx.take_along_axis(found, column, axis=1) - largest - mx.log(total)
+    at_logits = mx.put_along_axis(powers * (-1 / total), column, 1 - mx.exp(logps), axis=1)
+    _, (gradient,) = mx.vjp(logits, [hidden], [at_logits])  # its own logits are never asked for, so never computed
+    return logps[:, 0], gradient
+
+
+@mx.custom_function
+def token_logps(logits: mx.array, targets: mx.array) -> mx.array:
+    """(N,) log-probabilities, in nats, of targets (N,) under logits (N, V) fp32.
+
+    MLX's own logsumexp adds up a row of 49,152 one after another on the CPU and comes out 1e-4 nats too low; summed in
+    pieces it is exact to 1e-6. The backward pass reuses the forward's result: one exponential, not two.
+    """
+    return mx.take_along_axis(logits, targets[:, None], axis=1)[:, 0] - _logsumexp(logits)
+
+
+@token_logps.vjp
+def _token_logps_vjp(
+    primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
+) -> tuple[mx.array, mx.array]:
+    logits, targets = primals
+    column = targets[:, None]
+    normalizer = mx.take_along_axis(logits, column, axis=1) - output[:, None]
+    outer = cotangent[:, None]
+    grad = cpu_kernels.exp(logits - normalizer) * -outer
+    at_target = mx.take_along_axis(grad, column, axis=1) + outer
+    return mx.put_along_axis(grad, column, at_target, axis=1), mx.zeros_like(targets)
+
+
+def _logsumexp(logits: mx.array) -> mx.array:
+    parts = [logits[start : start + ROWS] for start in range(0, logits.shape[0], ROWS)]
+    return mx.concatenate([_logsumexp_rows(part) for part in parts])
+
+
+def _logsumexp_rows(logits: mx.array) -> mx.array:
+    largest = logits.max(axis=1, keepdims=True)
+    return mx.log(_sum_pieces(cpu_kernels.exp(logits - largest))) + largest[:, 0]
+
+
+def _sum_pieces(rows: mx.array) -> mx.array:
+    """Sums (n, V) into (n,), in pieces, for exactness."""
+    rest = -rows.shape[1] % PIECE
+    rows = mx.pad(rows, ((0, 0), (0, rest))) if rest else rows
+    return mx.unflatten(rows, 1, (-1, PIECE)).sum(axis=-1).sum(axis=-1)
+
+
+def sum_rows(values: mx.array, batch: Batch) -> mx.array:
+    """Sums (N,) values of supervised tokens into (B,) values of rows.
+
+    Under a mask and not by a scatter, which on a GPU adds in the order in which its threads come.
+    """
+    mine = batch.rows[None] == mx.arange(batch.size)[:, None]
+    return mx.where(mine, values[None], 0).sum(axis=1)

@@ -1,0 +1,175 @@
+"""Goes on with a run: what must not have changed, the ledger replayed, the checkpoint found."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from itertools import zip_longest
+
+from engine.contract.errors import InputError
+from engine.contract.journal.events import (
+    AdapterChanged,
+    Audited,
+    EngineRestarted,
+    Event,
+    Failed,
+    Restored,
+)
+from engine.contract.journal.store import read_journal
+from engine.contract.run_folder.files import settle
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import AdaptersConfig, DpoConfig, RunConfig, SftConfig
+from engine.contract.wording import several
+from engine.data.curriculum import Curriculum
+from engine.rules.enforce import require
+from engine.runtime.control import Stop
+from engine.runtime.history import History
+from engine.training import checkpoint
+from engine.training.dpo_reference import WITNESS
+from engine.training.session import Session
+
+TRAINED: dict[str, Iterable[str]] = {  # settings that decide what is trained; of base and rows, what they hold does
+    "run": ("seed",),
+    "model": ("dtype", "max_length"),
+    "curriculum": ("heldout_share", "quiz_share"),
+    "sft": [item.name for item in dataclasses.fields(SftConfig)],
+    "dpo": [item.name for item in dataclasses.fields(DpoConfig)],
+    "adapters": [item.name for item in dataclasses.fields(AdaptersConfig)],
+}
+
+GOES_ON = "a run goes on as it began"
+
+
+def restarted(config: RunConfig, history: History) -> EngineRestarted:
+    """The first event of an engine that goes on with a run: after which death, none where a person resumes it.
+
+    Its settings may be others than the run began with, where they decide nothing of what is trained.
+    """
+    died, settings = history.died, dataclasses.asdict(config)
+    how = (died.status, died.signal, died.attempt) if died else (None, None, 1)
+    return EngineRestarted(*how, settings=settings)
+
+
+def require_same_settings(config: RunConfig, history: History) -> None:
+    """Raises InputError where a setting that decides what is trained is not what the run began with."""
+    now = json.loads(json.dumps(dataclasses.asdict(config)))
+    for section, names in TRAINED.items():
+        for name in names:
+            found = now[section][name]
+            was = history.settings.get(section, {}).get(name, found)
+            if found != was:
+                raise InputError(
+                    f"config.yaml: {section}.{name}: found {found!r}, but the run began with {was!r}; "
+                    f"{GOES_ON}: put it back, or start a new one"
+                )
+
+
+def require_same_rows(config: RunConfig, curriculum: Curriculum, history: History) -> None:
+    """Raises InputError that names the first topic which is not what the run began with, wherever its rows lie now."""
+    if not history.rows:
+        return
+    for was, found in zip_longest(history.rows.items(), curriculum.digests.items()):
+        if was != found:
+            raise InputError(
+                f"{config.curriculum.path}: topic {(found or was)[0]}: its rows, or its place in the course, are not "
+                f"what the run began with; {GOES_ON}: put them back, or start a new one"
+            )
+
+
+def require_same_tokens(session: Session, rendered: str) -> None:
+    """Raises InputError if rows and questions are rendered to other tokens than those that the run began with.
+
+    `rendered` is a digest of those tokens; `audited` in the journal has the one of the run's beginning.
+    """
+    records = read_journal(session.run.journal)
+    began_with = {record.event.rendered for record in records if isinstance(record.event, Audited)} - {""}
+    if began_with - {rendered}:
+        raise InputError(
+            f"model.name: {session.config.model.name}: rows and questions are not rendered to the tokens that the "
+            "run began with: its chat template, its tokenizer or the version of transformers is another one; "
+            f"{GOES_ON}: put it back, or start a new one"
+        )
+
+
+def take_up(session: Session, history: History) -> None:
+    """Goes on with a run: replays the ledger, rewinds to the checkpoint, and says so."""
+    recorder = session.recorder
+    base = session.ledger.declared
+    same = history.base in (None, base)
+    require("ledger-declares", same, f"the base model is {base}, the run began on {history.base}")
+    for folder in (session.run.path, session.run.adapters):
+        settle(folder)
+    if (session.run.adapters / "ledger.json").exists():
+        session.ledger.replay(session.run.adapters)
+    current = history.current
+    if current is not None and session.ledger.forget(current, history.topics[current].settled):
+        session.ledger.save(session.run.adapters)
+    _require_journaled(session, history)
+    for topic in history.finished:
+        session.control.status[topic] = "finished"
+    for topic in history.retries:
+        session.control.status[topic] = "pending"
+        session.control.retries.append(topic)
+    session.control.owed = history.again
+    session.control.skipped |= dict.fromkeys(history.skipped, "a person, before the restart")
+    saved = _load_checkpoint(session)
+    if current is None:
+        recorder.say(Restored(recorder.seq, "the run goes on between two topics"), durable=True)
+        return
+    done = history.topics[current]
+    ended = done.failed is not None or (saved is not None and saved.phase in done.settled)
+    if saved and (saved.topic, saved.attempt) == (current, done.attempt) and not ended:
+        session.resume = saved
+        why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
+        recorder.say(Restored(min(saved.seq, recorder.seq), why), durable=True)
+    else:
+        boundary = max(done.seq, _last_ended(session.run))  # the steps of a phase that has ended stay good
+        recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
+
+
+def _require_journaled(session: Session, history: History) -> None:
+    """Rules 29 and 8: the ledger has every delta that is in the journal, and makes the model that is there.
+
+    It may have more: that a retry takes deltas out is journaled first.
+    """
+    found, declared = {(delta.topic, delta.phase) for delta in session.ledger.deltas}, session.ledger.declared
+    missing = sorted(" ".join(delta) for delta in history.committed - found)
+    require(
+        "committed-on-disk",
+        not missing,
+        f"{session.run.adapters} lacks {len(missing)} of the {several(len(history.committed), 'delta')} that the "
+        f"journal has as committed, among them {', '.join(missing[:2])}",
+    )
+    same = found > history.committed or history.model in (None, declared)
+    require("ledger-declares", same, f"the ledger gives model {declared}, the journal has {history.model}")
+
+
+def ask_again(session: Session, history: History) -> None:
+    """What a person had asked of the engine that died holds for this one: a stop ends the run, a pause goes on."""
+    if history.died is not None and history.stopping:
+        raise Stop("a person, before the engine died")
+    if history.died is not None and history.paused is not None:
+        session.control.hold(history.paused)
+
+
+def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
+    """The checkpoint; one that cannot be gone on from costs the steps of its phase, and no more."""
+    problem = "of an older engine, without what DPO is compared with after its last step"
+    try:
+        saved = checkpoint.load(session.run.checkpoint)
+        if saved is None or saved.phase != "dpo" or WITNESS in saved.reference:
+            return saved
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        problem = f"cannot be read ({error})"
+    session.recorder.warn("checkpoint", f"the checkpoint is {problem}; its phase begins again")
+    return None
+
+
+def _last_ended(run: RunDir) -> int:
+    """Where the journal last says that a phase was committed or rolled back, or that it failed."""
+    return max((record.seq for record in read_journal(run.journal) if _ends_phase(record.event)), default=-1)
+
+
+def _ends_phase(event: Event) -> bool:
+    if isinstance(event, AdapterChanged):
+        return event.state != "attached"
+    return isinstance(event, Failed) and event.phase is not None

@@ -1,0 +1,36 @@
+"""Rows as token ids for training and evaluation, and the check that the chat template made them."""
+
+from collections.abc import Sequence
+
+from engine.contract.errors import InputError
+from engine.data.chat_template import Example, Message
+from engine.rules.enforce import CHECKS, require
+from engine.training.session import Session
+
+
+def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]]) -> list[Example]:
+    """Renders (file:line, messages, answer) rows; a row that does not fit is cut and reported."""
+    examples = []
+    for where, messages, answer in rows:
+        try:
+            example = session.renderer.example(messages, answer, session.config.model.max_length)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        template(session, messages, example.ids[: example.prompt], where)
+        if example.cut:
+            limit = session.config.model.max_length
+            session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
+        examples.append(example)
+    return examples
+
+
+def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
+    """How many tokens are supervised, and how many there are in all."""
+    return sum(example.supervised for example in examples), sum(len(example.ids) for example in examples)
+
+
+@CHECKS.timed()
+def template(session: Session, messages: Sequence[Message], prompt: Sequence[int], where: str) -> None:
+    """Rule 13: a prompt, trained on or asked, is what the model's own template makes; plain text has no prompt."""
+    same = not messages or list(prompt) == session.renderer.template_ids(messages)
+    require("one-template", same, f"{where}: begins with other tokens than the model's own chat template makes")

@@ -1,0 +1,59 @@
+"""Prepares a run's folder for its engine, and removes it if the engine refused the run."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract.errors import InputError
+from engine.contract.journal.refusal import begun, refused
+from engine.contract.journal.store import records
+from engine.contract.run_folder import folder as run_folder
+from engine.contract.run_folder import lock
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import RunConfig, dump_config, load_config
+
+DEFAULT = "configs/demo.yaml"
+
+
+def find_config(path: Path) -> Path:
+    """The file itself, or the one of that name that came with the program (`configs/demo.yaml`)."""
+    if path.exists() or path.parent not in (Path("configs"), Path()):
+        return path
+    package = Path(__file__).parents[1]  # a wheel carries the configurations inside the package, a checkout beside it
+    shipped = [folder / "configs" / path.name for folder in (package, package.parent)]
+    return next((found for found in shipped if found.exists()), path)
+
+
+def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs: Path, run_id: str | None) -> RunDir:
+    """Makes the run folder with the effective configuration in it; raises InputError and leaves nothing behind."""
+    settings = effective(config, topics, overrides)
+    name = run_id or run_folder.fresh_name(settings.run.name, logs, time.time())
+    run = run_folder.create(logs, name)
+    try:
+        run.config.write_text(dump_config(settings), encoding="utf-8")
+        run.config.chmod(0o600)
+    except OSError as error:
+        discard(run)
+        raise InputError(f"{run.config}: the run cannot be written ({error.strerror})") from error
+    return run
+
+
+def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> RunConfig:
+    """The configuration with what the command line adds to it."""
+    chosen = [f"curriculum.topics={json.dumps(list(topics))}"] if topics else []
+    return load_config(find_config(config), (*overrides, *chosen))
+
+
+def discard(run: RunDir) -> None:
+    """Removes the folder of a run that was refused; one in which anything had begun stays as it is, whoever asks."""
+    kept = begun(records(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
+    if not kept and lock.holder(run) is None:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
+def discard_refused(run: RunDir) -> None:
+    """Removes the folder of a run whose engine refused it, if one did."""
+    if refused(records(run.journal)):
+        discard(run)
