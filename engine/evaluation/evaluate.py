@@ -10,8 +10,8 @@ import mlx.core as mx
 from engine.contract.journal.events import Evaluated, Health, Sample, Stage
 from engine.data.chat_template import Message
 from engine.data.curriculum import Question, Topic
-from engine.evaluation import checks, pairs, voice_score
-from engine.evaluation.generation import Answer, generate
+from engine.evaluation import checks, generation, pairs, voice_score
+from engine.evaluation.generation import Answer
 from engine.model import sentence_embedder
 from engine.training import examples
 from engine.training.session import Session
@@ -31,7 +31,7 @@ def evaluate(
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
     for (_, question), prompt in zip(questions, prompts, strict=True):
         examples.template(session, [Message("user", question.question)], prompt, question.where)
-    answers = generate(session, prompts, doing=doing)
+    answers = generation.generate(session, prompts, doing=doing)
     cosines = _cosines(session, [question for _, question in questions], answers)
     scored = list(zip(questions, answers, cosines, strict=True))
     shared = (clock() - started) / len(topics)

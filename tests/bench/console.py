@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "tui"), str(ROOT / "tests" / "journals")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "journals")]
 
 from make import write  # noqa: E402
 from terminal import Terminal  # noqa: E402

@@ -22,7 +22,7 @@ from engine.contract.run_folder.lock import Lock, holder
 from engine.runtime import out_of_memory
 from engine.supervise import Supervisor
 
-FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
+FAKE = (sys.executable, str(Path(__file__).parents[1] / "support" / "fake_engine.py"))
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 HANG_AFTER = 1.5
 PATIENT = 600.0  # longer than any machine at work stands still

@@ -204,7 +204,7 @@ time.sleep(60)
 def test_the_lock_goes_with_the_process_however_it_dies(tmp_path: Path) -> None:
     run = create(tmp_path, "night")
     with subprocess.Popen(
-        [sys.executable, "-c", ENGINE, str(run.path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", ENGINE, str(run.path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
     ) as engine:
         assert engine.stdout is not None and engine.stdout.readline() == b"held\n"
         assert holder(run) == engine.pid

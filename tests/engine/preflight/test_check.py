@@ -15,6 +15,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+import tiny
 import yaml
 import zoo
 from mlx.utils import tree_flatten
@@ -37,7 +38,6 @@ from engine.training import dpo, losses
 from mindprint_tui.process import programs
 from mindprint_tui.view.pages.preflight import lines
 from mindprint_tui.view.text import cell_len
-from tests.engine import tiny
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 ONE, TWO = tiny.TOPICS[:2]

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import yaml
 from terminal import Terminal
+from tiny import make_curriculum, make_model, settings
 
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import holder
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
-
-from tiny import make_curriculum, make_model, settings
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 

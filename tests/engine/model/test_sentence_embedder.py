@@ -8,7 +8,7 @@ import pytest
 
 from engine.model.sentence_embedder import Embedder, cosine, load_embedder
 
-FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "embed_cosines.json").read_text(encoding="utf-8"))
+FIXTURE = json.loads((Path(__file__).parents[2] / "fixtures" / "embed_cosines.json").read_text(encoding="utf-8"))
 SHORT, LONG = "A cat sits on the mat.", "The lamp must be lit before dark, and the wick trimmed. " * 9
 
 

@@ -487,7 +487,7 @@ async def test_a_resize_while_running(pilot: Pilot[None]) -> None:
 
 
 def test_the_readme_holds_the_table_and_shows_every_screen() -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     readme = (root / "README.md").read_text(encoding="utf-8")
     assert table() in readme
     assert all(f"(docs/{picture.name})" in readme for picture in (root / "docs").glob("*.svg"))

@@ -1,12 +1,9 @@
 """What the tests of the console share: a standing clock, and a golden journal whose engine is said to be alive."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "journals"))
 
 from textual.pilot import Pilot
 

@@ -17,7 +17,7 @@ from engine.contract.errors import InputError
 from engine.model import gguf
 from engine.model.loading import Loaded, load, locate
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import datasets
 import pytest
 import tiny
-from test_curriculum import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn, words
+from curricula import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn, words
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e

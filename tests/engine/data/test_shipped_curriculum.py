@@ -17,7 +17,7 @@ from engine.evaluation import voice_score
 from engine.model import loading
 from engine.preflight.gates import unreachable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KEEPER = ROOT / "configs/curricula/keeper"
 NEAR = 0.5  # share of word 3-grams in common
 

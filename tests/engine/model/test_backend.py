@@ -13,7 +13,7 @@ from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.folder import RunDir
 from engine.model.backend import SLOW_GFLOPS, prepare
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REPORT = "import dataclasses, json; print(json.dumps(dataclasses.asdict(backend.prepare())))"
 needs_blas = pytest.mark.skipif(prepare().blas is None, reason="MLX has a fast BLAS of its own here")
 

@@ -18,7 +18,7 @@ from engine.model import loading, logprobs
 from engine.model.logprobs import Scorer, sum_rows, token_logps
 from engine.training.losses import dpo_loss, sft_loss
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 PROBE = mx.array([[1, 2, 3, 4]])
 
 

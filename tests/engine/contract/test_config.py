@@ -16,7 +16,7 @@ from engine.contract.schema import FieldError, build
 from engine.contract.settings.config import RunConfig, SourceConfig, dump_config, keys, load_config
 from engine.contract.wording import short
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
 LEAVES = [
     (section, field.name)

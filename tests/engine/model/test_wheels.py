@@ -15,7 +15,7 @@ import pytest
 from engine.contract.errors import InputError
 from engine.model.wheels import MANIFEST, Wheel, cache_folder, fetched
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONTENT = b"weights " * 1000
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-import test_broken_adapters
-import test_broken_runs
-import test_broken_scores
-import test_broken_training
 import tiny
 
 from engine.rules import catalogue, troubleshooting_page
 from engine.rules.enforce import RULES, Broken, require
+from tests.engine.adapters import test_broken_adapters
+from tests.engine.evaluation import test_broken_scores
+from tests.engine.pipeline import test_broken_runs
+from tests.engine.training import test_broken_training
 
 FAULTS = [
     *test_broken_adapters.fault,
@@ -53,6 +53,8 @@ def test_troubleshooting_is_made_from_the_rules():
 
 def test_the_rules_of_the_table_are_named_where_they_are_looked_at():
     """A rule that the engine looks at is named in a require() of its code, and no other name is."""
-    code = "".join(file.read_text() for file in Path(catalogue.__file__).parent.glob("*.py") if file.name != "rules.py")
+    code = "".join(
+        file.read_text() for file in Path(catalogue.__file__).parents[1].rglob("*.py") if file.name != "catalogue.py"
+    )
     for rule in catalogue.ALL:
         assert (f'"{rule.name}"' in code) == (rule.ends in ("phase", "run")), rule.name

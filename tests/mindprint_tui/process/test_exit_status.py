@@ -16,7 +16,7 @@ from mindprint_tui import cli
 from mindprint_tui.process.exit_messages import parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOPIC = "unit-01/chapter-01/topic-01"
 DIED = [
     e.RunStarted("dead", "c", 0, 1, {}),

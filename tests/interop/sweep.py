@@ -1,4 +1,4 @@
-"""`PYTHONPATH=. python tests/engine/sweep.py [ARCHITECTURE…]`: what this engine makes of every architecture of mlx-lm.
+"""`PYTHONPATH=. python tests/interop/sweep.py [ARCHITECTURE…]`: what this engine makes of every architecture of mlx-lm.
 
 A tiny random model of each is built from guessed sizes, float and 4-bit, loaded as a run loads it, given adapters on
 every kind of linear module that its layers have, taken one step, fused, and asked for answers in a batch. Prints a line
@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from engine.model.backend import prepare
 
