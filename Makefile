@@ -36,6 +36,7 @@ $(READY): pyproject.toml constraints.txt
 docs: $(READY)
 	$(VENV)/bin/python -m engine.rules.troubleshooting_page docs/TROUBLESHOOTING.md
 	$(VENV)/bin/python docs/configuration.py
+	$(VENV)/bin/python docs/tree.py
 
 screenshots: $(READY)
 	$(VENV)/bin/python docs/screenshots.py

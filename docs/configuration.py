@@ -1,4 +1,4 @@
-"""Makes docs/CONFIGURATION.md from engine/contract/config.py: python docs/configuration.py"""
+"""Makes docs/CONFIGURATION.md from engine/contract/settings/config.py: python docs/configuration.py"""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ FILE = Path(__file__).parent / "CONFIGURATION.md"
 HEAD = """# Configuration
 
 Every key, with what it may be and what it is where you leave it out. Written by `make docs` from
-`engine/contract/config.py`. `--set section.key=VALUE` overrides a key of the file; the run's own `config.yaml` has the
+`engine/contract/settings/config.py`. `--set section.key=VALUE` overrides a key of the file; the run's own `config.yaml` has the
 effective value of each. `mindprint-tui check FILE` says what a configuration comes to before anything is trained.
 """
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}

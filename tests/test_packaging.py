@@ -1,5 +1,6 @@
 """What pyproject.toml puts into a wheel is what lies here."""
 
+import importlib.util
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -28,10 +29,10 @@ def test_everything_that_is_no_python_is_in_the_wheel() -> None:
         assert any(fnmatch(file.as_posix(), pattern) for pattern in patterns), file
 
 
-def test_every_module_is_where_a_newcomer_looks_for_it() -> None:
-    """docs/ARCHITECTURE.md names each by its file, and the console's parts by their folder."""
-    told = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    for file in files((".py",)):
-        folder = f"{file.parent.name}/" if len(file.parts) > 2 and file.parts[0] == "mindprint_tui" else ""
-        name = folder or file.name
-        assert file.name == "__init__.py" or f"`{name}`" in told, file
+def test_the_tree_in_the_docs_is_the_tree_that_is_here() -> None:
+    spec = importlib.util.spec_from_file_location("tree", ROOT / "docs" / "tree.py")
+    assert spec is not None and spec.loader is not None
+    tree = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tree)
+    written = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert written == tree.page(written), "run `make docs`"

@@ -8,19 +8,19 @@ import mlx.nn as nn
 import xxhash
 from mlx.utils import tree_flatten
 
-from engine.adapters.lora import LEAVES, _parents, adapter_modules
+from engine.adapters import lora
 
 THREADS = 4  # that hash weights; more than the memory can feed gain nothing
 
 
 def frozen_digests(model: nn.Module) -> dict[str, str]:
     """A digest of every parameter that is not an adapter's, under its name in the plain model."""
-    wrapped = {f"{path}.linear.": f"{path}." for path in adapter_modules(model)}
+    wrapped = {f"{path}.linear.": f"{path}." for path in lora.adapter_modules(model)}
     arrays = {}
     for name, array in tree_flatten(model.parameters()):
-        if name.split(".")[-1] in LEAVES:
+        if name.split(".")[-1] in lora.LEAVES:
             continue
-        head = next((inner for inner in _parents(name) if inner in wrapped), None)
+        head = next((inner for inner in lora.parents(name) if inner in wrapped), None)
         arrays[wrapped[head] + name.removeprefix(head) if head else name] = array
     return digests_of(arrays)
 

@@ -214,10 +214,10 @@ def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
 
 def _nested(modules: Collection[str]) -> list[str]:
     """The paths that lie inside another of them."""
-    return [path for path in modules if any(parent[:-1] in modules for parent in _parents(path))]
+    return [path for path in modules if any(parent[:-1] in modules for parent in parents(path))]
 
 
-def _parents(name: str) -> list[str]:
+def parents(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[:i]) + "." for i in range(len(parts) - 1, 0, -1)]
 

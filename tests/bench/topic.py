@@ -33,18 +33,18 @@ DELTAS = 56  # of a run of 28 topics
 def beside() -> Iterator[dict[str, float]]:
     """Seconds in what a topic does beside steps and tokens, by what it is, of the code that runs inside."""
     from engine.adapters import ledger
-    from engine.evaluation import checks, evaluate
+    from engine.evaluation import evaluate, generation, pairs
     from engine.training import dpo_reference, phase
 
     places = {
-        "held-out pairs, three times": (evaluate, "pair_logps"),
+        "held-out pairs, three times": (pairs, "pair_logps"),
         "what DPO compares with": (dpo_reference, "measure"),
         "and its rule after the last step": (dpo_reference, "check"),
         "two commits": (phase, "commit"),
         "of them, two fuses": (ledger.Ledger, "fuse"),
         "two adapters attached": (phase, "attach"),
         "embeddings": (evaluate, "_cosines"),
-        "first tokens looked at (counts as tokens)": (checks, "check_answers"),
+        "first tokens looked at (counts as tokens)": (generation, "check_answers"),
     }
     found = dict.fromkeys(places, 0.0)
     with ExitStack() as stack:

@@ -204,7 +204,7 @@ def detach_leaves_something_behind_that_is_no_parameter(engine):
         some_layer(model).self_attn.scale *= 1.5
 
     engine.replace(lora, "detach", broken)
-    engine.replace(topic.policy, "after_phase", lambda real, *args: Decision("roll_back", "for the test"))
+    engine.replace(topic.decisions, "after_phase", lambda real, *args: Decision("roll_back", "for the test"))
 
 
 @fault("ledger-declares", victim=SECOND)
@@ -279,7 +279,7 @@ def a_weight_leaks_from_sft_to_dpo(engine):
         norm.weight = norm.weight * 1.001
         return real(*args)
 
-    engine.replace(topic.policy, "gate", broken)
+    engine.replace(topic.decisions, "gate", broken)
 
 
 @fault.each

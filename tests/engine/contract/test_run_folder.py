@@ -15,7 +15,7 @@ from engine.contract.errors import InputError
 from engine.contract.journal.events import Paused
 from engine.contract.journal.store import JournalWriter
 from engine.contract.names import run_name, topic_id
-from engine.contract.run_folder import folder
+from engine.contract.run_folder import lock
 from engine.contract.run_folder.commands import append, new_command
 from engine.contract.run_folder.folder import RunDir, create, find, fresh_name, list_runs
 from engine.contract.run_folder.lock import Lock, holder
@@ -149,7 +149,7 @@ def test_a_disk_that_cannot_lock_is_not_an_engine_at_work(tmp_path: Path, monkey
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(folder.fcntl, "flock", flock)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
     with pytest.raises(InputError, match=r"its disk cannot lock a file \(.+\); keep runs on one that can \(--logs\)"):
         Lock(run)
     assert holder(run) is None

@@ -150,7 +150,7 @@ def a_temperature_is_used_that_nobody_asked_for(engine):
     def unlikeliest(logits):
         return mx.argmin(logits, axis=-1)
 
-    engine.replace(evaluate, "BatchGenerator", lambda real, *args, **more: real(*args, sampler=unlikeliest, **more))
+    engine.replace(generation, "BatchGenerator", lambda real, *args, **more: real(*args, sampler=unlikeliest, **more))
 
 
 @fault("committed-on-disk")

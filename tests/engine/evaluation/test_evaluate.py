@@ -129,4 +129,4 @@ def test_held_out_pairs_have_the_likelihoods_that_they_have_alone(session: Sessi
         assert one == pytest.approx(other, abs=1e-2)
     assert not any(a > b for a, b in zip(*wanted[:2], strict=True)), "the longer one is never likelier as a whole"
     by_token = [a / n > b / m for a, b, n, m in zip(*wanted, strict=True)]
-    assert any(by_token) and pairs._preferences(session, topic)[0] == pytest.approx(sum(by_token) / len(by_token))
+    assert any(by_token) and pairs.preferences(session, topic)[0] == pytest.approx(sum(by_token) / len(by_token))

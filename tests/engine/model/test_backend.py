@@ -20,7 +20,7 @@ needs_blas = pytest.mark.skipif(prepare().blas is None, reason="MLX has a fast B
 
 def fresh(*lines: str) -> dict:
     """What `prepare` answers in a new process, after `lines`."""
-    code = "\n".join(["from engine import backend", *lines, REPORT])
+    code = "\n".join(["from engine.model import backend", *lines, REPORT])
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

