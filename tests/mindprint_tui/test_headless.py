@@ -17,20 +17,21 @@ from engine.contract.run_folder.folder import RunDir
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import signal, subprocess, sys
-from mindprint_tui import cli, launcher
+from mindprint_tui import cli
+from mindprint_tui.process import programs
 
 def spawn(run):
     {before}
     run.output.touch()
     return subprocess.Popen([sys.executable, "-c", {supervisor!r}, str(run.path)], start_new_session=True)
 
-launcher.spawn = spawn
+programs.spawn = spawn
 cli.main()
 """
 REFUSES_TOO_LATE = """
 import sys
 from pathlib import Path
-from engine.contract import events as e
+from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 writer = JournalWriter(Path(sys.argv[1], "journal.jsonl"))
 for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e.Failed("input", "row 7 is torn", "")):
@@ -58,7 +59,7 @@ def started(
 TRAINS = """
 import sys
 from pathlib import Path
-from engine.contract import events as e
+from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 writer = JournalWriter(Path(sys.argv[1], "journal.jsonl"))
 for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e.RunFinished(0, 1, 1, "f", 9.0)):
@@ -110,7 +111,7 @@ def test_a_supervisor_that_ends_without_a_word(tmp_path: Path, supervisor: str, 
 STEPS = """
 import sys, time
 from pathlib import Path
-from engine.contract import events as e
+from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock

@@ -24,6 +24,7 @@ class Terminal:
         self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self.status: int | None = None
+        self._closed = False  # the program has closed its side
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             if cwd:
@@ -61,6 +62,8 @@ class Terminal:
         """Raises AssertionError, with the screen, where the text does not come."""
         deadline = time.monotonic() + seconds
         while wanted not in self.text:
+            if self._closed:
+                raise AssertionError(f"the program ended, and {wanted!r} did not come:\n{self.text}")
             assert time.monotonic() < deadline, f"{wanted!r} did not come:\n{self.text}"
             self._read(0.05)
 
@@ -96,7 +99,8 @@ class Terminal:
             try:
                 data = os.read(self._terminal, 1 << 16)
             except OSError:
-                time.sleep(seconds)  # the program has closed its side
+                self._closed = True
+                time.sleep(seconds)
                 return
             self.arrived = time.monotonic()
             self.raw += data

@@ -108,10 +108,10 @@ CONSOLE = f"""
 import sys
 from pathlib import Path
 from engine.contract.run_folder.folder import RunDir
-from mindprint_tui import talk
+from mindprint_tui.process import chat
 MODEL = {MODEL!r}
-talk.command = lambda *_: [sys.executable, "-c", MODEL]
-sys.exit(talk.chat(RunDir(Path("logs/run")), None, None))
+chat.command = lambda *_: [sys.executable, "-c", MODEL]
+sys.exit(chat.chat(RunDir(Path("logs/run")), None, None))
 """
 
 

@@ -26,15 +26,16 @@ DIED = [
 ]
 STARTED = """
 import subprocess, sys
-from mindprint_tui import cli, launcher
+from mindprint_tui import cli
+from mindprint_tui.process import programs
 SUPERVISOR = {supervisor!r}
-launcher.spawn = lambda run: subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(run.path)])
+programs.spawn = lambda run: subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(run.path)])
 cli.main()
 """
 SAYS = """
 import sys, time
 from pathlib import Path
-from engine.contract import events as e
+from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
@@ -55,7 +56,8 @@ while not Path({until!r}).exists():
 """
 FAILS = """
 import errno
-from mindprint_tui import cli, feed
+from mindprint_tui import cli
+from mindprint_tui.journal import feed
 def holder(run):
     raise OSError(errno.ESTALE, "Stale file handle")
 feed.holder = holder
@@ -228,7 +230,7 @@ def test_leaving_while_the_engine_that_refused_a_run_ends(tmp_path: Path, leave:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What consoles are opened with, on a terminal, with an engine alive somewhere."""
     seen: list[object] = []
-    monkeypatch.setattr(cli.launcher, "alive", lambda logs: True)
+    monkeypatch.setattr(cli.run_status, "alive", lambda logs: True)
     monkeypatch.setattr(cli, "console", lambda run, logs, begin=None, new=True: seen.append(begin) or 0)
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
