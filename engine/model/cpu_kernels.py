@@ -10,6 +10,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from engine.model.arrays import operation
+
 BLOCK = 256  # queries of causal attention at a time
 HIDDEN = -1e9  # added to the score of what may not be looked at
 ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)  # Abramowitz and Stegun, 7.1.26
@@ -30,7 +32,7 @@ def gelu(x: mx.array) -> mx.array:
     return mx.maximum(x, 0) - 0.5 * size * above * exp(-0.5 * size * size)
 
 
-@mx.custom_function
+@operation
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
     """silu(gate) * x, elementwise."""
     return gate * x / (1 + exp(-gate))
@@ -46,7 +48,7 @@ def _swiglu_vjp(
     return cotangent * x * (sigmoid + silu * (1 - sigmoid)), cotangent * silu
 
 
-@mx.custom_function
+@operation
 def softmax(x: mx.array) -> mx.array:
     """Softmax over the last axis."""
     powers = exp(x - x.max(axis=-1, keepdims=True))
@@ -97,7 +99,8 @@ def quicken(model: Any) -> bool:
 
     def either_swiglu(gate: mx.array, x: mx.array) -> mx.array:
         """The fast one for fp32, mlx-lm's for every other type."""
-        return swiglu(gate, x) if gate.dtype == mx.float32 else slow_swiglu(gate, x)
+        found: mx.array = swiglu(gate, x) if gate.dtype == mx.float32 else slow_swiglu(gate, x)
+        return found
 
     def either_attention(
         queries: mx.array,
@@ -110,7 +113,8 @@ def quicken(model: Any) -> bool:
     ) -> mx.array:
         """The fast one for fp32 without sinks and quantized keys, mlx-lm's for everything else."""
         if queries.dtype != mx.float32 or sinks is not None or hasattr(cache, "bits"):
-            return slow_attention(queries, keys, values, cache, scale=scale, mask=mask, sinks=sinks)
+            found: mx.array = slow_attention(queries, keys, values, cache, scale=scale, mask=mask, sinks=sinks)
+            return found
         return attention(queries, keys, values, scale, mask)
 
     _replace(module, "swiglu", either_swiglu, slow_swiglu)

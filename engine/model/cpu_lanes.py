@@ -17,11 +17,12 @@ import mlx.core as mx
 
 from engine.model import backend
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 TRIED = 4  # steps with all BLAS threads, and as many with one
 
 
-def split(rows: Sequence[T]) -> list[Sequence[T]]:
+def split(rows: list[T]) -> list[list[T]]:
     """The rows in contiguous parts, as even as can be: one a core on the CPU, one in all elsewhere."""
     parts = min(len(rows), _lanes())
     ends = [len(rows) * number // parts for number in range(parts + 1)]
@@ -62,8 +63,9 @@ class Pace:
 
     def __init__(self) -> None:
         self._library = _blas()
-        self._all = self._library.openblas_get_num_threads() if self._library is not None else 1
-        self._first, self._other = (1, self._all) if Pace.crowded else (self._all, 1)
+        self._all: int = self._library.openblas_get_num_threads() if self._library is not None else 1
+        self._first = 1 if Pace.crowded else self._all
+        self._other = self._all if Pace.crowded else 1
         self._settled = self._all == 1
         self._seconds: list[float] = []  # of the steps that were tried
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -37,11 +37,11 @@ def convert(gguf: Path, folder: Path) -> None:
     Raises InputError when the file is not a llama model with a byte-level BPE vocabulary of the SmolLM family.
     """
     try:
-        loaded = mx.load(str(gguf), return_metadata=True)
+        loaded = cast(tuple[dict[str, mx.array], dict[str, Any]], mx.load(str(gguf), return_metadata=True))
     except RuntimeError as error:
         raise InputError(f"{gguf} is not a GGUF file that MLX reads: {error}.") from error
-    weights: dict[str, mx.array] = loaded[0]
-    metadata = {key: value.tolist() if isinstance(value, mx.array) else value for key, value in loaded[1].items()}
+    weights, found = loaded
+    metadata = {key: value.tolist() if isinstance(value, mx.array) else value for key, value in found.items()}
     kind = tuple(metadata.get(key) for key in ("general.architecture", "tokenizer.ggml.model", "tokenizer.ggml.pre"))
     if kind != ("llama", "gpt2", "smollm"):
         raise InputError(f"{gguf} holds {kind}; only a llama model with the smollm tokenizer can be converted.")

@@ -8,12 +8,12 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_model, load_tokenizer
 
 from engine.contract.errors import InputError
 from engine.model import cpu_kernels, gguf
+from engine.model.arrays import leaves
 from engine.model.wheels import Say, Wheel, fetched
 
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -127,7 +127,7 @@ def cast(model: nn.Module, dtype: mx.Dtype) -> None:
     packed = {name for name, module in model.named_modules() if quantized(module)}
     floating = [
         (name, array.astype(dtype))
-        for name, array in tree_flatten(model.parameters())
+        for name, array in leaves(model.parameters())
         if mx.issubdtype(array.dtype, mx.floating) and name.rpartition(".")[0] not in packed
     ]
     model.load_weights(floating, strict=False)
@@ -148,7 +148,7 @@ def mixed(model: nn.Module, dtype: mx.Dtype) -> str | None:
 
 def parameter_count(model: nn.Module) -> int:
     """Numbers in the model, counted over array leaves; a packed weight counts as the numbers that it stands for."""
-    count = sum(array.size for _, array in tree_flatten(model.parameters()))
+    count = sum(array.size for _, array in leaves(model.parameters()))
     for module in model.modules():
         if quantized(module):
             packing = sum(module[key].size for key in ("weight", "scales", "biases") if module.get(key) is not None)

