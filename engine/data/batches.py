@@ -74,7 +74,8 @@ def collate(examples: Sequence[Example], pad_id: int, extra_padding: int = 0) ->
     """Puts rows into one batch; what stands in the padding can change no log-probability, since attention is causal."""
     longest = max(len(example.ids) for example in examples)
     width = math.ceil(longest / PAD_TO) * PAD_TO + extra_padding
-    tokens, gather, targets, rows = [], [], [], []
+    tokens, gather, rows = [], [], []
+    targets: list[int] = []
     for row, example in enumerate(examples):
         tokens.append([*example.ids, *[pad_id] * (width - len(example.ids))])
         gather += [row * width + place - 1 for place in range(example.prompt, len(example.ids))]

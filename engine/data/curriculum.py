@@ -91,11 +91,12 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     With `needs_pairs`, a kept topic without a pair to train on is an error. Rows of topics that the course does not
     have are reported, not dropped in silence.
     """
-    folder, warnings = Path(settings.path), []
+    folder = Path(settings.path)
+    warnings: list[str] = []
     if not folder.is_dir():
         hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
-        found = "a file, and no folder" if folder.exists() else "no such curriculum folder"
-        raise InputError(f"curriculum.path: {folder}: {found}{hint}")
+        there = "a file, and no folder" if folder.exists() else "no such curriculum folder"
+        raise InputError(f"curriculum.path: {folder}: {there}{hint}")
     listed = read_course(folder / "curriculum.yaml") if (folder / "curriculum.yaml").exists() else None
     optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
     sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FOUND}
@@ -112,8 +113,8 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     warnings = [*orphans, *duplicates, *warnings, *hold_out(kept, settings.heldout_share, settings.quiz_share)]
     topics = []
     for id, mine in kept.items():
-        place, lists = places[id], (mine.sft, mine.pairs, mine.heldout, mine.questions)
-        topic = Topic(id, place.title, place.unit_title, place.chapter_title, *map(tuple, lists))
+        place, lists = places[id], (tuple(mine.sft), tuple(mine.pairs), tuple(mine.heldout), tuple(mine.questions))
+        topic = Topic(id, place.title, place.unit_title, place.chapter_title, *lists)
         _require_rows({role: _called(source) for role, source in sources.items()}, topic, needs_pairs)
         warnings += [*length_warnings(topic), *_form_warnings(topic)]
         topics.append(topic)
@@ -180,7 +181,8 @@ def _sort(found: Sequence[_Found], names: Mapping[str, Place]) -> tuple[dict[str
     In a course of one topic a row need not name it; where the rows name no topic at all, they all belong to one.
     """
     rows = {place.id: TopicRows() for place in names.values()}
-    orphans, duplicates, seen = [], [], {}
+    orphans, duplicates = [], []
+    seen: dict[tuple[Any, ...], str] = {}
     alone = next(iter(names.values())) if len(names) == 1 else None
     for item in found:
         where, place = item.row.where, alone if item.topic is None or "" in names else names.get(item.topic)
@@ -221,7 +223,7 @@ def _form_warnings(topic: Topic) -> list[str]:
             f"{topic.id}: {several_turns} of {len(topic.sft)} rows are conversations of several answers; the last of "
             f"each is trained on, and the {sum(earlier)} before them are read as context"
         )
-    rows = (*topic.sft, *topic.pairs, *topic.heldout)
+    rows: tuple[SftRow | Pair, ...] = (*topic.sft, *topic.pairs, *topic.heldout)
     if told := sum(any(message.role == "system" for message in row.messages) for row in rows):
         found.append(
             f"{topic.id}: {told} of {len(rows)} rows and pairs have a system message; questions are asked without one"

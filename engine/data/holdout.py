@@ -108,7 +108,7 @@ def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
         leaves_rows = len(asked.sft) < sft_left
         leaves_pairs = len(asked.pairs) < pairs_left or not asked.pairs
         texts = [key, *(row.answer for row in asked.sft), *(pair.chosen for pair in asked.pairs)]
-        places = {row.where for row in (*asked.sft, *asked.pairs)}
+        places = {*(row.where for row in asked.sft), *(pair.where for pair in asked.pairs)}
         meant = any(pair.heldout is False for pair in asked.pairs)
         if meant or not (leaves_rows and leaves_pairs) or not _apart(index, places, texts):
             continue

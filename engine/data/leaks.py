@@ -10,7 +10,10 @@ from engine.data.rows import Pair, SftRow
 
 def find_leaks(topics: Sequence[Topic]) -> Iterator[str]:
     """A sentence for each held-out question or answer that is trained on, with both places."""
-    return leaks_of([row for topic in topics for row in (*topic.sft, *topic.pairs)], topics)
+    trained: list[SftRow | Pair] = []
+    for topic in topics:
+        trained += [*topic.sft, *topic.pairs]
+    return leaks_of(trained, topics)
 
 
 def leaks_of(trained: Sequence[SftRow | Pair], topics: Sequence[Topic]) -> Iterator[str]:
