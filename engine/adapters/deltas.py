@@ -13,6 +13,7 @@ from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
 from engine.contract.names import topic_id
 from engine.contract.run_folder.files import write_folder
+from engine.model.arrays import load_arrays, number
 from engine.rules.enforce import CHECKS, require
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)  # of a file that was cut or changed
@@ -58,7 +59,7 @@ def delta_norm(weights: dict[str, mx.array], scale: float) -> float:
             if a.ndim == 3:
                 a, b = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
             total = total + ((a.swapaxes(-1, -2) @ a) * (b @ b.swapaxes(-1, -2))).sum()
-    return float(scale * mx.sqrt(mx.maximum(total, 0.0)).item())
+    return scale * number(mx.sqrt(mx.maximum(total, 0.0)))
 
 
 def save_delta(folder: Path, delta: Delta, model: Any) -> None:
@@ -95,7 +96,7 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
     except InputError as error:
         raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])
-    weights = dict(mx.load(str(folder / "adapters.safetensors")))
+    weights = load_arrays(folder / "adapters.safetensors")
     mx.eval(weights)  # what is not read yet keeps its file open, and macOS lets a process have 256
     return Delta(folder.name, ours["topic"], ours["phase"], spec, weights, fused)
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import mlx.core as mx
 import mlx.nn as nn
 import xxhash
-from mlx.utils import tree_flatten
 
 from engine.adapters import lora
+from engine.model.arrays import leaves
 
 THREADS = 4  # that hash weights; more than the memory can feed gain nothing
 
@@ -17,7 +17,7 @@ def frozen_digests(model: nn.Module) -> dict[str, str]:
     """A digest of every parameter that is not an adapter's, under its name in the plain model."""
     wrapped = {f"{path}.linear.": f"{path}." for path in lora.adapter_modules(model)}
     arrays = {}
-    for name, array in tree_flatten(model.parameters()):
+    for name, array in leaves(model.parameters()):
         if name.split(".")[-1] in lora.LEAVES:
             continue
         head = next((inner for inner in lora.parents(name) if inner in wrapped), None)
@@ -47,7 +47,8 @@ def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
 
     def hash_every(start: int) -> None:
         for index in range(start, len(flat), THREADS):
-            hashes[index] = xxhash.xxh3_128(memoryview(flat[index])).hexdigest()
+            view = memoryview(flat[index])  # type: ignore[arg-type]  # an array is a buffer, which MLX's stub leaves out
+            hashes[index] = xxhash.xxh3_128(view).hexdigest()
 
     with ThreadPoolExecutor(THREADS) as pool:  # hashing lets Python's lock go
         list(pool.map(hash_every, range(THREADS)))

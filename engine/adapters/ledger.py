@@ -22,6 +22,7 @@ from engine.contract.errors import InputError
 from engine.contract.names import delta_name
 from engine.contract.run_folder.files import write_file
 from engine.model import cpu_kernels, cpu_lanes
+from engine.model.arrays import number, numbers
 from engine.model.loading import cast
 from engine.rules.enforce import CHECKS, require
 
@@ -230,7 +231,7 @@ class Ledger:
             flat = applied.reshape(1, -1)  # its square as a product: ten times as fast, and MLX's long sums lose 2e-4
             return mx.stack([(out * (applied @ inner.swapaxes(-1, -2))).sum(), (flat @ flat.T).sum()])
 
-        dot, square = mx.stack(cpu_lanes.each(products, delta.paths)).sum(axis=0).tolist()
+        dot, square = numbers(mx.stack(cpu_lanes.each(products, delta.paths)).sum(axis=0))
         norm = delta_norm(delta.weights, delta.spec.scale)
         return min(1.0, dot / max(norm * math.sqrt(square), 1e-30))  # rounding may lift it above 1
 
@@ -272,7 +273,7 @@ def require_listed(folder: Path, ledger: Ledger) -> None:
 
 
 def log_softmax(model: Any, probe: mx.array) -> mx.array:
-    logits = model(probe).astype(mx.float32)
+    logits: mx.array = model(probe).astype(mx.float32)
     logits = logits - logits.max(axis=-1, keepdims=True)
     logps = logits - mx.log(cpu_kernels.exp(logits).sum(axis=-1, keepdims=True))
     mx.eval(logps)
@@ -281,4 +282,4 @@ def log_softmax(model: Any, probe: mx.array) -> mx.array:
 
 def _kl(p: mx.array, q: mx.array) -> float:
     """KL divergence of two (…, V) log-distributions, mean over positions, in nats."""
-    return float(mx.maximum((cpu_kernels.exp(p) * (p - q)).sum(axis=-1).mean(), 0.0).item())
+    return number(mx.maximum((cpu_kernels.exp(p) * (p - q)).sum(axis=-1).mean(), 0.0))

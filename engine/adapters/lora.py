@@ -9,13 +9,14 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_unflatten
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from engine.contract.errors import InputError
 from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.model.arrays import leaves
 from engine.rules.enforce import CHECKS, require
 
 ADAPTERS = (LoRALinear, LoRASwitchLinear, LoRAEmbedding, DoRALinear, DoRAEmbedding)
@@ -37,11 +38,13 @@ class Lora(LoRALinear):
     """mlx-lm's, with the adapter's product added to the layer's in one operation: an answer is said 7 % faster."""
 
     @staticmethod
-    def from_base(linear: nn.Module, r: int, dropout: float, scale: float) -> "Lora":
+    def from_base(  # type: ignore[override]  # mlx-lm has defaults; here a rank that is left out is an error
+        linear: nn.Module, r: int, dropout: float, scale: float
+    ) -> "Lora":
         """A fresh adapter (B = 0) around a linear layer, quantized or not."""
         out, inner = linear_shape(linear)
         made = Lora(inner, out, r, dropout, scale)
-        made.linear = linear
+        made.linear = linear  # type: ignore[assignment]  # quantized ones too, which mlx-lm does not declare
         return made
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -122,8 +125,8 @@ def require_none(model: nn.Module, when: str) -> None:
 
 def require_arrays(model: nn.Module, paths: set[str]) -> None:
     """Rule 2: the arrays of adapters stand at these places and no others, whatever classes and flags say."""
-    leaves = (name.rpartition(".") for name, _ in tree_flatten(model.parameters()))
-    places = {path for path, _, leaf in leaves if leaf in FACTORS}
+    names = (name.rpartition(".") for name, _ in leaves(model.parameters()))
+    places = {path for path, _, leaf in names if leaf in FACTORS}
     message = f"adapter arrays in {len(places)} places, adapter modules in {len(paths)}: {sorted(places ^ paths)[:2]}"
     require("adapter-from-tree", places == paths, message)
 
@@ -150,7 +153,7 @@ def require_exactly(model: nn.Module, spec: AdapterSpec | SftConfig | DpoConfig,
         not astray,
         f"{len(astray)} modules adapted but not asked for, or the reverse: {astray[:3]}",
     )
-    names = {name for name, _ in tree_flatten(model.trainable_parameters())}
+    names = {name for name, _ in leaves(model.trainable_parameters())}
     expected = {f"{path}.{leaf}" for path in targets for leaf in ("lora_a", "lora_b")}
     require(
         "trainable-set",
@@ -178,7 +181,7 @@ def _astray(model: Any, spec: AdapterSpec | SftConfig | DpoConfig, found: Iterab
 
 def trainable_count(model: nn.Module) -> int:
     """Trainable values, counted over array leaves."""
-    return sum(array.size for _, array in tree_flatten(model.trainable_parameters()))
+    return sum(array.size for _, array in leaves(model.trainable_parameters()))
 
 
 def expected_count(modules: dict[str, nn.Module], rank: int) -> int:
@@ -201,7 +204,7 @@ def linear_shape(module: Any) -> tuple[int, ...]:
 
 def adapter_weights(model: nn.Module) -> dict[str, mx.array]:
     """The trainable arrays by name, as they are saved: `<module path>.lora_a` (in, r) and `.lora_b` (r, out)."""
-    return dict(tree_flatten(model.trainable_parameters()))
+    return dict(leaves(model.trainable_parameters()))
 
 
 def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
@@ -237,5 +240,6 @@ def _layer_prefix(model: Any) -> str:
     first = model.layers[0]
     for path, module in model.named_modules():
         if module is first:
-            return path.rpartition(".")[0]
+            prefix: str = path.rpartition(".")[0]
+            return prefix
     raise InputError("the model's layers are not in its module tree; this architecture cannot be adapted")

@@ -42,7 +42,8 @@ class KeptSwitchLinear(Kept, SwitchLinear):
         beside = x.astype(mx.float32)
         for factor in (self.kept_a, self.kept_b):
             beside = mx.gather_mm(beside, factor, rhs_indices=indices, sorted_indices=sorted_indices)
-        return super().__call__(x, indices, sorted_indices) + beside.astype(x.dtype)
+        plain: mx.array = super().__call__(x, indices, sorted_indices)  # type: ignore[no-untyped-call]  # MLX's has no types
+        return plain + beside.astype(x.dtype)
 
 
 def keep(plain: Any, a: mx.array, b: mx.array) -> Kept:
@@ -80,15 +81,16 @@ def dense(module: Any) -> mx.array:
             module.weight, module.scales, module.get("biases"), module.group_size, module.bits, mode=module.mode
         )
         return weight.astype(mx.float32)
-    weight = module.weight.astype(mx.float32)
-    return weight + (module.kept_a @ module.kept_b).swapaxes(-1, -2) if isinstance(module, Kept) else weight
+    plain: mx.array = module.weight.astype(mx.float32)
+    return plain + (module.kept_a @ module.kept_b).swapaxes(-1, -2) if isinstance(module, Kept) else plain
 
 
 def growth(module: Any, dtype: mx.Dtype) -> int:
     """Bytes that a packed module takes more once a delta is committed on it and it stays dequantized; 0 of others."""
     if not isinstance(module, nn.QuantizedLinear | QuantizedSwitchLinear):
         return 0
-    packed = sum(array.nbytes for name, array in module.parameters().items() if name != "bias")
+    parameters = module.parameters()  # type: ignore[no-untyped-call]  # MLX's has no types
+    packed = sum(array.nbytes for name, array in parameters.items() if name != "bias")
     return math.prod(linear_shape(module)) * dtype.size - int(packed)
 
 
