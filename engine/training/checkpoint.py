@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_unflatten
 
 from engine.contract.run_folder.files import remove_folder, write_folder
+from engine.model.arrays import integers, leaves, load_arrays
 
 ARRAYS = "arrays.safetensors"
 STATE = "state.json"
@@ -57,10 +59,10 @@ def load(folder: Path) -> Checkpoint | None:
         return None
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     groups: dict[str, dict[str, mx.array]] = {"adapter": {}, "optimizer": {}, "reference": {}}
-    for name, array in dict(mx.load(str(folder / ARRAYS))).items():
+    for name, array in load_arrays(folder / ARRAYS).items():
         group, _, rest = name.partition("/")
         groups[group][rest] = array
-    return Checkpoint(**state, **groups)
+    return Checkpoint(**state, adapter=groups["adapter"], optimizer=groups["optimizer"], reference=groups["reference"])
 
 
 def clear(folder: Path) -> None:
@@ -70,13 +72,13 @@ def clear(folder: Path) -> None:
 
 def random_state() -> int:
     """MLX's random state as the number that `mx.random.seed` makes it from."""
-    high, low = mx.random.state[0].tolist()
-    return int(high) << 32 | int(low)
+    high, low = integers(cast(list[mx.array], mx.random.state)[0])
+    return high << 32 | low
 
 
 def flat(tree: object) -> dict[str, mx.array]:
     """A tree of arrays (an optimizer's state) as names and arrays."""
-    return dict(tree_flatten(tree))
+    return dict(leaves(tree))
 
 
 def unflat(arrays: dict[str, mx.array]) -> dict[str, object]:

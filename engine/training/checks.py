@@ -12,6 +12,7 @@ from engine.data import leaks
 from engine.data.batches import Batch
 from engine.data.chat_template import Example
 from engine.data.rows import Pair, SftRow
+from engine.model.arrays import integers, number
 from engine.rules.enforce import CHECKS, require
 from engine.training.checkpoint import Checkpoint
 from engine.training.session import Attached, Session
@@ -53,7 +54,7 @@ def checkpoint(saved: Checkpoint, seed: int) -> None:
     """
     same = saved.seed == seed
     require("resume-exact", same, f"the checkpoint's batches follow from seed {saved.seed}, the phase's from {seed}")
-    done = int(saved.optimizer["step"].item()) if "step" in saved.optimizer else -1
+    done = int(number(saved.optimizer["step"])) if "step" in saved.optimizer else -1
     moments = sum(name.endswith((".m", ".v")) for name in saved.optimizer)
     wanted = saved.step - saved.refused
     require(
@@ -72,14 +73,14 @@ def supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
     counts = sum(example.answer_tokens + 1 for example in examples if not example.cut)
     counts += sum(example.supervised for example in examples if example.cut)
     ends = all(example.ids[-1] == end_id for example in examples if not example.cut)
-    found = batch.targets.tolist()
+    found = integers(batch.targets)
     require(
         "supervised-exactly",
         found == expected and len(found) == counts and ends,
         f"{len(found)} supervised tokens, expected {counts} (each answer and one end token)",
     )
-    flat = [*batch.tokens.reshape(-1).tolist(), -1]
-    places = batch.gather.tolist()
+    flat = [*integers(batch.tokens.reshape(-1)), -1]
+    places = integers(batch.gather)
     ahead = [flat[place + 1] for place in places] == found
     require("supervised-exactly", ahead, "supervised tokens are not predicted from the token before each")
 

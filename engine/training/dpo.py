@@ -10,6 +10,7 @@ from engine.contract.journal.events import PhaseStarted, Step
 from engine.data.batches import Batch, batch_rows, collate, epoch, plan_steps
 from engine.data.curriculum import Topic
 from engine.model import cpu_lanes
+from engine.model.arrays import number
 from engine.rules.enforce import require
 from engine.runtime.control import Stop
 from engine.training import checks, dpo_reference, examples, phase
@@ -131,7 +132,7 @@ def _check_sign(beta: float) -> None:
     """Rule 9 on a toy pair: the loss falls as the chosen answer gains on its reference, and rises as the other does."""
     still, gained = mx.zeros(1), mx.ones(1)
     pairs = ((gained, still), (still, still), (still, gained))
-    better, same, worse = (dpo_loss(a, b, still, still, beta)[0].item() for a, b in pairs)
+    better, same, worse = (number(dpo_loss(a, b, still, still, beta)[0]) for a, b in pairs)
     require(
         "dpo-starts-at-ln2",
         better < same < worse,

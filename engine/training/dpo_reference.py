@@ -10,6 +10,7 @@ from engine.adapters import fingerprint, lora
 from engine.data.batches import Batch, collate
 from engine.data.chat_template import Example
 from engine.model import cpu_lanes
+from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Attached, Session
 
@@ -59,7 +60,7 @@ def measure(
     return found | start
 
 
-def _placed(parts: Sequence[mx.array], rows: Sequence[int], count: int) -> mx.array:
+def _placed(parts: list[mx.array], rows: list[int], count: int) -> mx.array:
     """(count,) with the numbers of `parts`, which are those of `rows`, at their places, and NaN at all others."""
     whole = mx.full((count,), math.nan)
     whole[mx.array(rows)] = mx.concatenate(parts)
@@ -102,9 +103,9 @@ def check(
     beginning = dataclasses.replace(example, ids=example.ids[: example.prompt + SEEN])
     trained = dict(lora.adapter_weights(session.model))
     lora.load_weights(session.model, start_of(attached))
-    now = _as_in_training(session.scorer.row_logps, collate([beginning], session.renderer.end_id)).item()
+    now = number(_as_in_training(session.scorer.row_logps, collate([beginning], session.renderer.end_id)))
     lora.load_weights(session.model, trained)
-    before = attached.reference[WITNESS][:SEEN].sum().item()
+    before = number(attached.reference[WITNESS][:SEEN].sum())
     found = f"the first tokens of {side} answer {row + 1} have log-probability {now:.6g} after the last step"
     require("reference-fixed", _near(session, now, before), f"{found}, and had {before:.6g} before the first")
 
@@ -126,7 +127,7 @@ def _require_as_alone(
 ) -> None:
     """Rules 10 and 11: the shortest answer, alone and padded further, is as likely as `reference` has it."""
     side, row, _ = _shortest(chosen, rejected)
-    alone, used = reference[WITNESS].sum().item(), reference[side][row].item()
+    alone, used = number(reference[WITNESS].sum()), number(reference[side][row])
     where = f"the log-probability of {side} answer {row + 1}"
     require(rule, _near(session, alone, used), f"{where} is {alone:.6g} alone, padded, and {used:.6g} as it is used")
 

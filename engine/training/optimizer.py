@@ -3,15 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optimizers
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_map
 
 from engine.contract.settings.config import DpoConfig, SftConfig
 from engine.model import cpu_lanes
+from engine.model.arrays import leaves, number
 
 Gradients = Any  # a tree of arrays, shaped as the trainable parameters
 
@@ -38,8 +39,8 @@ class Updater:
     def apply(self, model: nn.Module, gradients: Gradients, loss: float, step: int) -> Update:
         """Applies optimizer step `step` (from 0) unless its loss (nats) or its gradient's norm is not finite."""
         lr = learning_rate(step, self._steps, self._settings.learning_rate, self._settings.warmup)
-        norm_array = mx.sqrt(sum(array.square().sum() for _, array in tree_flatten(gradients)))
-        norm = float(norm_array.item())
+        norm_array = mx.sqrt(cast(mx.array, sum(array.square().sum() for _, array in leaves(gradients))))
+        norm = number(norm_array)
         if not math.isfinite(norm) or not math.isfinite(loss):
             return Update(lr, norm, applied=False)
         if 0 < self._settings.clip < norm:
@@ -81,4 +82,4 @@ def accumulate(
                 gradients = tree_map(mx.add, gradients, grads)
                 values = [old + new for old, new in zip(values, found, strict=True)]
         mx.eval(gradients, values)
-    return tree_map(lambda array: array / count, gradients), [float(value.item()) / count for value in values]
+    return tree_map(lambda array: array / count, gradients), [number(value) / count for value in values]
