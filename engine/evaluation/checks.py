@@ -19,7 +19,7 @@ def check_scores(session: Session, samples: Sequence[Sample], found: Evaluated) 
     mean = sum(each) / len(each)
     same = math.isclose(found.voice, mean, abs_tol=1e-9)
     require("scored-per-answer", same, f"voice is {found.voice:.4f}, its answers' own scores have a mean of {mean:.4f}")
-    empty = [sample.scores["voice"] for sample in samples if not sample.answer.strip()]
+    empty = [sample.scores["voice"] or 0.0 for sample in samples if not sample.answer.strip()]
     require("scored-per-answer", not any(empty), f"an empty answer has the voice {max(empty, default=0)}")
 
 

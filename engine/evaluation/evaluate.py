@@ -9,10 +9,12 @@ import mlx.core as mx
 
 from engine.contract.journal.events import Evaluated, Health, Sample, Stage
 from engine.data.chat_template import Message
-from engine.data.curriculum import Question, Topic
+from engine.data.curriculum import Topic
+from engine.data.rows import Question
 from engine.evaluation import checks, generation, pairs, voice_score
 from engine.evaluation.generation import Answer
 from engine.model import sentence_embedder
+from engine.model.arrays import numbers
 from engine.training import examples
 from engine.training.session import Session
 
@@ -69,7 +71,7 @@ def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[
     """Cosine between each answer and its reference under MiniLM, negative ones as 0."""
     references = session.embedder.known([question.reference for question in questions])
     cosines = sentence_embedder.cosine(session.embedder.embed([answer.text for answer in answers]), references)
-    return [max(0.0, value) if answer.text else 0.0 for value, answer in zip(cosines.tolist(), answers, strict=True)]
+    return [max(0.0, value) if answer.text else 0.0 for value, answer in zip(numbers(cosines), answers, strict=True)]
 
 
 def _sample(session: Session, topic: Topic, stage: Stage, question: Question, answer: Answer, cosine: float) -> Sample:

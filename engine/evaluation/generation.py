@@ -9,6 +9,7 @@ from mlx_lm.generate import BatchGenerator
 
 from engine.contract.journal.events import Preparing
 from engine.model import cpu_lanes
+from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session
 
@@ -90,6 +91,6 @@ def check_answers(
         require("stop-as-counted", as_counted, found)
     prompt, first = min(zip(prompts, firsts, strict=True), key=lambda asked: len(asked[0]))
     logits = session.scorer.next_logits(mx.array([list(prompt)]))[0]
-    short = (logits.max() - logits[first]).item()
+    short = number(logits.max() - logits[first])
     near = NEAR.get(session.ledger.dtype, 1.0)
     require("stop-as-counted", short <= near, f"the first token is {short:.2f} less likely (logits) than the likeliest")

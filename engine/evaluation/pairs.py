@@ -5,6 +5,7 @@ import mlx.core as mx
 from engine.data.batches import collate
 from engine.data.curriculum import Topic
 from engine.model import cpu_lanes
+from engine.model.arrays import number
 from engine.training import examples
 from engine.training.session import Session
 
@@ -39,5 +40,5 @@ def preferences(session: Session, topic: Topic) -> tuple[float | None, float | N
     if not topic.heldout:
         return None, None
     chosen, rejected, chosen_tokens, rejected_tokens = pair_logps(session, topic)
-    accuracy = (chosen / chosen_tokens > rejected / rejected_tokens).astype(mx.float32).mean().item()
-    return accuracy, (chosen - rejected).mean().item()
+    accuracy = (chosen / chosen_tokens > rejected / rejected_tokens).astype(mx.float32).mean()
+    return number(accuracy), number((chosen - rejected).mean())
