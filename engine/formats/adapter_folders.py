@@ -13,6 +13,7 @@ from engine.adapters import lora
 from engine.adapters.ledger import Ledger
 from engine.contract.errors import InputError
 from engine.formats.low_rank import Factors, ranks
+from engine.model.arrays import load_arrays
 from engine.model.loading import name_of
 
 PEFT_PREFIX = "base_model.model."
@@ -20,7 +21,8 @@ PEFT_PREFIX = "base_model.model."
 
 def write_adapter(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> None:
     """mlx-lm's form, loaded with --adapter-path: one rank for every module, so smaller ones are filled with zeros."""
-    rank, weights = ranks(factors.values()), {}
+    rank = ranks(factors.values())
+    weights: dict[str, mx.array] = {}
     for path, each in factors.items():
         full = each.padded(rank)
         a, b = (full.a, full.b) if full.a.ndim == 2 else (full.a.swapaxes(-1, -2), full.b.swapaxes(-1, -2))
@@ -84,7 +86,7 @@ def peft_settings(ledger: Ledger, by_path: dict[str, int]) -> dict[str, Any]:
 
 def refuse_for_peft(ledger: Ledger, factors: dict[str, Factors]) -> None:
     """Raises InputError for a base that PyTorch cannot load, and for modules that PEFT knows by no name."""
-    names = {name for file in ledger.base.glob("model*.safetensors") for name in mx.load(str(file))}
+    names = {name for file in ledger.base.glob("model*.safetensors") for name in load_arrays(file)}
     if any(name.endswith(".scales") for name in names):
         raise InputError(f"{base_name(ledger.base)} is quantized as only MLX reads it, and PEFT cannot load it")
     experts = [path for path, each in factors.items() if each.a.ndim == 3]

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, make_shards
 
 from engine.adapters.fingerprint import digest
 from engine.adapters.ledger import Ledger
 from engine.adapters.module_weights import Kept, dense
 from engine.contract.errors import InputError
+from engine.model.arrays import leaves, load_arrays
 
 BESIDES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json",
@@ -47,14 +47,14 @@ def touched(ledger: Ledger) -> list[str]:
 
 def find_places(base: Path, paths: list[str]) -> Places | None:
     """Where the base's files hold the weight of each module, expert by expert; None where one is not found whole."""
-    pristine = dict(tree_flatten(load_model(base, lazy=True)[0].parameters()))
-    files = {name: file for file in _files(base) for name in mx.load(str(file))}
+    pristine = dict(leaves(load_model(base, lazy=True)[0].parameters()))
+    files = {name: file for file in _files(base) for name in load_arrays(file)}
     search = _by_content(base)
     found: Places = {}
     for path in paths:
         name = f"{path}.weight"
         weight = pristine.pop(name)  # read now, and let go again with its path
-        if name in files and mx.array_equal(mx.load(str(files[name]))[name], weight):
+        if name in files and mx.array_equal(load_arrays(files[name])[name], weight):
             found[path] = [Place(name)]
             continue
         slices = list(weight) if weight.ndim == 3 else [weight]
@@ -117,7 +117,7 @@ def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
 def _apart(folder: Path, ledger: Ledger) -> str | None:
     """Where the model that mlx-lm makes of the folder is not the engine's, tensor by tensor; None where it is."""
     try:
-        weights = dict(tree_flatten(load_model(folder, lazy=True)[0].parameters()))
+        weights = dict(leaves(load_model(folder, lazy=True)[0].parameters()))
     except Exception as error:  # noqa: BLE001 - mlx-lm raises many types on what it cannot load
         return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
     wanted = {name: found for name, found in ledger.digests.items() if not name.endswith((".kept_a", ".kept_b"))}
@@ -171,7 +171,7 @@ def _in_its_names(ledger: Ledger, places: Places) -> dict[str, mx.array]:
 
 def _in_our_names(ledger: Ledger) -> dict[str, mx.array]:
     """The engine's tensors as mlx-lm names them, kept deltas put into their weights."""
-    weights = dict(tree_flatten(ledger.model.parameters()))
+    weights = dict(leaves(ledger.model.parameters()))
     for path, module in _kept(ledger).items():
         del weights[f"{path}.kept_a"], weights[f"{path}.kept_b"]
         weights[f"{path}.weight"] = _weight(module)
@@ -218,7 +218,7 @@ def _files(base: Path) -> list[Path]:
 
 def _tensors(base: Path) -> dict[str, mx.array]:
     """The base's tensors, read where they are used; what was read stays in memory for as long as its array."""
-    return {name: array for file in _files(base) for name, array in mx.load(str(file)).items()}
+    return {name: array for file in _files(base) for name, array in load_arrays(file).items()}
 
 
 def _save(folder: Path, weights: dict[str, mx.array]) -> None:

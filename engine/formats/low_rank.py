@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from engine.adapters.deltas import Delta
+from engine.model.arrays import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,9 @@ def _nearest(factors: Factors, rank: int) -> tuple[Factors, tuple[float, float]]
         root = mx.sqrt(values[..., :rank])
         a = q @ (u[..., : root.shape[-1]] * root[..., None, :])
         b = (v[..., : root.shape[-1], :] * root[..., None]) @ p.swapaxes(-1, -2)
-        gone, norm = (mx.sqrt(part.square().sum()).item() for part in (values[..., rank:], values))
+        gone, norm = (number(mx.sqrt(part.square().sum())) for part in (values[..., rank:], values))
         mx.eval(a, b)
-    return (factors if factors.rank <= rank else Factors(a, b)), (float(gone), float(norm))
+    return (factors if factors.rank <= rank else Factors(a, b)), (gone, norm)
 
 
 def _ratio(part: float, whole: float) -> float:
