@@ -127,8 +127,8 @@ class Control:
         for command in self._waiting:
             self._answer(command, "refused", "the run is over")
         self._waiting.clear()
-        while (command := self._next()) is not None:
-            self._answer(command, "refused", command.reason if isinstance(command, BadCommand) else "the run is over")
+        while (asked := self._next()) is not None:
+            self._answer(asked, "refused", asked.reason if isinstance(asked, BadCommand) else "the run is over")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name

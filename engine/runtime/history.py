@@ -155,9 +155,9 @@ def _fold(history: History, record: Record) -> None:
         case e.AdapterChanged(state=state) as changed if state != "attached":
             _settle(history, changed)
         case e.TopicFinished(topic=topic) as finished:
-            history.finished[topic], attempt = finished, _topic(history, topic)
-            owed = attempt.again and finished.verdict not in e.SETTLED
-            history.current, history.again, attempt.again = None, topic if owed else None, False
+            history.finished[topic], known = finished, _topic(history, topic)
+            owed = known.again and finished.verdict not in e.SETTLED
+            history.current, history.again, known.again = None, topic if owed else None, False
             history.skipped.discard(topic)
             history.retries = [topic] * owed + [id for id in history.retries if id != topic]
         case e.CommandTaken(id=id, outcome="refused"):

@@ -28,4 +28,5 @@ def kernel_kills() -> int:
 
 def pieces(deaths: int, config: RunConfig) -> int:
     """In how many pieces a micro-batch is worked on after so many deaths: twice as many each time, down to one row."""
-    return min(2**deaths, max(config.sft.batch, config.dpo.batch, config.evaluation.batch))
+    doubled: int = 2**deaths
+    return min(doubled, max(config.sft.batch, config.dpo.batch, config.evaluation.batch))

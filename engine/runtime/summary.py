@@ -73,7 +73,7 @@ def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | 
 
 def _came_up(row: dict[str, Any]) -> bool:
     """Whether a topic was begun and has its verdict: not where the run was stopped before, or it was skipped."""
-    return row["verdict"] != "not_run" and row["attempts"] > 0
+    return bool(row["verdict"] != "not_run" and row["attempts"] > 0)
 
 
 def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
