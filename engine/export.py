@@ -37,7 +37,9 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     from engine.formats import adapter_folders, fused_model, low_rank
     from engine.formats.model_card import card
 
-    records = read_journal(run.journal)  # before the ledger: a card counts nothing that the model has not
+    records: Sequence[Record] = read_journal(
+        run.journal
+    )  # before the ledger: a card counts nothing that the model has not
     opened = open_stage(run, None, backend, print)
     records = _begun(records, run, opened.config)
     ledger, loss, note = opened.ledger, None, None

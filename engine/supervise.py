@@ -200,8 +200,8 @@ def stay_awake() -> subprocess.Popen[bytes] | None:
     program = shutil.which("caffeinate")
     if program is None:
         return None
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([program, "-is", "-w", str(os.getpid())], **quiet)
+    command, quiet = [program, "-is", "-w", str(os.getpid())], subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
 
 
 def _config(run: RunDir) -> RunConfig | None:

@@ -11,7 +11,8 @@ from engine.contract.journal.events import Phase, Step
 from engine.contract.journal.store import read_journal
 from engine.contract.settings.config import may_prefer
 from engine.data.chat_template import Message
-from engine.data.curriculum import Pair, Topic
+from engine.data.curriculum import Topic
+from engine.data.rows import Pair
 from engine.preflight.forecast import Rates
 from engine.preflight.prediction import decode_rate, forward_rate
 from engine.training import phase

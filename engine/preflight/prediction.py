@@ -9,7 +9,7 @@ from engine.contract.journal.events import Predicted
 from engine.contract.journal.store import read_journal
 from engine.data.batches import collate
 from engine.data.chat_template import Message
-from engine.data.curriculum import Question, SftRow
+from engine.data.rows import Question, SftRow
 from engine.evaluation.generation import generate
 from engine.model import cpu_lanes
 from engine.preflight.forecast import STEP, Rates, as_answered, of_topics, refined

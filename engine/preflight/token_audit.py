@@ -8,7 +8,8 @@ from engine.contract.errors import InputError
 from engine.contract.journal.events import Audited
 from engine.contract.settings.config import RunConfig
 from engine.data.chat_template import Example, Message, Renderer
-from engine.data.curriculum import Curriculum, Pair, Topic, length_ratio
+from engine.data.curriculum import Curriculum, Topic, length_ratio
+from engine.data.rows import Pair
 from engine.preflight.forecast import Work
 from engine.preflight.gates import mean_voice
 
