@@ -146,7 +146,7 @@ class TrainScreen(BaseScreen):
 
     def change(self, **changes: object) -> None:
         """Looks elsewhere, and shows it at once."""
-        self.look = replace(self.look, **changes)  # type: ignore[arg-type]
+        self.look = replace(self.look, **changes)  # type: ignore[arg-type]  # fields of Look by name
         self.paint()
 
     def say(self, text: str) -> None:
