@@ -1,4 +1,4 @@
-"""MLX arrays, trees and operations with the types that MLX's own stubs leave open; nothing is converted or copied."""
+"""MLX arrays, trees and operations with the types that MLX's own stubs leave open; no conversion, no copy."""
 
 from collections.abc import Callable
 from pathlib import Path
