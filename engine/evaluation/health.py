@@ -1,24 +1,100 @@
-"""Whether an answer is text at all: empty, special tokens, repetition."""
+"""Health of an answer: whether it is text at all, and whether it repeats itself."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-REPEATED_SHARE = 0.3  # share of repeated 4-grams from which an answer counts as stuck
+import numpy as np
 
-REPEATED_WORD_SHARE = 0.4  # share of one word from which a short answer counts as stuck
+from engine.evaluation.texts import grams, unspaced, words
 
-STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # ten times the same letters: a word without an end
+PAIRS_FLOOR = 0.25  # repeated word pairs; finds 13 of 13 senseless answers of ten models, loses 5 % of the good ones
+WORD_FLOOR = 0.4  # share of the most frequent word
+DISTINCT_FLOOR = 0.3  # different words of all words, within WINDOW words
+WINDOW = 50  # words over which different words are counted, so that long answers are not punished
+FEWEST_WORDS = 8  # below it shares say little, and an answer repeats itself only if it is one word, four times or more
+QUANTILE = 0.99
+MARGIN = 1.5  # a threshold lies at least this far beyond the references' quantile
+STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # the same 1 to 8 characters, ten times
+
+
+@dataclass(frozen=True, slots=True)
+class HealthLimits:
+    """An answer repeats itself above `pairs` or `word`, or below `distinct`."""
+
+    pairs: float = PAIRS_FLOOR
+    word: float = WORD_FLOOR
+    distinct: float = DISTINCT_FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`state` is ok, empty, special_tokens or repeating; `repeated_pairs` is the share of repeated word pairs."""
+
+    state: str
+    repeated_pairs: float
+    reason: str | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Tells whether the answer is text that does not repeat itself."""
+        return self.state == "ok"
+
+
+def fit_limits(references: Iterable[str]) -> HealthLimits:
+    """Returns limits beyond the references' own quantiles, never stricter than the floors."""
+    measured = [(_repeated(tokens), _commonest(tokens), _distinct(tokens)) for tokens in map(words, references) if tokens]
+    if not measured:
+        return HealthLimits()
+    pairs, word, distinct = zip(*measured, strict=True)
+    return HealthLimits(
+        max(PAIRS_FLOOR, MARGIN * float(np.quantile(pairs, QUANTILE))),
+        min(0.9, max(WORD_FLOOR, MARGIN * float(np.quantile(word, QUANTILE)))),
+        min(DISTINCT_FLOOR, float(np.quantile(distinct, 1 - QUANTILE)) / MARGIN),
+    )
+
+
+def measure_health(answer: str, limits: HealthLimits | None = None, special_tokens: Iterable[str] = ()) -> Health:
+    """Measures one answer against limits."""
+    limits = limits or HealthLimits()
+    tokens = words(answer)
+    if not tokens:
+        return Health("empty", 0.0, "the answer has no words")
+    if any(token and token in answer for token in special_tokens):
+        return Health("special_tokens", 0.0, "the answer contains a special token of the model")
+    pairs, word, distinct = _repeated(tokens), _commonest(tokens), _distinct(tokens)
+    reason = None
+    if STUTTER.search(answer):
+        reason = "the same letters are repeated ten times or more"
+    elif len(tokens) < FEWEST_WORDS:
+        reason = "the answer is one word, repeated" if len(tokens) >= 4 and len(set(tokens)) == 1 else None
+    elif pairs > limits.pairs:
+        reason = f"{pairs:.0%} of the word pairs are repeated; {limits.pairs:.0%} is the limit"
+    elif word > limits.word:
+        reason = f"one word makes up {word:.0%} of the answer; {limits.word:.0%} is the limit"
+    elif distinct < limits.distinct:
+        reason = f"only {distinct:.0%} of the words are different; {limits.distinct:.0%} is the limit"
+    return Health("repeating" if reason else "ok", pairs, reason)
 
 
 def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
-    """Says whether an answer is text at all: "ok", "empty", "special_tokens" or "repeating"."""
-    words = re.findall(r"\w[\w']*", answer.lower())
-    if not words:
-        return "empty"
-    if any(token and token in answer for token in special_tokens):
-        return "special_tokens"
-    grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
-    repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
-    commonest = max(words.count(word) for word in set(words))
-    stuck = len(words) >= 4 and commonest / len(words) > REPEATED_WORD_SHARE
-    return "repeating" if repeated > REPEATED_SHARE or stuck or STUTTER.search(answer) else "ok"
+    """Returns the state alone, by the floors: ok, empty, special_tokens or repeating."""
+    return measure_health(answer, None, special_tokens).state
+
+
+def _repeated(tokens: Sequence[str]) -> float:
+    found = grams(tokens, 2)
+    return 1 - len(set(found)) / len(found) if found else 0.0
+
+
+def _commonest(tokens: Sequence[str]) -> float:
+    return max(Counter(tokens).values()) / len(tokens)
+
+
+def _distinct(tokens: Sequence[str]) -> float:
+    """Returns the smallest share of different words in any window; letters of a script without spaces repeat freely."""
+    if unspaced(tokens):
+        return 1.0
+    starts = range(max(1, len(tokens) - WINDOW + 1))
+    return min(len(set(tokens[start : start + WINDOW])) / min(WINDOW, len(tokens)) for start in starts)

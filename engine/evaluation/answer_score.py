@@ -1,0 +1,70 @@
+"""The score of one answer: voice and its parts, closeness, relevance, and a reason in words if it says nothing."""
+
+from dataclasses import dataclass
+
+from engine.evaluation.health import Health
+from engine.evaluation.likelihood import Likelihood
+from engine.evaluation.profile_claims import Violations
+from engine.evaluation.style import StyleScore
+
+PASSES = 0.5  # voice from which an answer passes, on the calibrated scale
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """Every part of one answer's score.
+
+    `voice` = healthy x not void x not unlikely x style x what voice.yaml counts against the answer. It is about voice
+    and not about sense. `void` and `unlikely` are reasons in words, or None. `closeness` and `relevance` are None if
+    nothing was there to measure them; they are shown beside the voice.
+    """
+
+    voice: float
+    style: StyleScore
+    health: Health
+    void: str | None
+    unlikely: str | None
+    violations: Violations
+    closeness: float | None
+    likelihood: Likelihood | None
+
+    @property
+    def healthy(self) -> bool:
+        """Tells whether the answer is text that does not repeat itself."""
+        return self.health.healthy
+
+    @property
+    def relevance(self) -> float | None:
+        """Relevance in nats per token: a number for the mean of many answers, not for one."""
+        return self.likelihood.relevance if self.likelihood else None
+
+    @property
+    def passes(self) -> bool:
+        """Tells whether the voice took in this answer."""
+        return self.voice >= PASSES
+
+    @property
+    def reason(self) -> str | None:
+        """Says in words why the voice is 0 or reduced, if it is not for style alone."""
+        if self.violations.confused:
+            name, quote = self.violations.confused[0]
+            claim = f'says "{quote}", against: {name}'
+        else:
+            claim = "; ".join(f'says "{quote}", which this voice avoids' for quote in self.violations.avoided)
+        return self.health.reason or self.void or self.unlikely or claim or None
+
+
+def combine(
+    style: StyleScore,
+    health: Health,
+    void: str | None,
+    unlikely: str | None,
+    violations: Violations,
+    penalty: float,
+    closeness: float | None,
+    likelihood: Likelihood | None,
+) -> AnswerScore:
+    """Combines the parts into the voice."""
+    whole = health.healthy and void is None and unlikely is None
+    voice = style.value * violations.factor(penalty) if whole else 0.0
+    return AnswerScore(voice, style, health, void, unlikely, violations, closeness, likelihood)

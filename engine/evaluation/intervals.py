@@ -1,0 +1,108 @@
+"""How sure a mean, a change or a count is: 90 % intervals, and verdicts that may be `undecided`.
+
+Means: Student's t with the spread pooled over groups (topics), s^2 = sum of squared deviations from group means divided
+by the sum of (n_g - 1); the half-width is t * s / sqrt(n). Counts: the score interval of E. B. Wilson, "Probable
+Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927), 209-212.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+CONFIDENCE = 0.90
+Verdict: TypeAlias = Literal["passed", "below_threshold", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with the ends of its interval and the number of values; the ends are NaN if no spread is known."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width."""
+        return (self.high - self.low) / 2
+
+    def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.mean:.2f} ({self.n})"
+        return f"{self.mean:.2f} ± {self.half_width:.2f} ({self.n})"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A standard deviation and its degrees of freedom."""
+
+    deviation: float
+    freedom: int
+
+
+def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
+    """Pools the spread within groups; None if no group has two values."""
+    freedom = sum(len(group) - 1 for group in groups if len(group) > 1)
+    if not freedom:
+        return None
+    squares = 0.0
+    for group in groups:
+        if len(group) > 1:
+            mean = math.fsum(group) / len(group)
+            squares += math.fsum((value - mean) ** 2 for value in group)
+    return Spread(math.sqrt(squares / freedom), freedom)
+
+
+def mean_estimate(values: Sequence[float], spread: Spread | None = None) -> Estimate:
+    """Returns the mean of values with its interval; `spread` is the run's, else that of the values themselves."""
+    if not values:
+        raise ValueError("a mean needs at least one value")
+    mean = math.fsum(values) / len(values)
+    spread = spread or pooled_spread([values])
+    if spread is None:
+        return Estimate(mean, math.nan, math.nan, len(values))
+    half = student_t(spread.freedom) * spread.deviation / math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def paired_change(before: Sequence[float], after: Sequence[float], spread: Spread | None = None) -> Estimate:
+    """Returns the mean change of paired values; `spread` is that of changes, pooled over the run's topics."""
+    return mean_estimate([new - old for old, new in zip(before, after, strict=True)], spread)
+
+
+def count_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Returns Wilson's interval of a share; (0, 1) without trials."""
+    if not 0 <= hits <= n:
+        raise ValueError(f"{hits} of {n} is no count")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, square = hits / n, z * z
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    low = 0.0 if hits == 0 else max(0.0, middle - half)
+    return low, 1.0 if hits == n else min(1.0, middle + half)
+
+
+def decide(estimate: Estimate, threshold: float) -> Verdict:
+    """Returns the verdict of an estimate; undecided if the threshold lies inside the interval or no spread is known."""
+    if math.isnan(estimate.low) or estimate.low < threshold <= estimate.high:
+        return "undecided"
+    return "passed" if estimate.mean >= threshold else "below_threshold"
+
+
+def worse(change: Estimate, tolerance: float) -> bool:
+    """Tells whether a change is below -tolerance and its interval below 0."""
+    return change.mean < -tolerance and change.high < 0
+
+
+def student_t(freedom: int, confidence: float = CONFIDENCE) -> float:
+    """Returns the two-sided quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    if freedom < 1:
+        raise ValueError("a quantile needs at least one degree of freedom")
+    return float(stdtrit(freedom, (1 + confidence) / 2))

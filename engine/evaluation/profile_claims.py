@@ -1,0 +1,81 @@
+"""What voice.yaml counts against an answer: phrases to avoid and distinctions, unless the answer denies them."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from engine.evaluation.texts import normalized
+
+NEGATION = re.compile(r"\b(?:no|not|never|nor|neither|without|cannot|canna|dinna|hardly|\w+n't)$")
+INSIDE = re.compile(r"\b(?:not|never|no|nor|neither|hardly)\b|n't\b")
+CLAUSE_END = re.compile(r"[,.;:!?…()\n—–]|\b(?:and|but|because|so|that)\b")
+PHRASES = re.compile(r"\b(?:never mind|no doubt|no matter|not only|no wonder|not to mention|never fear|no,|nay,)")
+FILLERS = frozenset("a an the i i'm am is are be been being was were any some such mere just really ever your you".split())
+REACH = 3  # words between a negation and what it denies
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Patterns of voice.yaml: `avoid` costs `penalty` each, a distinction (name, patterns) sets the voice to 0."""
+
+    avoid: Sequence[re.Pattern[str]] = ()
+    penalty: float = 0.15
+    distinctions: Sequence[tuple[str, Sequence[re.Pattern[str]]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Violations:
+    """Quotes of avoided phrases, and distinction -> quote."""
+
+    avoided: tuple[str, ...] = ()
+    confused: tuple[tuple[str, str], ...] = ()
+
+    def factor(self, penalty: float) -> float:
+        """Returns what the voice is multiplied with."""
+        return 0.0 if self.confused else max(0.0, 1 - penalty * len(self.avoided))
+
+
+def find_violations(claims: Claims, answer: str) -> Violations:
+    """Finds what the answer says against the profile."""
+    text = normalized(answer)
+    avoided = tuple(hit for pattern in claims.avoid if (hit := _asserted(pattern, text, answer)))
+    confused = (
+        (name, next(filter(None, (_asserted(pattern, text, answer) for pattern in patterns)), None))
+        for name, patterns in claims.distinctions
+    )
+    return Violations(avoided, tuple((name, quote) for name, quote in confused if quote))
+
+
+def _asserted(pattern: re.Pattern[str], text: str, answer: str) -> str | None:
+    """Returns the first hit that is not denied, as it stands in the answer."""
+    for hit in pattern.finditer(text):
+        if not denied(text[: hit.start()], hit.group(0)):
+            start = text[: hit.start()].count(" ")
+            words = answer.split()
+            return " ".join(words[start : start + hit.group(0).count(" ") + 1]) if words else hit.group(0)
+    return None
+
+
+def denied(before: str, claim: str) -> bool:
+    """Tells whether a claim is denied: by a negation inside it, or by one before it that governs it.
+
+    A negation governs the claim if it stands in the same clause with nothing but function words or one verb between the
+    two ("I am not an AI", "never say that I am an AI" does not count: a new clause begins). Set phrases such as
+    "never mind" and an answer's own "no," deny nothing.
+    """
+    if INSIDE.search(claim):
+        return True
+    before = PHRASES.sub(lambda phrase: "," * len(phrase.group(0)), before)
+    clause = CLAUSE_END.split(before)[-1].split()
+    for distance, word in enumerate(reversed(clause[-REACH - 1 :])):
+        if NEGATION.search(word):
+            between = clause[len(clause) - distance :]
+            return sum(word not in FILLERS for word in between) <= 1
+    return False
+
+
+def compile_claims(
+    avoid: Iterable[re.Pattern[str]], penalty: float, distinctions: Iterable[tuple[str, Iterable[re.Pattern[str]]]]
+) -> Claims:
+    """Makes claims from the patterns of a voice profile."""
+    return Claims(tuple(avoid), penalty, tuple((name, tuple(patterns)) for name, patterns in distinctions))

@@ -1,0 +1,187 @@
+"""Learned style: how sure a classifier is that the person wrote a text, out of fold and calibrated on the curriculum.
+
+Clauses are vectors of character 1-4-grams (TF-IDF), classified by logistic regression. A text's raw score is the mean
+probability of its clauses, weighted by words, over the weaker part of the text: the clauses that look most like the
+voice, up to BEST_PART of the words, do not count. So markers that are put before or into another text gain nothing.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.evaluation.style_features import Features, clause_words
+from engine.evaluation.texts import Text, clauses, words
+
+FOLDS = 4
+BEST_PART = 0.4  # share of the words, those most like the voice, that a score leaves out
+NOT_VOICE_QUANTILE, REFERENCE_QUANTILE = 0.95, 0.05
+FEW_REFERENCES = 20  # with fewer, the person's training texts (out of fold) count as references too
+SMALLEST_GAP = 0.02  # between the two quantiles; below it the rows do not tell the voice
+TELLING_WORDS = 40
+STRENGTH = 1.0  # inverse of the L2 penalty, scikit-learn's default
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseScore:
+    """A clause of an answer, its number of words, and the probability that the person wrote it."""
+
+    text: str
+    words: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class StyleScore:
+    """`value` is calibrated and clipped to [0, 1]; `raw` is the mean probability over the weaker clauses."""
+
+    value: float
+    raw: float
+    clauses: tuple[ClauseScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StyleModel:
+    """One linear classifier per fold over the same n-grams.
+
+    `weights` (folds, n-grams) already contain the inverse document frequencies. A text of a known topic is scored by
+    the classifier that has not seen the topic, any other text by the mean of the classifiers. `low` and `high` are the
+    raw scores that become 0 and 1. `telling_words` are the words most typical of the voice, most typical first.
+    """
+
+    features: Features
+    weights: NDArray[np.float32]
+    intercepts: NDArray[np.float32]
+    folds: dict[str, int]
+    low: float
+    high: float
+    telling_words: tuple[str, ...]
+
+    @property
+    def separable(self) -> bool:
+        """Tells whether the rows tell the voice: few other texts score as high as the weakest references."""
+        return self.high - self.low >= SMALLEST_GAP
+
+    @property
+    def advice(self) -> str | None:
+        """Says what would help if the rows cannot tell the voice."""
+        if self.separable:
+            return None
+        return (
+            "the rows do not tell this voice from other text: 5 % of the texts that are not in the voice score "
+            f"{self.low:.2f} or more, and 5 % of the references score {self.high:.2f} or less; add rows in the voice, "
+            "or rejected answers that say the same without it"
+        )
+
+    def score(self, topic: str, text: str) -> StyleScore:
+        """Scores a text by the classifier that has not seen its topic."""
+        return self.score_by_fold(self.folds.get(topic), text)
+
+    def score_by_fold(self, fold: int | None, text: str) -> StyleScore:
+        """Scores a text by the classifier that was fitted without `fold`, or by the mean of all if it is None."""
+        found = [
+            ClauseScore(clause, clause_words(clause), _sigmoid(self._logit(fold, clause))) for clause in clauses(text)
+        ]
+        raw = weaker_mean([clause.probability for clause in found], [clause.words for clause in found])
+        return StyleScore(self.calibrated(raw), raw, tuple(found))
+
+    def calibrated(self, raw: float) -> float:
+        """Maps a raw score to 0 at `low` and 1 at `high`, clipped."""
+        return min(1.0, max(0.0, (raw - self.low) / max(self.high - self.low, SMALLEST_GAP)))
+
+    def telling_spans(self, topic: str, text: str, most: int = 8) -> list[tuple[int, int]]:
+        """Returns places (start, end) of the words that speak most for the voice, in the order of the text."""
+        scored: list[tuple[float, int, int]] = []
+        for start, end in self.features.word_places(text):
+            logit = self._logit(self.folds.get(topic), f" {text[start:end]} ", bare=True)
+            if logit > 0:
+                scored.append((-logit, start, end))
+        return sorted((start, end) for _, start, end in sorted(scored)[:most])
+
+    def _logit(self, fold: int | None, clause: str, bare: bool = False) -> float:
+        columns, values = self.features.vector(clause)
+        if fold is None:
+            weights, intercept = self.weights[:, columns].astype(np.float64).mean(0), float(self.intercepts.mean())
+        else:
+            weights, intercept = self.weights[fold, columns].astype(np.float64), float(self.intercepts[fold])
+        return float(values @ weights) + (0.0 if bare else intercept)
+
+
+def weaker_mean(probabilities: Sequence[float], sizes: Sequence[int]) -> float:
+    """Returns the mean weighted by sizes, without the largest values up to BEST_PART of all sizes."""
+    left = (1 - BEST_PART) * sum(sizes)
+    total, rest = 0.0, left
+    for probability, size in sorted(zip(probabilities, sizes, strict=True)):
+        taken = min(size, rest)
+        total, rest = total + taken * probability, rest - taken
+    return total / left if left > 0 else 0.0
+
+
+def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[Text]) -> StyleModel:
+    """Fits and calibrates the classifiers; `own` and `others` are learned from, `references` are only scored.
+
+    Raises ValueError if there is nothing on one side: a voice cannot be told from nothing.
+    """
+    own, others = ([text for text in side if clauses(text.text)] for side in (own, others))
+    if not own or not others:
+        raise ValueError("a style needs texts in the voice, and other texts: rejected answers or the base's own")
+    folds, row_folds = _divide([*own, *others])
+    texts = [*own, *others]
+    pieces = [(clause, row) for row, text in enumerate(texts) for clause in clauses(text.text)]
+    features = Features.fit([clause for clause, _ in pieces])
+    labels = np.array([row < len(own) for _, row in pieces])
+    held_out = np.array([row_folds[row] for _, row in pieces])
+    weights, intercepts = _fit_folds(features, [clause for clause, _ in pieces], labels, held_out)
+    model = StyleModel(features, weights, intercepts, folds, 0.0, 1.0, ())
+    raw = [model.score_by_fold(fold, text.text).raw for fold, text in zip(row_folds, texts, strict=True)]
+    of_references = [model.score(text.topic, text.text).raw for text in references if clauses(text.text)]
+    if len(of_references) < FEW_REFERENCES:
+        of_references += raw[: len(own)]
+    low = float(np.quantile(raw[len(own) :], NOT_VOICE_QUANTILE))
+    high = float(np.quantile(of_references, REFERENCE_QUANTILE))
+    return StyleModel(features, weights, intercepts, folds, low, high, _telling(model, own))
+
+
+def _divide(texts: Sequence[Text]) -> tuple[dict[str, int], list[int]]:
+    """Returns topic -> fold and the fold of each text; with fewer topics than folds, questions are divided instead."""
+    topics = sorted({text.topic for text in texts})
+    if len(topics) >= FOLDS:
+        folds = {topic: number % FOLDS for number, topic in enumerate(topics)}
+        return folds, [folds[text.topic] for text in texts]
+    questions = {key: number % FOLDS for number, key in enumerate(dict.fromkeys((t.topic, t.question) for t in texts))}
+    return {}, [questions[text.topic, text.question] for text in texts]
+
+
+def _fit_folds(
+    features: Features, pieces: Sequence[str], labels: NDArray[np.bool_], held_out: NDArray[np.int_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the weights (folds, n-grams) and intercepts (folds,) of a classifier for each fold, fitted without it."""
+    from sklearn.linear_model import LogisticRegression  # takes a second to import: only where something is fitted
+    from threadpoolctl import threadpool_limits
+
+    matrix = features.matrix(pieces)
+    weights, intercepts = [], []
+    for fold in range(FOLDS):
+        rows = held_out != fold
+        if len(set(labels[rows].tolist())) < 2:
+            rows = np.ones_like(rows)
+        classifier = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=200, tol=1e-4)
+        with threadpool_limits(1):  # the same sums in the same order on every machine, and faster on small data
+            classifier.fit(matrix[rows], labels[rows])
+        weights.append(classifier.coef_[0])
+        intercepts.append(classifier.intercept_[0])
+    return np.array(weights, np.float32), np.array(intercepts, np.float32)
+
+
+def _telling(model: StyleModel, own: Sequence[Text]) -> tuple[str, ...]:
+    """Returns the words of at least two own texts that the classifiers take most surely for the voice."""
+    counts = Counter(word for text in own for word in set(words(text.text)))
+    logits = {word: model._logit(None, f" {word} ", bare=True) for word, count in counts.items() if count > 1}
+    return tuple(sorted((w for w in logits if logits[w] > 0), key=lambda word: (-logits[word], word))[:TELLING_WORDS])
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, logit))))
