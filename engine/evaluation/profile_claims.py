@@ -1,10 +1,9 @@
 """What voice.yaml counts against an answer: phrases to avoid and distinctions, unless the answer denies them."""
 
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from engine.evaluation.texts import normalized
 
 NEGATION = re.compile(r"\b(?:no|not|never|nor|neither|without|cannot|canna|dinna|hardly|\w+n't)$")
 INSIDE = re.compile(r"\b(?:not|never|no|nor|neither|hardly)\b|n't\b")
@@ -37,31 +36,26 @@ class Violations:
 
 def find_violations(claims: Claims, answer: str) -> Violations:
     """Finds what the answer says against the profile."""
-    text = normalized(answer)
-    avoided = tuple(hit for pattern in claims.avoid if (hit := _asserted(pattern, text, answer)))
-    confused = (
-        (name, next(filter(None, (_asserted(pattern, text, answer) for pattern in patterns)), None))
-        for name, patterns in claims.distinctions
-    )
-    return Violations(avoided, tuple((name, quote) for name, quote in confused if quote))
+    text = " ".join(unicodedata.normalize("NFC", answer).replace("’", "'").replace("‘", "'").split())
+    avoided = tuple(hit for pattern in claims.avoid if (hit := _asserted(pattern, text)))
+    confused = []
+    for name, patterns in claims.distinctions:
+        quotes = [hit for pattern in patterns if (hit := _asserted(pattern, text))]
+        confused += [(name, quotes[0])] if quotes else []
+    return Violations(avoided, tuple(confused))
 
 
-def _asserted(pattern: re.Pattern[str], text: str, answer: str) -> str | None:
-    """Returns the first hit that is not denied, as it stands in the answer."""
-    for hit in pattern.finditer(text):
-        if not denied(text[: hit.start()], hit.group(0)):
-            start = text[: hit.start()].count(" ")
-            words = answer.split()
-            return " ".join(words[start : start + hit.group(0).count(" ") + 1]) if words else hit.group(0)
-    return None
+def _asserted(pattern: re.Pattern[str], text: str) -> str | None:
+    """Returns the first hit that is not denied."""
+    hits = pattern.finditer(text)
+    return next((hit.group(0) for hit in hits if not denied(text[: hit.start()].lower(), hit.group(0).lower())), None)
 
 
 def denied(before: str, claim: str) -> bool:
     """Tells whether a claim is denied: by a negation inside it, or by one before it that governs it.
 
     A negation governs the claim if it stands in the same clause with nothing but function words or one verb between the
-    two ("I am not an AI", "never say that I am an AI" does not count: a new clause begins). Set phrases such as
-    "never mind" and an answer's own "no," deny nothing.
+    two: "I am not an AI", but not "never say that I am an AI". Set phrases such as "never mind" deny nothing.
     """
     if INSIDE.search(claim):
         return True
@@ -72,10 +66,3 @@ def denied(before: str, claim: str) -> bool:
             between = clause[len(clause) - distance :]
             return sum(word not in FILLERS for word in between) <= 1
     return False
-
-
-def compile_claims(
-    avoid: Iterable[re.Pattern[str]], penalty: float, distinctions: Iterable[tuple[str, Iterable[re.Pattern[str]]]]
-) -> Claims:
-    """Makes claims from the patterns of a voice profile."""
-    return Claims(tuple(avoid), penalty, tuple((name, tuple(patterns)) for name, patterns in distinctions))

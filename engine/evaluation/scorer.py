@@ -1,0 +1,189 @@
+"""The fitted scorer of a run: fits every part on the curriculum's own texts and scores answers with all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from engine.evaluation.answer_score import AnswerScore, combine
+from engine.evaluation.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
+from engine.evaluation.health import HealthLimits, fit_limits, measure_health
+from engine.evaluation.likelihood import (
+    Likelihood,
+    LikelihoodLimits,
+    LogprobSource,
+    fit_likelihood,
+    measure_likelihood,
+)
+from engine.evaluation.profile_claims import Claims, find_violations
+from engine.evaluation.style import StyleModel, fit_style
+from engine.evaluation.texts import ScoringTexts, Text, TextPair
+from engine.evaluation.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
+
+Embed: TypeAlias = Callable[[Sequence[str]], Vectors]  # unit vectors (n, d)
+MOST_READ = 40  # references that the base model reads for its limits
+MOST_PAIRS = 100  # pairs that are embedded for the scale of closeness
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to be scored; `training` marks the curriculum's own rows, which may of course be found among them."""
+
+    topic: str
+    question: str
+    text: str
+    reference: str | None = None
+    training: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """All that is learned from the curriculum; `closeness` and `likelihood` are None if nothing measured them."""
+
+    style: StyleModel
+    health: HealthLimits
+    copies: CopyIndex
+    echo: float
+    whole: bool
+    closeness: ClosenessScale | None
+    likelihood: LikelihoodLimits | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What scoring needs besides the scorer: the embedder, the base model, and the profile's claims, each optional."""
+
+    embed: Embed | None = None
+    source: LogprobSource | None = None
+    claims: Claims = field(default_factory=Claims)
+    special_tokens: tuple[str, ...] = ()
+
+
+def fit(texts: ScoringTexts, tools: Tools) -> Scorer:
+    """Fits a scorer; raises ValueError if there are no texts in the voice, or none that are not."""
+    held_out = list(texts.references) or texts.own
+    every = [*texts.own, *texts.references]
+    return Scorer(
+        style=fit_style(texts.own, [*texts.rejected, *texts.base], texts.references),
+        health=fit_limits(text.text for text in every),
+        copies=CopyIndex.of(text.text for text in texts.own),
+        echo=fit_echo(every),
+        whole=always_whole(every),
+        closeness=_fit_closeness(texts, tools.embed) if tools.embed else None,
+        likelihood=_fit_likelihood(held_out, texts.chosen, tools.source) if tools.source else None,
+    )
+
+
+def score_answers(scorer: Scorer, answers: Sequence[Answer], tools: Tools) -> list[AnswerScore]:
+    """Scores answers together: those of one topic are compared with each other and with the topic's references."""
+    near, belongs = _subjects(scorer.closeness, answers, tools.embed)
+    likelihoods: list[Likelihood | None] = [None] * len(answers)
+    spoken = [place for place, answer in enumerate(answers) if answer.text.strip()]
+    if tools.source and spoken:
+        measured = measure_likelihood(
+            tools.source, [answers[place].question for place in spoken], [answers[place].text for place in spoken]
+        )
+        for place, likelihood in zip(spoken, measured, strict=True):
+            likelihoods[place] = likelihood
+    voids = _voids(scorer, answers, belongs)
+    scores = []
+    for answer, void, close, likelihood in zip(answers, voids, near, likelihoods, strict=True):
+        unlikely = scorer.likelihood.unlikely(likelihood) if scorer.likelihood and likelihood else None
+        scores.append(
+            combine(
+                scorer.style.score(answer.topic, answer.text),
+                measure_health(answer.text, scorer.health, tools.special_tokens),
+                void,
+                unlikely,
+                find_violations(tools.claims, answer.text),
+                tools.claims.penalty,
+                close,
+                likelihood,
+            )
+        )
+    return scores
+
+
+def _voids(scorer: Scorer, answers: Sequence[Answer], belongs: Sequence[str | None]) -> list[str | None]:
+    """Says in words why an answer says nothing of its own, or None."""
+    same = same_answers([Text(answer.topic, answer.question, answer.text) for answer in answers])
+    voids: list[str | None] = []
+    for answer, other, elsewhere in zip(answers, same, belongs, strict=True):
+        share = echo_share(answer.question, answer.text)
+        if not answer.training and scorer.copies.copied(answer.text) is not None:
+            voids.append("a copy of a training row")
+        elif other is not None:
+            voids.append(f'the same as the answer to "{answers[other].question}"')
+        elif share > scorer.echo:
+            voids.append(f"an echo: {share:.0%} of its longer words are the question's; {scorer.echo:.0%} is the limit")
+        elif elsewhere is not None:
+            voids.append(f'an answer to another question: "{elsewhere}"')
+        elif scorer.whole and answer.text.strip() and not ends_whole(answer.text):
+            voids.append("cut off: it does not end as a sentence does")
+        else:
+            voids.append(None)
+    return voids
+
+
+def _subjects(
+    scale: ClosenessScale | None, answers: Sequence[Answer], embed: Embed | None
+) -> tuple[list[float | None], list[str | None]]:
+    """Returns each answer's closeness, and the other question of its topic that it belongs to."""
+    near: list[float | None] = [None] * len(answers)
+    belongs: list[str | None] = [None] * len(answers)
+    rows = [place for place, answer in enumerate(answers) if answer.reference and answer.text.strip()]
+    if scale is None or embed is None or not rows:
+        return near, belongs
+    texts = [text for place in rows for text in (answers[place].question, answers[place].reference or "")]
+    known = dict.fromkeys([*texts, *(answers[place].text for place in rows)])
+    vectors = dict(zip(known, np.asarray(embed(list(known))), strict=True))
+    asked: dict[str, dict[str, str]] = {}
+    for place in rows:
+        asked.setdefault(answers[place].topic, {})[answers[place].question] = answers[place].reference or ""
+    for place in rows:
+        answer = answers[place]
+        own = vectors[answer.reference or ""]
+        near[place] = closeness(scale, vectors[answer.question], own, vectors[answer.text])
+        others = [question for question, text in asked[answer.topic].items() if text != answer.reference]
+        pool = np.array([vectors[asked[answer.topic][question]] for question in others])
+        other = misplaced(scale, vectors[answer.text], own, pool)
+        belongs[place] = None if other is None else others[other]
+    return near, belongs
+
+
+def _fit_closeness(texts: ScoringTexts, embed: Embed) -> ClosenessScale:
+    """Embeds references and whole topics of pairs, so that a pair's neighbours are there to compare with."""
+    pairs = whole_topics(texts.pairs, MOST_PAIRS)
+    columns = [
+        [text.question for text in texts.references],
+        [text.text for text in texts.references],
+        [pair.question for pair in pairs],
+        [pair.chosen for pair in pairs],
+        [pair.rejected for pair in pairs],
+    ]
+    vectors = np.asarray(embed([text for column in columns for text in column]))
+    starts = np.cumsum([len(column) for column in columns])[:-1]
+    questions, references, prompts, chosen, rejected = np.split(vectors, starts)
+    return fit_closeness(questions, references, [pair.topic for pair in pairs], prompts, chosen, rejected)
+
+
+def _fit_likelihood(
+    references: Sequence[Text], chosen: Sequence[Text], source: LogprobSource
+) -> LikelihoodLimits | None:
+    """Measures references, and chosen answers too if there are few, evenly spread over the curriculum."""
+    pool = list(references) if len(references) >= MOST_READ // 2 else [*references, *chosen]
+    step = max(1, -(-len(pool) // MOST_READ))
+    read = pool[::step]
+    found = measure_likelihood(source, [text.question for text in read], [text.text for text in read])
+    return fit_likelihood(found)
+
+
+def whole_topics(pairs: Sequence[TextPair], most: int) -> list[TextPair]:
+    """Returns the pairs of the first topics, until there are `most`; a topic is never divided."""
+    kept: list[TextPair] = []
+    for topic in dict.fromkeys(pair.topic for pair in pairs):
+        if len(kept) >= most:
+            break
+        kept += [pair for pair in pairs if pair.topic == topic]
+    return kept
