@@ -15,10 +15,10 @@ ScoreAll: TypeAlias = Callable[[Sequence[Answer]], list[AnswerScore]]
 MARKERS = 12  # most telling words in a prefix
 FRAME = 4  # most telling words on each side of a question
 OTHER_LANGUAGES = (
-    "Der Zug hält heute nicht an jeder Station, weil an zwei Brücken gebaut wird. Wer umsteigen will, nimmt den Bus vor "
-    "dem Bahnhof. Er fährt alle zwanzig Minuten und braucht etwas länger als sonst.",
-    "Le marché ouvre à sept heures et ferme vers midi. On y trouve des légumes, du pain et parfois des fleurs. Quand il "
-    "pleut, les marchands s'installent sous les arcades près de la mairie.",
+    "Der Zug hält heute nicht an jeder Station, weil an zwei Brücken gebaut wird. Wer umsteigen will, nimmt den Bus "
+    "vor dem Bahnhof. Er fährt alle zwanzig Minuten und braucht etwas länger als sonst.",
+    "Le marché ouvre à sept heures et ferme vers midi. On y trouve des légumes, du pain et parfois des fleurs. Quand "
+    "il pleut, les marchands s'installent sous les arcades près de la mairie.",
     "La biblioteca abre todos los días menos el domingo. Cada lector puede llevarse cinco libros durante tres semanas. "
     "Si necesita más tiempo, basta con llamar por teléfono antes de la fecha.",
     "The town hall opens at nine on weekdays. Visitors take a number at the entrance and wait for the display. A form "
@@ -53,8 +53,8 @@ class Control:
         return count_interval(self.passed, self.n)
 
     def __str__(self) -> str:
-        sense = "at least" if self.kind == "must_pass" else "at most"
-        return f"{self.name}: {self.passed} of {self.n} pass, {sense} {self.bound:.0%} {'must' if sense == 'at least' else 'may'}"
+        limit = f"at least {self.bound:.0%} must" if self.kind == "must_pass" else f"at most {self.bound:.0%} may"
+        return f"{self.name}: {self.passed} of {self.n} pass, {limit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,7 @@ def attacks(texts: ScoringTexts, telling: Sequence[str], most: int = 100) -> lis
             tuple(_to(text, _shuffled(text.text, number)) for number, text in enumerate(references)),
             needs_base=True,
         ),
-        Attack(
-            "another language", "must_not_pass", 0.01, tuple(_foreign(texts, references)), needs_base=True
-        ),
+        Attack("another language", "must_not_pass", 0.01, tuple(_foreign(texts, references)), needs_base=True),
         Attack(
             "the first half of the reference",
             "must_not_pass",

@@ -44,7 +44,9 @@ class Health:
 
 def fit_limits(references: Iterable[str]) -> HealthLimits:
     """Returns limits beyond the references' own quantiles, never stricter than the floors."""
-    measured = [(_repeated(tokens), _commonest(tokens), _distinct(tokens)) for tokens in map(words, references) if tokens]
+    measured = [
+        (_repeated(tokens), _commonest(tokens), _distinct(tokens)) for tokens in map(words, references) if tokens
+    ]
     if not measured:
         return HealthLimits()
     pairs, word, distinct = zip(*measured, strict=True)

@@ -101,7 +101,7 @@ def worse(change: Estimate, tolerance: float) -> bool:
 
 def student_t(freedom: int, confidence: float = CONFIDENCE) -> float:
     """Returns the two-sided quantile of Student's t."""
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
 
     if freedom < 1:
         raise ValueError("a quantile needs at least one degree of freedom")

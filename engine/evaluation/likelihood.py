@@ -63,7 +63,7 @@ class LikelihoodLimits:
             return f"improbable text: {found.per_word:.1f} nats per word under the base model; {limit:.1f} is the limit"
         limit = self.end - SIGMAS * self.end_sigma
         if found.end < limit:
-            return f"cut off: the base model expects more text ({found.end:.1f} nats for the end; {limit:.1f} is the limit)"
+            return f"cut off: {found.end:.1f} nats for the end under the base model; {limit:.1f} is the limit"
         return None
 
 

@@ -9,7 +9,9 @@ NEGATION = re.compile(r"\b(?:no|not|never|nor|neither|without|cannot|canna|dinna
 INSIDE = re.compile(r"\b(?:not|never|no|nor|neither|hardly)\b|n't\b")
 CLAUSE_END = re.compile(r"[,.;:!?…()\n—–]|\b(?:and|but|because|so|that)\b")
 PHRASES = re.compile(r"\b(?:never mind|no doubt|no matter|not only|no wonder|not to mention|never fear|no,|nay,)")
-FILLERS = frozenset("a an the i i'm am is are be been being was were any some such mere just really ever your you".split())
+FILLERS = frozenset(
+    "a an the i i'm am is are be been being was were any some such mere just really ever your you".split()
+)
 REACH = 3  # words between a negation and what it denies
 
 

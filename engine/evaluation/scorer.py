@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.evaluation.answer_score import AnswerScore, combine
 from engine.evaluation.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
-from engine.evaluation.health import HealthLimits, fit_limits, measure_health
+from engine.evaluation.health import FEWEST_WORDS, HealthLimits, fit_limits, measure_health
 from engine.evaluation.likelihood import (
     Likelihood,
     LikelihoodLimits,
@@ -18,7 +18,7 @@ from engine.evaluation.likelihood import (
 )
 from engine.evaluation.profile_claims import Claims, find_violations
 from engine.evaluation.style import StyleModel, fit_style
-from engine.evaluation.texts import ScoringTexts, Text, TextPair
+from engine.evaluation.texts import ScoringTexts, Text, TextPair, words
 from engine.evaluation.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]  # unit vectors (n, d)
@@ -64,15 +64,30 @@ def fit(texts: ScoringTexts, tools: Tools) -> Scorer:
     """Fits a scorer; raises ValueError if there are no texts in the voice, or none that are not."""
     held_out = list(texts.references) or texts.own
     every = [*texts.own, *texts.references]
+    health, echo = fit_limits(text.text for text in every), fit_echo(every)
     return Scorer(
-        style=fit_style(texts.own, [*texts.rejected, *texts.base], texts.references),
-        health=fit_limits(text.text for text in every),
+        style=fit_style(texts.own, [*texts.rejected, *_sound(texts.base, health, echo)], texts.references),
+        health=health,
         copies=CopyIndex.of(text.text for text in texts.own),
-        echo=fit_echo(every),
+        echo=echo,
         whole=always_whole(every),
         closeness=_fit_closeness(texts, tools.embed) if tools.embed else None,
         likelihood=_fit_likelihood(held_out, texts.chosen, tools.source) if tools.source else None,
     )
+
+
+def _sound(base: Sequence[Text], health: HealthLimits, echo: float) -> list[Text]:
+    """Leaves out answers of the base that other parts of the score reject: loops, echoes, and a few words.
+
+    They are no examples of another style. A small base that does not know the language gives many.
+    """
+    return [
+        text
+        for text in base
+        if len(words(text.text)) >= FEWEST_WORDS
+        and measure_health(text.text, health).healthy
+        and echo_share(text.question, text.text) <= echo
+    ]
 
 
 def score_answers(scorer: Scorer, answers: Sequence[Answer], tools: Tools) -> list[AnswerScore]:
@@ -84,8 +99,8 @@ def score_answers(scorer: Scorer, answers: Sequence[Answer], tools: Tools) -> li
         measured = measure_likelihood(
             tools.source, [answers[place].question for place in spoken], [answers[place].text for place in spoken]
         )
-        for place, likelihood in zip(spoken, measured, strict=True):
-            likelihoods[place] = likelihood
+        for place, found in zip(spoken, measured, strict=True):
+            likelihoods[place] = found
     voids = _voids(scorer, answers, belongs)
     scores = []
     for answer, void, close, likelihood in zip(answers, voids, near, likelihoods, strict=True):

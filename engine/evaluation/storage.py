@@ -140,7 +140,12 @@ def _numbers(value: Any, *names: str) -> dict[str, float]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > LARGEST:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or abs(value) > LARGEST
+    ):
         raise ValueError(f"{value!r} is no number up to {LARGEST:g}")
     return float(value)
 

@@ -51,7 +51,7 @@ class Features:
 
     def matrix(self, clauses: Sequence[str]) -> Any:
         """Returns the vectors of clauses as a sparse matrix (clauses, n-grams)."""
-        from scipy.sparse import csr_matrix
+        from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
         vectors = [self.vector(clause) for clause in clauses]
         starts = np.cumsum([0, *(len(columns) for columns, _ in vectors)])

@@ -89,7 +89,7 @@ def clauses(text: str) -> list[str]:
         else:
             parts = clause.split()
             found += [" ".join(parts[start : start + CLAUSE_WORDS]) for start in range(0, len(parts), CLAUSE_WORDS)]
-    return [clause for clause in found if clause.strip()]
+    return [clause for clause in found if WORD.search(clause)]
 
 
 def grams(tokens: Sequence[str], size: int) -> list[tuple[str, ...]]:

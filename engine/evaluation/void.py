@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,7 @@ def _hash(tokens: Sequence[str]) -> int:
 def _longer(text: str) -> list[str]:
     tokens = words(text)
     if unspaced(tokens):
-        return [first + second for first, second in zip(tokens, tokens[1:], strict=False)]
+        return [first + second for first, second in pairwise(tokens)]
     return [word for word in tokens if len(word) >= LONGER_WORD]
 
 
