@@ -17,7 +17,7 @@ NEUTRAL = "Say something."
 SIGMAS = 3.5  # standard deviations from the references' median at which an answer is called unlikely or cut
 FEWEST_REFERENCES = 5
 SMALLEST_SIGMA = 0.1  # nats
-IQR_TO_SIGMA = 1.349  # interquartile range of a normal distribution, in standard deviations
+QUARTILE_IN_SIGMAS = 0.6745  # from the median to a quartile of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,6 @@ def fit_likelihood(references: Sequence[Likelihood]) -> LikelihoodLimits | None:
 
 
 def _robust(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the median and a standard deviation from the interquartile range."""
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return float(middle), max(SMALLEST_SIGMA, float(high - low) / IQR_TO_SIGMA)
+    """Returns the median and a standard deviation from the lower quartile: only low values are judged."""
+    low, middle = np.quantile(values, [0.25, 0.5])
+    return float(middle), max(SMALLEST_SIGMA, float(middle - low) / QUARTILE_IN_SIGMAS)

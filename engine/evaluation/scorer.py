@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.evaluation.answer_score import AnswerScore, combine
 from engine.evaluation.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
+from engine.evaluation.familiarity import Familiarity, fit_familiarity
 from engine.evaluation.health import FEWEST_WORDS, HealthLimits, fit_limits, measure_health
 from engine.evaluation.likelihood import (
     Likelihood,
@@ -44,6 +45,7 @@ class Scorer:
     style: StyleModel
     health: HealthLimits
     copies: CopyIndex
+    familiarity: Familiarity | None
     echo: float
     whole: bool
     closeness: ClosenessScale | None
@@ -69,6 +71,9 @@ def fit(texts: ScoringTexts, tools: Tools) -> Scorer:
         style=fit_style(texts.own, [*texts.rejected, *_sound(texts.base, health, echo)], texts.references),
         health=health,
         copies=CopyIndex.of(text.text for text in texts.own),
+        familiarity=fit_familiarity(
+            *([text.text for text in side] for side in (texts.own, texts.references, texts.rejected))
+        ),
         echo=echo,
         whole=always_whole(every),
         closeness=_fit_closeness(texts, tools.embed) if tools.embed else None,
@@ -132,6 +137,8 @@ def _voids(scorer: Scorer, answers: Sequence[Answer], belongs: Sequence[str | No
             voids.append(f'the same as the answer to "{answers[other].question}"')
         elif share > scorer.echo:
             voids.append(f"an echo: {share:.0%} of its longer words are the question's; {scorer.echo:.0%} is the limit")
+        elif scorer.familiarity and (foreign := scorer.familiarity.unfamiliar(answer.text)):
+            voids.append(foreign)
         elif elsewhere is not None:
             voids.append(f'an answer to another question: "{elsewhere}"')
         elif scorer.whole and answer.text.strip() and not ends_whole(answer.text):

@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 
 from engine.contract.errors import InputError
 from engine.evaluation.closeness import ClosenessScale
+from engine.evaluation.familiarity import MOST_TRIPLES, SIZE, Familiarity
 from engine.evaluation.health import HealthLimits
 from engine.evaluation.likelihood import LikelihoodLimits
 from engine.evaluation.scorer import Scorer
@@ -42,6 +43,7 @@ def save_scorer(scorer: Scorer, folder: Path) -> None:
         "high": style.high,
         "telling_words": list(style.telling_words),
         "health": asdict(scorer.health),
+        "familiarity": _familiarity_head(scorer.familiarity),
         "echo": scorer.echo,
         "whole": scorer.whole,
         "closeness": asdict(scorer.closeness) if scorer.closeness else None,
@@ -98,6 +100,7 @@ def _scorer(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Scorer:
         style,
         HealthLimits(**_numbers(head["health"], "pairs", "word", "distinct")),
         CopyIndex(hashes, rows),
+        _familiarity(head["familiarity"]),
         _number(head["echo"]),
         _truth(head["whole"]),
         None
@@ -112,6 +115,18 @@ def _scorer(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Scorer:
             words=_whole(likelihood["words"], 1_000_000),
         ),
     )
+
+
+def _familiarity_head(familiarity: Familiarity | None) -> dict[str, Any] | None:
+    return asdict(familiarity) | {"triples": sorted(familiarity.triples)} if familiarity else None
+
+
+def _familiarity(head: dict[str, Any] | None) -> Familiarity | None:
+    if head is None:
+        return None
+    triples = frozenset(_strings(head["triples"], MOST_TRIPLES, SIZE))
+    letters = _whole(head["letters"], 1_000_000)
+    return Familiarity(triples, **_numbers(head, "median", "sigma"), letters=letters)
 
 
 def _array(

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ from engine.evaluation.texts import WORD, Text, clauses, words
 FOLDS = 4
 BEST_PART = 0.25  # share of the words, those most like the voice, that a score leaves out
 NOT_VOICE_QUANTILE, REFERENCE_QUANTILE = 0.95, 0.05
-FEW_REFERENCES = 20  # with fewer, the person's training texts (out of fold) count as references too
+FEW_REFERENCES = 40  # with fewer, the training texts in the voice (out of fold) count as references too
+MARKERS = 12  # most telling words that are put before other texts, to see how far that gets them
+PRIOR_WORDS = 5  # words at `low` that are added to every text, so that a word alone tells little
 SMALLEST_GAP = 0.02  # between the two quantiles; below it the rows do not tell the voice
 TELLING_WORDS = 40
 STRENGTH = 1.0  # inverse of the L2 penalty, scikit-learn's default
@@ -37,7 +40,7 @@ class ClauseScore:
 
 @dataclass(frozen=True, slots=True)
 class StyleScore:
-    """`value` is calibrated and clipped to [0, 1]; `raw` is the mean probability over the weaker clauses."""
+    """`value` is calibrated and clipped to [0, 1]; `raw` is the mean over the weaker clauses."""
 
     value: float
     raw: float
@@ -86,12 +89,14 @@ class StyleModel:
         found = [
             ClauseScore(clause, clause_words(clause), _sigmoid(self._logit(fold, clause))) for clause in clauses(text)
         ]
-        raw = weaker_mean([clause.probability for clause in found], [clause.words for clause in found])
-        return StyleScore(self.calibrated(raw), raw, tuple(found))
+        sizes = [clause.words for clause in found]
+        raw = self.shrunk(weaker_mean([clause.probability for clause in found], sizes), sum(sizes))
+        value = (raw - self.low) / max(self.high - self.low, SMALLEST_GAP) if found else 0.0
+        return StyleScore(min(1.0, max(0.0, value)), raw, tuple(found))
 
-    def calibrated(self, raw: float) -> float:
-        """Maps a raw score to 0 at `low` and 1 at `high`, clipped."""
-        return min(1.0, max(0.0, (raw - self.low) / max(self.high - self.low, SMALLEST_GAP)))
+    def shrunk(self, raw: float, size: int) -> float:
+        """Moves the raw score of a short text towards `low`: a word or two tell no voice."""
+        return self.low + (raw - self.low) * size / (size + PRIOR_WORDS)
 
     def telling_spans(self, topic: str, text: str, most: int = 8) -> list[tuple[int, int]]:
         """Returns places (start, end) of the words that speak most for the voice, in the order of the text."""
@@ -121,6 +126,11 @@ def weaker_mean(probabilities: Sequence[float], sizes: Sequence[int]) -> float:
     return total / left if left > 0 else 0.0
 
 
+def unshrunk(score: StyleScore) -> float:
+    """Returns the mean probability over the weaker clauses, whatever the length of the text."""
+    return weaker_mean([clause.probability for clause in score.clauses], [clause.words for clause in score.clauses])
+
+
 def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[Text]) -> StyleModel:
     """Fits and calibrates the classifiers; `own` and `others` are learned from, `references` are only scored.
 
@@ -135,20 +145,27 @@ def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[
     features = Features.fit([clause for clause, _ in pieces])
     labels = np.array([row < len(own) for _, row in pieces])
     held_out = np.array([row_folds[row] for _, row in pieces])
-    clean = [clause for clause, _ in pieces]
-    weights, intercepts = _fit_folds(features, clean, labels, held_out)
+    matrix = features.matrix([clause for clause, _ in pieces])
+    weights, intercepts = _fit_folds(matrix, labels, held_out)
     telling = _telling(StyleModel(features, weights, intercepts, folds, 0.0, 1.0, ()), own)
     plain = [(bare, row) for clause, row in pieces if row < len(own) and (bare := without(clause, telling)) != clause]
     plain = [(bare, row) for bare, row in plain if WORD.search(bare)]
-    labels = np.concatenate([labels, np.ones(len(plain), np.bool_)])
-    held_out = np.concatenate([held_out, np.array([row_folds[row] for _, row in plain], np.int_)])
-    weights, intercepts = _fit_folds(features, [*clean, *(clause for clause, _ in plain)], labels, held_out)
+    if plain:
+        labels = np.concatenate([labels, np.ones(len(plain), np.bool_)])
+        held_out = np.concatenate([held_out, np.array([row_folds[row] for _, row in plain])])
+        weights, intercepts = _fit_folds(features.matrix([clause for clause, _ in plain], matrix), labels, held_out)
     model = StyleModel(features, weights, intercepts, folds, 0.0, 1.0, ())
+    scores = [model.score_by_fold(fold, text.text) for fold, text in zip(row_folds, texts, strict=True)]
+    behind = f"{' '.join(telling[:MARKERS])}, "
+    stuffed = [
+        model.score_by_fold(fold, behind + text.text) for fold, text in zip(row_folds[len(own) :], others, strict=True)
+    ]
+    low = float(np.quantile([unshrunk(score) for score in [*scores[len(own) :], *stuffed]], NOT_VOICE_QUANTILE))
+    model = StyleModel(features, weights, intercepts, folds, low, 1.0, ())
     raw = [model.score_by_fold(fold, text.text).raw for fold, text in zip(row_folds, texts, strict=True)]
     of_references = [model.score(text.topic, text.text).raw for text in references if clauses(text.text)]
     if len(of_references) < FEW_REFERENCES:
         of_references += raw[: len(own)]
-    low = float(np.quantile(raw[len(own) :], NOT_VOICE_QUANTILE))
     high = float(np.quantile(of_references, REFERENCE_QUANTILE))
     return StyleModel(features, weights, intercepts, folds, low, high, telling)
 
@@ -170,14 +187,13 @@ def _divide(texts: Sequence[Text]) -> tuple[dict[str, int], list[int]]:
 
 
 def _fit_folds(
-    features: Features, pieces: Sequence[str], labels: NDArray[np.bool_], held_out: NDArray[np.int_]
+    matrix: Any, labels: NDArray[np.bool_], held_out: NDArray[np.int_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns the weights (folds, n-grams) and intercepts (folds,) of a classifier for each fold, fitted without it."""
     # scikit-learn takes a second to import: only where something is fitted
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    matrix = features.matrix(pieces)
     weights, intercepts = [], []
     for fold in range(FOLDS):
         rows = held_out != fold

@@ -49,15 +49,16 @@ class Features:
         length = float(np.sqrt(values @ values))
         return columns, values / length if length else values
 
-    def matrix(self, clauses: Sequence[str]) -> Any:
-        """Returns the vectors of clauses as a sparse matrix (clauses, n-grams)."""
-        from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+    def matrix(self, clauses: Sequence[str], above: Any = None) -> Any:
+        """Returns the vectors of clauses as a sparse matrix (clauses, n-grams), below the rows of another one."""
+        from scipy.sparse import csr_matrix, vstack  # type: ignore[import-untyped]
 
         vectors = [self.vector(clause) for clause in clauses]
         starts = np.cumsum([0, *(len(columns) for columns, _ in vectors)])
         columns = np.concatenate([columns for columns, _ in vectors])
         values = np.concatenate([values for _, values in vectors])
-        return csr_matrix((values, columns, starts), shape=(len(clauses), len(self.grams)))
+        rows = csr_matrix((values, columns, starts), shape=(len(clauses), len(self.grams)))
+        return rows if above is None else vstack([above, rows], format="csr")
 
     def word_places(self, text: str) -> Iterator[tuple[int, int]]:
         """Yields where each word of a text begins and ends."""
