@@ -1,49 +1,118 @@
-"""A fact as a line of the journal, and back: what is written is exact, and nothing that is read raises."""
+"""An event as a line of the journal, and back. Writing loses nothing, and no line makes a reader raise.
+
+A line is first read by msgspec. What that refuses (a loss of "nan", half a surrogate pair, damage) goes through the
+slower `_decode_text`, which says what is wrong.
+"""
 
 import json
 import math
-import re
 import typing
 from dataclasses import fields
-from typing import Any
+from typing import Annotated, Any
 
-from engine.contract.journal.events import KINDS, Phase, Record, Step, TopicInfo, Unknown
-from engine.contract.schema import FieldError, build
+import msgspec
+
+from engine.contract.journal.events import KINDS, Record, Unknown
 
 VERSION = 1
 DIGITS = 18  # of the longest whole number in a journal: all arithmetic of a reader stays within bounds
+LONGEST = 200  # characters of what an Unknown says of its line
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # how a line spells what JSON has no number for
+AS_ZEROS = bytes(48 if 48 <= code < 58 else 32 for code in range(256))  # translates each digit to 0, the rest to blanks
+TOO_LONG = b"0" * (DIGITS + 1)
+Time = Annotated[float, msgspec.Meta(gt=-1e15, lt=1e15)]
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What every line begins with."""
+
+    seq: int
+    t: Time
+    kind: str
+
+
+class Glance(msgspec.Struct, frozen=True, gc=False):
+    """The head of a line and, if it is a finite step, what a loss curve is made of; three times as fast as `decode`."""
+
+    seq: Annotated[int, msgspec.Meta(ge=0, lt=10**DIGITS)]
+    t: Time
+    kind: str
+    topic: str = ""
+    phase: str = ""
+    step: Annotated[int, msgspec.Meta(ge=0, lt=10**9)] = 0
+    loss: float = math.nan
+
+
+_head = msgspec.json.Decoder(Head).decode
+_glance = msgspec.json.Decoder(Glance).decode
+_events: dict[str, Any] = {kind: msgspec.json.Decoder(cls).decode for kind, cls in KINDS.items()}
+_numbers = {  # the fields of each kind that may hold a number that is not finite
+    kind: tuple(name for name, hint in typing.get_type_hints(cls).items() if "float" in str(hint))
+    for kind, cls in KINDS.items()
+}
 
 
 def encode(record: Record) -> bytes:
     """One line, UTF-8, with its newline. Numbers that JSON has no word for (NaN) are written as text."""
-    data = {item.name: getattr(record.event, item.name) for item in fields(record.event)}
     head = {"v": VERSION, "seq": record.seq, "t": round(record.t, 3), "kind": record.event.kind}
-    line = json.dumps(_json(head | data), ensure_ascii=False, allow_nan=False) + "\n"
-    return line.encode("utf-8", "backslashreplace")
+    data = _finite(head | {item.name: getattr(record.event, item.name) for item in fields(record.event)})
+    try:
+        return msgspec.json.format(msgspec.json.encode(data), indent=0) + b"\n"
+    except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, or a number of more than 64 bits
+        return json.dumps(msgspec.to_builtins(data)).encode() + b"\n"
 
 
-def decode(line: bytes | str) -> Record:
-    """Reads one line. Never raises: what cannot be read becomes Unknown with seq -1 where it has none."""
-    if isinstance(line, bytes) and (match := STEP_LINE.fullmatch(line)):
-        return _step(match.groups())
+def decode(line: bytes | str, before: float = 0.0) -> Record:
+    """Reads one line. Never raises: what cannot be read becomes Unknown, with seq -1 if it has none.
+
+    `before` is the time of a line that has none, in unix seconds: that of the line before it.
+    """
+    data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+    if TOO_LONG not in data.translate(AS_ZEROS):
+        try:
+            head = _head(data)
+            return Record(head.seq, head.t, _events[head.kind](data))
+        except (msgspec.MsgspecError, KeyError, ValueError, RecursionError):
+            pass
+    return _decode_text(data, before)
+
+
+def glance(line: bytes) -> Glance | None:
+    """The beginning of a line that is well-formed JSON, None if `decode` must say what it is."""
+    try:
+        return _glance(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _decode_text(line: bytes, before: float) -> Record:
+    """The slow way, for what is not the JSON that `encode` writes of finite numbers and proper text."""
     try:
         data = json.loads(line, parse_int=_whole)
     except (ValueError, RecursionError) as error:
-        return Record(-1, 0.0, Unknown("", f"not JSON: {error}"))
+        return Record(-1, before, Unknown("", _short(f"not JSON: {error}"), damaged=True))
     if not isinstance(data, dict):
-        return Record(-1, 0.0, Unknown("", "not an object"))
+        return Record(-1, before, Unknown("", "not an object", damaged=True))
     seq, t, kind = data.get("seq"), data.get("t"), data.get("kind")
     seq = seq if isinstance(seq, int) and not isinstance(seq, bool) else -1
-    t = float(t) if isinstance(t, int | float) and not isinstance(t, bool) and abs(t) < 1e15 else 0.0
-    t = t if math.isfinite(t) else 0.0
+    t = float(t) if isinstance(t, int | float) and not isinstance(t, bool) and abs(t) < 1e15 else before
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
         name = kind[:80] if isinstance(kind, str) else ""
-        return Record(seq, t, Unknown(name, "a kind that this reader does not know"))
+        foreign = bool(name) and seq >= 0
+        return Record(seq, t, Unknown(name, "a kind that this reader does not know", damaged=not foreign))
+    numbers = {name: _number(data[name]) for name in _numbers[cls.kind] if name in data}
     try:
-        return Record(seq, t, build(cls, data, strict=False))
-    except (FieldError, RecursionError) as error:
-        return Record(seq, t, Unknown(cls.kind, str(error)))
+        return Record(seq, t, msgspec.convert(data | numbers, cls))
+    except (msgspec.ValidationError, RecursionError) as error:
+        return Record(seq, t, Unknown(cls.kind, _short(str(error)), damaged=True))
+
+
+def _number(value: Any) -> Any:
+    """A field that may hold a number, with each number that was written as text made one again."""
+    if isinstance(value, dict):
+        return {key: _number(item) for key, item in value.items()}
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 def _whole(text: str) -> int:
@@ -52,38 +121,14 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _step_line() -> re.Pattern[bytes]:
-    """What encode() writes for a step, and nothing else: any other spelling is read as JSON, to the same result."""
-    number = rb"(-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,300})?(?:e[+-]?[0-9]{1,3})?)"
-    whole, topic, phase = rb"(0|[1-9][0-9]{0,17})", rb"([a-z0-9_/-]{1,200})", rb"(sft|dpo)"
-    kinds = {str: topic, Phase: phase, int: whole, float: number, float | None: b"(?:null|" + number + b")"}
-    hints = typing.get_type_hints(Step)
-    quoted = {name: b'"%s"' if hints[name] in (str, Phase) else b"%s" for name in STEP_FIELDS}
-    parts = [b'"%s": ' % name.encode() + quoted[name] % kinds[hints[name]] for name in STEP_FIELDS]
-    head = b'"v": 1, "seq": %s, "t": ((?:0|[1-9][0-9]{0,13})\\.[0-9]{1,3}), "kind": "step"' % whole
-    return re.compile(rb"\{" + b", ".join([head, *parts]) + rb"\}")
+def _short(problem: str) -> str:
+    return problem if len(problem) <= LONGEST else problem[: LONGEST - 1] + "…"
 
 
-def _step(found: tuple[Any, ...]) -> Record:
-    """A step from the groups of STEP_LINE; nine journal lines of ten are steps, and this is twice as fast as JSON."""
-    seq, t, topic, phase, step, of, loss, lr, norm, tokens, supervised, seconds, peak, *dpo = found
-    plain = (float(loss), float(lr), float(norm), int(tokens), int(supervised), float(seconds), int(peak))
-    rewards = () if dpo == NO_REWARDS else (None if value is None else float(value) for value in dpo)
-    return Record(int(seq), float(t), Step(topic.decode(), phase.decode(), int(step), int(of), *plain, *rewards))
-
-
-STEP_FIELDS = tuple(item.name for item in fields(Step))
-STEP_LINE = _step_line()
-NO_REWARDS = [None] * 6
-
-
-def _json(value: Any) -> Any:
+def _finite(value: Any) -> Any:
+    """The same value with "nan", "inf" and "-inf" for the numbers that JSON has no word for."""
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # "nan", "inf", "-inf": a journal must be able to state a loss that is not finite
+        return str(value)
     if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, TopicInfo):
-        return {item.name: getattr(value, item.name) for item in fields(value)}
-    return value
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -309,11 +309,12 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A line that this reader does not understand: of a newer engine, or damaged. It changes nothing."""
+    """A line that this reader does not understand: of a newer engine, or `damaged`. It changes nothing."""
 
     kind: ClassVar[str] = "unknown"
     name: str
     problem: str
+    damaged: bool = False
 
 
 Event = (
