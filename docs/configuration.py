@@ -13,9 +13,10 @@ from engine.contract.settings import config
 FILE = Path(__file__).parent / "CONFIGURATION.md"
 HEAD = """# Configuration
 
-Every key, with what it may be and what it is where you leave it out. Written by `make docs` from
-`engine/contract/settings/config.py`. `--set section.key=VALUE` overrides a key of the file; the run's own `config.yaml` has the
-effective value of each. `mindprint-tui check FILE` says what a configuration comes to before anything is trained.
+Every key, with what it may be and what it is if you leave it out. `make docs` writes this page from
+`engine/contract/settings/config.py`. `--set section.key=VALUE` overrides a key of the file. The run's own `config.yaml`
+has the effective value of each. `mindprint-tui check FILE` says what a configuration amounts to before anything is
+trained.
 """
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 

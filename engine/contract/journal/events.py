@@ -7,7 +7,7 @@ OUT_OF_MEMORY = "out of memory"  # the reason of a death
 Phase = Literal["sft", "dpo"]
 Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
-Verdict = Literal["passed", "below_threshold", "collapsed", "skipped", "error"]
+Verdict = Literal["passed", "below_threshold", "undecided", "not_trained", "collapsed", "skipped", "error"]
 SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
 KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
@@ -175,6 +175,12 @@ class Sample:
     scores: dict[str, float | None]
     health: Health = "ok"
     quotes: dict[str, str] = field(default_factory=dict)  # a distinction among the violations -> what the answer said
+    reason: str | None = None  # why the voice is 0 or reduced, if it is not for style alone
+    void: str | None = None  # why the answer says nothing of its own: a copy, an echo, cut off, ...
+    clauses: tuple[
+        tuple[str, float], ...
+    ] = ()  # the answer's clauses, each with the probability that the person wrote it
+    telling: tuple[str, ...] = ()  # the pieces of the answer that tell the voice most
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +201,27 @@ class Evaluated:
     questions: int = 0
     model_fingerprint: str = ""
     heldout_gap: float | None = None  # mean log-probability of chosen over rejected, nats, of the held-out pairs
+    style: float | None = (
+        None  # mean over the answers, from 0 to 1; None in a run of an engine without the learned style
+    )
+    closeness: float | None = None  # to the references' subject: 0 says no more than the question, 1 is a paraphrase
+    relevance: float | None = None  # nats a token: log-probability given the question less that given a neutral prompt
+    loops: int = 0  # answers that repeat themselves
+    void: int = 0  # answers that say nothing of their own
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # a mean's name -> its 90 % interval
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerFitted:
+    """What the style score was learned from; `separable` says whether these texts tell the voice at all."""
+
+    kind: ClassVar[str] = "scorer_fitted"
+    own: int  # texts in the voice
+    others: int  # rejected answers and the base model's own
+    separable: bool
+    advice: str | None  # what would help, if they do not
+    telling: tuple[str, ...]  # the most telling pieces of the voice
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +346,8 @@ class Unknown:
 
 Event = (
     RunStarted | Preparing | ModelLoaded | CurriculumLoaded | Audited | Predicted | TopicStarted | PhaseStarted
-    | AdapterChanged | Step
-    | Sample | Evaluated | Decided | TopicFinished | CommandTaken | Paused | Resumed | Checkpointed | Restored | Warned
+    | AdapterChanged | Step | Sample | ScorerFitted | Evaluated | Decided | TopicFinished | CommandTaken | Paused
+    | Resumed | Checkpointed | Restored | Warned
     | Failed | EngineDied | EngineRestarted | RunFinished | Unknown
 )  # fmt: skip
 KINDS: dict[str, Any] = {cls.kind: cls for cls in Event.__args__ if cls is not Unknown}

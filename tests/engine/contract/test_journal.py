@@ -38,6 +38,8 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
         return JSON
     if typing.get_origin(hint) is dict:
         return st.dictionaries(st.text(max_size=5), of(typing.get_args(hint)[1]), max_size=2)
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[-1] is not Ellipsis:
+        return st.tuples(*map(of, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
         return st.lists(of(typing.get_args(hint)[0]), max_size=2).map(tuple)
     if hint is int:
