@@ -11,7 +11,10 @@ from mindprint_tui.journal.feed import Feed
 
 TICK = 0.5  # seconds between two looks at a journal that is being written
 STEP = tuple(item.name for item in fields(e.Step) if item.name not in ("topic", "phase", "step", "of"))
-SCORES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin", "heldout_gap")
+SCORES = (
+    "accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin", "heldout_gap",
+    "style", "closeness", "relevance",
+)  # fmt: skip
 HEAD = ("seq", "time", "kind", "topic", "topic_index", "attempt", "phase", "stage", "step", "of", "run_step")
 COLUMNS = tuple(dict.fromkeys((*HEAD, *STEP, *SCORES, "health", "verdict")))
 SETTLED = ("fused", "kept_attached", "detached", "rolled_back")

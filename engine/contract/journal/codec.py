@@ -47,7 +47,7 @@ _head = msgspec.json.Decoder(Head).decode
 _glance = msgspec.json.Decoder(Glance).decode
 _events: dict[str, Any] = {kind: msgspec.json.Decoder(cls).decode for kind, cls in KINDS.items()}
 _numbers = {  # the fields of each kind that may hold a number that is not finite
-    kind: tuple(name for name, hint in typing.get_type_hints(cls).items() if "float" in str(hint))
+    kind: {name: hint for name, hint in typing.get_type_hints(cls).items() if "float" in str(hint)}
     for kind, cls in KINDS.items()
 }
 
@@ -101,18 +101,22 @@ def _decode_text(line: bytes, before: float) -> Record:
         name = kind[:80] if isinstance(kind, str) else ""
         foreign = bool(name) and seq >= 0
         return Record(seq, t, Unknown(name, "a kind that this reader does not know", damaged=not foreign))
-    numbers = {name: _number(data[name]) for name in _numbers[cls.kind] if name in data}
+    numbers = {name: _number(data[name], hint) for name, hint in _numbers[cls.kind].items() if name in data}
     try:
         return Record(seq, t, msgspec.convert(data | numbers, cls))
     except (msgspec.ValidationError, RecursionError) as error:
         return Record(seq, t, Unknown(cls.kind, _short(str(error)), damaged=True))
 
 
-def _number(value: Any) -> Any:
-    """A field that may hold a number, with each number that was written as text made one again."""
-    if isinstance(value, dict):
-        return {key: _number(item) for key, item in value.items()}
-    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+def _number(value: Any, hint: Any) -> Any:
+    """A value of a type that holds numbers, with each number that was written as text made one again."""
+    parts = typing.get_args(hint)
+    if isinstance(value, dict) and typing.get_origin(hint) is dict:
+        return {key: _number(item, parts[1]) for key, item in value.items()}
+    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+        hints = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return [_number(*pair) for pair in zip(value, hints, strict=True)] if len(value) == len(hints) else value
+    return NOT_FINITE.get(value, value) if isinstance(value, str) and (hint is float or float in parts) else value
 
 
 def _whole(text: str) -> int:
