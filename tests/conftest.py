@@ -1,12 +1,11 @@
-"""Gives MLX its fast BLAS before any test imports it, and counts the broken engines when all have run."""
+"""Gives MLX its fast BLAS before any test imports it, lets children hear signals, and counts the broken engines."""
 
-import signal
+from signals import restore
 
 from engine.model.backend import prepare
 
 prepare()
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background, which the children would inherit
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+restore()
 
 
 def pytest_terminal_summary(terminalreporter):
