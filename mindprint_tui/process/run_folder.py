@@ -17,13 +17,26 @@ from engine.contract.settings.config import RunConfig, dump_config, load_config
 DEFAULT = "configs/demo.yaml"
 
 
+def shipped_configs() -> Path:
+    """The folder of the configurations that came with the program: a wheel has it in the package, a clone beside it."""
+    package = Path(__file__).parents[1]
+    folders = (package / "configs", package.parent / "configs")
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
 def find_config(path: Path) -> Path:
     """The file itself, or the one of that name that came with the program (`configs/demo.yaml`)."""
     if path.exists() or path.parent not in (Path("configs"), Path()):
         return path
-    package = Path(__file__).parents[1]  # a wheel carries the configurations inside the package, a checkout beside it
-    shipped = [folder / "configs" / path.name for folder in (package, package.parent)]
-    return next((found for found in shipped if found.exists()), path)
+    shipped = shipped_configs() / path.name
+    return shipped if shipped.exists() else path
+
+
+def list_configs() -> list[Path]:
+    """The YAML files of configs/ and of the current folder, then the shipped ones that none of configs/ hides."""
+    own = [path for folder in (Path("configs"), Path()) for path in sorted(folder.glob("*.yaml")) if path.is_file()]
+    hidden = {path.name for path in own if path.parent == Path("configs")}
+    return own + [path for path in sorted(shipped_configs().glob("*.yaml")) if path.name not in hidden]
 
 
 def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs: Path, run_id: str | None) -> RunDir:

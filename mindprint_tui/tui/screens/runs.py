@@ -1,7 +1,6 @@
 """The runs screen: what is in logs/, newest first; attach to one, or start a configuration."""
 
 import asyncio
-from importlib.resources import files
 from pathlib import Path
 
 from textual import on
@@ -10,6 +9,7 @@ from engine.contract.run_folder.folder import RunDir, list_runs
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean, one_line
+from mindprint_tui.process.run_folder import list_configs, shipped_configs
 from mindprint_tui.tui.screens.base import BaseScreen, bindings
 from mindprint_tui.tui.widgets.lines import Lines
 from mindprint_tui.view.pages.runs import RunRow, run_line, runs_head
@@ -103,14 +103,14 @@ class RunsScreen(BaseScreen):
         ]
 
     def _config_rows(self, room: int) -> list[Line]:
-        names = [one_line(clean(path.name)) for path in self._configs or []]
+        names = [_label(path) for path in self._configs or []]
         if not names:
-            return [line("  There is no configuration in configs/.")]
+            return [line("  There is no .yaml file here or in configs/, and none came with the program.")]
         self.place = max(0, min(self.place, len(names) - 1))
         first = window(len(names), room, self.place)
         return [
-            line(("▸ ", "accent"), (name, "cursor")) if first + y == self.place else line("  ", name)
-            for y, name in enumerate(names[first : first + room])
+            line(*(("▸ ", "accent"), (name, "cursor")) if first + y == self.place else ("  ", name), (source, "dim"))
+            for y, (name, source) in enumerate(names[first : first + room])
         ]
 
     def action_move(self, down: int) -> None:
@@ -129,7 +129,7 @@ class RunsScreen(BaseScreen):
 
     def action_configurations(self) -> None:
         if self.console.start_config is not None:
-            self._configs, self.place = _configurations(), 0
+            self._configs, self.place = list_configs(), 0
             self.paint()
 
     def action_back(self) -> None:
@@ -148,10 +148,8 @@ class RunsScreen(BaseScreen):
             self.paint()
 
 
-def _configurations() -> list[Path]:
-    """The configurations in configs/ here, or those that came with the program."""
-    here = sorted(Path("configs").glob("*.yaml"))
-    if here:
-        return here
-    shipped = Path(str(files("mindprint_tui"))) / "configs"
-    return sorted(shipped.glob("*.yaml"))
+def _label(path: Path) -> tuple[str, str]:
+    """How a configuration is named, and where it is from if it lies elsewhere than here."""
+    if path.parent == shipped_configs():
+        return one_line(clean(path.name)), "  shipped with mindprint-tui"
+    return one_line(clean(str(path))), ""

@@ -421,6 +421,19 @@ async def test_an_empty_folder_explains_itself_and_starts_a_configuration(
     assert [path.name for path in started] == ["bad.yaml", "good.yaml"]
 
 
+async def test_the_runs_screen_offers_the_shipped_configurations_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
+    app = MindprintApp(None, tmp_path / "logs", start_config=lambda path: RunDir(path))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "There are no runs" in shown(app, "body"))
+        await pilot.press("c")
+        await until(pilot, lambda: "demo.yaml  shipped with mindprint-tui" in shown(app, "body"))
+        assert "▸ mine.yaml" in shown(app, "body")
+
+
 async def test_a_refused_configuration_is_not_mixed_with_the_run_before(console: Open) -> None:
     def refuse(path: Path) -> RunDir:
         raise InputError(f"{path}: cannot be read")
