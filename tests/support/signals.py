@@ -1,4 +1,4 @@
-"""Signals that tests send to programs: nohup and a shell's background ignore some of them, and children inherit that."""
+"""Signals that tests send to programs. nohup and a shell's background ignore some; children inherit that."""
 
 import signal
 
