@@ -19,6 +19,7 @@ from engine.contract.exit_codes import BAD_INPUT, STOPPED
 from engine.contract.journal.events import Event, Preparing, Record
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.vocabulary import BASE
 from engine.contract.wording import several
 from engine.data.curriculum import Curriculum, length_ratio, length_warnings
 from engine.model.backend import memory_bytes, prepare, process_bytes
@@ -151,7 +152,7 @@ def _score(session: Any, rows: list[Report]) -> float:
     from engine.evaluation.evaluate import measure
 
     started = time.monotonic()
-    base = measure(session, session.curriculum.topics, "before")
+    base = measure(session, session.curriculum.topics, BASE)
     for row in rows:
         names = ("voice", "accuracy", "combined", "preference_accuracy", "health", "cut")
         row["base"] = {name: getattr(base[row["topic"]], name) for name in names}

@@ -14,12 +14,12 @@ from engine.contract.journal.store import read_journal
 from engine.contract.names import delta_name
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.vocabulary import BASE
 from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.loading import Loaded
 from engine.runtime.history import commits, read_history
 
-BEFORE = "before"
 SAME = (
     "take the base model and the machine that it was trained on, and the versions that run_started in its journal has"
 )
@@ -43,7 +43,7 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
     """
     config = load_config(run.config)
     records = read_journal(run.journal)
-    deltas, declared = ([], "") if stage == BEFORE else _committed(run, records, stage)
+    deltas, declared = ([], "") if stage == BASE else _committed(run, records, stage)
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     history = read_history(records)
     path = loading.locate(config.model.name, say, history.revisions.get(config.model.name))

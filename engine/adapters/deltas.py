@@ -13,6 +13,7 @@ from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
 from engine.contract.names import topic_id
 from engine.contract.run_folder.files import write_folder
+from engine.contract.vocabulary import PHASES
 from engine.model.arrays import load_arrays, number
 from engine.rules.enforce import CHECKS, require
 
@@ -91,8 +92,8 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
     lora, ours = settings["lora_parameters"], settings["mindprint"]
     try:
         topic_id(ours["topic"])
-        if ours["phase"] not in ("sft", "dpo"):
-            raise InputError(f"phase {ours['phase']!a} is neither sft nor dpo")
+        if ours["phase"] not in PHASES:
+            raise InputError(f"phase {ours['phase']!a} is neither {' nor '.join(PHASES)}")
     except InputError as error:
         raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])

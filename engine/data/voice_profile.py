@@ -8,9 +8,8 @@ from typing import Any
 from engine.contract.errors import InputError
 from engine.contract.settings.yaml_file import mapping, read_text
 from engine.contract.text_match import whole_words
+from engine.contract.vocabulary import PER_ANSWER
 from engine.contract.wording import nearest, short
-
-SCORES = ("accuracy", "voice", "concepts")  # of every answer: a marker group has another name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,8 @@ def load_profile(path: Path) -> VoiceProfile:
         raise InputError(f"{path}: groups is empty; a voice needs at least one group of markers")
     names = [group.name for group in groups]
     for i, name in enumerate(names):
-        if name in SCORES or name in names[:i]:
-            taken = "no score has" if name in SCORES else "no other group has"
+        if name in PER_ANSWER or name in names[:i]:
+            taken = "no score has" if name in PER_ANSWER else "no other group has"
             raise reader.fail(f"groups[{i}].name", name, f"a name that {taken}")
     return VoiceProfile(
         name=str(data.get("name", path.parent.name)),

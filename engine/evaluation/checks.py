@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.adapters import fingerprint, lora
 from engine.contract.journal.events import Evaluated, Sample
+from engine.contract.vocabulary import HEADLINES
 from engine.data.curriculum import Topic
 from engine.evaluation import voice_score
 from engine.rules.enforce import CHECKS, require
@@ -38,7 +39,7 @@ def require_measured(session: Session, topics: Sequence[Topic], found: Mapping[s
     for topic in topics:
         item, asked = found[topic.id], len(topic.questions)
         require("score-is-measured", item.questions == asked, f"{item.questions} of {asked} questions were answered")
-        for name in ("accuracy", "voice", "combined"):
+        for name in HEADLINES:
             value = getattr(item, name)
             require("score-is-measured", 0 <= value <= 1 + 1e-6, f"{name} of {topic.id} is {value}")
         require(

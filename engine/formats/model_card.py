@@ -9,13 +9,14 @@ import yaml
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.vocabulary import ATTEMPT_STAGES, PHASES, PREFERENCE, STAGES, StageRow
 from engine.contract.wording import several
 from engine.formats.low_rank import Loss
 from engine.runtime.history import commits
 from engine.runtime.summary import kept, summarize
 
 ROWS = 200  # topics that the table shows
-STAGES = (("before", "before"), ("start", "start"), ("after_sft", "SFT"), ("after_dpo", "DPO"))
+SHOWN = [STAGES[stage] for stage in ATTEMPT_STAGES]
 KINDS = {
     "mlx": "the base model with every committed change fused into its weights",
     "adapter": "one mlx-lm adapter that holds every committed change",
@@ -42,7 +43,7 @@ def card(
     name = Path(base).name if "/" not in base or base.startswith("/") else base
     head: dict[str, Any] = {"library_name": LIBRARY[form], "pipeline_tag": "text-generation"}
     head |= {"base_model": base} if name == base and "/" in base else {}
-    head |= {"tags": ["mindprint", "lora", "sft", "dpo"]}
+    head |= {"tags": ["mindprint", "lora", *PHASES]}
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# {plain(started.run)}",
@@ -85,25 +86,25 @@ def _scores(summary: dict[str, Any], ended: bool) -> str:
         + f"{summary['passed']} of {summary['of']} topics passed. Voice and accuracy are means over held-out "
         "questions, from 0 to 1; a dash is a stage that was not run, in brackets is a phase that is not in this model.",
         "",
-        "| topic | verdict | " + " | ".join(f"voice {word} | accuracy {word}" for _, word in STAGES) + " |",
-        "|---|---|" + "--:|" * (2 * len(STAGES)),
+        "| topic | verdict | " + " | ".join(f"voice {row.short} | accuracy {row.short}" for row in SHOWN) + " |",
+        "|---|---|" + "--:|" * (2 * len(SHOWN)),
     ]
     for row in rows[:ROWS]:
-        figures = [_number(row, stage, name) for stage, _ in STAGES for name in ("voice", "accuracy")]
+        figures = [_number(row, stage, name) for stage in SHOWN for name in ("voice", "accuracy")]
         lines.append(f"| {plain(row['title'])} ({row['topic']}) | {row['verdict']} | {' | '.join(figures)} |")
     if len(rows) > ROWS:
         lines.append(f"\nThe first {ROWS} of {len(rows)} topics; summary.json of the run has all of them.")
     return "\n".join(lines)
 
 
-def _number(row: dict[str, Any], stage: str, name: str) -> str:
+def _number(row: dict[str, Any], stage: StageRow, name: str) -> str:
     """A score; one of a phase that is not in the model is in brackets. DPO on a shared adapter has SFT inside."""
-    scores = row[stage]
+    scores = row[stage.summary]
     if not scores or scores[name] is None:
         return "–"
     text = f"{scores[name]:.2f}"
-    phase, last = stage.removeprefix("after_"), kept(row)
-    return f"({text})" if phase in ("sft", "dpo") and last not in (phase, "dpo") else text
+    last = kept(row)
+    return f"({text})" if stage.phase and last != stage.phase and last not in PREFERENCE else text
 
 
 def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: Loss | None) -> str:

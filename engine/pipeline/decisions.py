@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.contract.journal.events import SETTLED, Evaluated, Verdict
+from engine.contract.journal.events import Evaluated
 from engine.contract.settings.config import DpoConfig, Strategy, ThresholdsConfig
+from engine.contract.vocabulary import GATES, PASSED, SETTLED, Verdict, health_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ def after_phase(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -
     """Keeps a phase unless it broke the answers or made the topic worse than it was before the phase."""
     numbers = f"combined {before.combined:.2f} -> {after.combined:.2f}, voice {before.voice:.2f} -> {after.voice:.2f}"
     if collapsed(before, after):
-        return Decision("roll_back", f"the answers became {_words(after)} ({numbers})")
+        return Decision("roll_back", f"the answers became {health_label(after.health)} ({numbers})")
     if not after.combined >= before.combined - limits.worse:  # written so that a NaN is worse, too
         return Decision("roll_back", f"worse by more than {limits.worse:g}: {numbers}")
     return Decision("keep", numbers)
@@ -71,19 +72,16 @@ def verdict(final: Evaluated, limits: ThresholdsConfig, broke: Evaluated | None 
     """
     numbers = f"accuracy {final.accuracy:.2f}, voice {final.voice:.2f}"
     if final.health != "ok":
-        return "collapsed", f"the answers are {_words(final)} ({numbers})"
+        return "collapsed", f"the answers are {health_label(final.health)} ({numbers})"
     short = [
         f"{name} {value:.2f} < {limit:g}"
-        for name, value, limit in (
-            ("accuracy", final.accuracy, limits.accuracy),
-            ("voice", final.voice, limits.voice),
-        )
-        if value < limit
+        for name in GATES
+        if (value := getattr(final, name)) < (limit := getattr(limits, name))
     ]
-    undone = f"; SFT made the answers {_words(broke)} and was rolled back" if broke is not None else ""
+    undone = f"; SFT made the answers {health_label(broke.health)} and was rolled back" if broke is not None else ""
     if short:
         return "below_threshold" if broke is None else "collapsed", " and ".join(short) + undone
-    return "passed", f"{numbers}; needed {limits.accuracy:g} and {limits.voice:g}{undone}"
+    return PASSED, f"{numbers}; needed {limits.accuracy:g} and {limits.voice:g}{undone}"
 
 
 def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:
@@ -98,7 +96,3 @@ def retry(word: Verdict, attempt: int, retries: int) -> Decision | None:
     if word in SETTLED or attempt > retries:
         return None
     return Decision("retry", f"{word} at attempt {attempt}; {retries - attempt + 1} more allowed")
-
-
-def _words(evaluated: Evaluated) -> str:
-    return {"repeating": "repetitive", "empty": "empty", "special_tokens": "full of special tokens"}[evaluated.health]

@@ -10,6 +10,7 @@ import mlx.core as mx
 from engine.contract.journal.events import Phase, Step
 from engine.contract.journal.store import read_journal
 from engine.contract.settings.config import may_prefer
+from engine.contract.vocabulary import PHASES
 from engine.data.chat_template import Message
 from engine.data.curriculum import Topic
 from engine.data.rows import Pair
@@ -78,14 +79,14 @@ def run_trial(session: Session) -> Trial:
         peaks.append(mx.get_peak_memory() + to_come)
     records = read_journal(session.run.journal)
     steps = [record.event for record in records if isinstance(record.event, Step)]
-    phases = tuple(_phase(name, found) for name in ("sft", "dpo") if (found := [s for s in steps if s.phase == name]))
+    phases = tuple(_phase(name, found) for name in PHASES if (found := [s for s in steps if s.phase == name]))
     sft, dpo = phases[0], phases[-1]
     rates = Rates(
         sft=sft.seconds / sft.tokens,
         dpo=dpo.seconds / dpo.tokens,
         forward=forward,
         decode=decode,
-        phase=max(0.0, around - sum(step.seconds for step in steps if step.phase == "sft")),
+        phase=max(0.0, around - sum(step.seconds for step in steps if step.phase == sft.phase)),
     )
     return Trial(phases, rates, max(peaks), growth)
 

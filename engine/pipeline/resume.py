@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from itertools import zip_longest
+from typing import get_type_hints
 
 from engine.contract.errors import InputError
 from engine.contract.journal.events import (
@@ -17,7 +18,8 @@ from engine.contract.journal.events import (
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.files import settle
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import AdaptersConfig, DpoConfig, RunConfig, SftConfig
+from engine.contract.settings.config import AdaptersConfig, RunConfig
+from engine.contract.vocabulary import PHASES, PREFERENCE
 from engine.contract.wording import several
 from engine.data.curriculum import Curriculum
 from engine.rules.enforce import require
@@ -31,8 +33,7 @@ TRAINED: dict[str, Iterable[str]] = {  # settings that decide what is trained; o
     "run": ("seed",),
     "model": ("dtype", "max_length"),
     "curriculum": ("heldout_share", "quiz_share"),
-    "sft": [item.name for item in dataclasses.fields(SftConfig)],
-    "dpo": [item.name for item in dataclasses.fields(DpoConfig)],
+    **{phase: [item.name for item in dataclasses.fields(get_type_hints(RunConfig)[phase])] for phase in PHASES},
     "adapters": [item.name for item in dataclasses.fields(AdaptersConfig)],
 }
 
@@ -156,7 +157,7 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
     problem = "of an older engine, without what DPO is compared with after its last step"
     try:
         saved = checkpoint.load(session.run.checkpoint)
-        if saved is None or saved.phase != "dpo" or WITNESS in saved.reference:
+        if saved is None or saved.phase not in PREFERENCE or WITNESS in saved.reference:
             return saved
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         problem = f"cannot be read ({error})"

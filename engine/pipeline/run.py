@@ -12,6 +12,7 @@ from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
+from engine.contract.vocabulary import BASE, PASSED, REEVALUATED, VERDICTS
 from engine.contract.wording import several
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
@@ -86,7 +87,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     """Writes summary.json and the last event; success is every topic passed or skipped, and at least one of them."""
     records = read_journal(session.run.journal)
     verdicts = [finished.verdict for finished in read_history(records).finished.values()]
-    good = len(verdicts) == len(session.curriculum.topics) and set(verdicts) <= {"passed", "skipped"}
+    good = len(verdicts) == len(session.curriculum.topics) and all(VERDICTS[word].success for word in verdicts)
     status = STOPPED if stopped else 0 if good else 1
     declared = session.ledger.declared
     data = summarize(records, status, declared, seconds, process_bytes())
@@ -95,7 +96,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     total, took = len(session.curriculum.topics), data["prediction"]
     spent = data["overhead"]
     event = RunFinished(
-        verdicts.count("passed"), total, status, declared, seconds,
+        verdicts.count(PASSED), total, status, declared, seconds,
         checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
         predicted_seconds=took["of_what_ran"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
     )  # fmt: skip
@@ -106,7 +107,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
 def _check_success(summary: dict[str, Any], status: int) -> None:
     """Rule 17: status 0 where the summary says passed or skipped of every topic, and of at least one."""
     words = [row["verdict"] for row in summary["topics"]]
-    missed = [word for word in words if word not in ("passed", "skipped")]
+    missed = [word for word in words if word not in VERDICTS or not VERDICTS[word].success]
     earned = bool(words) and not missed
     require(
         "success-is-earned",
@@ -121,7 +122,7 @@ def _score_base(session: Session, history: History) -> None:
     if missing:
         doing = f"scoring the base model on {several(len(missing), 'topic')}"
         session.recorder.say(Preparing(doing))
-        history.before |= evaluate.measure(session, missing, "before", doing=doing)
+        history.before |= evaluate.measure(session, missing, BASE, doing=doing)
 
 
 def _train_all(session: Session, history: History, outlook: Outlook) -> None:
@@ -223,7 +224,7 @@ def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHist
 def _reevaluate(session: Session, topic: str) -> str:
     """Scores a topic with the model as it stands, and says which state that was."""
     wanted = next(item for item in session.curriculum.topics if item.id == topic)
-    found = evaluate.measure(session, [wanted], "reevaluated")[topic]
+    found = evaluate.measure(session, [wanted], REEVALUATED)[topic]
     attached = session.attached
     state = f"{len(session.ledger.deltas)} committed deltas"
     if attached is not None:

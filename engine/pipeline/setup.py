@@ -18,7 +18,7 @@ from engine.contract.journal.events import (
     RunStarted,
 )
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig, may_prefer
+from engine.contract.settings.config import RunConfig, may_prefer, phase_settings
 from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum, load_curriculum
 from engine.data.leaks import find_leaks
@@ -100,7 +100,7 @@ def open_session(
         recorder.warn("number-type", warning)
     renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
-    for section, settings in (("sft", config.sft), ("dpo", config.dpo)):
+    for section, settings in phase_settings(config).items():
         lora.requested_modules(loaded.model, phase.spec_of(settings))
         if not history.began and settings.layers > (there := len(loaded.model.layers)):
             raise InputError(f"{section}.layers: found {settings.layers}, but the model has {there}; 0 is all of them")

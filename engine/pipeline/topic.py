@@ -3,7 +3,8 @@
 import time
 
 from engine.adapters import fingerprint
-from engine.contract.journal.events import Decided, Evaluated, Stage, TopicFinished, TopicStarted, Verdict
+from engine.contract.journal.events import Decided, Evaluated, TopicFinished, TopicStarted
+from engine.contract.vocabulary import START, Stage, Verdict
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
 from engine.pipeline import decisions
@@ -11,8 +12,10 @@ from engine.pipeline.decisions import Decision
 from engine.rules.enforce import CHECKS, require
 from engine.runtime.history import TopicHistory
 from engine.training import phase
+from engine.training.dpo import PHASE as DPO
 from engine.training.dpo import train_dpo, undo
 from engine.training.session import Session
+from engine.training.sft import PHASE as SFT
 from engine.training.sft import train_sft
 
 
@@ -33,24 +36,24 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
     limits, config = session.config.thresholds, session.config
     start = before
     if any(delta.topic != topic.id for delta in session.ledger.deltas):  # its own are there where a death lies behind
-        start = done.evaluated.get("start") or _evaluate(session, topic, "start")
+        start = done.evaluated.get(START) or _evaluate(session, topic, START)
     best, sft, after = _supervised(session, topic, attempt, start, done)
     broke = after if after is not None and sft == "rolled_back" and decisions.collapsed(start, after) else None
-    seen = done.evaluated.get("dpo")  # by an earlier process
+    seen = done.evaluated.get(DPO)  # by an earlier process
     session.collapsed = broke is not None or (seen is not None and decisions.collapsed(best, seen))
     if sft == "rolled_back":
         _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
-    elif phase.resuming(session, topic.id, attempt, "dpo"):  # as was decided before the checkpoint
+    elif phase.resuming(session, topic.id, attempt, DPO):  # as was decided before the checkpoint
         best = _preferred(session, topic, attempt, best)
-    elif "dpo" not in done.settled:
+    elif DPO not in done.settled:
         decision = decisions.gate(best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back)
         _decide(session, topic, decision)
         if decision.decision == "run_dpo":
             best = _preferred(session, topic, attempt, best)
         elif session.attached is not None:
             phase.commit(session, session.attached)
-    elif done.settled["dpo"] == "kept":
-        best = done.evaluated["dpo"]
+    elif done.settled[DPO] == "kept":
+        best = done.evaluated[DPO]
     elif session.attached is not None:  # shared: `_supervised` has trained it again
         phase.commit(session, session.attached)
     return decisions.verdict(best, limits, broke)
@@ -61,16 +64,16 @@ def _supervised(
 ) -> tuple[Evaluated, str, Evaluated | None]:
     """Returns the evaluation to go on from, `kept` or `rolled_back`, and the evaluation after SFT, if there was one."""
     shared = session.config.adapters.strategy == "shared"
-    if "sft" in done.settled:
-        kept = done.settled["sft"] == "kept"
-        return (done.evaluated["sft"] if kept else start), done.settled["sft"], done.evaluated.get("sft")
-    if done.settled.get("dpo") == "kept" or phase.resuming(session, topic.id, attempt, "dpo"):
-        after = done.evaluated["sft"]
+    if SFT in done.settled:
+        kept = done.settled[SFT] == "kept"
+        return (done.evaluated[SFT] if kept else start), done.settled[SFT], done.evaluated.get(SFT)
+    if done.settled.get(DPO) == "kept" or phase.resuming(session, topic.id, attempt, DPO):
+        after = done.evaluated[SFT]
         return after, "kept", after  # a shared adapter: its SFT is inside the DPO phase's checkpoint or delta
     attached = train_sft(session, topic, attempt)
-    if "dpo" in done.settled:  # shared: its DPO was rolled back, and the process died before SFT was committed
-        return done.evaluated["sft"], "kept", done.evaluated["sft"]
-    after = _evaluate(session, topic, "sft")
+    if DPO in done.settled:  # shared: its DPO was rolled back, and the process died before SFT was committed
+        return done.evaluated[SFT], "kept", done.evaluated[SFT]
+    after = _evaluate(session, topic, SFT)
     decision = decisions.after_phase(start, after, session.config.thresholds)
     _decide(session, topic, decision)
     if decision.decision == "roll_back":
@@ -85,7 +88,7 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     """Runs DPO; returns the evaluation of what is kept."""
     shared = session.config.adapters.strategy == "shared"
     attached = train_dpo(session, topic, attempt, session.attached)
-    after = _evaluate(session, topic, "dpo", sft)
+    after = _evaluate(session, topic, DPO, sft)
     decision = decisions.after_dpo(sft, after, session.config.thresholds)
     session.collapsed |= decisions.collapsed(sft, after)
     _decide(session, topic, decision)
@@ -97,7 +100,7 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     if shared:
         undo(session, attached)
         phase.announce(session, attached, "rolled_back")
-        attached.phase = "sft"
+        attached.phase = SFT
         phase.commit(session, attached)
     else:
         phase.roll_back(session, attached, "rolled_back")

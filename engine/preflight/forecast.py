@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.settings.config import RunConfig, may_prefer
+from engine.contract.vocabulary import ATTEMPT_STAGES, BASE, PHASES, PREFERENCE, SUPERVISED
 
+TRAINED = tuple(stage for stage in ATTEMPT_STAGES if stage != BASE)  # stages of a topic as it is trained
 STEP = 2.3  # forward passes that a training step takes: one, one back through frozen weights, and the adapter's own
 
 
@@ -67,17 +69,17 @@ def as_answered(work: Work, cut: int, limit: int) -> Work:
 
 def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> Rates:
     """Rates from what a journal says that steps and evaluations took; `guess` where it has none of a kind yet."""
-    steps: dict[str, list[e.Step]] = {"sft": [], "dpo": []}
+    steps: dict[str, list[e.Step]] = {phase: [] for phase in PHASES}
     evaluated: list[e.Evaluated] = []
     for record in records:
         match record.event:
             case e.Step() as step:
                 steps[step.phase].append(step)
-            case e.Evaluated(stage="start" | "sft" | "dpo") as found if found.topic in works:
+            case e.Evaluated() as found if found.topic in works and found.stage in TRAINED:
                 evaluated.append(found)
             case _:
                 pass
-    sft, dpo = (_per_token(steps[phase]) for phase in ("sft", "dpo"))
+    sft, dpo = (_per_token([step for phase in kind for step in steps[phase]]) for kind in (SUPERVISED, PREFERENCE))
     planned = sum(works[found.topic].answers for found in evaluated)
     read = sum(works[found.topic].read for found in evaluated)
     decode = (sum(found.seconds for found in evaluated) - read * guess.forward) / planned if planned else guess.decode

@@ -7,6 +7,7 @@ from typing import Any
 from engine.contract.journal import events as e
 from engine.contract.journal.events import KEPT, AdapterChanged, EngineDied, Evaluated, Event, Record, TopicFinished
 from engine.contract.names import new_delta
+from engine.contract.vocabulary import BASE, PREFERENCE, STAGES
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ def landmarks(records: Iterable[Record]) -> int:
                 attempts[topic] = attempt
             case e.Checkpointed(topic=topic, phase=phase, step=step):
                 seen.add((topic, attempts.get(topic), phase, step))
-            case e.Evaluated(topic=topic, stage=stage) if stage != "reevaluated":
+            case e.Evaluated(topic=topic, stage=stage) if not STAGES[stage].repeated:
                 seen.add((topic, attempts.get(topic), stage))
             case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
                 seen.add((topic, attempts.get(topic), phase, "settled"))
@@ -148,9 +149,9 @@ def _fold(history: History, record: Record) -> None:
         case e.Failed(topic=str() as topic, phase=str(), message=message) if topic == history.current:
             history.topics[topic].failed = history.topics[topic].failed or message
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
-            if stage == "before":
+            if stage == BASE:
                 history.before[topic] = evaluated
-            elif stage != "reevaluated" and topic == history.current:
+            elif not STAGES[stage].repeated and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
         case e.AdapterChanged(state=state) as changed if state != "attached":
             _settle(history, changed)
@@ -191,9 +192,9 @@ def _settle(history: History, changed: e.AdapterChanged) -> None:
     if changed.state == "rolled_back" and topic != history.current:
         history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
         history.retries = [id for id in history.retries if id != topic]
-    elif phase == "dpo" and kept:
+    elif phase in PREFERENCE and kept:
         history.dpo_rolled_back = 0
-    elif phase == "dpo" and "dpo" in attempt.evaluated and not attempt.failed:  # a skip says nothing of DPO
+    elif phase in PREFERENCE and phase in attempt.evaluated and not attempt.failed:  # a skip says nothing of DPO
         history.dpo_rolled_back += changed.state == "rolled_back"
 
 

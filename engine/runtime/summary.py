@@ -7,10 +7,22 @@ from typing import Any
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Record
+from engine.contract.vocabulary import (
+    BASE,
+    FIGURES,
+    HEADLINES,
+    PASSED,
+    PHASES,
+    PREFERENCE,
+    STAGES,
+    START,
+    SUPERVISED,
+    Phase,
+    last_kept,
+)
 from engine.runtime.history import read_history
 
-STAGES = {"before": "before", "start": "start", "sft": "after_sft", "dpo": "after_dpo", "reevaluated": "reevaluated"}
-FIGURES = ("accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin")
+MEANS = (*(row.summary for row in STAGES.values() if not row.repeated), "final")
 
 
 def summarize(
@@ -36,10 +48,10 @@ def summarize(
         "fingerprint": fingerprint,
         "seconds": round(seconds, 1),
         "prediction": _prediction(records, seconds, process_bytes, all(map(_came_up, rows))),
-        "passed": sum(row["verdict"] == "passed" for row in rows),
+        "passed": sum(row["verdict"] == PASSED for row in rows),
         "of": len(rows),
         "overhead": _overhead(records),
-        "dpo": _dpo(rows),
+        **{phase: _preference_phase(rows, phase) for phase in PREFERENCE},
         "mean": _means(rows),
         "units": _rolled_up(rows, 1),
         "chapters": _rolled_up(rows, 2),
@@ -89,7 +101,7 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
             title = topics[topic]["title"]
             topics[topic] |= _row(None) | {"topic": topic, "title": title, "before": before, "attempts": attempt}
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
-            topics[topic][STAGES[stage]] = _figures(evaluated)
+            topics[topic][STAGES[stage].summary] = _figures(evaluated)
         case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
             row = topics[topic]
             row[phase] = state
@@ -111,8 +123,8 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
 
 def _row(info: e.TopicInfo | None) -> dict[str, Any]:
     row: dict[str, Any] = {"topic": info.id, "title": info.title} if info else {}
-    row |= {"verdict": "not_run", "reason": None, "seconds": None, "attempts": 0, "sft": None, "dpo": None}
-    row |= dict.fromkeys(STAGES.values()) | {"final": None, "decisions": []}
+    row |= {"verdict": "not_run", "reason": None, "seconds": None, "attempts": 0} | dict.fromkeys(PHASES)
+    row |= dict.fromkeys(stage.summary for stage in STAGES.values()) | {"final": None, "decisions": []}
     return row
 
 
@@ -124,14 +136,14 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
     return rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
 
 
-def kept(row: dict[str, Any]) -> str | None:
+def kept(row: dict[str, Any]) -> Phase | None:
     """The last phase of a topic that is in the model."""
-    return next((phase for phase in ("dpo", "sft") if row[phase] in e.KEPT), None)
+    return last_kept({phase: row[phase] for phase in PHASES})
 
 
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:
     last = kept(row)
-    found = row[f"after_{last}"] if last else row["start"] or row["before"]
+    found = row[STAGES[last].summary] if last else row[START] or row[BASE]
     return dict(found) if found else None
 
 
@@ -149,20 +161,19 @@ def _sum(values: Iterable[float]) -> float:
     return sum(value for value in values if math.isfinite(value))
 
 
-def _dpo(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """How DPO did where it ran: topics, roll-backs, the mean held-out margin, and where preference accuracy fell."""
-    ran = [row for row in rows if row["after_dpo"]]
-    stayed = [row for row in ran if row["dpo"] in e.KEPT]
-    margins = [row["after_dpo"]["heldout_margin"] for row in ran if row["after_dpo"]["heldout_margin"] is not None]
+def _preference_phase(rows: Iterable[dict[str, Any]], phase: Phase) -> dict[str, Any]:
+    """How a preference phase did: topics, roll-backs, the mean held-out margin, where preference accuracy fell."""
+    after, supervised = STAGES[phase].summary, STAGES[SUPERVISED[-1]].summary
+    ran = [row for row in rows if row[after]]
+    stayed = [row for row in ran if row[phase] in e.KEPT]
+    margins = [row[after]["heldout_margin"] for row in ran if row[after]["heldout_margin"] is not None]
     return {
         "ran": len(ran),
         "kept": len(stayed),
-        "rolled_back": sum(row["dpo"] == "rolled_back" for row in ran),
+        "rolled_back": sum(row[phase] == "rolled_back" for row in ran),
         "mean_heldout_margin": round(sum(margins) / len(margins), 4) if margins else None,
         "lowered_preference_accuracy": [
-            row["topic"]
-            for row in stayed
-            if row["after_sft"] and _preference(row["after_dpo"]) < _preference(row["after_sft"])
+            row["topic"] for row in stayed if row[supervised] and _preference(row[after]) < _preference(row[supervised])
         ],
     }
 
@@ -172,10 +183,10 @@ def _preference(figures: dict[str, Any]) -> float:
 
 
 def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"topics": len(rows), "passed": sum(row["verdict"] == "passed" for row in rows)}
-    for stage in ("before", "start", "after_sft", "after_dpo", "final"):
+    found: dict[str, Any] = {"topics": len(rows), "passed": sum(row["verdict"] == PASSED for row in rows)}
+    for stage in MEANS:
         scored = [row[stage] for row in rows if row[stage]]
-        found[stage] = {name: _mean(item[name] for item in scored) for name in ("accuracy", "voice", "combined")}
+        found[stage] = {name: _mean(item[name] for item in scored) for name in HEADLINES}
     return found
 
 
@@ -196,5 +207,5 @@ def _rolled_up(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, Any]:
 def of_what_ran(said: e.Predicted, records: Sequence[Record]) -> float:
     """What a prediction comes to when DPO counts for the topics alone in which it began."""
     topics = next(len(r.event.topics) for r in records if isinstance(r.event, e.CurriculumLoaded))
-    began = {r.event.topic for r in records if isinstance(r.event, e.PhaseStarted) and r.event.phase == "dpo"}
+    began = {r.event.topic for r in records if isinstance(r.event, e.PhaseStarted) and r.event.phase in PREFERENCE}
     return said.least + (said.seconds - said.least) * len(began) / topics

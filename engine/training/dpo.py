@@ -7,6 +7,7 @@ import mlx.core as mx
 
 from engine.adapters import lora
 from engine.contract.journal.events import PhaseStarted, Step
+from engine.contract.vocabulary import Phase
 from engine.data.batches import Batch, batch_rows, collate, epoch, plan_steps
 from engine.data.curriculum import Topic
 from engine.model import cpu_lanes
@@ -18,6 +19,7 @@ from engine.training.losses import dpo_loss
 from engine.training.optimizer import accumulate
 from engine.training.session import Attached, Session
 
+PHASE: Phase = "dpo"
 STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # nats of margin that are nothing, or rounding
 
 
@@ -32,20 +34,20 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     rejected = examples.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.pairs])
     plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
     lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
-    seed = str(phase.seed_of(session, topic.id, attempt, "dpo"))
+    seed = str(phase.seed_of(session, topic.id, attempt, PHASE))
     groups = epoch(plan, lengths, seed, 0)
     for rows in groups:
         mine = [side[row] for side in (chosen, rejected) for row in rows]
         checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     _check_sign(settings.beta)
     mx.reset_peak_memory()
-    if not phase.resuming(session, topic.id, attempt, "dpo"):
-        say(PhaseStarted(topic.id, "dpo", plan.steps, len(chosen), *examples.tokens_of([*chosen, *rejected])))
+    if not phase.resuming(session, topic.id, attempt, PHASE):
+        say(PhaseStarted(topic.id, PHASE, plan.steps, len(chosen), *examples.tokens_of([*chosen, *rejected])))
     if sft is not None:
-        attached = phase.take_over(session, sft, settings, plan.steps)
+        attached = phase.take_over(session, sft, PHASE, settings, plan.steps)
     else:
         asked = session.config.sft if session.config.adapters.strategy == "shared" else settings
-        attached = phase.attach(session, topic.id, attempt, "dpo", settings, plan.steps, asked)
+        attached = phase.attach(session, topic.id, attempt, PHASE, settings, plan.steps, asked)
     if not attached.reference:
         session.control.on_pause = lambda: None  # without it there is nothing new to go on from
         attached.reference = dpo_reference.measure(session, chosen, rejected, groups, plan.micro_batches)
@@ -81,7 +83,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         say(
             Step(
                 topic=topic.id,
-                phase="dpo",
+                phase=PHASE,
                 step=attached.step + 1,
                 of=plan.steps,
                 loss=mean,

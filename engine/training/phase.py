@@ -14,9 +14,10 @@ from engine.adapters.deltas import Delta
 from engine.adapters.ledger import Survival
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import growth
-from engine.contract.journal.events import AdapterChanged, Checkpointed, Phase
+from engine.contract.journal.events import AdapterChanged, Checkpointed
 from engine.contract.names import new_delta
 from engine.contract.settings.config import DpoConfig, SftConfig, may_prefer
+from engine.contract.vocabulary import PHASES, AdapterState, Phase
 from engine.rules.enforce import CHECKS, require
 from engine.training import checkpoint, checks
 from engine.training.checkpoint import Checkpoint
@@ -86,10 +87,10 @@ def attach(
     return attached
 
 
-def take_over(session: Session, sft: Attached, settings: DpoConfig, steps: int) -> Attached:
-    """DPO goes on with the adapter that SFT left attached (strategy shared), with an optimizer of its own."""
+def take_over(session: Session, sft: Attached, phase: Phase, settings: DpoConfig, steps: int) -> Attached:
+    """`phase` goes on with the adapter that SFT left attached (strategy shared), with an optimizer of its own."""
     updater = Updater(settings, steps)
-    attached = dataclasses.replace(sft, phase="dpo", updater=updater, reference={}, step=0, refused=0, whole=False)
+    attached = dataclasses.replace(sft, phase=phase, updater=updater, reference={}, step=0, refused=0, whole=False)
     session.attached = attached
     announce(session, attached, "attached")
     return attached
@@ -194,7 +195,7 @@ def drop(session: Session, topic: str) -> None:
             session,
             delta.spec,
             topic=topic,
-            phase="dpo" if delta.phase == "dpo" else "sft",
+            phase=PHASES[delta.phase].name,
             state="rolled_back",
             modules=len(delta.paths),
             trainable=0,
@@ -215,7 +216,7 @@ def _close(session: Session) -> None:
 def announce(
     session: Session,
     attached: Attached,
-    state: Literal["attached", "fused", "kept_attached", "detached", "rolled_back"],
+    state: AdapterState,
     survival: Survival | None = None,
     norm: float | None = None,
 ) -> None:

@@ -5,6 +5,7 @@ import time
 import mlx.core as mx
 
 from engine.contract.journal.events import PhaseStarted, Step
+from engine.contract.vocabulary import Phase
 from engine.data.batches import Batch, batch_rows, collate, epoch, plan_epochs
 from engine.data.curriculum import Topic
 from engine.model import cpu_lanes
@@ -15,6 +16,8 @@ from engine.training.losses import sft_loss
 from engine.training.optimizer import accumulate
 from engine.training.session import Attached, Session
 
+PHASE: Phase = "sft"
+
 
 def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
     """Trains a fresh adapter on the topic's rows and leaves it attached; raises Broken where a rule does not hold."""
@@ -23,14 +26,14 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
     examples = render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
     plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
     lengths = [len(example.ids) for example in examples]
-    seed = str(phase.seed_of(session, topic.id, attempt, "sft"))
+    seed = str(phase.seed_of(session, topic.id, attempt, PHASE))
     for rows in epoch(plan, lengths, seed, 0):
         mine = [examples[row] for row in rows]
         checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     mx.reset_peak_memory()
-    if not phase.resuming(session, topic.id, attempt, "sft"):
-        say(PhaseStarted(topic.id, "sft", plan.steps, len(examples), *tokens_of(examples)))
-    attached = phase.attach(session, topic.id, attempt, "sft", settings, plan.steps, settings)
+    if not phase.resuming(session, topic.id, attempt, PHASE):
+        say(PhaseStarted(topic.id, PHASE, plan.steps, len(examples), *tokens_of(examples)))
+    attached = phase.attach(session, topic.id, attempt, PHASE, settings, plan.steps, settings)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
 
     def loss(batch: Batch) -> tuple[mx.array]:
@@ -55,7 +58,7 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
         say(
             Step(
                 topic=topic.id,
-                phase="sft",
+                phase=PHASE,
                 step=attached.step + 1,
                 of=plan.steps,
                 loss=mean,

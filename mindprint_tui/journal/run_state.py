@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from engine.contract.exit_codes import STOPPED
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record, Step
+from engine.contract.vocabulary import BASE
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.journal.sanitize import one_line
@@ -172,7 +173,7 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = replace(state, predicted=event.seconds)
         case e.TopicStarted():
             old = _topic(state, event.topic)
-            scores = {"before": before} if (before := old.scores.get("before")) else {}
+            scores = {BASE: before} if (before := old.scores.get(BASE)) else {}
             _count(state, event.topic, None)
             state.topics[event.topic] = TopicState(old.info, "running", event.attempt, scores=scores)
             said = (state.current, old.attempt) == (event.topic, event.attempt)  # an engine that goes on says it again
@@ -306,7 +307,7 @@ def _rewound(state: RunState, seq: int) -> RunState:
 def _note(state: RunState, record: Record) -> None:
     """Adds to the log; a warning that was there before, of whatever row, is counted instead, and moves to the end."""
     event, count = record.event, 1
-    if isinstance(event, e.Evaluated) and event.stage == "before":
+    if isinstance(event, e.Evaluated) and event.stage == BASE:
         return
     if isinstance(event, e.Warned):
         for place, entry in enumerate(state.log):

@@ -4,7 +4,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engine.contract.journal import events as e
-from engine.contract.journal.events import Phase, Step
+from engine.contract.journal.events import Step
+from engine.contract.vocabulary import (
+    ADAPTER_STATES,
+    BASE,
+    PHASES,
+    PREFERENCE,
+    START,
+    AdapterState,
+    Phase,
+    Stage,
+    last_kept,
+)
 from mindprint_tui.journal.loss_curve import Series
 
 Status = Literal["pending", "running", "finished"]
@@ -44,8 +55,8 @@ class TopicState:
     owed: bool = False  # whether the run has decided on another attempt, once this one has its verdict
     again: bool = False  # finished, and waits for another attempt
     unwanted: bool = False  # a person asked to skip it, and it has not come up
-    scores: dict[str, e.Evaluated] = field(default_factory=dict)
-    settled: dict[Phase, str] = field(default_factory=dict)  # the last state of its adapter, once it is off
+    scores: dict[Stage, e.Evaluated] = field(default_factory=dict)
+    settled: dict[Phase, AdapterState] = field(default_factory=dict)  # the last state of its adapter, once it is off
     verdict: e.Verdict | None = None
     reason: str = ""
     held_to: dict[str, Any] | None = None  # the thresholds of its verdict
@@ -60,16 +71,19 @@ class TopicState:
     @property
     def kept(self) -> Phase | None:
         """The last phase that is in the model; DPO on a shared adapter has SFT inside."""
-        if self.settled.get("dpo") in e.KEPT:
-            return "dpo"
-        return "sft" if self.settled.get("sft") in e.KEPT else None
+        return last_kept(self.settled)
+
+    @property
+    def preference(self) -> Phase | None:
+        """The preference phase that ran."""
+        return next((phase for phase in PREFERENCE if phase in self.scores or phase in self.settled), None)
 
     @property
     def final(self) -> e.Evaluated | None:
         """The scores of the model that the topic leaves behind: of what was kept, else as it began."""
         if self.kept is not None:
             return self.scores.get(self.kept)
-        return self.scores.get("start") or self.scores.get("before")
+        return self.scores.get(START) or self.scores.get(BASE)
 
     @property
     def undone(self) -> dict[str, str]:
@@ -77,9 +91,8 @@ class TopicState:
 
         A shared adapter that comes off in DPO takes SFT with it, which was scored and never settled by itself.
         """
-        if self.kept == "dpo":
+        if self.kept in PREFERENCE:
             return {}
         ran = {*self.settled, *(self.scores if self.status == "finished" else ())}
-        phases: tuple[Phase, ...] = ("sft", "dpo")
-        lost = [phase for phase in phases if phase in ran and phase != self.kept]
-        return {phase: self.settled.get(phase, "not kept").replace("_", " ") for phase in lost}
+        lost = [phase for phase in PHASES if phase in ran and phase != self.kept]
+        return {p: ADAPTER_STATES[self.settled[p]].label if p in self.settled else "not kept" for p in lost}

@@ -7,17 +7,13 @@ from typing import Any, Protocol
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.vocabulary import ADAPTER_STATES, SCORES, STAGES
 from mindprint_tui.journal.feed import Feed
 
 TICK = 0.5  # seconds between two looks at a journal that is being written
 STEP = tuple(item.name for item in fields(e.Step) if item.name not in ("topic", "phase", "step", "of"))
-SCORES = (
-    "accuracy", "voice", "combined", "concepts", "preference_accuracy", "heldout_margin", "heldout_gap",
-    "style", "closeness", "relevance",
-)  # fmt: skip
 HEAD = ("seq", "time", "kind", "topic", "topic_index", "attempt", "phase", "stage", "step", "of", "run_step")
 COLUMNS = tuple(dict.fromkeys((*HEAD, *STEP, *SCORES, "health", "verdict")))
-SETTLED = ("fused", "kept_attached", "detached", "rolled_back")
 Row = dict[str, Any]
 
 
@@ -73,7 +69,9 @@ class Rows:
                 self._waiting = [row for row in self._waiting if row["kind"] != "step" or row["seq"] <= last]
             case _:
                 pass
-        settled = isinstance(event, e.TopicFinished) or (isinstance(event, e.AdapterChanged) and event.state in SETTLED)
+        settled = isinstance(event, e.TopicFinished) or (
+            isinstance(event, e.AdapterChanged) and ADAPTER_STATES[event.state].settled
+        )
         if settled:
             self._settled, self._open = self._settled + len(self._open), []
         return self.rest() if settled or not self.patient else []
@@ -95,7 +93,7 @@ class Rows:
 
 def _evaluation(row: Row) -> tuple[Any, ...]:
     """What is the same of two rows that tell the same evaluation; every other row is alone with its number."""
-    once = row["kind"] == "evaluated" and row["stage"] != "reevaluated"
+    once = row["kind"] == "evaluated" and not STAGES[row["stage"]].repeated
     return (row["topic"], row["attempt"], row["stage"]) if once else (row["seq"],)
 
 

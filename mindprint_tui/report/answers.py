@@ -4,39 +4,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.contract.journal.events import Sample
+from engine.contract.vocabulary import STAGES, Stage, health_label
 from mindprint_tui.view.pages.samples import Question, pieces, wrongs
 from mindprint_tui.view.text import number
 
-ANSWERS = (
-    ("before", "Before"),
-    ("start", "As it began"),
-    ("sft", "After SFT"),
-    ("dpo", "After DPO"),
-    ("reevaluated", "Scored again"),
-)
 LONGEST = 1500  # characters of an answer that are shown
 MARKS = {"": "", "marker": "good", "violation": "bad"}
 
 
-def side_by_side(question: Question, left_out: tuple[str, ...], undone: Mapping[str, str]) -> dict[str, Any]:
+def side_by_side(question: Question, left_out: tuple[Stage, ...], undone: Mapping[str, str]) -> dict[str, Any]:
     """The question, and a column for the reference and each stage's answer, with what is to be said of it.
 
     `undone` is what became of stages that were not kept.
     """
     columns: list[dict[str, Any]] = [
-        {"name": "Reference", "parts": [(_cut(question.reference), "")], "notes": [], "stage": "reference"}
+        {"name": "Reference", "parts": [(_cut(question.reference), "")], "notes": [], "colour": "reference"}
     ]
-    for key, name in ANSWERS:
+    for key, row in STAGES.items():
         if (sample := question.answers.get(key)) is None or key in left_out:
             continue
         notes = [(f"{sample.tokens} tokens", "")]
         notes += [("cut at the token limit", "warn")] if sample.stop == "length" else []
-        notes += [(sample.health.replace("_", " "), "bad")] if sample.health != "ok" else []
+        notes += [(health_label(sample.health), "bad")] if sample.health != "ok" else []
         notes += [(undone[key], "warn")] if key in undone else []
         voice = sample.scores.get("voice")
         notes += [(f"voice {number(voice)}", "")] if voice is not None else []
         notes += [(text, "bad") for text in wrongs(sample)]
-        columns.append({"name": name, "parts": _parts(sample), "notes": notes, "stage": key})
+        columns.append({"name": row.label[0].upper() + row.label[1:], "parts": _parts(sample), "notes": notes, "colour": row.colour})
     return {"text": question.text, "columns": columns}
 
 

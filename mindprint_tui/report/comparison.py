@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.contract.journal import events as e
-from engine.contract.journal.events import Evaluated, Phase, Stage
+from engine.contract.journal.events import Evaluated
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import ATTEMPT_STAGES, FIGURES, PASSED, PREFERENCE, STAGES, VERDICTS, Phase, Stage
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.run_state import RunState, condition, fold
 from mindprint_tui.journal.topic_state import TopicState
 
-STAGES: tuple[Stage, ...] = ("before", "start", "sft", "dpo")
-FIGURES = ("voice", "accuracy", "combined", "preference_accuracy", "heldout_margin")
-SCORED = ("passed", "below_threshold", "collapsed")  # verdicts that came from an evaluation
 UNLIKE = ("run.name", "curriculum.path")  # settings that are told otherwise
 
 
@@ -119,7 +117,7 @@ def _run(told: Told) -> dict[str, Any]:
         "fingerprint": state.model.fingerprint if state.model else None,
         "curriculum": _settings(told).get("curriculum.path"),
         "seconds": finished.seconds if finished else None,
-        "passed": state.tally.get("passed", 0),
+        "passed": state.tally.get(PASSED, 0),
         "of": len(state.topics),
     }
 
@@ -134,7 +132,7 @@ def _cell(topic: str, told: Told) -> dict[str, Any] | None:
     found = told.state.topics.get(topic)
     if found is None:
         return None
-    stages: dict[str, Any] = {stage: _stage(topic, stage, found, told) for stage in STAGES}
+    stages: dict[str, Any] = {stage: _stage(topic, stage, found, told) for stage in ATTEMPT_STAGES}
     over = found.status == "finished"
     return {
         "status": found.status,
@@ -144,20 +142,20 @@ def _cell(topic: str, told: Told) -> dict[str, Any] | None:
         "seconds": found.seconds if over else None,
         **stages,
         "kept": found.kept,
-        "final": _figures(found.final) if found.final and found.verdict in SCORED else None,
+        "final": _figures(found.final) if found.final and found.verdict and VERDICTS[found.verdict].scored else None,
     }
 
 
 def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str, Any] | None:
     """What a stage came to; None where it was not run. A phase that was begun and never scored has no figures."""
     scored = found.scores.get(stage)
-    if stage not in ("sft", "dpo"):
+    if (phase := STAGES[stage].phase) is None:
         return None if scored is None else _figures(scored) | {"seconds": scored.seconds}
-    ran = told.phases.get((topic, stage))
+    ran = told.phases.get((topic, phase))
     if scored is None and ran is None:
         return None
     ran = ran or Ran()
-    return _figures(scored) | {"settled": found.settled.get(stage), "steps": len(ran.steps), "seconds": ran.seconds}
+    return _figures(scored) | {"settled": found.settled.get(phase), "steps": len(ran.steps), "seconds": ran.seconds}
 
 
 def _figures(scored: Evaluated | None) -> dict[str, Any]:
@@ -186,9 +184,9 @@ def _rolled_up(rows: Sequence[dict[str, Any]], runs: Sequence[Told]) -> dict[str
 def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str, Any]]) -> dict[str, Any]:
     here = [row["runs"][place] for row in rows if row["runs"][place]]
     shared = [row["runs"][place] for row in common]
-    dpo = [cell["dpo"]["settled"] for cell in here if cell["dpo"]]
+    dpo = [cell[phase]["settled"] for cell in here for phase in PREFERENCE if cell[phase]]
     found: dict[str, Any] = {
-        "passed": sum(cell["verdict"] == "passed" for cell in here),
+        "passed": sum(cell["verdict"] == PASSED for cell in here),
         "of": len(here),
         "errors": sum(cell["verdict"] == "error" for cell in here),
         "not_run": sum(cell["verdict"] is None for cell in here),
@@ -196,7 +194,7 @@ def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str,
         "dpo_kept": sum(word in e.KEPT for word in dpo),
         "seconds": sum(cell["seconds"] for cell in shared) if shared else None,
     }
-    for stage in (*STAGES, "final"):
+    for stage in (*ATTEMPT_STAGES, "final"):
         scored = [cell[stage] for cell in shared if cell[stage] and cell[stage]["voice"] is not None]
         found[stage] = {"topics": len(scored)} | {name: _average(item[name] for item in scored) for name in FIGURES}
     return found

@@ -6,6 +6,7 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import VERDICTS
 from mindprint_tui.journal.feed import Feed, Liveness, answer_or_start
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.journal.run_state import RunState, fold
@@ -18,7 +19,7 @@ from mindprint_tui.view.pages.samples import Question, questions
 DETAILED = 40  # topics that are shown with curves and answers
 QUESTIONS = 8  # of a topic
 READ = 1.0  # seconds of reading between two folds
-URGENT = ("error", "collapsed", "below_threshold")
+URGENT = [name for name, row in reversed(VERDICTS.items()) if not row.success]
 
 
 @dataclass(slots=True)

@@ -14,6 +14,26 @@ from markupsafe import Markup
 
 from engine.contract.errors import InputError
 from engine.contract.run_folder.files import half_made
+from engine.contract.vocabulary import (
+    ADAPTER_STATES,
+    ATTEMPT_STAGES,
+    BASE,
+    COMPOSED,
+    KEPT,
+    PASSED,
+    PHASES,
+    PREFERENCE,
+    SCORES,
+    STAGES,
+    START,
+    VERDICTS,
+    Colour,
+    Phase,
+    Role,
+    Stage,
+    health_label,
+    score_label,
+)
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.answers import side_by_side
@@ -26,8 +46,7 @@ from mindprint_tui.view.text import about, number, shorten, small
 ROWS = 400  # lines of the overview; more topics than that are shown by unit
 UNITS = 60
 TITLE = 120  # characters of a title
-STAGES = (("before", "before"), ("start", "start"), ("sft", "SFT"), ("dpo", "DPO"), ("reevaluated", "again"))
-VERDICTS = {"passed": "good", "skipped": "none", "below_threshold": "warn", "collapsed": "bad", "error": "bad"}
+MOODS: dict[Role, str] = {"ok": "good", "dim": "none", "warn": "warn", "bad": "bad"}  # of the console's roles
 ENDED = {0: ("passed", "good"), 1: ("not all passed", "warn"), 130: ("stopped", "warn")}
 
 
@@ -36,6 +55,7 @@ class Mark:
     """The voice score of a stage, on the scale from 0 to 1."""
 
     stage: str
+    colour: Colour
     value: float
     undone: str  # why it was not kept, else empty
 
@@ -85,6 +105,7 @@ def _values(found: Gathered) -> dict[str, Any]:
         "status": _status(found),
         "facts": _facts(found),
         "tiles": _tiles(found),
+        "stages": [STAGES[stage] for stage in ATTEMPT_STAGES],
         "needed": limits.get("voice"),
         "units": units,
         "unbegun": unbegun,
@@ -105,7 +126,7 @@ def _values(found: Gathered) -> dict[str, Any]:
 def _status(found: Gathered) -> tuple[str, str]:
     finished, died = found.state.finished, found.state.died
     if found.liveness.word != "gone":
-        return "running", "sft"
+        return "running", "accent"
     if finished is not None:
         return ENDED.get(finished.exit_status, (f"ended with status {finished.exit_status}", "bad"))
     return ("the engine died", "bad") if died else ("its engine is gone", "bad")
@@ -132,13 +153,11 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     """Label, value and what stands below it in small."""
     state, tally = found.state, found.tally
     topics = list(state.topics.values())
-    before = [score for topic in topics if (score := topic.scores.get("before"))]
+    before = [score for topic in topics if (score := topic.scores.get(BASE))]
     final = [score for topic in topics if topic.status == "finished" and (score := topic.final)]
-    passed = state.tally.get("passed", 0)
-    others = [f"{count} {word.replace('_', ' ')}" for word, count in state.tally.items() if count and word != "passed"]
-    preferred = [topic for topic in topics if "dpo" in topic.scores]
-    kept = sum(topic.kept == "dpo" for topic in preferred)
-    back = sum(topic.settled.get("dpo") == "rolled_back" for topic in preferred)
+    passed = state.tally.get(PASSED, 0)
+    counts = {row.label: state.tally.get(word, 0) for word, row in VERDICTS.items() if word != PASSED}
+    others = [f"{count} {label}" for label, count in counts.items() if count]
     seconds = state.finished.seconds if state.finished else state.spent.at(state.t)
     voice, accuracy = _mean(score.voice for score in final), _mean(score.accuracy for score in final)
     unvoiced, was = _mean(score.voice for score in before), _mean(score.accuracy for score in before)
@@ -146,10 +165,18 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
         ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
         ("mean voice", number(voice), f"before {number(unvoiced)}"),
         ("mean accuracy", number(accuracy), f"before {number(was)}"),
-        ("DPO", f"{kept} kept", f"{back} rolled back, of {len(preferred)} topics where it ran"),
+        *(_preference(phase, topics) for phase in PREFERENCE),
         ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
         ("time", about(seconds), f"{sum(topic.status == 'finished' for topic in topics):,} topics finished"),
     ]  # fmt: skip
+
+
+def _preference(phase: Phase, topics: list[TopicState]) -> tuple[str, str, str]:
+    """What became of a preference phase in the topics in which it ran."""
+    ran = [topic for topic in topics if phase in topic.scores]
+    back = sum(topic.settled.get(phase) == "rolled_back" for topic in ran)
+    kept = sum(topic.kept == phase for topic in ran)
+    return PHASES[phase].label, f"{kept} kept", f"{back} rolled back, of {len(ran)} topics where it ran"
 
 
 def _mean(values: Iterable[float]) -> float | None:
@@ -159,17 +186,20 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _verdict(topic: TopicState) -> tuple[str, str]:
     if topic.verdict is None:
-        return ("running", "sft") if topic.status == "running" else ("not yet", "none")
-    return topic.verdict.replace("_", " "), VERDICTS[topic.verdict]
+        return ("running", "accent") if topic.status == "running" else ("not yet", "none")
+    return VERDICTS[topic.verdict].label, MOODS[VERDICTS[topic.verdict].role]
 
 
 def _marks(topic: TopicState) -> list[Mark]:
-    stages = [key for key, _ in STAGES if key in topic.scores and key != "reevaluated"]
-    return [Mark(stage, topic.scores[stage].voice, topic.undone.get(stage, "")) for stage in stages]
+    return [
+        Mark(STAGES[stage].label, STAGES[stage].colour, topic.scores[stage].voice, topic.undone.get(stage, ""))
+        for stage in ATTEMPT_STAGES
+        if stage in topic.scores
+    ]
 
 
 def _row(topic: TopicState, details: dict[str, Detail]) -> dict[str, Any]:
-    before, final = topic.scores.get("before"), topic.final if topic.status == "finished" else None
+    before, final = topic.scores.get(BASE), topic.final if topic.status == "finished" else None
     return {
         "id": topic.info.id,
         "title": shorten(topic.info.title, TITLE),
@@ -188,7 +218,7 @@ def _units(state: RunState) -> tuple[list[Row], int]:
 
 
 def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[str, Any]:
-    stages = [(key, name) for key, name in STAGES if key in topic.scores]
+    stages = [(key, row.short) for key, row in STAGES.items() if key in topic.scores]
     scores = [topic.scores[key] for key, _ in stages]
     table: list[tuple[str, list[str], str]] = []
 
@@ -196,15 +226,14 @@ def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[s
         if any(value is not None for value in values):
             table.append((name, [number(value) for value in values], shown))
 
-    add("accuracy", [s.accuracy for s in scores], f"needs {number(limits['accuracy'])}" if "accuracy" in limits else "")
-    add("voice", [s.voice for s in scores], f"needs {number(limits['voice'])}" if "voice" in limits else "")
-    for part in dict.fromkeys(name for score in scores for name in score.components):
-        add(f"· {shorten(part, 40)}", [score.components.get(part) for score in scores])
-    add("combined", [s.combined for s in scores])
-    add("concepts named", [s.concepts for s in scores])
-    add("preference accuracy", [s.preference_accuracy for s in scores])
-    add("held-out margin", [s.heldout_margin for s in scores])
-    table.append(("health", [s.health.replace("_", " ") for s in scores], ""))
+    for name, row in SCORES.items():
+        if row.summarized:
+            needs = f"needs {number(limits[name])}" if row.gate and name in limits else ""
+            add(row.label, [getattr(score, name) for score in scores], needs)
+        if name == COMPOSED:
+            for part in dict.fromkeys(part for score in scores for part in score.components):
+                add(f"· {shorten(score_label(part), 40)}", [score.components.get(part) for score in scores])
+    table.append(("health", [health_label(s.health) for s in scores], ""))
     if any(s.cut for s in scores):
         table.append(("answers cut", [f"{s.cut} of {s.questions}" for s in scores], ""))
     return {
@@ -243,15 +272,16 @@ def _phase(found: PhaseDetail) -> dict[str, Any]:
         facts.append(("fuse", f"cosine {number(off.fuse_cosine, 6)}, KL {small(off.fuse_kl)}"))
     if off is not None and off.base_unchanged is not None:
         facts.append(("frozen weights", "unchanged" if off.base_unchanged else "CHANGED"))
-    state = off.state.replace("_", " ") if off else "attached" if on else "beginning"
-    mood = {"rolled_back": "warn", "detached": "warn"}.get(off.state, "good") if off else "sft"
-    return {"name": planned.phase, "curve": curve(found.loss), "facts": facts, "state": (state, mood)}
+    state = ADAPTER_STATES[off.state].label if off else ADAPTER_STATES[on.state].label if on else "beginning"
+    mood = ("good" if off.state in KEPT else "warn") if off else "accent"
+    row = PHASES[planned.phase]
+    return {"name": row.label, "colour": row.colour, "curve": curve(found.loss), "facts": facts, "state": (state, mood)}
 
 
-def _left_out(topic: TopicState) -> tuple[str, ...]:
+def _left_out(topic: TopicState) -> tuple[Stage, ...]:
     """Answers as a topic began are shown only where nothing else was kept of it."""
-    began = topic.scores.get("start")
-    return () if began is not None and topic.final is began else ("start",)
+    began = topic.scores.get(START)
+    return () if began is not None and topic.final is began else (START,)
 
 
 def _settings(whole: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -1,5 +1,6 @@
 """The header, the banner of what must not be overlooked, and the line that says what became of a request."""
 
+from engine.contract.vocabulary import PHASES
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.focus import Focus, running, selected, starting, waiting
@@ -89,7 +90,7 @@ def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
     run = state.phase_of(topic)
     parts: list[Line] = []
     if run is not None and run.last is not None:
-        rolled = f"{run.phase.upper()} {run.last.step}/{run.steps}"
+        rolled = f"{PHASES[run.phase].label} {run.last.step}/{run.steps}"
         parts += [line(f" {rolled}"), line(f"loss {number(run.last.loss, 3)}")]
     elif state.preparing:
         return crop(line(" ", (state.preparing, "accent")), cells)

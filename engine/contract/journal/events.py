@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from engine.contract.vocabulary import KEPT as KEPT  # "as": a name that others may import from here
+from engine.contract.vocabulary import SETTLED as SETTLED
+from engine.contract.vocabulary import AdapterState as AdapterState
+from engine.contract.vocabulary import Health as Health
+from engine.contract.vocabulary import Phase as Phase
+from engine.contract.vocabulary import Stage as Stage
+from engine.contract.vocabulary import Verdict as Verdict
+
 OUT_OF_MEMORY = "out of memory"  # the reason of a death
-Phase = Literal["sft", "dpo"]
-Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
-Health = Literal["ok", "repeating", "empty", "special_tokens"]
-Verdict = Literal["passed", "below_threshold", "undecided", "not_trained", "collapsed", "skipped", "error"]
-SETTLED = ("passed", "skipped")  # verdicts after which nothing is repeated
-KEPT = ("fused", "kept_attached")  # how a phase is settled that stays in the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class AdapterChanged:
     kind: ClassVar[str] = "adapter"
     topic: str
     phase: Phase
-    state: Literal["attached", "fused", "kept_attached", "detached", "rolled_back"]
+    state: AdapterState
     rank: int
     scale: float
     modules: int

@@ -4,6 +4,7 @@ import time
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.vocabulary import ADAPTER_STATES, VERDICTS
 
 
 def line(record: Record) -> str | None:
@@ -60,7 +61,7 @@ def _text(event: e.Event) -> tuple[str, str] | None:
         case e.Decided():
             return "INFO", f"decided {event.decision} topic={event.topic}: {event.reason}"
         case e.TopicFinished():
-            level = "INFO" if event.verdict in ("passed", "skipped") else "WARNING"
+            level = "INFO" if VERDICTS[event.verdict].success else "WARNING"
             return level, f"topic {event.verdict} {event.topic} seconds={event.seconds:.0f}: {event.reason}"
         case e.CommandTaken():
             what = " ".join(filter(None, (event.command or "command", event.topic)))
@@ -104,10 +105,9 @@ def _predicted(event: e.RunFinished) -> str:
 
 
 def _adapter(event: e.AdapterChanged) -> str:
-    words = {"rolled_back": "rolled back", "kept_attached": "kept attached"}
     base = {None: "", True: " base=unchanged", False: " base=CHANGED"}[event.base_unchanged]
     text = (
-        f"adapter {words.get(event.state, event.state)} phase={event.phase} topic={event.topic} rank={event.rank} "
+        f"adapter {ADAPTER_STATES[event.state].label} phase={event.phase} topic={event.topic} rank={event.rank} "
         f"scale={event.scale:g} modules={event.modules} trainable={event.trainable} "
         f"expected={event.expected_trainable}{base} ledger={event.ledger_depth}"
     )

@@ -13,6 +13,7 @@ from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build, number
 from engine.contract.settings import legacy_keys
 from engine.contract.settings.yaml_file import mapping, read_text
+from engine.contract.vocabulary import PHASES, Phase
 from engine.contract.wording import nearest, short
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
@@ -299,9 +300,14 @@ def _patience(config: RunConfig) -> None:
 
 def _modules(config: RunConfig) -> None:
     """Raises FieldError where a phase names no module, or one twice."""
-    for name, phase in (("sft", config.sft), ("dpo", config.dpo)):
+    for name, phase in phase_settings(config).items():
         if not phase.modules or len(set(phase.modules)) != len(phase.modules):
             raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")
+
+
+def phase_settings(config: RunConfig) -> dict[Phase, SftConfig | DpoConfig]:
+    """The settings of each phase, which are the section of its name."""
+    return {phase: getattr(config, phase) for phase in PHASES}
 
 
 def may_prefer(config: RunConfig) -> bool:

@@ -1,26 +1,24 @@
 """The help page: every key from the key table, and what the signs mean."""
 
+from engine.contract.vocabulary import ATTEMPT_STAGES, STAGES, START, VERDICTS
 from mindprint_tui.keys import KEYS
 from mindprint_tui.tui.screens.base import BaseScreen, bindings
 from mindprint_tui.view.panes.topics import SIGNS
 from mindprint_tui.view.text import Line, line, wrap
 
 WHERE = {"train": "", "samples": "samples: ", "runs": "runs: "}
-MEANING = {
+MEANING: dict[str, str] = {
     "pending": "still to come",
     "running": "running",
     "again": "finished, and waits for its retry",
-    "passed": "passed",
-    "below_threshold": "below its thresholds",
-    "collapsed": "the answers collapsed",
-    "skipped": "skipped by a person",
-    "error": "an error ended it",
+    **{name: row.meaning for name, row in VERDICTS.items()},
     "rolled_back": "finished, and a phase of it was rolled back",
 }
+BEFORE_TO_AFTER = " → ".join(STAGES[stage].label for stage in ATTEMPT_STAGES if stage != START)
 NOTES = (
     "The engine is a process of its own: closing this console, or losing the connection, does not stop it.",
     "What you ask for is shown as asked until the engine's journal says that it was done or refused, and why.",
-    "Voice is shown before → after SFT → after DPO; “start” is the model as earlier topics left it.",
+    f"Voice is shown {BEFORE_TO_AFTER}; “{STAGES[START].short}” is the model as earlier topics left it.",
     "ctrl+p opens the command palette.",
 )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from engine.contract.vocabulary import ADAPTER_STATES, ATTEMPT_STAGES, SCORES, VERDICTS
 from mindprint_tui.view.text import NONE, about, fit, number, shorten, wrap
 
 Column = tuple[str, str, int, int]
@@ -12,12 +13,11 @@ LABEL = 9  # cells of a row's name
 KEY = 26  # cells of a setting's name
 GAP = "  "
 LEAST = 15  # cells of a run, below which fewer runs stand beside one another
-MARKS = {"fused": "✓", "kept_attached": "✓", "rolled_back": "⟲", "detached": "✗", None: " "}
 COLUMNS: Columns = (  # name, figure, cells, and how early it gives way where there is no room
-    ("voice", "voice", 5, 0),
-    ("acc", "accuracy", 5, 1),
-    ("pref", "preference_accuracy", 5, 4),
-    ("margin", "heldout_margin", 7, 2),
+    (SCORES["voice"].column, "voice", 5, 0),
+    (SCORES["accuracy"].column, "accuracy", 5, 1),
+    (SCORES["preference_accuracy"].column, "preference_accuracy", 5, 4),
+    (SCORES["heldout_margin"].column, "heldout_margin", 7, 2),
     ("time", "seconds", 7, 3),
 )
 LEGEND = "✓ kept  ⟲ rolled back  ✗ detached  ! answers not healthy  – not run or not asked  n topics of a mean"
@@ -88,7 +88,7 @@ def _condition(run: dict[str, Any]) -> str:
 
 def _stages(found: Sequence[dict[str, Any] | None], columns: Columns, room: int) -> list[str]:
     lines = []
-    for stage in ("before", "start", "sft", "dpo"):
+    for stage in ATTEMPT_STAGES:
         blocks = [cell[stage] if cell else None for cell in found]
         if any(blocks):
             lines.append(_row(stage, [_figures(block, columns) for block in blocks], room))
@@ -99,12 +99,12 @@ def _figures(block: dict[str, Any] | None, columns: Columns) -> str:
     if block is None:
         return f"  {NONE:>{columns[0][2]}}"
     sick = "!" if block.get("health") not in (None, "ok") else " "
-    shown = MARKS[block.get("settled")] + sick
+    shown = (ADAPTER_STATES[state].mark if (state := block.get("settled")) else " ") + sick
     for name, figure, size, _ in columns:
         value = block.get(figure)
         if name == "time":
             text = f"n={block['topics']}" if "topics" in block else NONE if value is None else f"{value:.0f} s"
-        elif name == "margin":
+        elif SCORES[figure].signed:
             text = NONE if value is None else f"{value:+.3f}"
         else:
             text = number(value)
@@ -117,7 +117,7 @@ def _verdict(cell: dict[str, Any] | None) -> str:
         return "not in this run"
     if cell["verdict"] is None:
         return "not run" if cell["status"] == "pending" else "begun, no verdict"
-    word = cell["verdict"].replace("_", " ")
+    word = VERDICTS[cell["verdict"]].label
     if cell["verdict"] == "error":
         return f"error: {cell['reason']}"
     return f"{word}, {about(cell['seconds'])}"
@@ -125,7 +125,7 @@ def _verdict(cell: dict[str, Any] | None) -> str:
 
 def _sums(found: Sequence[dict[str, Any]], columns: Columns, room: int) -> list[str]:
     lines = []
-    for stage in ("before", "start", "sft", "dpo", "final"):
+    for stage in (*ATTEMPT_STAGES, "final"):
         if any(run[stage]["topics"] for run in found):
             blocks = [run[stage] if run[stage]["topics"] else None for run in found]
             lines.append(_row(stage, [_figures(block, columns) for block in blocks], room))

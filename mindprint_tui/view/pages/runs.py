@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from engine.contract.vocabulary import PASSED
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import Condition, RunState, condition
 from mindprint_tui.journal.sanitize import clean
@@ -41,7 +42,7 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     """One run."""
     state = row.state or RunState()
     shown, role = look(row)
-    passed = state.finished.passed if state.finished else state.tally.get("passed", 0)
+    passed = state.finished.passed if state.finished else state.tally.get(PASSED, 0)
     of = state.finished.of if state.finished else len(state.topics)
     voices = [voice for topic in state.topics.values() if (voice := kept_voice(topic)) is not None]
     mean = number(sum(voices) / len(voices)) if voices else NONE

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from engine.contract.journal.events import Sample, TopicStarted
 from engine.contract.text_match import composed, one_spelling, whole_words
+from engine.contract.vocabulary import BASE, STAGES, Stage, health_label, score_label
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
 
-STAGES = {"before": "before", "start": "start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "again"}
 COLUMN, GAP = 21, 3  # cells that an answer needs beside others, so that 120 hold a reference and four; between two
 ROLES = {"": "", "marker": "mark", "violation": "bad"}  # of pieces, in the console's colours
 
@@ -19,7 +19,7 @@ class Question:
 
     text: str
     reference: str
-    answers: dict[str, Sample]
+    answers: dict[Stage, Sample]
 
 
 def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
@@ -32,7 +32,7 @@ def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
     for event in told:
         if isinstance(event, TopicStarted):
             for question in found.values():
-                for stage in question.answers.keys() - {"before"}:
+                for stage in question.answers.keys() - {BASE}:
                     del question.answers[stage]
         else:
             known = found.setdefault(event.question, Question(event.question, event.reference, {}))
@@ -43,7 +43,7 @@ def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
 def plain(question: Question) -> str:
     """Question and answers as text, for the clipboard."""
     parts = [f"Question: {question.text}", f"Reference: {question.reference}"]
-    parts += [f"{STAGES[key]}: {sample.answer}" for key, sample in _answers(question)]
+    parts += [f"{STAGES[key].label}: {sample.answer}" for key, sample in _answers(question)]
     return "\n\n".join(parts)
 
 
@@ -69,22 +69,22 @@ def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> l
     return lines
 
 
-def _answers(question: Question) -> list[tuple[str, Sample]]:
+def _answers(question: Question) -> list[tuple[Stage, Sample]]:
     return [(key, question.answers[key]) for key in STAGES if key in question.answers]
 
 
-def _answer(key: str, sample: Sample, cells: int, undone: str | None) -> list[Line]:
-    name = STAGES[key] + (f" ⟲ {undone}" if undone else "")
+def _answer(key: Stage, sample: Sample, cells: int, undone: str | None) -> list[Line]:
+    name = STAGES[key].label + (f" ⟲ {undone}" if undone else "")
     stop = ("cut short", "warn") if sample.stop == "length" else ("complete", "dim")
     lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
     body = sample.answer if sample.answer.strip() else "(empty)"
     lines += _marked(wrap(body, cells), sample)
     lines.append(())
     if sample.health != "ok":
-        lines.append(line((f"✗ {sample.health.replace('_', ' ')}", "bad")))
+        lines.append(line((f"✗ {health_label(sample.health)}", "bad")))
     for names, sign, role in ((sample.markers, "✓ ", "ok"), (wrongs(sample), "✗ ", "bad")):
         lines += [line((text, role)) for text in wrap(sign + ", ".join(names), cells, "  ")] if names else []
-    scores = [f"{name} {number(value)}" for name, value in sample.scores.items()]
+    scores = [f"{score_label(name)} {number(value)}" for name, value in sample.scores.items()]
     glue = "  " if len("  ".join(scores)) <= cells else "\n"
     return lines + [line((text, "dim")) for text in wrap(glue.join(scores), cells)]
 

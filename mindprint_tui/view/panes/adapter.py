@@ -2,13 +2,13 @@
 
 import math
 
-from engine.contract.journal.events import KEPT, AdapterChanged
+from engine.contract.journal.events import AdapterChanged
+from engine.contract.vocabulary import ADAPTER_STATES, KEPT, PHASES
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import PhaseRun
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, small, width, wrap
 
-STATES = {"fused": "fused", "kept_attached": "kept attached", "rolled_back": "rolled back"}
 TICK, CROSS = ("✓", "ok"), ("✗ BROKEN", "breach")
 LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it
 
@@ -36,9 +36,9 @@ def _breaches(state: RunState, cells: int) -> list[Line]:
 
 
 def _what(event: AdapterChanged, cells: int) -> Line:
-    role = {"attached": "accent", "rolled_back": "warn", "kept_attached": "warn"}.get(event.state, "bold")
+    state = ADAPTER_STATES[event.state]
     names = " ".join(name.removesuffix("_proj") for name in event.module_names)
-    head = line((STATES.get(event.state, event.state), role), f" · {event.phase.upper()} r={event.rank}")
+    head = line((state.label, state.role), f" · {PHASES[event.phase].label} r={event.rank}")
     head = (*head, (f" scale {event.scale:g}", ""))
     full = (*head, *line(f" · {names} × {event.layers} layers" if names and event.layers else ""))
     return full if width(full) <= cells else (*head, *line(f" · {names}"))

@@ -4,6 +4,7 @@ import math
 import time
 
 from engine.contract.journal import events as e
+from engine.contract.vocabulary import PHASES, STAGES, VERDICTS, health_label
 from mindprint_tui.journal.run_state import Entry, RunState
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import dropped
@@ -12,7 +13,6 @@ from mindprint_tui.view.text import Line, about, fit, line, number, small, wrap
 
 LONGEST = 6  # lines of one entry
 
-STAGES = {"start": "at the start", "sft": "after SFT", "dpo": "after DPO", "reevaluated": "scored again"}
 SIGNS = (("->", "→"), (">=", "≥"), ("<=", "≤"))  # as the engine writes them for grep, and as a person reads them
 DECISIONS = {"run_dpo": "DPO runs", "skip_dpo": "no DPO", "roll_back": "rolled back", "keep": "kept", "retry": "again"}
 
@@ -35,30 +35,36 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
                 f", attempt {event.attempt}" if event.attempt > 1 else ""
             ), "bold"
         case e.Step():
-            return f"{event.phase.upper()} step {event.step}: the loss is {event.loss}; the step was not applied", "bad"
+            return (
+                f"{_phase(event)} step {event.step}: the loss is {event.loss}; the step was not applied",
+                "bad",
+            )
         case e.AdapterChanged() if dropped(event):
             return (
-                f"{event.phase.upper()} of {_title(state, event.topic)} taken out of the model to train it again",
+                f"{_phase(event)} of {_title(state, event.topic)} taken out of the model to train it again",
                 "warn",
             )
         case e.AdapterChanged(state="rolled_back"):
-            return f"{event.phase.upper()} of {_title(state, event.topic)} taken back; the model is as it was", "warn"
+            return (
+                f"{_phase(event)} of {_title(state, event.topic)} taken back; the model is as it was",
+                "warn",
+            )
         case e.AdapterChanged(state="fused"):
-            fused = f"{event.phase.upper()} fused: cosine {number(event.fuse_cosine, 4)}, KL {small(event.fuse_kl)}"
+            fused = f"{_phase(event)} fused: cosine {number(event.fuse_cosine, 4)}, KL {small(event.fuse_kl)}"
             return fused, "dim"
         case e.AdapterChanged(state="kept_attached"):
-            return f"{event.phase.upper()} kept attached: fused it would be lost to rounding", "warn"
+            return f"{_phase(event)} kept attached: fused it would be lost to rounding", "warn"
         case e.Evaluated():
-            health = "" if event.health == "ok" else f", answers are {event.health.replace('_', ' ')}"
+            health = "" if event.health == "ok" else f", answers are {health_label(event.health)}"
             scores = f"voice {number(event.voice)}, accuracy {number(event.accuracy)}"
-            return f"{STAGES[event.stage]}: {scores}{health}", "" if event.health == "ok" else "bad"
+            return f"{STAGES[event.stage].label}: {scores}{health}", "" if event.health == "ok" else "bad"
         case e.Decided():
             role = {"roll_back": "warn", "retry": "warn"}.get(event.decision, "")
             what = DECISIONS.get(event.decision, event.decision)
             return f"{_title(state, event.topic)}: {what}: {_typeset(event.reason)}", role
         case e.TopicFinished():
-            role = {"passed": "ok", "skipped": "dim", "below_threshold": "warn"}.get(event.verdict, "bad")
-            return f"{_title(state, event.topic)}: {event.verdict.replace('_', ' ')}: {_typeset(event.reason)}", role
+            row = VERDICTS[event.verdict]
+            return f"{_title(state, event.topic)}: {row.label}: {_typeset(event.reason)}", row.role
         case e.CommandTaken():
             role = "accent" if event.outcome == "done" else "warn"
             command = event.command.replace("reevaluate", "re-evaluate") or "command"
@@ -137,6 +143,10 @@ def _typeset(reason: str) -> str:
     for written, read in SIGNS:
         reason = reason.replace(written, read)
     return reason
+
+
+def _phase(event: e.Step | e.AdapterChanged) -> str:
+    return PHASES[event.phase].label
 
 
 def _title(state: RunState, topic: str) -> str:

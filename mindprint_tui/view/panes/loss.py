@@ -1,5 +1,6 @@
 """The loss pane: one phase's numbers, its curve, and what became of the phase before it."""
 
+from engine.contract.vocabulary import PHASES
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import PhaseRun
 from mindprint_tui.view.focus import Focus
@@ -26,7 +27,7 @@ def loss_title(state: RunState, focus: Focus) -> str:
         return "Loss"
     back = len(state.phases) - 1 - position(state, focus)
     earlier = f" · {back} earlier" if back else ""
-    return f"Loss · {run.phase.upper()} {run.topic}{earlier}{' · log' if focus.log_scale else ''}"
+    return f"Loss · {PHASES[run.phase].label} {run.topic}{earlier}{' · log' if focus.log_scale else ''}"
 
 
 def loss_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[Line]:
@@ -35,7 +36,7 @@ def loss_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[L
     if run is None:
         return [line(("The curve begins with the first optimizer step.", "dim"))]
     top = [_numbers(run, cells)]
-    if run.phase == "dpo":
+    if PHASES[run.phase].preference:
         top.append(_preferences(run, cells))
     tail = [_before(state, focus, cells)] if height >= 9 else []
     tail = [text for text in tail if text]
@@ -49,11 +50,11 @@ def _numbers(run: PhaseRun, cells: int) -> Line:
     last = run.last
     if last is None:
         share = f" · {run.supervised_tokens:,} of {run.total_tokens:,} tokens supervised" if run.total_tokens else ""
-        return crop(line((run.phase.upper(), "bold"), f" {run.steps} steps on {run.rows} rows{share}"), cells)
+        return crop(line((PHASES[run.phase].label, "bold"), f" {run.steps} steps on {run.rows} rows{share}"), cells)
     rate = f"{last.tokens / last.seconds:.0f} tok/s" if last.seconds > 0 else ""
     bad = line((f"× {run.loss.bad} not finite", "bad")) if run.loss.bad else ()
     parts = [
-        line((run.phase.upper(), "bold"), f" {number(last.loss, 3)}"),
+        line((PHASES[run.phase].label, "bold"), f" {number(last.loss, 3)}"),
         bad,
         line(f"step {last.step}/{run.steps}"),
         line(rate),
@@ -97,7 +98,7 @@ def _before(state: RunState, focus: Focus, cells: int) -> Line:
     if not points:
         return ()
     first, last = points[0][1].last, points[-1][1].last
-    words = f"{run.phase.upper()} before: loss {number(first, 3)} → {number(last, 3)}"
+    words = f"{PHASES[run.phase].label} before: loss {number(first, 3)} → {number(last, 3)}"
     margin = run.last.margin if run.last else None
     if margin is not None:
         words += f"  margin {margin:+.2f}"

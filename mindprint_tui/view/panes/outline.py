@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from engine.contract.vocabulary import ATTEMPT_STAGES, PASSED, STAGES, START, VERDICTS
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.view.text import number
-
-STAGES = ("before", "sft", "dpo")
 
 
 class Row(NamedTuple):
@@ -61,14 +60,14 @@ def voices(topic: TopicState) -> str:
     Where earlier topics have taught some of it, the start stands between, by name: SFT builds on it, not on `before`.
     """
     text, undone = "", topic.undone
-    for stage in ("before", "start", "sft", "dpo"):
+    for stage in ATTEMPT_STAGES:
         if (score := topic.scores.get(stage)) is None:
             continue
         shown = number(score.voice)
-        if stage == "start":
+        if stage == START:
             if shown == text:
                 continue
-            shown = f"start {shown}"
+            shown = f"{STAGES[START].short} {shown}"
         text += ("⟲" if stage in undone else "→" if text else "") + shown
     return text
 
@@ -95,7 +94,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         for part in (sums[unit], sums[chapter]):
             part.topics += 1
             part.finished += over
-            part.passed += topic.verdict == "passed"
+            part.passed += topic.verdict == PASSED
             if voice is not None:
                 part.scored += 1
                 part.voice += voice
@@ -103,10 +102,10 @@ def outline(topics: dict[str, TopicState]) -> Outline:
             trend.append(voice)
         finished += over
         waiting += topic.standing == "pending" and not topic.unwanted
-        if over and topic.verdict not in ("skipped", "error"):
+        if over and topic.verdict and VERDICTS[topic.verdict].scored:
             trained, seconds = trained + 1, seconds + topic.worked
         places[id] = len(rows)
-        rows.append(Row("topic", id, topic.info.title, 1, over, topic.verdict == "passed", voice))
+        rows.append(Row("topic", id, topic.info.title, 1, over, topic.verdict == PASSED, voice))
     for id, part in sums.items():
         mean = part.voice / part.scored if part.scored else None
         kind: Literal["unit", "chapter"] = "chapter" if "/" in id else "unit"

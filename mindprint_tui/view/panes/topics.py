@@ -1,22 +1,18 @@
 """The topics pane: signs, titles, the running phase's bar, and voice before → SFT → DPO."""
 
+from engine.contract.vocabulary import BASE, PHASES, PREFERENCE, SUPERVISED, VERDICTS
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
-from mindprint_tui.view.panes.outline import STAGES, Outline, Row
+from mindprint_tui.view.panes.outline import Outline, Row
 from mindprint_tui.view.text import NONE, Line, Span, bar, beside, crop, fit, line, number, ordinal
 
 SIGNS: dict[str, Span] = {
     "pending": ("·", "dim"),
     "running": ("▶", "accent"),
     "again": ("▷", "accent"),
-    "passed": ("✓", "ok"),
-    "below_threshold": ("✗", "warn"),
-    "collapsed": ("☠", "bad"),
-    "skipped": ("»", "dim"),
-    "error": ("!", "bad"),
+    **{name: (row.mark, row.role) for name, row in VERDICTS.items()},
     "rolled_back": ("⟲", "warn"),
 }
-WORDS = {"below_threshold": "below", "again": "retry"}
 WORD = 9  # cells of a verdict
 
 
@@ -26,9 +22,9 @@ def sign(topic: TopicState) -> Span:
         return SIGNS["again" if topic.again else "skipped"]
     if topic.status != "finished" or topic.verdict is None:
         return SIGNS["running" if topic.status == "running" else "pending"]
-    if topic.undone and topic.verdict in ("passed", "below_threshold"):
-        return "⟲", SIGNS[topic.verdict][1]
-    return SIGNS[topic.verdict]
+    row = VERDICTS[topic.verdict]
+    undone = topic.undone and row.scored and row.role != "bad"
+    return SIGNS["rolled_back"][0] if undone else row.mark, row.role
 
 
 def window(rows: int, height: int, cursor: int) -> int:
@@ -71,17 +67,17 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
     if topic.status == "running":
         return _progress(state, topic, wide)
     if topic.verdict == "skipped":
-        return line(("retry waits", "accent") if topic.again else ("skipped", "dim"))
+        return line(("retry waits", "accent") if topic.again else (VERDICTS[topic.verdict].short, "dim"))
     values: list[Span] = []
     undone = topic.undone
-    for stage in STAGES:
+    for stage in (BASE, *SUPERVISED, topic.preference or PREFERENCE[0]):
         score = topic.scores.get(stage)
         back = stage in undone
         values += [("⟲", "warn") if back else ("→", "dim")] if values else []
         text = number(score.voice) if score else NONE
         values.append((f"{text:>4}", "warn" if back else "" if score else "dim"))
-    verdict = "again" if topic.again else topic.verdict or ""
-    word, role = WORDS.get(verdict, verdict), SIGNS.get(verdict, ("", ""))[1]
+    row = VERDICTS.get(topic.verdict) if topic.verdict else None
+    word, role = ("retry", SIGNS["again"][1]) if topic.again else (row.short, row.role) if row else ("", "")
     return (*values, (f" {word:<{WORD}}", role)) if wide else tuple(values)
 
 
@@ -91,6 +87,6 @@ def _progress(state: RunState, topic: TopicState, wide: bool) -> Line:
         return line(("scoring", "accent"))
     done = run.last.step if run.last else 0
     if run.steps and done >= run.steps:
-        return line((f"{run.phase.upper()} done, scoring", "accent"))
+        return line((f"{PHASES[run.phase].label} done, scoring", "accent"))
     drawn = f" ▕{bar(done, run.steps, 10)}▏" if wide else ""
-    return line((run.phase.upper(), "accent"), drawn, f" {done}/{run.steps}")
+    return line((PHASES[run.phase].label, "accent"), drawn, f" {done}/{run.steps}")

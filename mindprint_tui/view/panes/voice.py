@@ -1,14 +1,15 @@
 """The voice pane: one topic's scores stage by stage, what they had to reach, and the trend over topics."""
 
+from typing import Any
+
 from engine.contract.journal.events import Evaluated
+from engine.contract.vocabulary import COMPOSED, HEALTH, SCORES, STAGES, VERDICTS, score_label
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.view.focus import Focus, selected
 from mindprint_tui.view.panes.outline import Outline
 from mindprint_tui.view.text import NONE, Line, Span, crop, fit, line, number, sparkline, wrap
 
-STAGES = (("before", "before"), ("start", "start"), ("sft", "SFT"), ("dpo", "DPO"), ("reevaluated", "again"))
-HEALTH = {"repeating": "repeats", "special_tokens": "specials"}
 COLUMN = 8
 NEEDS = 13  # cells of what stands behind the columns
 
@@ -26,7 +27,7 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
     topic = state.topics[chosen]
     limits = topic.held_to or state.settings("thresholds")
     lines = [_trend(outline, state.settings("thresholds"), cells)] if outline.trend else []
-    stages = [(key, name) for key, name in STAGES if key in topic.scores]
+    stages = [(key, row.short) for key, row in STAGES.items() if key in topic.scores]
     if topic.unwanted:
         lines.append(line(("it will be skipped when its turn comes", "warn")))
     if not stages:
@@ -34,14 +35,10 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
     label = max(10, min(18, cells - COLUMN * len(stages) - NEEDS))
     lines.append((("".ljust(label), ""), *((f"{_head(topic, key, name):>{COLUMN}}", "bold") for key, name in stages)))
     scores = [topic.scores[key] for key, _ in stages]
-    lines.append(_values("accuracy", [s.accuracy for s in scores], label, limits.get("accuracy")))
-    lines.append(_values("voice", [s.voice for s in scores], label, limits.get("voice")))
-    for name in dict.fromkeys(key for score in scores for key in score.components):
-        lines.append(_values(f"  {name}", [s.components.get(name) for s in scores], label, None))
-    lines.append(_values("combined", [s.combined for s in scores], label, None))
-    lines += _rest(scores, label)
+    lines += _figures(scores, label, limits)
+    lines += _answers(scores, label)
     if topic.reason:
-        verdict = (topic.verdict or "").replace("_", " ")
+        verdict = VERDICTS[topic.verdict].label if topic.verdict else ""
         lines += [line((text, "dim")) for text in wrap(f"{verdict}: {topic.reason}", cells, "  ")]
     if topic.again:
         lines.append(line(("it waits for its retry", "accent")))
@@ -77,16 +74,29 @@ def _values(name: str, values: list[float | None], label: int, needed: object) -
     return tuple(spans)
 
 
-def _rest(scores: list[Evaluated], label: int) -> list[Line]:
-    lines = []
-    if any(score.concepts is not None for score in scores):
-        lines.append(_values("concepts", [score.concepts for score in scores], label, None))
-    if any(score.preference_accuracy is not None for score in scores):
-        lines.append(_values("preference", [score.preference_accuracy for score in scores], label, None))
-    if any(score.heldout_margin is not None for score in scores):
-        texts = [f"{s.heldout_margin:+.3f}" if s.heldout_margin is not None else NONE for s in scores]
-        lines.append(((fit("margin", label), "bold"), *((f"{text:>{COLUMN}}", "") for text in texts)))
-    health = [(HEALTH.get(s.health, s.health), "ok" if s.health == "ok" else "bad") for s in scores]
+def _figures(scores: list[Evaluated], label: int, limits: dict[str, Any]) -> list[Line]:
+    """A row for each score that was measured, and for each part of a composed one."""
+    lines: list[Line] = []
+    for name, row in SCORES.items():
+        values = [getattr(score, name) for score in scores]
+        if not row.summarized or all(value is None for value in values):
+            continue
+        if row.signed:
+            texts = [f"{value:+.3f}" if value is not None else NONE for value in values]
+            lines.append(((fit(row.short, label), "bold"), *((f"{text:>{COLUMN}}", "") for text in texts)))
+            continue
+        lines.append(_values(row.short, values, label, limits.get(name) if row.gate else None))
+        if name == COMPOSED:
+            for part in dict.fromkeys(key for score in scores for key in score.components):
+                values = [score.components.get(part) for score in scores]
+                lines.append(_values(f"  {score_label(part)}", values, label, None))
+    return lines
+
+
+def _answers(scores: list[Evaluated], label: int) -> list[Line]:
+    """Whether the answers are text at all, and were cut at the token limit."""
+    lines: list[Line] = []
+    health = [(HEALTH[s.health].short, "ok" if s.health == "ok" else "bad") for s in scores]
     lines.append(((fit("health", label), "bold"), *((f"{word:>{COLUMN}}", role) for word, role in health)))
     if any(score.cut for score in scores):
         cuts = [f"{score.cut}/{score.questions}" for score in scores]

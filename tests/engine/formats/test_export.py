@@ -25,7 +25,7 @@ from mlx_lm.models import qwen3_moe
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, save_model
 
-from engine.adapters.committed_model import BEFORE, open_stage
+from engine.adapters.committed_model import open_stage
 from engine.adapters.deltas import save_delta
 from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
@@ -34,6 +34,7 @@ from engine.contract.journal.events import Record
 from engine.contract.journal.store import JournalWriter, read_journal
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
+from engine.contract.vocabulary import BASE
 from engine.export import export
 from engine.formats import adapter_folders, low_rank
 from engine.formats.fused_model import find_places
@@ -75,7 +76,7 @@ def test_a_fused_folder_holds_the_engine_s_model(run: RunDir, base: Path, tmp_pa
     declared = json.loads((run.adapters / "ledger.json").read_text())["fingerprint"]
     assert declared in said[0]
     model, config = load_model(tmp_path / "mlx")
-    assert far(model(IDS), engine_logits(run)) < CLOSE < far(model(IDS), engine_logits(run, BEFORE))
+    assert far(model(IDS), engine_logits(run)) < CLOSE < far(model(IDS), engine_logits(run, BASE))
     assert config["torch_dtype"] == "float32"
     tensors, originals = (mx.load(str(folder / "model.safetensors")) for folder in (tmp_path / "mlx", base))
     assert {name: a.shape for name, a in tensors.items()} == {name: a.shape for name, a in originals.items()}
@@ -406,7 +407,7 @@ def test_another_base_is_not_exported_in_silence(base: Path, tmp_path: Path) -> 
     run = commit_random(tmp_path / "run", tmp_path / "model", SPECS[:1])
     other = tiny.make_model(tmp_path / "other", seed=8)
     shutil.copy(other / "model.safetensors", tmp_path / "model")
-    for stage in (BEFORE, tiny.TOPICS[0], None):
+    for stage in (BASE, tiny.TOPICS[0], None):
         with pytest.raises(
             InputError, match=r"the base model is .*, the run began on .*; take the base model and the "
         ):
@@ -439,7 +440,7 @@ def test_the_command_says_it_in_one_sentence(run: RunDir, tmp_path: Path) -> Non
 
 
 def test_stages(run: RunDir) -> None:
-    opened = [open_stage(run, stage, prepare(), print) for stage in (BEFORE, *tiny.TOPICS[:3])]
+    opened = [open_stage(run, stage, prepare(), print) for stage in (BASE, *tiny.TOPICS[:3])]
     assert [len(each.ledger.deltas) for each in opened] == [0, 1, 2, 3]
     whole = json.loads((run.adapters / "ledger.json").read_text())["fingerprint"]
     assert opened[3].ledger.declared == whole

@@ -91,6 +91,15 @@ def test_the_gate_of_the_earlier_system(accuracy: float, voice: float, decision:
     assert reason in found.reason
 
 
+def test_a_health_word_that_is_not_in_the_table_rolls_back_all_the_same() -> None:
+    """A word of a newer score, at the moment at which the phase is to be rolled back."""
+    newer: Any = "off_topic"
+    found = after_phase(scored(0.5, 0.5), scored(0.9, 0.9, health=newer), ThresholdsConfig())
+    assert found.decision == "roll_back" and "the answers became off topic" in found.reason
+    word, reason = verdict(scored(0.9, 0.9, health=newer), ThresholdsConfig())
+    assert word == "collapsed" and "the answers are off topic" in reason
+
+
 def test_what_the_configuration_says_goes_before_the_gate() -> None:
     poor, good = scored(0.0, 0.0), scored(0.9, 0.1)
     assert gate(poor, DpoConfig(when="always"), LIMITS, "shared", 0) == Decision("run_dpo", "dpo.when is always")

@@ -16,11 +16,12 @@ import yaml
 from breaking import FIRST, SECOND, settings, stopping_after
 from transformers.utils import chat_template_utils
 
-from engine.adapters.committed_model import BEFORE, open_stage
+from engine.adapters.committed_model import open_stage
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import BASE
 from engine.model.backend import prepare
 from engine.runtime import recorder
 from engine.training import checkpoint, phase
@@ -239,7 +240,7 @@ def test_a_model_of_a_hub_stays_at_the_commit_that_the_run_began_on(kit, tmp_pat
     newest[0] = "bbb"
     ran = tiny.train_here(run)
     assert [loaded.revision for loaded in ran.of(e.ModelLoaded)] == ["aaa", "aaa"] and ran.status == 0
-    assert {open_stage(run, stage, prepare(), print).loaded.path for stage in (BEFORE, None)} == {snapshots / "aaa"}
+    assert {open_stage(run, stage, prepare(), print).loaded.path for stage in (BASE, None)} == {snapshots / "aaa"}
     new = tiny.train_here(tiny.new_run(tmp_path / "new", tiny.settings("org/model", kit[1])))
     assert [loaded.revision for loaded in new.of(e.ModelLoaded)] == ["bbb"]
 

@@ -13,6 +13,7 @@ from golden import put
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import FIGURES
 from mindprint_tui.report.comparison import compare, dump, read_run
 from mindprint_tui.view.pages.comparison import table
 from mindprint_tui.view.text import cell_len
@@ -57,9 +58,7 @@ def test_three_strategies_in_one_table(tmp_path: Path) -> None:
     sums = found["all"]["runs"]
     assert [run["final"]["voice"] for run in sums] == pytest.approx([0.9, 0.8, 0.7])
     assert [(run["dpo_kept"], run["dpo_ran"]) for run in sums] == [(2, 2), (2, 2), (0, 0)]
-    assert sums[2]["dpo"] == {"topics": 0} | dict.fromkeys(
-        ("voice", "accuracy", "combined", "preference_accuracy", "heldout_margin")
-    )
+    assert sums[2]["dpo"] == {"topics": 0} | dict.fromkeys(FIGURES)
     lines = table(found, 120)
     assert max(map(cell_len, lines)) <= 120
     dpo = next(line for line in lines if line.startswith("dpo  "))

@@ -156,8 +156,8 @@ def test_what_was_not_finite_is_marked(story: Story) -> None:
 
 def test_what_was_rolled_back_is_struck_out(story: Story) -> None:
     text = page.render(gather(story("rolled-back")))
-    assert '<span class="value dpo back">0.02</span>' in text
-    assert "⟲ DPO" in text and "repeating" in text and "cut at the token limit" in text
+    assert '<span class="value preference back">0.02</span>' in text
+    assert "⟲ DPO" in text and "repetitive" in text and "cut at the token limit" in text
 
 
 def check_of(records: list[Record], rule: str) -> Check:
@@ -235,7 +235,7 @@ def test_a_run_at_work_says_so(story: Story) -> None:
     run = story("happy")
     lock = Lock(run)
     try:
-        assert page._status(gather(run)) == ("running", "sft")
+        assert page._status(gather(run)) == ("running", "accent")
     finally:
         lock.release()
 

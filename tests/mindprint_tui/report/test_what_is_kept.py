@@ -8,6 +8,7 @@ from golden import put
 from story import Story, topic_id
 
 from engine.contract.journal import events as e
+from engine.contract.vocabulary import PHASES, STAGES
 from engine.runtime.summary import summarize
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report import page
@@ -99,8 +100,8 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
     if topic.verdict in ("passed", "below_threshold"):
         assert cell["final"]["voice"] == voice
     shown = page.render(gather(run))
-    for stage in ("sft", "dpo"):
-        struck = f'class="value {stage} back"' in shown
+    for stage in PHASES:
+        struck = f'class="value {STAGES[stage].colour} back"' in shown
         assert struck == (stage in undone and stage in topic.scores), stage
         assert (f'<span class="warn">{undone.get(stage)}</span>' in shown) == struck, stage
     assert topic.final is not None and topic.final.voice == voice
