@@ -13,7 +13,7 @@ from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
 from engine.contract.names import topic_id
 from engine.contract.run_folder.files import write_folder
-from engine.contract.vocabulary import PHASES
+from engine.contract.vocabulary import PHASES, Phase
 from engine.model.arrays import load_arrays, number
 from engine.rules.enforce import CHECKS, require
 
@@ -29,7 +29,7 @@ class Delta:
 
     name: str
     topic: str
-    phase: str
+    phase: Phase
     spec: AdapterSpec
     weights: dict[str, mx.array]
     fused: bool = True

@@ -17,7 +17,7 @@ from engine.adapters.module_weights import growth
 from engine.contract.journal.events import AdapterChanged, Checkpointed
 from engine.contract.names import new_delta
 from engine.contract.settings.config import DpoConfig, SftConfig, may_prefer
-from engine.contract.vocabulary import PHASES, AdapterState, Phase
+from engine.contract.vocabulary import AdapterState, Phase
 from engine.rules.enforce import CHECKS, require
 from engine.training import checkpoint, checks
 from engine.training.checkpoint import Checkpoint
@@ -195,7 +195,7 @@ def drop(session: Session, topic: str) -> None:
             session,
             delta.spec,
             topic=topic,
-            phase=PHASES[delta.phase].name,
+            phase=delta.phase,
             state="rolled_back",
             modules=len(delta.paths),
             trainable=0,

@@ -30,7 +30,8 @@ def side_by_side(question: Question, left_out: tuple[Stage, ...], undone: Mappin
         voice = sample.scores.get("voice")
         notes += [(f"voice {number(voice)}", "")] if voice is not None else []
         notes += [(text, "bad") for text in wrongs(sample)]
-        columns.append({"name": row.label[0].upper() + row.label[1:], "parts": _parts(sample), "notes": notes, "colour": row.colour})
+        name = row.label[0].upper() + row.label[1:]
+        columns.append({"name": name, "parts": _parts(sample), "notes": notes, "colour": row.colour})
     return {"text": question.text, "columns": columns}
 
 
