@@ -109,6 +109,8 @@ class Ledger:
             kl <= limit,
             f"the fuse kept a cosine of {survival.cosine:.4f} (at least {min_cosine:g}) and answers with a KL of "
             f"{kl:.2g} nats a token (at most {limit:.2g})",
+            found=kl,
+            limit=limit,
         )
         self.commits += 1
         self._declare()

@@ -96,7 +96,7 @@ VERDICTS: dict[Verdict, VerdictRow] = {
         VerdictRow("passed", "passed", "passed", "passed", "✓", "ok", settled=True, success=True, scored=True),
         VerdictRow("below_threshold", "below threshold", "below", "below its thresholds", "✗", "warn", scored=True),
         VerdictRow("undecided", "undecided", "undecided", "too few questions to tell", "?", "warn", scored=True),
-        VerdictRow("not_trained", "not trained", "untrained", "nothing of it is in the model", "○", "warn", scored=True),
+        VerdictRow("not_trained", "not trained", "untrained", "nothing of it was kept", "○", "warn", scored=True),
         VerdictRow("collapsed", "collapsed", "collapsed", "the answers collapsed", "☠", "bad", scored=True),
         VerdictRow("skipped", "skipped", "skipped", "skipped by a person", "»", "dim", settled=True, success=True),
         VerdictRow("error", "error", "error", "an error ended it", "!", "bad"),

@@ -93,4 +93,5 @@ def check_answers(
     logits = session.scorer.next_logits(mx.array([list(prompt)]))[0]
     short = number(logits.max() - logits[first])
     near = NEAR.get(session.ledger.dtype, 1.0)
-    require("stop-as-counted", short <= near, f"the first token is {short:.2f} less likely (logits) than the likeliest")
+    message = f"the first token is {short:.2f} less likely (logits) than the likeliest"
+    require("stop-as-counted", short <= near, message, found=short, limit=near)

@@ -29,7 +29,7 @@ from engine.pipeline.resume import (
 from engine.pipeline.setup import open_session, read_curriculum, reload, run_started, warn_early
 from engine.pipeline.topic import finish, train_topic
 from engine.preflight.prediction import Outlook
-from engine.rules.enforce import failure, require
+from engine.rules.enforce import CHECKS, failure, require
 from engine.runtime.control import Skip, Stop
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.history import History, TopicHistory, read_history
@@ -49,6 +49,7 @@ def train(
     nothing begun, where configuration or data cannot be trained on.
     """
     started = time.monotonic()
+    CHECKS.take(None, None, texts=False)  # where a process has trained another run before
     config = load_config(folder.config)
     history = read_history(read_journal(folder.journal))
     curriculum = read_curriculum(config)
@@ -61,6 +62,7 @@ def train(
         history.started = read_history(read_journal(folder.journal)).started  # as a resumed run has it
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
+
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
     session.control.unheard = unheard
     outlook = Outlook(session, started - history.seconds)
@@ -100,6 +102,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
         checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
         predicted_seconds=took["of_what_ran"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
     )  # fmt: skip
+    phase.say_rules(session, None)
     session.recorder.say(event, durable=True)
     return status
 

@@ -1,12 +1,14 @@
-"""What the engine holds itself to while it runs: require() a rule, and what the looking cost. rules.py names them."""
+"""What the engine holds itself to while it runs: require() a rule; counts and cost of the checks, for the journal."""
 
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
-from engine.contract.journal.events import Failed, Phase
+from engine.contract.journal.events import Failed, RulesChecked
+from engine.contract.vocabulary import Phase
 from engine.rules.catalogue import RULES
 
 
@@ -19,10 +21,14 @@ class Broken(Exception):
 
 
 class Checks:
-    """What this process has looked at: how often each rule was found to hold, and the seconds that looking took."""
+    """What this process has looked at: how often each rule was found to hold, and the seconds that looking took.
+
+    `held` counts since the process began, `take` what has come since it was asked before.
+    """
 
     def __init__(self) -> None:
         self.held: Counter[str] = Counter()
+        self._news = RulesChecked({}, {})
         self._seconds = 0.0
         self._depth = 0
 
@@ -38,10 +44,31 @@ class Checks:
             if not self._depth:
                 self._seconds += time.perf_counter() - started
 
+    def count(self, rule: str, holds: bool, found: float | None, limit: float | None) -> None:
+        """Notes that a rule was checked, the number that was found and what it may be at most."""
+        counts = self._news.held if holds else self._news.broken
+        counts[rule] = counts.get(rule, 0) + 1
+        self.held[rule] += holds
+        if found is not None:
+            self._news.numbers[rule] = _brief(found), None if limit is None else _brief(limit)
+
+    def take(self, topic: str | None, phase: Phase | None, texts: bool) -> RulesChecked | None:
+        """What was checked since this was asked before, as an event; None if that is nothing."""
+        news, self._news = self._news, RulesChecked({}, {})
+        if not news.held and not news.broken:
+            return None
+        told = {name: rule.text for name, rule in RULES.items()} if texts else {}
+        return replace(news, topic=topic, phase=phase, texts=told)
+
     def take_seconds(self) -> float:
         """The seconds since this was asked before."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
+
+
+def _brief(value: float) -> float:
+    """Three digits: a number to show, in few bytes."""
+    return float(f"{value:.3g}")
 
 
 CHECKS = Checks()
@@ -54,8 +81,11 @@ def failure(where: str, error: Exception, topic: str | None = None, phase: Phase
     return Failed(where, message, traceback.format_exc(), topic, phase, rule)
 
 
-def require(rule: str, holds: bool, message: str) -> None:
-    """Raises Broken, with what was found and what was expected, where a rule does not hold."""
+def require(rule: str, holds: bool, message: str, *, found: float | None = None, limit: float | None = None) -> None:
+    """Raises Broken, with what was found and what was expected, if a rule does not hold.
+
+    `found` is the number that was measured, if one was, and `limit` what it may be at most: both are journaled.
+    """
+    CHECKS.count(RULES[rule].name, holds, found, limit)
     if not holds:
         raise Broken(rule, message)
-    CHECKS.held[RULES[rule].name] += 1

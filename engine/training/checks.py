@@ -95,7 +95,8 @@ def trained(session: Session, attached: Attached, steps: int) -> float:
         f"{done} of {steps} planned steps were counted, {attached.updater.optimizer.step.item()} by the optimizer",
     )
     norm = deltas.delta_norm(lora.adapter_weights(session.model), attached.spec.scale)
-    require("steps-as-planned", norm > MOVED and math.isfinite(norm), f"{done} steps moved the adapter by {norm:g}")
+    moved = norm > MOVED and math.isfinite(norm)
+    require("steps-as-planned", moved, f"{done} steps moved the adapter by {norm:g}", found=norm)
     targets = set(lora.adapter_modules(session.model))
     lora.require_exactly(session.model, attached.spec, targets)
     require(
@@ -113,7 +114,8 @@ def frozen(session: Session, attached: Attached) -> None:
     """Rule 6: raises Broken that names a frozen parameter that changed."""
     now = fingerprint.frozen_digests(session.model)
     changed = sorted(name for name in attached.frozen.keys() | now.keys() if attached.frozen.get(name) != now.get(name))
-    require("frozen-unchanged", not changed, f"{len(changed)} frozen parameters changed, among them {changed[:2]}")
+    message = f"{len(changed)} frozen parameters changed, among them {changed[:2]}"
+    require("frozen-unchanged", not changed, message)
 
 
 @CHECKS.timed()

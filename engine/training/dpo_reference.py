@@ -107,7 +107,10 @@ def check(
     lora.load_weights(session.model, trained)
     before = number(attached.reference[WITNESS][:SEEN].sum())
     found = f"the first tokens of {side} answer {row + 1} have log-probability {now:.6g} after the last step"
-    require("reference-fixed", _near(session, now, before), f"{found}, and had {before:.6g} before the first")
+    numbers = {"found": abs(now - before), "limit": _tolerance(session, now, before)}
+    require(
+        "reference-fixed", _near(session, now, before), f"{found}, and had {before:.6g} before the first", **numbers
+    )
 
 
 @CHECKS.timed()
@@ -129,7 +132,9 @@ def _require_as_alone(
     side, row, _ = _shortest(chosen, rejected)
     alone, used = number(reference[WITNESS].sum()), number(reference[side][row])
     where = f"the log-probability of {side} answer {row + 1}"
-    require(rule, _near(session, alone, used), f"{where} is {alone:.6g} alone, padded, and {used:.6g} as it is used")
+    message = f"{where} is {alone:.6g} alone, padded, and {used:.6g} as it is used"
+    numbers = {"found": abs(alone - used), "limit": _tolerance(session, alone, used)}
+    require(rule, _near(session, alone, used), message, **numbers)
 
 
 def _shortest(chosen: Sequence[Example], rejected: Sequence[Example]) -> tuple[str, int, Example]:
@@ -139,4 +144,9 @@ def _shortest(chosen: Sequence[Example], rejected: Sequence[Example]) -> tuple[s
 
 
 def _near(session: Session, found: float, expected: float) -> bool:
-    return math.isclose(found, expected, rel_tol=TOLERANCE.get(session.ledger.dtype, 5e-2), abs_tol=1e-3)
+    return math.isfinite(found) and abs(found - expected) <= _tolerance(session, found, expected)
+
+
+def _tolerance(session: Session, found: float, expected: float) -> float:
+    """Nats by which rounding alone may make two log-probabilities differ."""
+    return max(TOLERANCE.get(session.ledger.dtype, 5e-2) * max(abs(found), abs(expected)), 1e-3)

@@ -14,7 +14,7 @@ from engine.adapters.deltas import Delta
 from engine.adapters.ledger import Survival
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import growth
-from engine.contract.journal.events import AdapterChanged, Checkpointed
+from engine.contract.journal.events import AdapterChanged, Checkpointed, RulesChecked
 from engine.contract.names import new_delta
 from engine.contract.settings.config import DpoConfig, SftConfig, may_prefer
 from engine.contract.vocabulary import AdapterState, Phase
@@ -137,7 +137,10 @@ def note_update(session: Session, attached: Attached, update: Update, rows: Sequ
         session.recorder.warn(
             "not-finite", f"{attached.topic} {attached.phase} step {attached.step} was not applied; its rows: {where}"
         )
-    require("finite-steps", attached.refused < 2, f"{attached.refused} steps were not finite; the last on {where}")
+    message = f"{attached.refused} steps were not finite; the last on {where}"
+    require("finite-steps", attached.refused < 2, message, found=attached.refused, limit=1)
+    if attached.step == 1:  # so that a person sees early that the phase began as it has to
+        say_rules(session, attached.topic, attached.phase)
 
 
 def commit(session: Session, attached: Attached) -> None:
@@ -240,6 +243,15 @@ def announce(
         base_unchanged=None if on else True,
     )
     session.recorder.say(event, durable=not on)
+    if not on:
+        say_rules(session, attached.topic, attached.phase)
+
+
+def say_rules(session: Session, topic: str | None, phase: Phase | None = None) -> None:
+    """Journals what the rules came to since this was last done, if any was checked."""
+    event = CHECKS.take(topic, phase, texts=not session.recorder.said[RulesChecked.kind])
+    if event is not None:
+        session.recorder.say(event)
 
 
 def _changed(session: Session, spec: AdapterSpec, **more: Any) -> AdapterChanged:

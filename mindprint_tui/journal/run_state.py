@@ -12,6 +12,7 @@ from engine.contract.journal.events import Record, Step
 from engine.contract.vocabulary import BASE
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.loss_curve import Series
+from mindprint_tui.journal.rule_counts import RuleCounts, added
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.step_batch import Point, Stretch
 from mindprint_tui.journal.topic_state import PhaseRun, TopicState
@@ -72,6 +73,7 @@ class RunState:
     paused: e.Paused | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
+    rules: RuleCounts = field(default_factory=dict)  # what the engine says of its rules; empty of an earlier engine
     failures: tuple[Failure, ...] = ()
     failed: int = 0  # failures in all
     broken: int = 0  # of these, rules that broke
@@ -183,6 +185,8 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(state, event)), preparing="")
         case e.AdapterChanged():
             state = _adapter(state, event)
+        case e.RulesChecked():
+            state = _rules(state, event)
         case e.Evaluated():
             _change(state, event.topic, scores={**_topic(state, event.topic).scores, event.stage: event})
         case e.Decided(decision="retry"):
@@ -240,7 +244,7 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
     return state
 
 
-QUIET = (Step, e.Sample, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown)
+QUIET = (Step, e.Sample, e.RulesChecked, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown)
 
 
 def _taken_up(state: RunState) -> RunState:
@@ -291,6 +295,19 @@ def _adapter(state: RunState, event: e.AdapterChanged) -> RunState:
     if run is not None and (run.topic, run.phase) == (event.topic, event.phase):
         state = replace(state, phases=(*state.phases[:-1], replace(run, adapter=event)))
     return replace(state, adapter=event)
+
+
+def rules_broken(state: RunState) -> int:
+    """How often a rule broke: by the failures, or by the counts where a failure's line is damaged."""
+    return max(state.broken, sum(count.broken for count in state.rules.values()))
+
+
+def _rules(state: RunState, event: e.RulesChecked) -> RunState:
+    """With what the rules came to, of the run and of the phase in which they were checked."""
+    run = state.phase
+    if run is not None and (run.topic, run.phase) == (event.topic, event.phase):
+        state = replace(state, phases=(*state.phases[:-1], replace(run, rules=added(run.rules, event))))
+    return replace(state, rules=added(state.rules, event))
 
 
 def _rewound(state: RunState, seq: int) -> RunState:

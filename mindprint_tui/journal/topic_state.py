@@ -17,6 +17,7 @@ from engine.contract.vocabulary import (
     last_kept,
 )
 from mindprint_tui.journal.loss_curve import Series
+from mindprint_tui.journal.rule_counts import RuleCounts
 
 Status = Literal["pending", "running", "finished"]
 
@@ -43,6 +44,7 @@ class PhaseRun:
     last: Step | None = None
     saved: Step | None = None  # the last one before the latest checkpoint
     adapter: e.AdapterChanged | None = None
+    rules: RuleCounts = field(default_factory=dict)  # that were checked in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def _values(found: Gathered) -> dict[str, Any]:
         "units": units,
         "unbegun": unbegun,
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
-        "checks": checks(found.tally, state.settings("adapters"), state.finished),
+        "checks": checks(found.tally),
         "details": [_detail(topic, detail, topic.held_to or limits) for topic, detail in details],
         "count": len(state.topics),
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},

@@ -2,7 +2,7 @@
 
 from engine.contract.vocabulary import PHASES
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState
+from mindprint_tui.journal.run_state import RunState, rules_broken
 from mindprint_tui.view.focus import Focus, running, selected, starting, waiting
 from mindprint_tui.view.panes.outline import Outline
 from mindprint_tui.view.text import Line, Span, about, clock, crop, join, line, number, shorten, width
@@ -58,6 +58,8 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
         what.append(line(f"topic {place}/{len(state.topics)}"))
     if state.restarts and state.finished is None:
         what.append(line((f"restarted ×{state.restarts}", "warn")))
+    if broken := rules_broken(state):
+        what.append(line((f"✗ rules broken {broken}", "bad")))
     brief = [line(condition(state, live, focus, now, who=False)), *what[1:]]
     title = line(("mindprint", "title"))
     model = line(f"{_short_model(state.model.model)} {_dtype(state.model.dtype)}") if state.model else ()

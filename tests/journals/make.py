@@ -139,6 +139,9 @@ def hostile() -> list[Record]:
     story.decide(0, "keep", HOSTILE)
     story.say(e.Warned("w", HOSTILE, 1))
     story.say(e.Failed(HOSTILE, HOSTILE, HOSTILE, topic_id(0), "sft", "base-unchanged"))
+    story.say(
+        e.RulesChecked({HOSTILE: 1}, {"[red]": 1}, {HOSTILE: (1.0, None)}, topic_id(0), "sft", {HOSTILE: HOSTILE})
+    )
     story.say(e.Paused(HOSTILE))
     return story.records
 

@@ -17,6 +17,10 @@ def topic_id(number: int) -> str:
     return f"unit-{number // 30 + 1:02d}/chapter-{number // 3 % 10 + 1:02d}/topic-{number % 3 + 1:02d}"
 
 
+ATTACHED = ("no-stacked-adapter", "trainable-set", "counted-over-leaves", "requested-modules")
+SETTLED = ("frozen-unchanged", "no-stacked-adapter")
+
+
 class Story:
     """Writes events with a steady clock; random numbers come from a fixed seed."""
 
@@ -84,6 +88,22 @@ class Story:
                 self.depth, norm, 0.9999 if kept else None, 2e-9 if kept else None, names, 30, same,
             )
         )  # fmt: skip
+        if state != "attached":
+            self.rules(number, phase, state)
+
+    def rules(self, number: int, phase: Phase, state: str) -> None:
+        """What the rules came to in the first step of a phase (`attached`), or as its adapter came off."""
+        held = dict.fromkeys(ATTACHED if state == "attached" else SETTLED, 1)
+        numbers: dict[str, tuple[float, float | None]] = {}
+        if state in ("fused", "kept_attached"):
+            numbers["fuse-moves-weights"] = 2e-9, 1e-3
+            held |= {"fuse-moves-weights": 1, "steps-as-planned": 2}
+        if state == "attached" and phase == "dpo":
+            held["dpo-starts-at-ln2"] = 2
+            numbers["dpo-starts-at-ln2"] = 2e-7, 1e-3
+        first = not any(isinstance(record.event, e.RulesChecked) for record in self.records)
+        texts = {rule: f"The sentence of {rule}." for rule in held} if first else {}
+        self.say(e.RulesChecked(held, {}, numbers, topic_id(number), phase, texts), 0.01)
 
     def phase(self, number: int, phase: Phase, steps: int, upto: int | None = None, bad: int = 0) -> None:
         self.say(e.PhaseStarted(topic_id(number), phase, steps, 8, 1200, 3600))
@@ -101,6 +121,8 @@ class Story:
             self.say(
                 e.Step(topic_id(number), phase, step, of, loss, 1e-3, norm, 480, 160, 2.1, 1_575_739_901, *rewards), 2.1
             )
+            if step == 1 != bad:
+                self.rules(number, phase, "attached")
 
     def decide(self, number: int, decision: str, reason: str) -> None:
         self.say(e.Decided(topic_id(number), decision, reason))

@@ -304,6 +304,23 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesChecked:
+    """What the engine's rules came to since the event of this kind before: how often each held, and was broken.
+
+    `numbers` has, of a rule that measures, the last number that it found and the most that it may be, if there is such
+    a limit. The first event of an engine's process has every rule in a sentence (`texts`).
+    """
+
+    kind: ClassVar[str] = "rules"
+    held: dict[str, int]
+    broken: dict[str, int]
+    numbers: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    topic: str | None = None  # of what they were checked; nothing where no topic was at work
+    phase: Phase | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineDied:
     kind: ClassVar[str] = "engine_died"
     status: int | None
@@ -350,7 +367,7 @@ Event = (
     RunStarted | Preparing | ModelLoaded | CurriculumLoaded | Audited | Predicted | TopicStarted | PhaseStarted
     | AdapterChanged | Step | Sample | ScorerFitted | Evaluated | Decided | TopicFinished | CommandTaken | Paused
     | Resumed | Checkpointed | Restored | Warned
-    | Failed | EngineDied | EngineRestarted | RunFinished | Unknown
+    | Failed | RulesChecked | EngineDied | EngineRestarted | RunFinished | Unknown
 )  # fmt: skip
 KINDS: dict[str, Any] = {cls.kind: cls for cls in Event.__args__ if cls is not Unknown}
 

@@ -1,16 +1,16 @@
-"""The adapter pane: what must hold, each as a tick with its number; what does not is shouted."""
+"""The adapter pane: what the engine measured, ticked where it says that its rule held; what broke is shouted."""
 
 import math
 
 from engine.contract.journal.events import AdapterChanged
-from engine.contract.vocabulary import ADAPTER_STATES, KEPT, PHASES
-from mindprint_tui.journal.run_state import RunState
+from engine.contract.vocabulary import ADAPTER_STATES, PHASES
+from mindprint_tui.journal.run_state import RunState, rules_broken
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import PhaseRun
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, small, width, wrap
 
+BEGINS = "dpo-starts-at-ln2"
 TICK, CROSS = ("✓", "ok"), ("✗ BROKEN", "breach")
-LN2_WITHIN = 1e-3  # of the first DPO loss, as the engine holds it
 
 
 def adapter_lines(state: RunState, cells: int) -> list[Line]:
@@ -21,8 +21,8 @@ def adapter_lines(state: RunState, cells: int) -> list[Line]:
         return [*lines, line(("No adapter yet: each phase attaches one.", "dim"))]
     run = state.phase
     run = run if run is not None and (run.topic, run.phase) == (event.topic, event.phase) else None
-    lines += [_what(event, cells), _trainable(event, cells), _modules(event), _frozen(event), _moved(event, run)]
-    lines += [_start(run), _fuse(state), _ledger(state, event)]
+    lines += [_what(event, cells), _trainable(event, run, cells), _modules(event, run), _frozen(event, run)]
+    lines += [_moved(event, run), _start(run), _fuse(state), _ledger(state, event)]
     return [crop(text, cells) for text in lines if text]
 
 
@@ -44,63 +44,69 @@ def _what(event: AdapterChanged, cells: int) -> Line:
     return full if width(full) <= cells else (*head, *line(f" · {names}"))
 
 
-def _trainable(event: AdapterChanged, cells: int) -> Line:
-    if event.trainable != event.expected_trainable:
-        return line(f"trainable {event.trainable:,} ≠ expected {event.expected_trainable:,} ", CROSS)
-    if not event.trainable:
-        return line("trainable 0 = expected ", TICK, ("  nothing is left to train", "dim"))
-    head = line(f"trainable {event.trainable:,} = expected ", TICK)
+def _verdict(run: PhaseRun | None, *rules: str) -> tuple[Span, ...]:
+    """What the engine says of these rules in this phase; nothing where it has not said anything yet."""
+    counts = [run.rules[rule] for rule in rules if rule in run.rules] if run is not None else []
+    if not counts:
+        return ()
+    return (CROSS,) if any(count.broken for count in counts) else (TICK,)
+
+
+def _trainable(event: AdapterChanged, run: PhaseRun | None, cells: int) -> Line:
+    if not event.trainable and not event.expected_trainable:
+        verdict = _verdict(run, "no-stacked-adapter")
+        return line("trainable 0 ", *verdict, ("  nothing is left to train", "dim"))
+    verdict = _verdict(run, "trainable-set", "counted-over-leaves")
+    head = line(f"trainable {event.trainable:,} of expected {event.expected_trainable:,} ", *verdict)
     share = f"  {event.trainable / event.total:.2%}" if event.total else ""
     whole = (*head, *line((f"{share} of {event.total:,}" if share else "", "dim")))
     return whole if width(whole) <= cells else (*head, *line((share, "dim")))
 
 
-def _modules(event: AdapterChanged) -> Line:
-    """Every requested projection in every layer that has it, and nothing else: their count tells nothing by itself.
-
-    A layer may have several of a name, the shared experts beside those of a mixture.
-    """
+def _modules(event: AdapterChanged, run: PhaseRun | None) -> Line:
+    """Every requested projection in every layer that has it: a layer may have several, or none, of a name."""
+    verdict = _verdict(run, "requested-modules")
     if not event.module_names or not event.layers:
-        return line(f"modules {event.modules}")
+        return line(f"modules {event.modules} ", *verdict)
     wanted = len(event.module_names) * event.layers
     text = f"modules {event.modules} {'=' if event.modules == wanted else 'of'} {len(event.module_names)}"
-    text += f" × {event.layers} layers "
-    if 0 < event.modules != wanted:
-        return line(text, ("where a layer has them" if event.modules < wanted else "several in a layer", "dim"))
-    return line(text, TICK if event.modules else CROSS)
+    few, many = ("  where a layer has them", "dim"), ("  several in a layer", "dim")
+    note = () if event.modules == wanted else (few,) if event.modules < wanted else (many,)
+    return line(f"{text} × {event.layers} layers ", *verdict, *note)
 
 
-def _frozen(event: AdapterChanged) -> Line:
+def _frozen(event: AdapterChanged, run: PhaseRun | None) -> Line:
     name = f"frozen weights {event.base_fingerprint[:16]} "
     if event.base_unchanged is None:
         return line(name, ("looked at as it ends", "dim"))
-    return line(name, "unchanged " if event.base_unchanged else "CHANGED ", TICK if event.base_unchanged else CROSS)
+    return line(name, "unchanged " if event.base_unchanged else "CHANGED ", *_verdict(run, "frozen-unchanged"))
 
 
 def _moved(event: AdapterChanged, run: PhaseRun | None) -> Line:
-    """Steps done are steps planned, and they moved something: judged once the phase is kept."""
-    kept = event.state in KEPT
+    """Steps done of those planned, and how far they moved the adapter, which is known as the phase ends."""
     parts: list[str | Span] = []
     if run is not None:
-        done = run.last.step if run.last else 0
-        parts.append(f"steps {done}/{run.steps} ")
-        parts += [TICK if done == run.steps and done else CROSS, "  "] if kept else [" "]
-    if event.delta_norm is None:
-        return line(*parts, ("change ‖Δ‖ is known as it ends" if event.state == "attached" else "", "dim"))
-    parts.append(f"change ‖Δ‖ {small(event.delta_norm)} ")
-    parts += [TICK if event.delta_norm > 0 else CROSS] if kept else []
-    return line(*parts)
+        parts.append(f"steps {run.last.step if run.last else 0}/{run.steps}  ")
+    if event.delta_norm is not None:
+        parts.append(f"change ‖Δ‖ {small(event.delta_norm)} ")
+    elif not ADAPTER_STATES[event.state].settled:
+        parts.append(("change ‖Δ‖ is known as it ends", "dim"))
+    return line(*parts, *_verdict(run, "steps-as-planned"))
 
 
 def _start(run: PhaseRun | None) -> Line:
-    """What the phase learns from, and for DPO that it began at ln 2: chosen and rejected equally likely."""
+    """What the phase learns from, and the loss at which a preference phase began, with what its rule found."""
     if run is None:
         return ()
-    if run.phase == "dpo" and run.first is not None and not math.isfinite(run.first):
-        return line(f"first DPO loss {run.first} ", ("not applied", "warn"))
-    if run.phase == "dpo" and run.first is not None:
-        good = abs(run.first - math.log(2)) <= LN2_WITHIN
-        return line(f"first DPO loss {run.first:.4f} {'=' if good else '≠'} ln 2 ", TICK if good else CROSS)
+    if PHASES[run.phase].preference and run.first is not None:
+        name = f"first {PHASES[run.phase].label} loss"
+        if not math.isfinite(run.first):
+            return line(f"{name} {run.first} ", ("not applied", "warn"))
+        count = run.rules.get(BEGINS)
+        if count is None or count.found is None or count.limit is None:
+            return line(f"{name} {run.first:.4f} ", *_verdict(run, BEGINS))
+        within = f", {small(count.found)} of at most {small(count.limit)} off "
+        return line(f"{name} {run.first:.4f}{within}", *_verdict(run, BEGINS))
     if not run.total_tokens:
         return ()
     share = f"  {run.supervised_tokens / run.total_tokens:.0%}"
@@ -111,15 +117,22 @@ def _fuse(state: RunState) -> Line:
     event = state.fuse
     if event is None or event.fuse_cosine is None or event.fuse_kl is None:
         return line(("no fuse yet", "dim"))
-    limits = state.settings("adapters")
-    cosine, kl = float(limits.get("min_fuse_cosine", 0.99)), float(limits.get("max_fuse_kl", 1e-3))
-    kl = kl if event.fuse_kl_limit is None else event.fuse_kl_limit
-    good = event.fuse_cosine >= cosine and event.fuse_kl <= kl
-    verdict = TICK if good else ("kept attached", "warn") if event.state == "kept_attached" else CROSS
-    return line(f"last fuse  cosine {number(event.fuse_cosine, 4)}  KL {small(event.fuse_kl)} ", verdict)
+    run = next((r for r in reversed(state.phases) if (r.topic, r.phase) == (event.topic, event.phase)), None)
+    kept = ADAPTER_STATES[event.state]
+    beside: tuple[Span, ...] = ((kept.label, kept.role),) if event.state == "kept_attached" else ()
+    numbers = f"last fuse  cosine {number(event.fuse_cosine, 4)}  KL {small(event.fuse_kl)} "
+    return line(numbers, *(beside or _verdict(run, "fuse-moves-weights")))
 
 
 def _ledger(state: RunState, event: AdapterChanged) -> Line:
-    rules = line("rules broken 0 ", TICK) if not state.broken else line((f"✗ rules broken {state.broken}", "breach"))
     deltas = "1 delta" if event.ledger_depth == 1 else f"{event.ledger_depth} deltas"
-    return (*rules, *line(f"  model {event.model_fingerprint[:16]}  {deltas}"))
+    return (*_rules(state), *line(f"  model {event.model_fingerprint[:16]}  {deltas}"))
+
+
+def _rules(state: RunState) -> Line:
+    """How many rules were checked and held; nothing is ticked where no engine has said so."""
+    if broken := rules_broken(state):
+        return line((f"✗ rules broken {broken}", "breach"))
+    if not state.rules:
+        return line(("rules: not stated", "dim"))
+    return line(f"{len(state.rules)} rules hold ", TICK)

@@ -1,5 +1,6 @@
 """What must not be overlooked: a broken rule is counted and shown, however much fails after it, and nothing else is."""
 
+import pytest
 from make import happy
 from story import Story, topic_id
 
@@ -58,21 +59,51 @@ def test_more_broken_rules_than_are_kept_are_counted_and_hide_no_end() -> None:
     assert f"✗ rules broken {FAILURES + 1}" in pane(state) and "the disk is full" in loud(state, FAILURES + 1)
 
 
+def old(*events: e.Event) -> RunState:
+    """After the beginning of a run whose engine says nothing of its rules by itself."""
+    story = Story("old", 1)
+    story.open()
+    for event in events:
+        story.say(event)
+    return fold(RunState(), story.records)
+
+
 def adapter(modules: int, names: tuple[str, ...] = ("up_proj", "down_proj"), layers: int = 28) -> RunState:
-    event = e.AdapterChanged(
+    return told(adapter_of(modules, names, layers))
+
+
+def adapter_of(modules: int, names: tuple[str, ...] = ("up_proj", "down_proj"), layers: int = 28) -> e.AdapterChanged:
+    return e.AdapterChanged(
         topic_id(0), "sft", "attached", 8, 2.0, modules, 96, 96, 1000, "f" * 16, "f" * 16, 0, None, None, None, names,
         layers,
     )  # fmt: skip
-    return told(event)
 
 
 def test_a_mixture_with_shared_experts_has_more_modules_of_a_name_than_layers() -> None:
     """Their count is right: the engine compares it with the arrays, and would have ended the phase."""
-    assert "modules 112 of 2 × 28 layers several in a layer" in pane(adapter(112))
-    assert "BROKEN" not in pane(adapter(112))
-    assert "modules 56 = 2 × 28 layers ✓" in pane(adapter(56))
-    assert "modules 14 of 2 × 28 layers where a layer has them" in pane(adapter(14))
-    assert "✗ BROKEN" in pane(adapter(0))
+    assert "modules 112 of 2 × 28 layers" in pane(adapter(112)) and "several in a layer" in pane(adapter(112))
+    assert "modules 56 = 2 × 28 layers" in pane(adapter(56))
+    assert "modules 14 of 2 × 28 layers" in pane(adapter(14)) and "where a layer has them" in pane(adapter(14))
+
+
+HELD = e.RulesChecked({"requested-modules": 1, "trainable-set": 1}, {}, topic=topic_id(0), phase="sft")
+BROKEN = e.RulesChecked({}, {"requested-modules": 1}, topic=topic_id(0), phase="sft")
+
+
+@pytest.mark.parametrize("modules", [0, 14, 56])
+def test_only_the_engine_s_word_is_a_tick_or_a_cross(modules: int) -> None:
+    """Whatever the numbers are; and a journal of an earlier engine, which says nothing of its rules, has neither."""
+    started = e.PhaseStarted(topic_id(0), "sft", 12, 5, 0, 0)
+    counts = f"modules {modules}"
+    for rules, sign in (((), ""), ((HELD,), "✓"), ((BROKEN,), "✗ BROKEN")):
+        state = old(started, adapter_of(modules), *rules)
+        row = next(row for row in pane(state).splitlines() if row.startswith(counts))
+        assert ("✓" in row, "✗" in row) == (sign == "✓", sign == "✗ BROKEN"), row
+    assert "rules: not stated" in pane(old(started, adapter_of(modules)))
+    assert "✓" not in pane(old(started, adapter_of(modules))) and "2 rules hold ✓" in pane(
+        old(started, HELD, adapter_of(7))
+    )
+    assert "✗ rules broken 1" in pane(old(started, BROKEN, adapter_of(7)))
 
 
 def test_a_first_dpo_step_that_is_not_finite_breaks_no_rule() -> None:
