@@ -11,8 +11,8 @@ from types import FrameType
 
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import STOPPED
-from engine.contract.journal.events import Record, RunStarted
-from engine.contract.journal.store import read_journal
+from engine.contract.journal.events import Record, RunStarted, Sample, Step, Void
+from engine.contract.journal.live import live_records
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig
 from engine.model.backend import prepare
@@ -37,9 +37,8 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     from engine.formats import adapter_folders, fused_model, low_rank
     from engine.formats.model_card import card
 
-    records: Sequence[Record] = read_journal(
-        run.journal
-    )  # before the ledger: a card counts nothing that the model has not
+    told = live_records(run.journal)  # before the ledger: a card counts nothing that the model has not
+    records: Sequence[Record] = [record for record in told if not isinstance(record.event, Step | Sample | Void)]
     opened = open_stage(run, None, backend, print)
     records = _begun(records, run, opened.config)
     ledger, loss, note = opened.ledger, None, None

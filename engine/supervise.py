@@ -18,9 +18,10 @@ from types import FrameType
 
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
-from engine.contract.journal.events import OUT_OF_MEMORY, EngineDied, Failed, Record, RunFinished
+from engine.contract.journal.events import OUT_OF_MEMORY, EngineDied, Failed, RunFinished
+from engine.contract.journal.live import live_records
 from engine.contract.journal.refusal import begun
-from engine.contract.journal.store import read_journal
+from engine.contract.journal.store import records, whole_lines
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from engine.contract.settings.config import RunConfig, load_config
@@ -85,16 +86,15 @@ class Supervisor:
 
     def _life(self) -> int | None:
         """One engine from its start to its end; returns the run's exit status, None where another is to be started."""
-        heard = len(read_journal(self._run.journal))  # lines, since a damaged one may have any number
+        heard = whole_lines(self._run.journal)
         end = self._live()
-        records = read_journal(self._run.journal)
-        status = self._final(end, records[heard:])
+        status = self._final(end, heard)
         if status is not None:
             return status
-        progress = landmarks(records)
+        progress = landmarks(records(self._run.journal))
         self._deaths = self._deaths + 1 if progress == self._reached else 1
         self._reached = progress
-        over = self._deaths >= DEATHS and not self._shrinks(end, records)
+        over = self._deaths >= DEATHS and not self._shrinks(end)
         self._journal(end, over)
         return DIED if over else None
 
@@ -135,27 +135,30 @@ class Supervisor:
                 return silent
         return None
 
-    def _final(self, end: End, records: list[Record]) -> int | None:
-        """The run's exit status where this end is its end; None where the engine died and is to be started again.
+    def _final(self, end: End, heard: int) -> int | None:
+        """The run's exit status if this end is its end; None if the engine died and is to be started again.
 
-        `records` are this engine's. 2 says that nothing was started, so it is not for one that follows a death.
+        What this engine said begins at byte `heard` of the journal. 2 says that nothing was started, so it is not for
+        one that follows a death.
         """
-        finished = [record.event for record in records if isinstance(record.event, RunFinished)]
-        if finished:
-            return finished[-1].exit_status
+        finished = None
+        for record in records(self._run.journal, heard):
+            finished = record.event if isinstance(record.event, RunFinished) else finished
+        if finished is not None:
+            return finished.exit_status
         if end.code == BAD_INPUT:
-            return DIED if self._deaths or begun(records) else BAD_INPUT
+            return DIED if self._deaths or begun(records(self._run.journal, heard)) else BAD_INPUT
         if self._requests or -end.code in ASKED:
             return STOPPED
         if end.code >= 0 and not end.no_memory:
             return DIED  # it could not go on, and has said why
         return None
 
-    def _shrinks(self, end: End, records: list[Record]) -> bool:
+    def _shrinks(self, end: End) -> bool:
         """Whether the next engine works in smaller pieces than this one, which died for lack of memory."""
         if end.reason != OUT_OF_MEMORY or self._config is None:
             return False
-        before = read_history(records).out_of_memory
+        before = read_history(live_records(self._run.journal)).out_of_memory
         return out_of_memory.pieces(before + 1, self._config) > out_of_memory.pieces(before, self._config)
 
     def _journal(self, end: End, over: bool) -> None:

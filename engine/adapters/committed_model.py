@@ -1,6 +1,6 @@
 """The model as a run had it at a committed stage: the base, or the base and the deltas that it was made of then."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,7 @@ import mlx.core as mx
 from engine.adapters.deltas import UNREADABLE, Delta
 from engine.adapters.ledger import Ledger, load_deltas, read_ledger
 from engine.contract.errors import InputError
-from engine.contract.journal.events import Record
-from engine.contract.journal.store import read_journal
+from engine.contract.journal.live import live_records
 from engine.contract.names import delta_name
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
@@ -42,10 +41,9 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
     base and deltas make another model than they did: with another base, device or library.
     """
     config = load_config(run.config)
-    records = read_journal(run.journal)
-    deltas, declared = ([], "") if stage == BASE else _committed(run, records, stage)
+    deltas, declared = ([], "") if stage == BASE else _committed(run, stage)
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
-    history = read_history(records)
+    history = read_history(live_records(run.journal))
     path = loading.locate(config.model.name, say, history.revisions.get(config.model.name))
     loaded = loading.load(path, dtype)
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
@@ -61,12 +59,12 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
     return Opened(config, loaded, ledger, history.started)
 
 
-def _committed(run: RunDir, records: Sequence[Record], stage: str | None) -> tuple[list[Delta], str]:
+def _committed(run: RunDir, stage: str | None) -> tuple[list[Delta], str]:
     """The deltas of a stage in order, and the fingerprint that the run wrote down of the model that they make."""
     try:
         found = read_ledger(run.adapters) if (run.adapters / "ledger.json").exists() else {"deltas": []}
         if stage is not None:
-            found = _as_it_stood(run, records, found, stage)
+            found = _as_it_stood(run, found, stage)
         if not found["deltas"]:
             raise InputError(f"{run.path}: nothing has been committed in this run; the base model is all there is")
         return load_deltas(run.adapters, found), found["fingerprint"]
@@ -74,13 +72,13 @@ def _committed(run: RunDir, records: Sequence[Record], stage: str | None) -> tup
         raise InputError(f"{run.adapters}: what was committed cannot be read: {error!r}") from error
 
 
-def _as_it_stood(run: RunDir, records: Sequence[Record], listed: dict[str, Any], topic: str) -> dict[str, Any]:
+def _as_it_stood(run: RunDir, listed: dict[str, Any], topic: str) -> dict[str, Any]:
     """What ledger.json listed after the topic's last commit, as the journal has it: a retry has moved it since."""
     known = dict.fromkeys(_topic(row["name"]) for row in listed["deltas"])
     if topic not in known:
         names = ", ".join(known) or "none"
         raise InputError(f"{run.path}: nothing of {topic} has been committed; topics that have: {names}")
-    then = commits((record.event for record in records), topic)
+    then = commits((record.event for record in live_records(run.journal)), topic)
     if not then or not all((run.adapters / name).is_dir() for name in then):
         raise InputError(f"{run.journal}: of what was committed up to {topic} a line is damaged or missing")
     *_, last = then.values()

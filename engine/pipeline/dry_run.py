@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from engine.contract.journal.events import Phase, Step
-from engine.contract.journal.store import read_journal
+from engine.contract.journal.store import records
 from engine.contract.settings.config import may_prefer
 from engine.contract.vocabulary import PHASES
 from engine.data.chat_template import Message
@@ -77,8 +77,7 @@ def run_trial(session: Session) -> Trial:
         attached = train_dpo(session, topic, 1, session.attached)
         phase.roll_back(session, attached, "rolled_back")
         peaks.append(mx.get_peak_memory() + to_come)
-    records = read_journal(session.run.journal)
-    steps = [record.event for record in records if isinstance(record.event, Step)]
+    steps = [record.event for record in records(session.run.journal) if isinstance(record.event, Step)]
     phases = tuple(_phase(name, found) for name in PHASES if (found := [s for s in steps if s.phase == name]))
     sft, dpo = phases[0], phases[-1]
     rates = Rates(

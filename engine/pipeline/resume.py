@@ -15,7 +15,7 @@ from engine.contract.journal.events import (
     Failed,
     Restored,
 )
-from engine.contract.journal.store import read_journal
+from engine.contract.journal.store import records
 from engine.contract.run_folder.files import settle
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import AdaptersConfig, RunConfig
@@ -81,8 +81,8 @@ def require_same_tokens(session: Session, rendered: str) -> None:
 
     `rendered` is a digest of those tokens; `audited` in the journal has the one of the run's beginning.
     """
-    records = read_journal(session.run.journal)
-    began_with = {record.event.rendered for record in records if isinstance(record.event, Audited)} - {""}
+    events = (record.event for record in records(session.run.journal))
+    began_with = {event.rendered for event in events if isinstance(event, Audited)} - {""}
     if began_with - {rendered}:
         raise InputError(
             f"model.name: {session.config.model.name}: rows and questions are not rendered to the tokens that the "
@@ -167,7 +167,7 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
 
 def _last_ended(run: RunDir) -> int:
     """Where the journal last says that a phase was committed or rolled back, or that it failed."""
-    return max((record.seq for record in read_journal(run.journal) if _ends_phase(record.event)), default=-1)
+    return max((record.seq for record in records(run.journal) if _ends_phase(record.event)), default=-1)
 
 
 def _ends_phase(event: Event) -> bool:

@@ -8,7 +8,7 @@ from engine.adapters import fingerprint, lora
 from engine.contract.errors import Unwritable
 from engine.contract.exit_codes import STOPPED
 from engine.contract.journal.events import Decided, Preparing, RunFinished, Verdict
-from engine.contract.journal.store import read_journal
+from engine.contract.journal.live import live_records
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
@@ -51,15 +51,14 @@ def train(
     started = time.monotonic()
     CHECKS.take(None, None, texts=False)  # where a process has trained another run before
     config = load_config(folder.config)
-    history = read_history(read_journal(folder.journal))
+    history = read_history(live_records(folder.journal))
     curriculum = read_curriculum(config)
     if history.began:
         require_same_settings(config, history)
         require_same_rows(config, curriculum, history)
         recorder.say(restarted(config, history))
     else:
-        recorder.say(run_started(folder, config))
-        history.started = read_history(read_journal(folder.journal)).started  # as a resumed run has it
+        history.started = round(recorder.say(run_started(folder, config)).t, 3)  # as a resumed run reads it
         warn_early(recorder, backend, curriculum, config)
     session = open_session(folder, recorder, backend, config, curriculum, history)
 
@@ -87,12 +86,12 @@ def train(
 
 def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     """Writes summary.json and the last event; success is every topic passed or skipped, and at least one of them."""
-    records = read_journal(session.run.journal)
-    verdicts = [finished.verdict for finished in read_history(records).finished.values()]
+    journal = session.run.journal
+    verdicts = [finished.verdict for finished in read_history(live_records(journal)).finished.values()]
     good = len(verdicts) == len(session.curriculum.topics) and all(VERDICTS[word].success for word in verdicts)
     status = STOPPED if stopped else 0 if good else 1
     declared = session.ledger.declared
-    data = summarize(records, status, declared, seconds, process_bytes())
+    data = summarize(live_records(journal), status, declared, seconds, process_bytes())
     _check_success(data, status)
     write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
     total, took = len(session.curriculum.topics), data["prediction"]

@@ -1,12 +1,13 @@
 """How long a run will take: its work counted in tokens, and what a token takes here; pure functions."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.settings.config import RunConfig, may_prefer
-from engine.contract.vocabulary import ATTEMPT_STAGES, BASE, PHASES, PREFERENCE, SUPERVISED
+from engine.contract.vocabulary import ATTEMPT_STAGES, BASE, PREFERENCE
 
 TRAINED = tuple(stage for stage in ATTEMPT_STAGES if stage != BASE)  # stages of a topic as it is trained
 STEP = 2.3  # forward passes that a training step takes: one, one back through frozen weights, and the adapter's own
@@ -69,24 +70,21 @@ def as_answered(work: Work, cut: int, limit: int) -> Work:
 
 def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> Rates:
     """Rates from what a journal says that steps and evaluations took; `guess` where it has none of a kind yet."""
-    steps: dict[str, list[e.Step]] = {phase: [] for phase in PHASES}
+    tokens: Counter[bool] = Counter()  # of the steps of supervised phases, and of those that learn from pairs
+    seconds: dict[bool, float] = defaultdict(float)
     evaluated: list[e.Evaluated] = []
     for record in records:
         match record.event:
             case e.Step() as step:
-                steps[step.phase].append(step)
+                tokens[step.phase in PREFERENCE] += step.tokens
+                seconds[step.phase in PREFERENCE] += step.seconds
             case e.Evaluated() as found if found.topic in works and found.stage in TRAINED:
                 evaluated.append(found)
             case _:
                 pass
-    sft, dpo = (_per_token([step for phase in kind for step in steps[phase]]) for kind in (SUPERVISED, PREFERENCE))
+    sft, dpo = (seconds[kind] / tokens[kind] if tokens[kind] else None for kind in (False, True))
     planned = sum(works[found.topic].answers for found in evaluated)
     read = sum(works[found.topic].read for found in evaluated)
     decode = (sum(found.seconds for found in evaluated) - read * guess.forward) / planned if planned else guess.decode
     sft = guess.sft if sft is None else sft
     return Rates(sft, sft if dpo is None else dpo, guess.forward, max(0.0, decode), guess.phase)
-
-
-def _per_token(steps: Sequence[e.Step]) -> float | None:
-    tokens = sum(step.tokens for step in steps)
-    return sum(step.seconds for step in steps) / tokens if tokens else None

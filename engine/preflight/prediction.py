@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from engine.adapters import fingerprint
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Predicted
-from engine.contract.journal.store import read_journal
+from engine.contract.journal.live import live_records
+from engine.contract.journal.store import records
 from engine.data.batches import collate
 from engine.data.chat_template import Message
 from engine.data.rows import Question, SftRow
@@ -36,9 +37,12 @@ class Outlook:
         self._began = began
         topics = audit(session.curriculum, session.renderer, session.config)
         self._works = {topic.topic: topic.work for topic in topics}
-        records, found = read_journal(session.run.journal), summed(session.curriculum, topics)
+        found, audited, self._said = summed(session.curriculum, topics), False, 0
         self.rendered = found.rendered  # digest of the tokens of all rows and questions
-        if not any(isinstance(record.event, e.Audited) and record.event.rendered for record in records):
+        for record in records(session.run.journal):
+            audited = audited or (isinstance(record.event, e.Audited) and bool(record.event.rendered))
+            self._said += isinstance(record.event, Predicted)
+        if not audited:
             session.recorder.say(found)
             if found.cut:
                 where = ", ".join([place for topic in topics for place in topic.cut][:3])
@@ -46,7 +50,6 @@ class Outlook:
                 session.recorder.warn(
                     "audit", f"{found.cut} rows do not fit model.max_length = {limit}, among them {where}"
                 )
-        self._said = sum(isinstance(record.event, Predicted) for record in records)
 
     def at_start(self, before: dict[str, e.Evaluated]) -> None:
         """When the base has been scored (`before`): from one forward pass and a few tokens."""
@@ -60,7 +63,7 @@ class Outlook:
     def after_topic(self) -> None:
         """When the first topic is done: from its own steps and evaluations."""
         if self._said < PREDICTIONS:
-            rates = refined(self._works, self._guess, read_journal(self._session.run.journal))
+            rates = refined(self._works, self._guess, records(self._session.run.journal))
             self._say(rates, "the steps and evaluations of the first topic")
 
     def _say(self, rates: Rates, basis: str) -> None:
@@ -70,7 +73,7 @@ class Outlook:
         if left:
             begun = bool(self._session.ledger.deltas)
             span = of_topics(left, rates, self._session.config, begun)
-            waited = read_history(read_journal(self._session.run.journal)).waited
+            waited = read_history(live_records(self._session.run.journal)).waited
             passed = time.monotonic() - self._began - waited
             self._session.recorder.say(Predicted(passed + span.seconds, passed + span.least, basis))
 

@@ -1,4 +1,4 @@
-"""What a journal says has been done, so that a run goes on where it was; a pure fold over records."""
+"""What a journal says has been done, so that a run goes on where it was; a fold over its live records."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,24 +55,39 @@ class History:
     out_of_memory: int = 0  # deaths for lack of memory
     paused: str | None = None  # by whom
     stopping: bool = False
+    damaged: int = 0  # lines that could not be read
 
 
 def read_history(records: Iterable[Record]) -> History:
-    """Folds a journal; later attempts at a topic replace earlier ones."""
-    history, last, waits = History(), None, False
+    """Folds the live records of a journal; later attempts at a topic replace earlier ones."""
+    folded = HistoryFold()
     for record in records:
+        folded.take(record)
+    return folded.history
+
+
+class HistoryFold:
+    """A history that grows record by record."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self._last: Record | None = None
+        self._waits = False  # whether a person has the run paused
+
+    def take(self, record: Record) -> None:
+        """Takes in the next live record."""
+        history, last = self.history, self._last
         if last is not None and not _ended(last.event) and not _begins(record.event):
             worked = max(0.0, record.t - last.t)  # a clock that was set back takes no work away
             history.seconds += worked
-            history.waited += worked if waits else 0.0
+            history.waited += worked if self._waits else 0.0
             if history.current is not None:
                 history.topics[history.current].seconds += worked
-        last = record
-        waits = isinstance(record.event, e.Paused) or (
-            waits and not isinstance(record.event, e.Resumed | e.EngineRestarted)
+        self._last = record
+        self._waits = isinstance(record.event, e.Paused) or (
+            self._waits and not isinstance(record.event, e.Resumed | e.EngineRestarted)
         )
         _fold(history, record)
-    return history
 
 
 def _ended(event: Event) -> bool:
@@ -93,12 +108,17 @@ def landmarks(records: Iterable[Record]) -> int:
     """
     attempts: dict[str, int] = {}
     seen: set[tuple[Any, ...]] = set()
+    saved: dict[tuple[Any, ...], int] = {}  # the furthest checkpoint of each phase
+    checkpoints = 0
     for record in records:
         match record.event:
             case e.TopicStarted(topic=topic, attempt=attempt):
                 attempts[topic] = attempt
             case e.Checkpointed(topic=topic, phase=phase, step=step):
-                seen.add((topic, attempts.get(topic), phase, step))
+                place = topic, attempts.get(topic), phase
+                if step > saved.get(place, -1):
+                    saved[place] = step
+                    checkpoints += 1
             case e.Evaluated(topic=topic, stage=stage) if not STAGES[stage].repeated:
                 seen.add((topic, attempts.get(topic), stage))
             case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
@@ -107,7 +127,7 @@ def landmarks(records: Iterable[Record]) -> int:
                 seen.add((topic, attempts.get(topic), "finished"))
             case _:
                 pass
-    return len(seen)
+    return len(seen) + checkpoints
 
 
 def _fold(history: History, record: Record) -> None:
@@ -144,8 +164,6 @@ def _fold(history: History, record: Record) -> None:
             history.retries = [id for id in history.retries if id != topic]
         case e.Decided(topic=topic, decision="retry"):
             _topic(history, topic).again = True
-        case e.Restored() if history.current is not None:  # and whether it is retried is decided again
-            history.topics[history.current].again = False
         case e.Failed(topic=str() as topic, phase=str(), message=message) if topic == history.current:
             history.topics[topic].failed = history.topics[topic].failed or message
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
@@ -178,6 +196,8 @@ def _fold(history: History, record: Record) -> None:
                 history.skipped.add(topic)
             elif command == "retry" and topic is not None and topic not in history.retries:
                 history.retries.append(topic)
+        case e.Unknown(damaged=True):
+            history.damaged += 1
         case _:
             pass
 

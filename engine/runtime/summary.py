@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from engine.contract.journal import events as e
@@ -20,25 +20,24 @@ from engine.contract.vocabulary import (
     Phase,
     last_kept,
 )
-from engine.runtime.history import read_history
+from engine.runtime.history import HistoryFold
 
 MEANS = (*(row.summary for row in STAGES.values() if not row.repeated), "final")
 
 
 def summarize(
-    records: Sequence[Record], exit_status: int, fingerprint: str, seconds: float, process_bytes: int | None = None
+    records: Iterable[Record], exit_status: int, fingerprint: str, seconds: float, process_bytes: int | None = None
 ) -> dict[str, Any]:
-    """The summary; a stage that was not run is null, a topic without a verdict is `not_run`.
+    """The summary of live records; a stage that was not run is null, a topic without a verdict is `not_run`.
 
     `final` of a topic is the evaluation of what was kept of it: after DPO, after SFT, at its start or before.
     """
-    started = next(record.event for record in records if isinstance(record.event, e.RunStarted))
-    topics: dict[str, dict[str, Any]] = {}
+    run = _Figures()
     for record in records:
-        _fold(topics, record)
-    rows = list(topics.values())
-    for row in rows:
-        row["decisions"] = [{"decision": word, "reason": reason} for _, word, reason in row["decisions"]]
+        run.take(record)
+    started, rows = run.started, list(run.topics.values())
+    if started is None:
+        raise ValueError("the journal has no run_started")
     return {
         "run": started.run,
         "config": started.config,
@@ -47,10 +46,10 @@ def summarize(
         "exit_status": exit_status,
         "fingerprint": fingerprint,
         "seconds": round(seconds, 1),
-        "prediction": _prediction(records, seconds, process_bytes, all(map(_came_up, rows))),
+        "prediction": _prediction(run, seconds, process_bytes, all(map(_came_up, rows))),
         "passed": sum(row["verdict"] == PASSED for row in rows),
         "of": len(rows),
-        "overhead": _overhead(records),
+        "overhead": {"checkpoint_seconds": run.checkpoint_seconds, "check_seconds": run.check_seconds},
         **{phase: _preference_phase(rows, phase) for phase in PREFERENCE},
         "mean": _means(rows),
         "units": _rolled_up(rows, 1),
@@ -59,28 +58,73 @@ def summarize(
     }
 
 
-def _prediction(records: Sequence[Record], seconds: float, process_bytes: int | None, whole: bool) -> dict[str, Any]:
+class _Figures:
+    """What the summary is made of, gathered in one pass, so that no journal is too long for it."""
+
+    def __init__(self) -> None:
+        self.started: e.RunStarted | None = None
+        self.topics: dict[str, dict[str, Any]] = {}
+        self.predicted: list[e.Predicted] = []
+        self.listed: int | None = None  # topics of the course
+        self.preferred: set[str] = set()  # topics in which a preference phase began
+        self.peak_bytes: int | None = None  # of any step
+        self.checkpoint_seconds: float = 0  # of every process of the run, as those that follow
+        self.check_seconds: float = 0
+        self._history = HistoryFold()
+
+    @property
+    def waited(self) -> float:
+        """Seconds that a person had the run paused."""
+        return self._history.history.waited
+
+    def take(self, record: Record) -> None:
+        self._history.take(record)
+        _fold(self.topics, record)
+        event = record.event.event if isinstance(record.event, e.Void) else record.event
+        match event:
+            case e.Step(peak_bytes=peak):
+                self.peak_bytes = peak if self.peak_bytes is None else max(self.peak_bytes, peak)
+            case e.RunStarted():
+                self.started = self.started or event
+            case e.Predicted():
+                self.predicted.append(event)
+            case e.CurriculumLoaded(topics=topics):
+                self.listed = len(topics) if self.listed is None else self.listed
+            case e.PhaseStarted(topic=topic, phase=phase) if phase in PREFERENCE:
+                self.preferred.add(topic)
+            case e.Checkpointed(seconds=seconds) if math.isfinite(seconds):  # a damaged line must not make the sum NaN
+                self.checkpoint_seconds += seconds
+            case e.AdapterChanged(check_seconds=seconds) if math.isfinite(seconds):
+                self.check_seconds += seconds
+            case _:
+                pass
+
+
+def _prediction(run: _Figures, seconds: float, process_bytes: int | None, whole: bool) -> dict[str, Any]:
     """What was predicted beside what it took, pauses left out of both.
 
     `of_what_ran` is the prediction at the start with DPO in those topics in which it ran, null where the run is not
     `whole`: topics were left out of it; `ratio` is it over `real`.
     """
-    said = [record.event for record in records if isinstance(record.event, e.Predicted)]
-    waited = read_history(records).waited
-    real = seconds - waited
-    at_start, refined = (said[place] if len(said) > place else None for place in (0, 1))
-    ran = of_what_ran(at_start, records) if at_start and whole else None
+    at_start, refined = (run.predicted[place] if len(run.predicted) > place else None for place in (0, 1))
+    real = seconds - run.waited
+    ran = of_what_ran(at_start, run.preferred, run.listed) if at_start and whole and run.listed else None
     return {
         "of_what_ran": round(ran, 1) if ran is not None else None,
         "at_start": round(at_start.seconds, 1) if at_start else None,
         "at_start_least": round(at_start.least, 1) if at_start else None,
         "after_first_topic": round(refined.seconds, 1) if refined else None,
         "real": round(real, 1),
-        "paused": round(waited, 1),
+        "paused": round(run.waited, 1),
         "ratio": round(ran / real, 3) if ran is not None and real > 0 else None,
-        "peak_bytes": max((r.event.peak_bytes for r in records if isinstance(r.event, e.Step)), default=None),
+        "peak_bytes": run.peak_bytes,
         "process_bytes": process_bytes,
     }
+
+
+def of_what_ran(said: e.Predicted, preferred: Collection[str], topics: int) -> float:
+    """What a prediction comes to when DPO counts only for the topics in which it began, of so many in all."""
+    return said.least + (said.seconds - said.least) * len(preferred) / topics
 
 
 def _came_up(row: dict[str, Any]) -> bool:
@@ -108,10 +152,7 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
             if row["verdict"] != "not_run":  # dropped, to be trained again
                 row["final"] = _final(row)
         case e.Decided(topic=topic) as decided:
-            topics[topic]["decisions"].append((record.seq, decided.decision, decided.reason))
-        case e.Restored(rewind_to=seq):  # what was decided after that is decided again
-            for row in topics.values():
-                row["decisions"] = [item for item in row["decisions"] if item[0] <= seq]
+            topics[topic]["decisions"].append({"decision": decided.decision, "reason": decided.reason})
         case e.TopicFinished(topic=topic) as finished:
             row = topics[topic]
             seconds = round(finished.seconds, 1) if math.isfinite(finished.seconds) else None
@@ -145,20 +186,6 @@ def _final(row: dict[str, Any]) -> dict[str, Any] | None:
     last = kept(row)
     found = row[STAGES[last].summary] if last else row[START] or row[BASE]
     return dict(found) if found else None
-
-
-def _overhead(records: Iterable[Record]) -> dict[str, float]:
-    """Seconds that checkpoints and checks took, of every process of the run."""
-    events = [record.event for record in records]
-    return {
-        "checkpoint_seconds": _sum(event.seconds for event in events if isinstance(event, e.Checkpointed)),
-        "check_seconds": _sum(event.check_seconds for event in events if isinstance(event, e.AdapterChanged)),
-    }
-
-
-def _sum(values: Iterable[float]) -> float:
-    """Of what is a number: a damaged line makes no sum one that JSON has no word for."""
-    return sum(value for value in values if math.isfinite(value))
 
 
 def _preference_phase(rows: Iterable[dict[str, Any]], phase: Phase) -> dict[str, Any]:
@@ -202,10 +229,3 @@ def _rolled_up(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, Any]:
     for row in rows:
         groups["/".join(row["topic"].split("/")[:parts])].append(row)
     return {name: _means(group) for name, group in groups.items()}
-
-
-def of_what_ran(said: e.Predicted, records: Sequence[Record]) -> float:
-    """What a prediction comes to when DPO counts for the topics alone in which it began."""
-    topics = next(len(r.event.topics) for r in records if isinstance(r.event, e.CurriculumLoaded))
-    began = {r.event.topic for r in records if isinstance(r.event, e.PhaseStarted) and r.event.phase in PREFERENCE}
-    return said.least + (said.seconds - said.least) * len(began) / topics

@@ -1,25 +1,23 @@
 """The journal of a run as cleaned events, a slice at a time, and whether its engine is alive."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from engine.contract.journal.codec import decode
-from engine.contract.journal.events import Record, Sample, Step, TopicStarted, Unknown
+from engine.contract.journal.codec import decode, glance
+from engine.contract.journal.events import EngineRestarted, Record, RunStarted, Sample, Step, TopicStarted, Unknown
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import holder
-from mindprint_tui.journal.sanitize import clean_event
-from mindprint_tui.journal.step_batch import HEAD, Point, Stretch
+from mindprint_tui.journal.sanitize import clean_event, is_plain
+from mindprint_tui.journal.step_batch import Point, Stretch
 
 T = TypeVar("T")
 SLICE = 0.02  # seconds of reading before keys are answered again
 BYTES = 1 << 18  # of one read
 QUIET = 30.0  # seconds without an event that make an engine that holds the lock `silent`
-TELLING = (b'"sample"', b'"topic_started"')  # in the first bytes of a line
-SAMPLE = re.compile(rb'\{"v": 1, "seq": ([0-9]{1,18}), "t": ([0-9]{1,14}\.[0-9]{1,6}), "kind": "sample"')
+BLOCK = 64  # lines between two looks at the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,10 @@ class Feed:
         self._clock = clock
         self._tail = Tail(run.journal, offset)
         self._lines: list[bytes] = []
+        self._next = 0  # the first of them that was not read yet
         self._seq = -1  # the highest number that is believed
         self._met = -1  # the number of the line before
+        self.damaged = 0  # lines that could not be read
         self.drained = True  # whether the last read came to the end of the journal
         self._last = 0.0
         self._noticed = (0.0, 0.0)  # `_last` at an earlier look, and when it was new, by a clock that nobody sets
@@ -51,35 +51,43 @@ class Feed:
     def read(self, seconds: float = SLICE) -> list[Record]:
         """New records: for about so many seconds, or until there are no more."""
         records: list[Record] = []
-        for line in self._until(time.monotonic() + seconds):
-            self._take(line, records)
+        for block in self._until(time.monotonic() + seconds):
+            for line in block:
+                self._take(line, records)
         return records
 
     def skim(self, seconds: float = SLICE) -> list[Record | Stretch]:
-        """As read, but finite steps of one phase in a row come as one Stretch, which is several times faster."""
+        """As read, but finite steps of one phase in a row come as one Stretch, which is several times faster.
+
+        Of the steps in a stretch only what the curve needs is looked at, and the last one as a whole.
+        """
         records: list[Record | Stretch] = []
         points: list[Point] = []
-        phase: tuple[bytes, bytes] | None = None
-        last = b""
-        for line in self._until(time.monotonic() + seconds):
-            found = HEAD.match(line)
-            if found is None:
-                _stretch(points, last, records)
-                points = []
-                self._take(line, records)
-                continue
-            number, topic, name, step, loss = found.groups()
-            seq = int(number)
-            if not self._later(seq):
-                continue
-            if points and (topic, name) != phase:
-                _stretch(points, last, records)
-                points = []
-            phase, last = (topic, name), line
-            points.append((seq, int(step), float(loss)))
-        _stretch(points, last, records)
-        if points and records:
-            self._last = records[-1].t
+        lines: list[bytes] = []  # one for each point
+        phase: tuple[str, str] | None = None
+        for block in self._until(time.monotonic() + seconds):
+            for line in block:
+                seen = glance(line)
+                if seen is not None and seen.kind == "step" and seen.loss == seen.loss:
+                    if not self._later(seen.seq):
+                        continue
+                    if points and (seen.topic, seen.phase) != phase:
+                        self._stretch(points, lines, records)
+                        points, lines = [], []
+                    phase = seen.topic, seen.phase
+                    points.append((seen.seq, seen.step, seen.loss))
+                    lines.append(line)
+                    continue
+                if points:
+                    self._stretch(points, lines, records)
+                    points, lines = [], []
+                if seen is not None and seen.kind == "sample":
+                    if self._later(seen.seq):
+                        self._last = seen.t
+                else:
+                    self._take(line, records)
+        if points:
+            self._stretch(points, lines, records)
         return records
 
     def rest(self, read: Callable[[], T]) -> Iterator[T]:
@@ -92,18 +100,19 @@ class Feed:
             if self.drained:
                 return
 
-    def _until(self, deadline: float) -> Iterator[bytes]:
-        """Lines that were not read yet; `drained` when they came to the end of the journal."""
+    def _until(self, deadline: float) -> Iterator[list[bytes]]:
+        """Blocks of lines that were not read yet; `drained` when they came to the end of the journal."""
         while True:
-            if not self._lines:
-                self._lines = [line for _, line in self._tail.read(BYTES)]
-                self._lines.reverse()
+            if self._next >= len(self._lines):
+                self._lines, self._next = [line for _, line in self._tail.read(BYTES)], 0
             self.drained = not self._lines
             if self.drained:
                 return
-            for count in range(1, len(self._lines) + 1):
-                yield self._lines.pop()
-                if not count & 63 and time.monotonic() > deadline:
+            while self._next < len(self._lines):
+                block = self._lines[self._next : self._next + BLOCK]
+                self._next += len(block)
+                yield block
+                if time.monotonic() > deadline:
                     return
 
     @property
@@ -118,7 +127,8 @@ class Feed:
             size = self.run.journal.stat().st_size
         except FileNotFoundError:
             return 1.0
-        waiting = sum(map(len, self._lines)) + len(self._lines)
+        left = self._lines[self._next :]
+        waiting = sum(map(len, left)) + len(left)
         return min(1.0, (self._tail.offset - waiting) / size) if size else 1.0
 
     def liveness(self) -> Liveness:
@@ -139,16 +149,25 @@ class Feed:
         return holder(self.run) is not None
 
     def _take(self, line: bytes, records: list[Record] | list[Record | Stretch]) -> None:
-        if b'"sample"' in line[30:80] and (sample := SAMPLE.match(line)) is not None:
-            if self._later(int(sample[1])):
-                self._last = float(sample[2])  # the latest, not the largest: a clock may be set back
-            return
-        record = decode(line)
+        record = decode(line, self._last)
+        if isinstance(record.event, Unknown):
+            self.damaged += record.event.damaged
         if not self._later(record.seq):
             return  # written twice, or out of order: what was first stays true
-        self._last = record.t
+        self._last = record.t  # the latest, not the largest: a clock may be set back
         if not isinstance(record.event, Unknown | Sample):
-            records.append(Record(record.seq, record.t, clean_event(record.event)))
+            records.append(Record(record.seq, record.t, _clean(line, record.event)))
+
+    def _stretch(self, points: list[Point], lines: list[bytes], records: list[Record | Stretch]) -> None:
+        """Adds the stretch of these points up to the last line that is a whole step."""
+        while points:
+            record = decode(line := lines.pop(), self._last)
+            if isinstance(record.event, Step):
+                self._last = record.t
+                records.append(Stretch(points, _clean(line, record.event), record.t))
+                return
+            self.damaged += 1
+            points.pop()
 
     def _later(self, seq: int) -> bool:
         """Whether a line with this number comes after those before it.
@@ -163,10 +182,9 @@ class Feed:
         return True
 
 
-def _stretch(points: list[Point], last: bytes, records: list[Record | Stretch]) -> None:
-    """A damaged last line takes its stretch with it: it is not a step, and a journal has no others."""
-    if points and isinstance((record := decode(last)).event, Step):
-        records.append(Stretch(points, record.event, record.t))
+def _clean(line: bytes, event: Any) -> Any:
+    """The event of a line, cleaned; most lines hold nothing that would have to be. Lists in settings become tuples."""
+    return event if is_plain(line) and not isinstance(event, RunStarted | EngineRestarted) else clean_event(event)
 
 
 class Samples:
@@ -191,8 +209,9 @@ class Samples:
 
 
 def answer_or_start(line: bytes) -> Sample | TopicStarted | None:
-    """What a line of a journal says of a topic's answers, not cleaned; None where it is about something else."""
-    if not any(word in line[:100] for word in TELLING):
+    """What a line of a journal says of a topic's answers, not cleaned; None if it is about something else."""
+    seen = glance(line)
+    if seen is not None and seen.kind not in (Sample.kind, TopicStarted.kind):
         return None
     event = decode(line).event
     return event if isinstance(event, Sample | TopicStarted) else None

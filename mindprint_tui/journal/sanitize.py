@@ -37,6 +37,14 @@ def clean(text: str) -> str:
     return "".join(shown) + (f"… (+{more} characters)" if more > 0 else "")
 
 
+def is_plain(line: bytes) -> bool:
+    """Whether every string in a line of JSON is safe as it is, without a look at each; False where that is not sure.
+
+    JSON has control characters as escapes only (with a backslash), but for DEL.
+    """
+    return len(line) <= LONGEST and line.isascii() and b"\\" not in line and b"\x7f" not in line
+
+
 def one_line(text: str) -> str:
     """Cleaned text on one line: newlines become ⏎."""
     return text.replace("\n", " ⏎ ") if "\n" in text else text

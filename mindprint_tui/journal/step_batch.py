@@ -1,16 +1,12 @@
 """Steps of one phase in a row, of which only the curve and the last one matter: most of a long journal."""
 
-import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from engine.contract.journal.events import Step
+from engine.contract.journal.events import Record, Step
+from engine.contract.journal.live import Rewinds
 
 Point = tuple[int, int, float]  # seq, step, loss
-HEAD = re.compile(
-    rb'\{"v": 1, "seq": ([0-9]{1,18}), "t": [0-9.]{1,20}, "kind": "step", "topic": "([a-z0-9_/-]{1,200})", '
-    rb'"phase": "(sft|dpo)", "step": ([0-9]{1,9}), "of": [0-9]{1,9}, '
-    rb'"loss": (-?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,3})?), "'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +20,17 @@ class Stretch:
     @property
     def seq(self) -> int:
         return self.points[-1][0]
+
+
+def live(records: Iterable[Record | Stretch], ahead: Rewinds) -> Iterator[Record | Stretch]:
+    """The records that no restart made void, in the order of the journal; a stretch without its void points.
+
+    A stretch whose last step is void is left out whole where all its points are, and keeps that step where they are not.
+    """
+    for record in records:
+        if isinstance(record, Record):
+            yield ahead.live(record)
+        elif not ahead.void(record.seq):
+            yield record
+        elif points := [point for point in record.points if not ahead.void(point[0])]:
+            yield Stretch(points, record.last, record.t)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.journal.live import rewinds
 from engine.contract.vocabulary import ADAPTER_STATES, SCORES, STAGES
 from mindprint_tui.journal.feed import Feed
 
@@ -29,8 +30,9 @@ class Sink(Protocol):
 class Rows:
     """Records in, rows out: a step, an evaluation or a verdict each; `run_step` counts the run's optimizer steps.
 
-    `components` of an evaluation are the voice's marker groups. With `patient`, the steps of a phase wait until it is
-    settled, so that those a restart made void never come out; without, they come at once, and come again.
+    `components` of an evaluation are the voice's marker groups. With `patient`, the rows of a phase wait until it is
+    settled, so that an evaluation that a restart repeated comes out once; the records are live ones, so that void steps
+    never come out. Without, rows come at once, and come again.
     """
 
     patient: bool
@@ -65,8 +67,6 @@ class Rows:
                 self._waiting.append(row | {"verdict": event.verdict, "seconds": event.seconds})
             case e.Restored():
                 self._open = [seq for seq in self._open if seq <= event.rewind_to]
-                last = event.rewind_to
-                self._waiting = [row for row in self._waiting if row["kind"] != "step" or row["seq"] <= last]
             case _:
                 pass
         settled = isinstance(event, e.TopicFinished) or (
@@ -99,7 +99,7 @@ def _evaluation(row: Row) -> tuple[Any, ...]:
 
 def pour(feed: Feed, sink: Sink, follow: bool) -> None:
     """Reads a journal into a sink; with `follow` as long as its engine is alive, else as far as it goes now."""
-    rows, begun = Rows(patient=not follow), False
+    rows, begun, ahead = Rows(patient=not follow), False, None if follow else rewinds(feed.run.journal)
     try:
         for records in _batches(feed, follow):
             for record in records:
@@ -107,7 +107,7 @@ def pour(feed: Feed, sink: Sink, follow: bool) -> None:
                     started = record.event if isinstance(record.event, e.RunStarted) else None
                     sink.begin(*(started.run, started.settings) if started else (feed.run.name, {}))
                     begun = True
-                sink.write(rows.take(record))
+                sink.write(rows.take(ahead.live(record) if ahead is not None else record))
         sink.write(rows.rest())
     finally:
         sink.close()

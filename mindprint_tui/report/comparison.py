@@ -4,11 +4,12 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated
+from engine.contract.journal.live import rewinds
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import ATTEMPT_STAGES, FIGURES, PASSED, PREFERENCE, STAGES, VERDICTS, Phase, Stage
 from mindprint_tui.journal.feed import Feed
@@ -20,13 +21,14 @@ UNLIKE = ("run.name", "curriculum.path")  # settings that are told otherwise
 
 @dataclass(slots=True)
 class Ran:
-    """One attempt at a phase: the seconds of its optimizer steps by seq."""
+    """One attempt at a phase: its optimizer steps, and the seconds that they took; None if there is none."""
 
-    steps: dict[int, float] = field(default_factory=dict)
+    steps: int = 0
+    seconds: float | None = None
 
-    @property
-    def seconds(self) -> float | None:
-        return sum(self.steps.values()) if self.steps else None
+    def add(self, seconds: float) -> None:
+        """Counts one step more."""
+        self.steps, self.seconds = self.steps + 1, (self.seconds or 0) + seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,16 @@ def read_run(run: RunDir) -> Told:
     phases: dict[tuple[str, Phase], Ran] = defaultdict(Ran)
     failures: dict[str, str] = {}
     attempts: dict[str, int] = {}
+    ahead = rewinds(run.journal)
     for records in feed.rest(feed.read):
         state = fold(state, records)
-        for record in records:
-            _note(record.seq, record.event, phases, failures, attempts)
+        for record in map(ahead.live, records):
+            _note(record.event, phases, failures, attempts)
     live = feed.liveness()
     return Told(run.name, condition(state, live), state, dict(phases), failures)
 
 
 def _note(
-    seq: int,
     event: e.Event,
     phases: dict[tuple[str, Phase], Ran],
     failures: dict[str, str],
@@ -70,10 +72,7 @@ def _note(
         case e.PhaseStarted(topic=topic, phase=phase):
             phases[topic, phase] = Ran()
         case e.Step(topic=topic, phase=phase, seconds=seconds):
-            phases[topic, phase].steps[seq] = seconds
-        case e.Restored(rewind_to=rewind_to):
-            for ran in phases.values():
-                ran.steps = {number: seconds for number, seconds in ran.steps.items() if number <= rewind_to}
+            phases[topic, phase].add(seconds)
         case e.Failed(topic=str(topic)) as failed:
             failures[topic] = f"rule {failed.rule}" if failed.rule else failed.message
         case _:
@@ -155,7 +154,7 @@ def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str,
     if scored is None and ran is None:
         return None
     ran = ran or Ran()
-    return _figures(scored) | {"settled": found.settled.get(phase), "steps": len(ran.steps), "seconds": ran.seconds}
+    return _figures(scored) | {"settled": found.settled.get(phase), "steps": ran.steps, "seconds": ran.seconds}
 
 
 def _figures(scored: Evaluated | None) -> dict[str, Any]:

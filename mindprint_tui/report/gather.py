@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.journal.live import rewinds
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import VERDICTS
@@ -11,7 +12,7 @@ from mindprint_tui.journal.feed import Feed, Liveness, answer_or_start
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean_event
-from mindprint_tui.journal.step_batch import Stretch
+from mindprint_tui.journal.step_batch import Stretch, live
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.checks import Tally
 from mindprint_tui.view.pages.samples import Question, questions
@@ -35,11 +36,11 @@ class PhaseDetail:
 
 @dataclass(slots=True)
 class Detail:
-    """A topic's last attempt; decisions by seq, `more` questions are not shown."""
+    """A topic's last attempt; `more` questions are not shown."""
 
     attempt: int = 0
     phases: dict[e.Phase, PhaseDetail] = field(default_factory=dict)
-    decisions: dict[int, e.Decided] = field(default_factory=dict)
+    decisions: list[e.Decided] = field(default_factory=list)
     failures: list[e.Failed] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     more: int = 0
@@ -64,9 +65,9 @@ def gather(run: RunDir) -> Gathered:
         tally.take(records)
     details = {topic: Detail() for topic in chosen(state.topics)}
     current: PhaseDetail | None = None
-    feed = Feed(run)
+    feed, ahead = Feed(run), rewinds(run.journal)
     for records in feed.rest(lambda: feed.skim(READ)):
-        for record in records:
+        for record in live(records, ahead):
             current = _detail(details, current, record)
     _add_questions(run, details)
     return Gathered(run.name, state, tally, details, feed.liveness())
@@ -95,11 +96,6 @@ def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Rec
     match event:
         case e.Step():
             _steps(current, event, [(record.seq, event.step, event.loss)])
-        case e.Restored(rewind_to=last):
-            for detail in details.values():
-                detail.decisions = {seq: said for seq, said in detail.decisions.items() if seq <= last}
-            if current is not None:
-                current.loss = current.loss.until(last)
         case e.TopicStarted(topic=topic, attempt=attempt) if topic in details:
             if details[topic].attempt != attempt:  # a resumed engine says again that a topic began, and not its phase
                 details[topic] = Detail(attempt)
@@ -116,7 +112,7 @@ def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Rec
                 found.adapter = event if event.state == "attached" else found.adapter
                 found.settled = event if event.state != "attached" else None
         case e.Decided(topic=topic) if topic in details:
-            details[topic].decisions[record.seq] = event
+            details[topic].decisions.append(event)
         case e.Failed(topic=str() as topic) if topic in details:
             details[topic].failures.append(event)
         case _:

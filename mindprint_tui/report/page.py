@@ -244,7 +244,7 @@ def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[s
         "reason": topic.reason,
         "stages": [(name, key in topic.undone) for key, name in stages],
         "table": table if stages else [],
-        "decisions": [(item.decision.replace("_", " "), item.reason) for item in detail.decisions.values()],
+        "decisions": [(item.decision.replace("_", " "), item.reason) for item in detail.decisions],
         "failures": detail.failures,
         "phases": [_phase(phase) for phase in detail.phases.values()],
         "questions": [side_by_side(question, _left_out(topic), topic.undone) for question in detail.questions],

@@ -363,13 +363,21 @@ class Unknown:
     damaged: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Void:
+    """What a restart made void, as `live_records` gives it: the time was spent, and the event happens once more."""
+
+    kind: ClassVar[str] = "void"
+    event: Step | Decided
+
+
 Event = (
     RunStarted | Preparing | ModelLoaded | CurriculumLoaded | Audited | Predicted | TopicStarted | PhaseStarted
     | AdapterChanged | Step | Sample | ScorerFitted | Evaluated | Decided | TopicFinished | CommandTaken | Paused
     | Resumed | Checkpointed | Restored | Warned
-    | Failed | RulesChecked | EngineDied | EngineRestarted | RunFinished | Unknown
+    | Failed | RulesChecked | EngineDied | EngineRestarted | RunFinished | Unknown | Void
 )  # fmt: skip
-KINDS: dict[str, Any] = {cls.kind: cls for cls in Event.__args__ if cls is not Unknown}
+KINDS: dict[str, Any] = {cls.kind: cls for cls in Event.__args__ if cls not in (Unknown, Void)}
 
 
 @dataclass(frozen=True, slots=True)

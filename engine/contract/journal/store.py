@@ -97,13 +97,28 @@ def repair(path: Path) -> int:
     return last
 
 
+def whole_lines(path: Path) -> int:
+    """How many bytes of a file are whole lines."""
+    tail = Tail(path)
+    while tail.read():
+        pass
+    return tail.offset
+
+
 def records(path: Path, offset: int = 0) -> Iterator[Record]:
-    """The whole lines of a journal from a byte on, decoded as they are asked for."""
-    tail = Tail(path, offset)
+    """The whole lines of a journal from a byte on, decoded as they are asked for.
+
+    A line that has no time gets that of the line before it; the first ones that of the first that has one.
+    """
+    tail, t = Tail(path, offset), 0.0
     while lines := tail.read():
-        yield from (decode(line) for _, line in lines)
+        t = t or next((found for _, line in lines if (found := decode(line).t)), 0.0)
+        for _, line in lines:
+            record = decode(line, t)
+            t = record.t
+            yield record
 
 
 def read_journal(path: Path) -> list[Record]:
-    """Every whole line of a journal, decoded."""
+    """Every whole line of a journal in memory, for tests: a program reads `records`, or `live_records`."""
     return list(records(path))

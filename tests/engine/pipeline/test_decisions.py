@@ -10,6 +10,7 @@ import pytest
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Record
+from engine.contract.journal.live import live
 from engine.contract.settings.config import DpoConfig, ThresholdsConfig
 from engine.data.curriculum import Curriculum, Pair, Question, Topic
 from engine.data.voice_profile import load_profile
@@ -469,7 +470,7 @@ def test_a_retry_that_the_run_owes_waits_as_a_persons_does_and_is_one() -> None:
 
 def test_a_retry_that_was_decided_before_a_death_is_decided_again() -> None:
     (*begun, finished), restored = OWED, e.Restored(0, "")
-    assert read_history(journal(*begun, restored, finished)).again is None
+    assert read_history(live(journal(*begun, restored, finished))).again is None
 
 
 def test_a_prediction_stands_beside_the_time_of_a_whole_run_alone() -> None:
