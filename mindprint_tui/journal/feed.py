@@ -104,7 +104,7 @@ class Feed:
         """Blocks of lines that were not read yet; `drained` when they came to the end of the journal."""
         while True:
             if self._next >= len(self._lines):
-                self._lines, self._next = [line for _, line in self._tail.read(BYTES)], 0
+                self._lines, self._next = self._tail.lines(BYTES), 0
             self.drained = not self._lines
             if self.drained:
                 return
@@ -199,10 +199,10 @@ class Samples:
         found: list[Sample | TopicStarted] = []
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            lines = self._tail.read(BYTES)
+            lines = self._tail.lines(BYTES)
             if not lines:
                 return found, True
-            for _, line in lines:
+            for line in lines:
                 if self._bytes in line and (event := answer_or_start(line)) and event.topic == self._topic:
                     found.append(clean_event(event))
         return found, False

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 BUCKETS = 1024  # of a curve; with at most so many planned steps each step has its own
 
 
-class Bucket(NamedTuple):
+class Bucket(Struct, frozen=True, gc=False):
     """What a few neighbouring steps had; `low` and `high` are NaN where none of them was finite."""
 
     first_seq: int
@@ -32,7 +34,12 @@ class Series:
         for seq, step, value in points:
             place = step - 1 if each and 0 < step <= self.of else self.place(step)
             seen = buckets.get(place)
-            buckets[place] = _point(seq, value) if seen is None else _merge(seen, value)
+            if seen is not None:
+                buckets[place] = _merge(seen, value)
+            elif math.isfinite(value):
+                buckets[place] = Bucket(seq, value, value, value, 0)
+            else:
+                buckets[place] = Bucket(seq, math.nan, math.nan, value, 1)
         return Series(self.of, buckets)
 
     def until(self, seq: int) -> "Series":
@@ -61,15 +68,9 @@ class Series:
         return (min(lows), max(highs)) if lows else None
 
 
-def _point(seq: int, value: float) -> Bucket:
-    finite = math.isfinite(value)
-    shown = value if finite else math.nan
-    return Bucket(seq, shown, shown, value, 0 if finite else 1)
-
-
 def _merge(seen: Bucket, value: float) -> Bucket:
     if not math.isfinite(value):
-        return seen._replace(last=value, bad=seen.bad + 1)
+        return replace(seen, last=value, bad=seen.bad + 1)
     if math.isnan(seen.low):
-        return seen._replace(low=value, high=value, last=value)
-    return seen._replace(low=min(seen.low, value), high=max(seen.high, value), last=value)
+        return replace(seen, low=value, high=value, last=value)
+    return replace(seen, low=min(seen.low, value), high=max(seen.high, value), last=value)

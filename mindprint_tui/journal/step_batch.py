@@ -25,7 +25,7 @@ class Stretch:
 def live(records: Iterable[Record | Stretch], ahead: Rewinds) -> Iterator[Record | Stretch]:
     """The records that no restart made void, in the order of the journal; a stretch without its void points.
 
-    A stretch whose last step is void is left out whole where all its points are, and keeps that step where they are not.
+    A stretch of which some points are void keeps its last step, whether that is or not.
     """
     for record in records:
         if isinstance(record, Record):

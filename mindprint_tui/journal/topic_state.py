@@ -1,7 +1,8 @@
 """What is known of a topic and of a phase of it, of the attempt that is under way or ran last."""
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Step
@@ -27,8 +28,7 @@ def dropped(event: e.AdapterChanged) -> bool:
     return event.state == "rolled_back" and event.base_unchanged is None and not event.expected_trainable
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseRun:
+class PhaseRun(Struct, frozen=True):
     """One phase of one attempt at a topic."""
 
     topic: str
@@ -47,8 +47,7 @@ class PhaseRun:
     rules: RuleCounts = field(default_factory=dict)  # that were checked in it
 
 
-@dataclass(frozen=True, slots=True)
-class TopicState:
+class TopicState(Struct, frozen=True):
     """A topic and what came of it; `scores` by stage and `settled` by phase are of this attempt, but for `before`."""
 
     info: e.TopicInfo

@@ -1,13 +1,12 @@
 """How long a run has been at work, its pauses and the time without an engine left out."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 
 
-@dataclass(frozen=True, slots=True)
-class WorkTime:
+class WorkTime(Struct, frozen=True):
     """`seconds` of work until `since`; None: nobody is at work now. Moments are those of the journal."""
 
     seconds: float = 0.0

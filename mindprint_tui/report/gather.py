@@ -128,8 +128,8 @@ def _steps(current: PhaseDetail | None, last: e.Step, points: list[tuple[int, in
 def _add_questions(run: RunDir, details: dict[str, Detail]) -> None:
     found: dict[str, list[e.Sample | e.TopicStarted]] = {topic: [] for topic in details}
     tail = Tail(run.journal)
-    while lines := tail.read():
-        for _, line in lines:
+    while lines := tail.lines():
+        for line in lines:
             if (event := answer_or_start(line)) and event.topic in found:
                 found[event.topic].append(event)
     for topic, told in found.items():

@@ -42,8 +42,8 @@ class Rewinds:
 def rewinds(path: Path) -> Rewinds:
     """The restarts of a journal, found without decoding its other lines."""
     tail, found = Tail(path), []
-    while lines := tail.read():
-        found += [decode(line) for _, line in lines if b'"restored"' in line]
+    while lines := tail.lines():
+        found += [decode(line) for line in lines if b'"restored"' in line]
     return Rewinds(found)
 
 

@@ -28,7 +28,15 @@ class Tail:
         self._head = b""
 
     def read(self, limit: int = CHUNK) -> list[tuple[int, bytes]]:
-        """Whole lines from the offset on, each with its own offset; about `limit` bytes at most, empty at the end.
+        """As `lines`, each line with its own offset."""
+        found, end = [], 0
+        for line in self.lines(limit):
+            found.append((end, line))
+            end += len(line) + 1
+        return [(self.offset - end + begin, line) for begin, line in found]
+
+    def lines(self, limit: int = CHUNK) -> list[bytes]:
+        """Whole lines from the offset on; about `limit` bytes at most, empty at the end.
 
         A file that does not exist yet has no lines. A file that became shorter (a repair cut its torn last line) is
         read on from its new end.
@@ -45,10 +53,8 @@ class Tail:
                     data += more
         except FileNotFoundError:
             return []
-        lines = []
-        for line in data.split(b"\n")[:-1]:
-            lines.append((self.offset, line))
-            self.offset += len(line) + 1
+        *lines, torn = data.split(b"\n")
+        self.offset += len(data) - len(torn)
         return lines
 
 
@@ -89,8 +95,8 @@ class JournalWriter:
 def repair(path: Path) -> int:
     """Cuts a torn last line off and returns the highest sequence number in the file, -1 where there is none."""
     tail, last = Tail(path), -1
-    while lines := tail.read():
-        numbers = (decode(line).seq for _, line in reversed(lines))
+    while lines := tail.lines():
+        numbers = (decode(line).seq for line in reversed(lines))
         last = max(last, next((seq for seq in numbers if seq >= 0), -1))  # a damaged last line has no number
     if path.exists() and path.stat().st_size != tail.offset:
         os.truncate(path, tail.offset)
@@ -100,7 +106,7 @@ def repair(path: Path) -> int:
 def whole_lines(path: Path) -> int:
     """How many bytes of a file are whole lines."""
     tail = Tail(path)
-    while tail.read():
+    while tail.lines():
         pass
     return tail.offset
 
@@ -111,9 +117,9 @@ def records(path: Path, offset: int = 0) -> Iterator[Record]:
     A line that has no time gets that of the line before it; the first ones that of the first that has one.
     """
     tail, t = Tail(path, offset), 0.0
-    while lines := tail.read():
-        t = t or next((found for _, line in lines if (found := decode(line).t)), 0.0)
-        for _, line in lines:
+    while lines := tail.lines():
+        t = t or next((found for line in lines if (found := decode(line).t)), 0.0)
+        for line in lines:
             record = decode(line, t)
             t = record.t
             yield record
