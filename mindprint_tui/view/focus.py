@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from engine.contract.journal import events as e
 from mindprint_tui.journal.run_state import Answer, RunState
 
@@ -73,7 +75,7 @@ def taken_up(state: RunState, focus: Focus) -> RunState:
     """The state to show: while an engine that was started here is starting, how the one before it ended is over."""
     if state.seq < 0 or not starting(state, focus):
         return state
-    return replace(
+    return structs.replace(
         state, finished=None, fatal=None, died=None, paused=None, stopping=False, preparing="starting the engine"
     )
 

@@ -96,7 +96,7 @@ def test_nothing_in_common_has_no_mean(tmp_path: Path) -> None:
 
 def test_steps_that_were_trained_twice_count_once(tmp_path: Path) -> None:
     run = read_run(write("restarted", tmp_path))
-    assert len(run.phases[topic_id(1), "sft"].steps) == 14
+    assert run.phases[topic_id(1), "sft"].steps == 14
     assert run.phases[topic_id(1), "sft"].seconds == pytest.approx(14 * 2.1)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from make import collapsed, finished, happy, restarted
+from msgspec import structs
 from story import Story, topic_id
 
 from engine.contract.journal import events as e
@@ -188,7 +189,7 @@ def test_what_is_left_is_no_less_than_the_steps_will_take() -> None:
     state = last_topic("step")
     run = state.phase_of(state.current)
     assert run is not None and run.last is not None
-    longer = replace(state, phases=(*state.phases[:-1], replace(run, steps=run.last.step + 1000)))
+    longer = structs.replace(state, phases=(*state.phases[:-1], structs.replace(run, steps=run.last.step + 1000)))
     assert left(longer) == pytest.approx(1000 * run.last.seconds)
     assert left(longer, 3600.0) is None, "it has taken longer than the others, and who knows for how long"
 

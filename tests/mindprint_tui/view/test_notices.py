@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from make import finished, happy
+from msgspec import structs
 
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
@@ -48,7 +49,7 @@ def test_an_answer_gives_way_after_a_while() -> None:
 
 def test_an_answer_that_was_long_in_coming_is_shown() -> None:
     state = fold(RunState(), happy())
-    focus = asked(replace(state, t=state.t - 600.0), "retry")
+    focus = asked(structs.replace(state, t=state.t - 600.0), "retry")
     assert "✓ retry" in shown(on(state, answer("retry")), focus)
 
 
