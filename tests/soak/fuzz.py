@@ -26,6 +26,7 @@ from make import STORIES
 
 from engine.contract.journal import events as e
 from engine.contract.journal.codec import encode
+from engine.contract.journal.live import live_records
 from engine.contract.journal.store import JournalWriter, read_journal
 from engine.contract.run_folder.commands import Command, append
 from engine.contract.run_folder.folder import RunDir, create
@@ -257,7 +258,7 @@ def fuzz_journals(count: int, seed: int, folder: Path) -> dict[str, int]:
 
 def what_the_engine_makes_of(run: RunDir) -> None:
     """What an engine reads of a journal that it goes on with: history, landmarks, summary, and where numbers go on."""
-    records = read_journal(run.journal)
+    records = list(live_records(run.journal))
     history = read_history(records)
     assert history.seconds >= 0
     landmarks(records)

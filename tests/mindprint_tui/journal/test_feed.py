@@ -35,7 +35,8 @@ from mindprint_tui import cli
 from mindprint_tui.journal import feed as feeds
 from mindprint_tui.journal.feed import Feed, Samples
 from mindprint_tui.journal.run_state import RunState, fold
-from mindprint_tui.journal.sanitize import clean_event
+from mindprint_tui.journal.sanitize import clean_event, is_plain
+from mindprint_tui.journal.step_batch import Stretch
 from mindprint_tui.tui.screens import runs
 
 TOPIC = "unit-01/chapter-01/topic-01"
@@ -75,6 +76,34 @@ def test_repeated_unknown_and_damaged_lines_are_left_out(tmp_path: Path) -> None
     ]
     run.journal.write_bytes(b"".join(lines))
     assert [record.event for record in Feed(run).read()] == [Paused("␛"), Resumed("me")]
+
+
+@pytest.mark.parametrize("read", [Feed.read, Feed.skim])
+def test_lines_that_could_not_be_read_are_counted(story: Story, read: Callable[[Feed], object]) -> None:
+    run = story("happy")
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    steps = [place for place, line in enumerate(lines) if b'"kind": "step"' in line]
+    torn, untyped = steps[3], steps[5]
+    lines[torn] = lines[torn][:90] + b"\n"
+    lines[untyped] = lines[untyped].replace(b'"loss": ', b'"loss": "none", "was": ')
+    newer = b'{"v": 9, "seq": %d, "t": 2.0, "kind": "danced"}\n' % len(lines)
+    run.journal.write_bytes(b"".join([*lines, newer, b"not JSON\n"]))
+    feed = Feed(run)
+    for _ in feed.rest(lambda: read(feed)):
+        pass
+    assert feed.damaged == 3
+
+
+def test_a_damaged_last_step_does_not_take_those_before_it_along(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    lines = [encode(Record(n, 1.0 + n, Step(TOPIC, "sft", n, 9, 0.5, 1e-3, 1.0, 9, 9, 1.0, 1))) for n in range(4)]
+    lines[3] = lines[3].replace(b'"tokens": 9', b'"tokens": "many"')
+    run.journal.write_bytes(b"".join(lines))
+    feed = Feed(run)
+    (stretch,) = feed.skim()
+    assert isinstance(stretch, Stretch)
+    assert [step for _, step, _ in stretch.points] == [0, 1, 2] and stretch.last.step == 2
+    assert feed.damaged == 1
 
 
 @pytest.mark.parametrize("number", [10**17, 60])
@@ -182,6 +211,18 @@ def test_wherever_the_writing_stops_for_a_moment_the_state_is_the_same(name: str
             while records := feed.skim():
                 state = fold(state, records)
     assert repr(state) == repr(whole(name))
+
+
+@pytest.mark.parametrize("name", ["happy", "not-a-number", "hostile", "collapsed"])
+def test_a_plain_line_needs_no_cleaning(name: str) -> None:
+    plain = 0
+    for line in journal(name).splitlines():
+        if is_plain(line):
+            assert clean_event(decode(line).event) == decode(line).event
+            plain += 1
+    assert plain > 3
+    for odd in (b"\x7f", b"\\u001b[2J", "\u202e".encode(), b"x" * 20_001):
+        assert not is_plain(b'{"message": "' + odd + b'"}')
 
 
 @cache

@@ -17,6 +17,7 @@ from golden import put, said
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.journal.live import live
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.cli import cli
@@ -74,7 +75,10 @@ def test_an_evaluation_that_a_restarted_engine_made_again_comes_once(story: Stor
 
     def scored(patient: bool) -> list[tuple[Any, ...]]:
         rows = metric_rows.Rows(patient)
-        out = [*(row for record in renumbered for row in rows.take(record)), *rows.rest()]
+        out = [
+            *(row for record in (live(renumbered) if patient else renumbered) for row in rows.take(record)),
+            *rows.rest(),
+        ]
         return [(row["topic"], row["stage"]) for row in out if row["kind"] == "evaluated"]
 
     same, asked_of = (found.event.topic, "sft"), (found.event.topic, "reevaluated")
