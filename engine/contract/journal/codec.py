@@ -46,8 +46,8 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
 _head = msgspec.json.Decoder(Head).decode
 _glance = msgspec.json.Decoder(Glance).decode
 _events: dict[str, Any] = {kind: msgspec.json.Decoder(cls).decode for kind, cls in KINDS.items()}
-_numbers = {  # the fields of each kind that may hold a number that is not finite
-    kind: {name: hint for name, hint in typing.get_type_hints(cls).items() if "float" in str(hint)}
+_fields = {  # of each kind, with their types
+    kind: {name: hint for name, hint in typing.get_type_hints(cls).items() if name != "kind"}
     for kind, cls in KINDS.items()
 }
 
@@ -101,19 +101,19 @@ def _decode_text(line: bytes, before: float) -> Record:
         name = kind[:80] if isinstance(kind, str) else ""
         foreign = bool(name) and seq >= 0
         return Record(seq, t, Unknown(name, "a kind that this reader does not know", damaged=not foreign))
-    numbers = {name: _number(data[name], hint) for name, hint in _numbers[cls.kind].items() if name in data}
+    known = {name: _number(data[name], hint) for name, hint in _fields[cls.kind].items() if name in data}
     try:
-        return Record(seq, t, msgspec.convert(data | numbers, cls))
-    except (msgspec.ValidationError, RecursionError) as error:
+        return Record(seq, t, msgspec.convert(known, cls))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # UnicodeEncodeError of half a surrogate pair
         return Record(seq, t, Unknown(cls.kind, _short(str(error)), damaged=True))
 
 
 def _number(value: Any, hint: Any) -> Any:
-    """A value of a type that holds numbers, with each number that was written as text made one again."""
+    """A value of this type, with each number that was written as text made one again."""
     parts = typing.get_args(hint)
     if isinstance(value, dict) and typing.get_origin(hint) is dict:
         return {key: _number(item, parts[1]) for key, item in value.items()}
-    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+    if isinstance(value, list) and parts and typing.get_origin(hint) is tuple:
         hints = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
         return [_number(*pair) for pair in zip(value, hints, strict=True)] if len(value) == len(hints) else value
     return NOT_FINITE.get(value, value) if isinstance(value, str) and (hint is float or float in parts) else value

@@ -175,6 +175,15 @@ def test_a_number_beyond_all_bounds_is_unknown_too() -> None:
         assert isinstance(decode(encode(Record(4, 1.0, a_step())).replace(b"2.5", huge)).event, Unknown)
 
 
+def test_half_a_surrogate_pair_is_read_wherever_it_stands() -> None:
+    for written in (encode(Record(4, 1.0, a_step()))[:-1], encode(Record(4, 1.0, e.Paused("ann")))[:-1]):
+        data = json.loads(written)
+        for key in data:
+            for value in ("\ud800", {"\ud800": "\ud800"}, ["\ud800"]):
+                assert isinstance(decode(json.dumps(data | {key: value})).seq, int)
+            assert isinstance(decode(json.dumps(data | {"\ud800": key})).event, type(decode(written).event))
+
+
 def test_nesting_just_short_of_the_limit_is_unknown_too() -> None:
     for depth in range(900, 1010):
         deep = "[" * depth + "]" * depth
