@@ -40,6 +40,7 @@ class Told:
     state: RunState
     phases: dict[tuple[str, Phase], Ran]
     failures: dict[str, str]  # topic -> what went wrong last
+    damaged: int = 0  # lines of the journal that could not be read
 
 
 def read_run(run: RunDir) -> Told:
@@ -54,7 +55,7 @@ def read_run(run: RunDir) -> Told:
         for record in map(ahead.live, records):
             _note(record.event, phases, failures, attempts)
     live = feed.liveness()
-    return Told(run.name, condition(state, live), state, dict(phases), failures)
+    return Told(run.name, condition(state, live), state, dict(phases), failures, feed.damaged)
 
 
 def _note(

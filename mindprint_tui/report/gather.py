@@ -55,10 +55,11 @@ class Gathered:
     tally: Tally
     details: dict[str, Detail]
     liveness: Liveness
+    damaged: int = 0  # lines of the journal that could not be read
 
 
 def gather(run: RunDir) -> Gathered:
-    """Reads the journal three times, so that memory is bounded by what is shown and not by how long the run was."""
+    """Reads the journal a few times, so that memory is bounded by what is shown and not by how long the run was."""
     feed, state, tally = Feed(run), RunState(), Tally()
     for records in feed.rest(lambda: feed.skim(READ)):
         state = fold(state, records)
@@ -70,7 +71,7 @@ def gather(run: RunDir) -> Gathered:
         for record in live(records, ahead):
             current = _detail(details, current, record)
     _add_questions(run, details)
-    return Gathered(run.name, state, tally, details, feed.liveness())
+    return Gathered(run.name, state, tally, details, feed.liveness(), feed.damaged)
 
 
 def chosen(topics: dict[str, TopicState]) -> list[str]:

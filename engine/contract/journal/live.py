@@ -1,4 +1,4 @@
-"""A journal without what its restarts made void: the one place that knows what a restart rewinds."""
+"""What restarts made void in a journal: the one reader that leaves it out, for folds over whole journals."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
