@@ -41,17 +41,17 @@ class Tally:
     failed: int = 0
     warnings: dict[tuple[str, str], int] = field(default_factory=dict)
     unshown: int = 0  # warnings beyond those that are kept
-    _seqs: list[tuple[int, int]] = field(default_factory=list)  # (seq, step) of the phase in progress
+    _running: int = 0  # optimizer steps of the phase in progress
 
     @property
     def optimizer_steps(self) -> int:
-        return self.done + len(self._seqs)
+        return self.done + self._running
 
     def take(self, records: Iterable[Record | Stretch]) -> None:
-        """Counts these records too."""
+        """Counts these live records too."""
         for record in records:
             if isinstance(record, Stretch):
-                self._step(record.points)
+                self._running += len(record.points)
             else:
                 self._event(record)
 
@@ -59,11 +59,11 @@ class Tally:
         match record.event:
             case e.Step() as step:
                 self.not_finite += not math.isfinite(step.loss)
-                self._step([(record.seq, step.step, step.loss)])
+                self._running += 1
+            case e.Void(event=e.Step() as step):
+                self.not_finite += not math.isfinite(step.loss)
             case e.TopicStarted() as topic:
                 self.model = topic.model_fingerprint or self.model
-            case e.Restored(rewind_to=last):
-                self._seqs = [pair for pair in self._seqs if pair[0] <= last]
             case e.AdapterChanged() as adapter:
                 self._adapter(adapter)
             case e.Failed() as failed:
@@ -84,9 +84,6 @@ class Tally:
             case _:
                 pass
 
-    def _step(self, points: list[tuple[int, int, float]]) -> None:
-        self._seqs += [(seq, step) for seq, step, _ in points]
-
     def _adapter(self, event: e.AdapterChanged) -> None:
         self.states[event.state] = self.states.get(event.state, 0) + 1
         if not ADAPTER_STATES[event.state].settled:
@@ -96,7 +93,7 @@ class Tally:
             return
         if event.state == "fused" and event.fuse_cosine is not None and event.fuse_kl is not None:
             self.cosine, self.kl = min(self.cosine, event.fuse_cosine), max(self.kl, event.fuse_kl)
-        self.done, self._seqs = self.done + len(self._seqs), []
+        self.done, self._running = self.done + self._running, 0
 
 
 def checks(tally: Tally) -> list[Check]:

@@ -60,10 +60,10 @@ class Gathered:
 
 def gather(run: RunDir) -> Gathered:
     """Reads the journal a few times, so that memory is bounded by what is shown and not by how long the run was."""
-    feed, state, tally = Feed(run), RunState(), Tally()
+    feed, ahead, state, tally = Feed(run), rewinds(run.journal), RunState(), Tally()
     for records in feed.rest(lambda: feed.skim(READ)):
         state = fold(state, records)
-        tally.take(records)
+        tally.take(live(records, ahead))
     details = {topic: Detail() for topic in chosen(state.topics)}
     current: PhaseDetail | None = None
     feed, ahead = Feed(run), rewinds(run.journal)
