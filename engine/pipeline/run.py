@@ -150,6 +150,7 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     control.begin(topic.id)
     session.collapsed = False
     verdict, reason = _attempt(session, history, topic, done)
+    phase.say_rules(session, topic.id)
     session.resume = None  # where its topic was skipped, nobody goes on from it
     again = decisions.retry(verdict, done.tries, session.config.run.retries)
     if again is not None:  # said before the topic is finished: a death between the two loses no retry

@@ -109,7 +109,6 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
 
 def finish(session: Session, topic: Topic, verdict: Verdict, reason: str, started: float) -> None:
     """Journals the verdict; `started` is the monotonic time at which the topic began."""
-    phase.say_rules(session, topic.id)
     event = TopicFinished(topic.id, verdict, reason, time.monotonic() - started)
     session.recorder.say(event, durable=True)
 

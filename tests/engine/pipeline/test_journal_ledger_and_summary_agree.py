@@ -156,5 +156,5 @@ def test_the_report_of_a_shared_adapter_whose_dpo_was_undone_finds_nothing_amiss
     states = [event.state for event in ran.of(e.AdapterChanged, topic=FIRST)]
     assert states == ["attached", "attached", "rolled_back", "fused"]
     found = gather(ran.run)
-    looked_at = checks(found.tally, config["adapters"], found.state.finished)
-    assert all(check.holds for check in looked_at), looked_at
+    looked_at = [check for check in checks(found.tally) if check.holds is not None]
+    assert len(looked_at) > 20 and all(check.holds for check in looked_at), looked_at

@@ -25,7 +25,7 @@ def asked(folder: Path) -> tuple[RunDir, Lock, JournalWriter, subprocess.Popen[s
     writer.append(e.RunStarted("night", "c", 0, 1, {}))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([PROGRAM, "ctl", "night", "pause"], cwd=folder, **pipes)
-    while not run.commands.exists():
+    while not (run.commands.exists() and run.commands.read_bytes().endswith(b"\n")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     command = parse(run.commands.read_bytes().splitlines()[0], 0)
