@@ -1,6 +1,8 @@
 """Names that may touch a path: of topics, runs and adapters, checked against a strict pattern first."""
 
+import difflib
 import re
+from collections.abc import Mapping
 
 from engine.contract.errors import InputError
 
@@ -9,6 +11,7 @@ TOPIC_ID = re.compile(rf"{PART}/{PART}/{PART}")
 RUN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?")
 DELTA_NAME = re.compile(rf"[0-9]{{3,9}}-{PART}\.{PART}\.{PART}-(?:sft|dpo)")
 COMMAND_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+LISTED = 40  # topics that a message names
 
 
 def topic_id(text: str) -> str:
@@ -23,6 +26,31 @@ def run_name(text: str) -> str:
     if not RUN_NAME.fullmatch(text):
         raise InputError(f"run name {_short(text)} may hold only letters, digits, '_', '-' and inner dots, 100 at most")
     return text
+
+
+def find_topic(wanted: str, titles: Mapping[str, str]) -> str:
+    """Returns the id of the topic that is meant: by its id, or by the id's last part or the title if that is unique.
+
+    `titles` maps id to title. Raises InputError, with the ids that there are, for any other word.
+    """
+    if wanted in titles:
+        return wanted
+    word = wanted.strip().casefold()
+    found = [id for id, title in titles.items() if word and word in (id.rpartition("/")[2], title.strip().casefold())]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{_short(wanted)} names {len(found)} topics; name one by its id:{_listed(found, titles)}")
+    close = difflib.get_close_matches(wanted, titles, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    raise InputError(f"no topic {_short(wanted)}{hint} The topics are:{_listed(list(titles), titles)}")
+
+
+def _listed(ids: list[str], titles: Mapping[str, str]) -> str:
+    """A line for each topic, with its title if it has one."""
+    lines = [f"\n  {id}" + (f"  {titles[id]}" if titles[id] not in ("", id) else "") for id in ids[:LISTED]]
+    more = f"\n  and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
+    return "".join(lines) + more
 
 
 def delta_name(text: str) -> str:

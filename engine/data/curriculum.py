@@ -8,13 +8,14 @@ from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.journal.events import TopicInfo
-from engine.contract.names import topic_id
+from engine.contract.names import find_topic
 from engine.contract.settings.config import FILES, CurriculumConfig, SourceConfig
-from engine.contract.wording import nearest, several
+from engine.contract.settings.course import Place, read_course
+from engine.contract.wording import several
 from engine.data.holdout import TopicRows, hold_out
 from engine.data.rows import Pair, Question, SftRow, pair_row, question_row, require_whole, sft_row
 from engine.data.sources import read_file, read_source
-from engine.data.topic_list import Place, name_course, read_course
+from engine.data.topic_list import name_course
 from engine.data.voice_profile import VoiceProfile, load_profile
 from engine.rules.enforce import require
 
@@ -105,11 +106,9 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     if listed is None:
         warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {several(len(names), 'topic')}")
     places = {place.id: place for place in names.values()}
-    for wanted in settings.topics:
-        if topic_id(wanted) not in places:
-            raise InputError(f"{folder}: no topic {wanted!r}{nearest(wanted, places)}")
+    wanted = _wanted(folder, settings.topics, places)
     rows, orphans, duplicates = _sort([item for items in found.values() for item in items], names)
-    kept = {id: rows[id] for id in places if not settings.topics or id in settings.topics}
+    kept = {id: rows[id] for id in places if not wanted or id in wanted}
     warnings = [*orphans, *duplicates, *warnings, *hold_out(kept, settings.heldout_share, settings.quiz_share)]
     topics = []
     for id, mine in kept.items():
@@ -126,6 +125,15 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
         "rows-accounted", read == used + reported, f"{read} rows were read, {used} are used and {reported} reported"
     )
     return Curriculum(tuple(topics), profile, tuple(warnings), read, used, len(orphans), len(duplicates))
+
+
+def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, Place]) -> set[str]:
+    """The ids of the topics that curriculum.topics names; raises InputError for a name of none or of several."""
+    titles = {id: place.title for id, place in places.items()}
+    try:
+        return {find_topic(name, titles) for name in names}
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
 
 
 def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: list[str]) -> SourceConfig | Path | None:

@@ -4,14 +4,17 @@ import subprocess
 import time
 from pathlib import Path
 
+from engine.contract import names
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
+from engine.contract.journal.events import CurriculumLoaded
 from engine.contract.journal.refusal import refused
 from engine.contract.journal.store import Tail, records
 from engine.contract.run_folder import commands, lock
 from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.sanitize import clean, one_line
 
 PATIENCE = 5.0  # seconds that a supervisor is given to take its lock, or to end once it has released it
 
@@ -42,6 +45,22 @@ def said(run: RunDir, since: int = 0) -> RunState:
     """What the end of a journal says, read from byte `since` at the earliest."""
     size = run.journal.stat().st_size if run.journal.exists() else 0
     return fold(RunState(), records(run.journal, max(since, size - LAST)))
+
+
+def find_topic(run: RunDir, wanted: str) -> str:
+    """The id of the topic of a run that `wanted` names; raises InputError, with the ids, if there is none.
+
+    Before the run has read its curriculum only an id is taken.
+    """
+    titles = topics(run)
+    return names.find_topic(wanted, titles) if titles else names.topic_id(wanted)
+
+
+def topics(run: RunDir) -> dict[str, str]:
+    """Id -> title of each topic of a run, in the order of the course; empty until the run has read its curriculum."""
+    said = (record.event for record in records(run.journal) if isinstance(record.event, CurriculumLoaded))
+    found = next(said, None)
+    return {info.id: one_line(clean(info.title)) for info in found.topics} if found else {}
 
 
 def stopping(run: RunDir) -> bool:

@@ -55,7 +55,7 @@ class CurriculumConfig:
     """Where the topics are, and how much is held out where the rows do not say so themselves."""
 
     path: str  # a folder with voice.yaml, curriculum.yaml and the rows, where they are not named below
-    topics: tuple[str, ...] = ()  # ids of the topics to train; empty is all of them
+    topics: tuple[str, ...] = ()  # the topics to train, by id, its last part or title; empty is all of them
     heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
     quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
     sft: SourceConfig | str = ""  # empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
