@@ -98,7 +98,7 @@ def test_the_earlier_files_are_found_by_their_names(folder: Path) -> None:
 
 def test_the_earlier_files_alone_make_a_course(folder: Path) -> None:
     found = load(earlier(folder), quiz_share=0.25)
-    assert [(t.id, t.title) for t in found.topics] == [(ONE, ONE), (TWO, TWO)]
+    assert [(t.id, t.title) for t in found.topics] == [(ONE, "topic-01"), (TWO, "topic-02")]
     assert [(len(t.sft), len(t.questions)) for t in found.topics] == [(3, 1), (3, 1)]
     assert f"{folder}: there is no curriculum.yaml; the rows name 2 topics" in found.warnings
     assert not list(find_leaks(found.topics))
@@ -181,7 +181,7 @@ def test_a_dataset_without_topics_is_one_topic(folder: Path) -> None:
     pairs = write(folder / "pairs.parquet", [pair("elsewhere", n) for n in range(4)])
     found = load(folder, sft=str(path), preferences=str(pairs), quiz_share=0.2)
     assert [(t.id, t.title, len(t.sft), len(t.pairs)) for t in found.topics] == [
-        ("unit-01/chapter-01/topic-01", str(path), 5, 3)
+        ("unit-01/chapter-01/topic-01", "train", 5, 3)
     ]
     write(folder / "quiz.jsonl", [{"question": words("q", 1), "reference": words("r", 1)}])
     assert len(load(folder, sft=str(path), preferences=str(pairs)).topics[0].sft) == 6
@@ -249,7 +249,7 @@ def test_a_hub_dataset_that_was_had_before_needs_no_hub(folder: Path, monkeypatc
     shutil.copytree(made, kept)
     (kept / "once-train.arrow").rename(kept / "rows-train.arrow")
     found = load(folder, needs_pairs=False, sft=SourceConfig("org/rows"), quiz_share=0.2)
-    assert held(found) == 5 and found.topics[0].title == "org/rows"
+    assert held(found) == 5 and found.topics[0].title == "rows"
     assert found.topics[0].sft[0].where.startswith("org/rows row ")
 
 
