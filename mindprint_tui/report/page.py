@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -34,6 +33,7 @@ from engine.contract.vocabulary import (
     health_label,
     score_label,
 )
+from mindprint_tui.journal.headline import headline
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.answers import side_by_side
@@ -153,18 +153,15 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     """Label, value and what stands below it in small."""
     state, tally = found.state, found.tally
     topics = list(state.topics.values())
-    before = [score for topic in topics if (score := topic.scores.get(BASE))]
-    final = [score for topic in topics if topic.status == "finished" and (score := topic.final)]
     passed = state.tally.get(PASSED, 0)
     counts = {row.label: state.tally.get(word, 0) for word, row in VERDICTS.items() if word != PASSED}
     others = [f"{count} {label}" for label, count in counts.items() if count]
     seconds = state.finished.seconds if state.finished else state.spent.at(state.t)
-    voice, accuracy = _mean(score.voice for score in final), _mean(score.accuracy for score in final)
-    unvoiced, was = _mean(score.voice for score in before), _mean(score.accuracy for score in before)
+    mean = headline(topics)
     return [
         ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
-        ("mean voice", number(voice), f"before {number(unvoiced)}"),
-        ("mean accuracy", number(accuracy), f"before {number(was)}"),
+        ("mean voice", number(mean.voice), f"{mean.over}; before {number(mean.before)}"),
+        ("mean accuracy", number(mean.accuracy), f"{mean.over}; before {number(mean.accuracy_before)}"),
         *(_preference(phase, topics) for phase in PREFERENCE),
         ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
         ("time", about(seconds), f"{sum(topic.status == 'finished' for topic in topics):,} topics finished"),
@@ -177,11 +174,6 @@ def _preference(phase: Phase, topics: list[TopicState]) -> tuple[str, str, str]:
     back = sum(topic.settled.get(phase) == "rolled_back" for topic in ran)
     kept = sum(topic.kept == phase for topic in ran)
     return PHASES[phase].label, f"{kept} kept", f"{back} rolled back, of {len(ran)} topics where it ran"
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return sum(found) / len(found) if found else None
 
 
 def _verdict(topic: TopicState) -> tuple[str, str]:
@@ -212,7 +204,7 @@ def _row(topic: TopicState, details: dict[str, Detail]) -> dict[str, Any]:
 
 def _units(state: RunState) -> tuple[list[Row], int]:
     """The units that were begun, as many as there is room for, and how many there are besides."""
-    units = [row for row in outline(state.topics).rows if row.kind == "unit"]
+    units = outline(state.topics).units
     shown = [row for row in units if row.finished][:UNITS] or units[:UNITS]
     return shown, len(units) - len(shown)
 

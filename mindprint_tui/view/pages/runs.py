@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 from engine.contract.vocabulary import PASSED
 from mindprint_tui.journal.feed import Liveness
+from mindprint_tui.journal.headline import headline
 from mindprint_tui.journal.run_state import Condition, RunState, condition
 from mindprint_tui.journal.sanitize import clean
-from mindprint_tui.view.panes.outline import kept_voice
-from mindprint_tui.view.text import NONE, Line, Span, about, fit, number
+from mindprint_tui.view.text import Line, Span, about, fit, number
+
+WIDE, ROOMY = 100, 70  # cells from which the model is shown, and over how many topics the voice is a mean
+MODEL = 26  # cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,36 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     shown, role = look(row)
     passed = state.finished.passed if state.finished else state.tally.get(PASSED, 0)
     of = state.finished.of if state.finished else len(state.topics)
-    voices = [voice for topic in state.topics.values() if (voice := kept_voice(topic)) is not None]
-    mean = number(sum(voices) / len(voices)) if voices else NONE
+    mean = headline(state.topics.values())
+    voice = number(mean.voice) + (f" of {mean.topics}" if mean.topics and cells >= ROOMY else "")
     age = f"{about(now - state.began)} ago" if state.began else ""
     model = state.model.model.rpartition("/")[2] if state.model else ""
-    room = cells - 48 if cells < 100 else cells - 48 - 26
-    name: Span = (fit(clean(row.name), max(8, room)), "cursor" if chosen else "bold")
+    name: Span = (fit(clean(row.name), _room(cells)), "cursor" if chosen else "bold")
     spans: list[Span] = [("▸ " if chosen else "  ", "accent"), name, ("  ", "")]
-    if cells >= 100:
-        spans.append((fit(model, 26), "dim"))
+    if cells >= WIDE:
+        spans.append((fit(model, MODEL), "dim"))
     counts = f"{passed}/{of} passed" if of else ""
-    return (*spans, (f"{shown:<11}", role), (f"{counts:>14}", ""), (f"{mean:>7}", ""), (f"{age:>12}", "dim"))
+    end: list[Span] = [(f"{counts:>14}", ""), (f"{voice:>{_column(cells)}}", ""), (f"{age:>12}", "dim")]
+    return (*spans, (f"{shown:<11}", role), *end)
 
 
 def runs_head(cells: int) -> Line:
-    """The names of the columns."""
-    room = max(8, cells - 48 if cells < 100 else cells - 48 - 26)
-    model = fit("model", 26) if cells >= 100 else ""
-    return ((f"  {fit('run', room)}  {model}{'state':<11}{'topics':>14}{'voice':>7}{'age':>12}", "dim"),)
+    """The names of the columns. The voice is the mean over so many finished topics."""
+    model = fit("model", MODEL) if cells >= WIDE else ""
+    voice = "mean voice" if cells >= ROOMY else "voice"
+    return (
+        (
+            f"  {fit('run', _room(cells))}  {model}{'state':<11}{'topics':>14}{voice:>{_column(cells)}}{'age':>12}",
+            "dim",
+        ),
+    )
+
+
+def _column(cells: int) -> int:
+    """Cells of the voice."""
+    return 13 if cells >= ROOMY else 7
+
+
+def _room(cells: int) -> int:
+    """Cells of a run's name: what the other columns leave."""
+    return max(8, cells - 41 - _column(cells) - (MODEL if cells >= WIDE else 0))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from engine.contract.vocabulary import ATTEMPT_STAGES, PASSED, STAGES, START, VERDICTS
+from mindprint_tui.journal.headline import left_behind
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.view.text import number
@@ -18,14 +19,13 @@ class Row(NamedTuple):
     topics: int
     finished: int
     passed: int
-    voice: float | None  # mean over the topics of which a phase was kept
+    voice: float | None  # mean over its finished topics
 
 
 @dataclass(slots=True)
 class Sum:
     """What a unit or chapter adds up to while its topics are counted."""
 
-    place: int
     title: str
     topics: int = 0
     finished: int = 0
@@ -33,12 +33,20 @@ class Sum:
     scored: int = 0
     voice: float = 0.0
 
+    def row(self, kind: Literal["unit", "chapter"], id: str) -> Row:
+        mean = self.voice / self.scored if self.scored else None
+        return Row(kind, id, self.title, self.topics, self.finished, self.passed, mean)
+
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """`places` is topic -> row, `numbers` topic -> its number from 1, `trend` the voices of trained topics in order."""
+    """`places` is topic -> row, `numbers` topic -> its number from 1, `trend` the voices of finished topics in order.
+
+    `units` are the sums of all units, whether they have a row or not.
+    """
 
     rows: list[Row]
+    units: list[Row]
     places: dict[str, int]
     numbers: dict[str, int]
     voices: dict[str, str]
@@ -47,11 +55,6 @@ class Outline:
     waiting: int  # for their first attempt, or for a retry
     trained: int
     trained_seconds: float
-
-
-def kept_voice(topic: TopicState) -> float | None:
-    """The voice of what was kept of a topic; None where no phase of it was."""
-    return topic.final.voice if topic.kept and topic.final else None
 
 
 def voices(topic: TopicState) -> str:
@@ -73,25 +76,25 @@ def voices(topic: TopicState) -> str:
 
 
 def outline(topics: dict[str, TopicState]) -> Outline:
-    """One pass over all topics; made anew only when a topic changed."""
-    rows: list[Row | None] = []
-    sums: dict[str, Sum] = {}
-    places: dict[str, int] = {}
+    """One pass over all topics; made anew only when a topic changed.
+
+    A unit or chapter that divides nothing has no row: the only one at its place, or one of those with a single topic.
+    """
+    units: dict[str, Sum] = {}
+    chapters: dict[str, dict[str, Sum]] = {}
+    listed: dict[str, list[Row]] = {}
     trend: list[float] = []
     trained, seconds, finished, waiting = 0, 0.0, 0, 0
-    last: tuple[str | None, str | None] = (None, None)
     for id, topic in topics.items():
         unit, _, rest = id.partition("/")
         chapter = f"{unit}/{rest.partition('/')[0]}"
-        if unit != last[0] and unit not in sums:
-            sums[unit] = Sum(len(rows), one_line(topic.info.unit_title or unit))
-            rows.append(None)
-        if chapter != last[1] and chapter not in sums:
-            sums[chapter] = Sum(len(rows), one_line(topic.info.chapter_title or chapter))
-            rows.append(None)
-        last = (unit, chapter)
-        voice, over = kept_voice(topic), topic.status == "finished"
-        for part in (sums[unit], sums[chapter]):
+        if unit not in units:
+            units[unit], chapters[unit] = Sum(one_line(topic.info.unit_title or unit)), {}
+        if chapter not in listed:
+            chapters[unit][chapter], listed[chapter] = Sum(one_line(topic.info.chapter_title or chapter)), []
+        left, over = left_behind(topic), topic.status == "finished"
+        voice = left.voice if left else None
+        for part in (units[unit], chapters[unit][chapter]):
             part.topics += 1
             part.finished += over
             part.passed += topic.verdict == PASSED
@@ -104,13 +107,22 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         waiting += topic.standing == "pending" and not topic.unwanted
         if over and topic.verdict and VERDICTS[topic.verdict].scored:
             trained, seconds = trained + 1, seconds + topic.worked
-        places[id] = len(rows)
-        rows.append(Row("topic", id, topic.info.title, 1, over, topic.verdict == PASSED, voice))
-    for id, part in sums.items():
-        mean = part.voice / part.scored if part.scored else None
-        kind: Literal["unit", "chapter"] = "chapter" if "/" in id else "unit"
-        rows[part.place] = Row(kind, id, part.title, part.topics, part.finished, part.passed, mean)
+        listed[chapter].append(Row("topic", id, topic.info.title, 1, over, topic.verdict == PASSED, voice))
+    rows: list[Row] = []
+    for unit, found in units.items():
+        if _divides(units):
+            rows.append(found.row("unit", unit))
+        for chapter, part in chapters[unit].items():
+            if _divides(chapters[unit]):
+                rows.append(part.row("chapter", chapter))
+            rows += listed[chapter]
+    places = {row.id: place for place, row in enumerate(rows) if row.kind == "topic"}
     numbers = {id: place for place, id in enumerate(topics, 1)}
     shown = {id: text for id, topic in topics.items() if topic.status != "pending" and (text := voices(topic))}
-    made = [row for row in rows if row]
-    return Outline(made, places, numbers, shown, trend, finished, waiting, trained, seconds)
+    sums = [part.row("unit", unit) for unit, part in units.items()]
+    return Outline(rows, sums, places, numbers, shown, trend, finished, waiting, trained, seconds)
+
+
+def _divides(parts: dict[str, Sum]) -> bool:
+    """Whether the rows of these units, or of a unit's chapters, say anything that those of the topics do not."""
+    return len(parts) > 1 and any(part.topics > 1 for part in parts.values())

@@ -54,7 +54,7 @@ def _trend(outline: Outline, limits: dict[str, float], cells: int) -> Line:
     needed = limits.get("voice")
     passes = f"  pass {number(needed)}" if isinstance(needed, float) else ""
     count = len(outline.trend)
-    words = f"mean of {count} trained {number(mean)}{passes}  "
+    words = f"mean of {count} finished {number(mean)}{passes}  "
     return line((words, "dim"), (sparkline(outline.trend, min(40, cells - len(words))), "accent"))
 
 

@@ -5,16 +5,22 @@ from pathlib import Path
 
 import pytest
 from golden import put
+from make import write
 from story import Story, topic_id
 
 from engine.contract.journal import events as e
+from engine.contract.journal.store import read_journal
 from engine.contract.vocabulary import PHASES, STAGES
 from engine.runtime.summary import summarize
+from mindprint_tui.journal.headline import headline
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report import page
 from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.report.gather import gather
-from mindprint_tui.view.panes.outline import kept_voice, outline
+from mindprint_tui.view.focus import Focus
+from mindprint_tui.view.pages.runs import RunRow, run_line
+from mindprint_tui.view.panes.outline import outline
+from mindprint_tui.view.panes.voice import voice_lines
 
 TOPIC = topic_id(0)
 
@@ -88,8 +94,7 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
     assert summary["topics"][0]["final"]["voice"] == voice
     state = fold(RunState(), story.records)
     topic = state.topics[TOPIC]
-    assert kept_voice(topic) == (voice if kept else None)
-    assert outline(state.topics).trend == ([voice] if kept else [])
+    assert outline(state.topics).trend == [voice]
     tiles = {name: (value, note) for name, value, note in page._tiles(gather(run))}
     assert tiles["mean voice"][0] == f"{voice:.2f}"
     dpo = summary["dpo"]
@@ -106,3 +111,23 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
         assert (f'<span class="warn">{undone.get(stage)}</span>' in shown) == struck, stage
     assert topic.final is not None and topic.final.voice == voice
     assert topic.undone == undone
+
+
+@pytest.mark.parametrize("name", ["happy", "finished", "rolled-back", "collapsed"])
+def test_one_number_for_a_run_wherever_it_stands(tmp_path: Path, name: str) -> None:
+    """Report, list of runs, voice pane and summary.json: the mean over the finished topics, and they say so."""
+    run = write(name, tmp_path)
+    records = read_journal(run.journal)
+    state, summary = fold(RunState(), records), summarize(records, 1, "", 1.0)
+    mean = headline(state.topics.values())
+    assert mean.voice is not None and mean.accuracy is not None
+    assert summary["mean"]["final"]["voice"] == pytest.approx(mean.voice, abs=1e-4)
+    assert summary["mean"]["final"]["accuracy"] == pytest.approx(mean.accuracy, abs=1e-4)
+    tiles = {name: (value, note) for name, value, note in page._tiles(gather(run))}
+    assert tiles["mean voice"][0] == f"{mean.voice:.2f}"
+    assert tiles["mean voice"][1].startswith(f"over {mean.topics} finished topic")
+    row = "".join(text for text, _ in run_line(RunRow(name, state), 0.0, 120, False))
+    assert f" {mean.voice:.2f} of {mean.topics} " in row
+    rows = outline(state.topics)
+    trend = "".join(text for text, _ in voice_lines(state, Focus(), rows, 80)[0])
+    assert trend.startswith(f"mean of {mean.topics} finished {mean.voice:.2f} ")
