@@ -10,6 +10,7 @@ SHOWN = 60  # topics, and 20 sentences of a kind
 SENTENCES = 20
 HEAD = "  rows  pairs quiz  sup  cut long ratio   ref  rej base  acc"
 TABLE = len(HEAD)
+LEAST = 20  # cells of a title beside its id
 
 
 def lines(report: dict[str, Any], cells: int) -> list[str]:
@@ -65,18 +66,24 @@ def _topics(report: dict[str, Any], cells: int) -> list[str]:
     if topics is None:
         return []
     room = max(12, cells - TABLE)
-    lines = ["", fit("topic", room) + HEAD]
+    longest = max((len(topic["topic"]) for topic in topics), default=0)
+    beside = longest + 2 if longest + 2 + LEAST + TABLE <= cells else 0  # cells of the ids, if they have a column
+    lines = ["", fit(f"{'id':<{beside}}topic" if beside else "topic", room) + HEAD]
     for topic in topics[:SHOWN]:
-        lines.append(_name(topic, room) + _row(topic))
+        lines += _names(topic, room, beside, _row(topic))
     if len(topics) > SHOWN:
         lines.append(f"… and {len(topics) - SHOWN} more topics; --json has them all")
     return [*lines, ""]
 
 
-def _name(topic: dict[str, Any], cells: int) -> str:
-    """The title; where it is the id, its end is kept: the topics of a chapter begin alike."""
-    title = topic["title"]
-    return f"…{title[1 - cells :]}" if title == topic["topic"] and len(title) > cells else fit(title, cells)
+def _names(topic: dict[str, Any], room: int, beside: int, row: str) -> list[str]:
+    """A topic's id, its title if it has one of its own, and its numbers; the id has a line if there is no column."""
+    id, title = topic["topic"], topic["title"]
+    if beside:
+        return [f"{id:<{beside}}{fit(title if title != id else '', room - beside)}{row}"]
+    if title in ("", id) and len(id) <= room:
+        return [f"{id:<{room}}{row}"]
+    return [fit(title if title != id else "", room) + row, shorten(f"  {id}", room + TABLE)]
 
 
 def _row(topic: dict[str, Any]) -> str:
@@ -133,13 +140,13 @@ def _selftest(report: dict[str, Any], cells: int) -> list[str]:
 
 
 def _rules(report: dict[str, Any], cells: int) -> list[str]:
-    """Every rule is in one of three lists."""
+    """How many rules held, which broke, and how many are checked later; --json names those."""
     if report["rules"] is None:
         return []
     held, broken, rest = (report["rules"][name] for name in ("held", "broken", "not_looked_at"))
     text = f"{len(held)} of {len(held) + len(broken) + len(rest)} held, looked at {sum(held.values())} times"
     text += f"; broken: {', '.join(broken)}" if broken else ""
-    text += f"; not looked at: {', '.join(f'{name} ({why})' for name, why in rest.items())}" if rest else ""
+    text += f"; {len(rest)} are checked later in a run (--json names them)" if rest else ""
     return _labelled("rules", text, cells)
 
 
