@@ -1,5 +1,7 @@
 """What a person who leaves a console is told of the run's engine."""
 
+from pathlib import Path
+
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import run_status
@@ -7,7 +9,11 @@ from mindprint_tui.process import run_status
 
 def goes_on(run: RunDir) -> str:
     """Of an engine that is at work, as far as the console knows."""
-    return f"The engine goes on. See it again with: mindprint-tui attach {_name(run)}"
+    name = _name(run)
+    return (
+        f"The engine goes on. See it again with: mindprint-tui attach {name}\n"
+        f"Stop it, with a checkpoint, with: mindprint-tui ctl {name} stop"
+    )
 
 
 def untouched(run: RunDir | None) -> str:
@@ -26,4 +32,5 @@ def parting(run: RunDir, status: int | None, words: str) -> str:
 
 
 def _name(run: RunDir) -> str:
-    return one_line(clean(run.name))
+    """What a command takes for this run: its name if it is in logs/, else its folder."""
+    return one_line(clean(run.name if run.path.parent == Path("logs") else str(run.path)))

@@ -1,6 +1,7 @@
 """What this console looks at and has asked for: everything on the screen that the journal does not say."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from msgspec import structs
 
@@ -32,7 +33,8 @@ class Focus:
     curve: int | None = None  # the number of the phase that the loss pane shows, None: the latest
     filter: str = ""
     typing: bool = False  # the filter is being typed
-    asking: bool = False  # whether the run should really be stopped
+    asking: Literal["", "stop", "skip"] = ""  # the question that is open: whether that is really wanted
+    doubted: str | None = None  # the topic that a skip was asked for
     seen: int = 0  # failures that there were when a person put them away
     asked: tuple[Asked, ...] = ()
     note: str = ""

@@ -6,7 +6,7 @@ from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.view.focus import Asked, Focus, failures, running
 from mindprint_tui.view.header import DOING, SHOWN, SPACE, _starts
 from mindprint_tui.view.panes.log import took
-from mindprint_tui.view.text import Line, crop, fit, join, line, wrap
+from mindprint_tui.view.text import Line, crop, fit, join, line, shorten, wrap
 
 
 def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> list[Line]:
@@ -36,8 +36,7 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
 def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> Line:
     """A word to the person first, then what was asked and what became of it, or else where the console stands."""
     if focus.asking:
-        question = (" Stop the run? It saves a checkpoint. ", "breach")
-        return crop(line(question, ("  y stops, n does not", "bold")), cells)
+        return _question(state, focus, cells)
     if focus.typing:
         return crop(
             line((" filter the log: ", "accent"), focus.filter, ("▏", "accent"), ("  enter keeps, esc clears", "dim")),
@@ -52,6 +51,18 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
     if not any(parts):
         return _standing(state, focus, cells)
     return crop((SPACE, *join(parts)), cells)
+
+
+def _question(state: RunState, focus: Focus, cells: int) -> Line:
+    """What `y` would do; the title of a topic gives way to the answers."""
+    if focus.asking == "stop":
+        return crop(
+            line((" Stop the run? It saves a checkpoint. ", "breach"), ("  y stops, n does not", "bold")), cells
+        )
+    before, after, keys = " Skip “", "”? What this phase has learned is lost. ", "  y skips, n does not"
+    topic = state.topics.get(focus.doubted or "")
+    title = shorten(topic.info.title if topic else "", max(4, cells - len(before + after + keys)))
+    return crop(line((before + title + after, "breach"), (keys, "bold")), cells)
 
 
 def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:

@@ -161,9 +161,9 @@ class TrainScreen(BaseScreen):
         event.stop()
         event.prevent_default()
         if look.asking:
-            self.change(asking=False)
+            self.change(asking="", doubted=None)
             if event.key in ("y", "Y"):
-                self.console.ask("stop", None)
+                self.console.ask(look.asking, look.doubted)
             else:
                 self.say("the run goes on")
         elif event.key in ("enter", "escape"):
@@ -190,7 +190,13 @@ class TrainScreen(BaseScreen):
         self._ask("pause", "resume" if self.known.paused is not None else "pause")
 
     def action_skip(self) -> None:
-        self._ask("skip", "skip")
+        """A skip of the running topic throws work away, so it is asked whether that is meant."""
+        state = self.console.state
+        chosen = f.selected(state, self.look)
+        if chosen is None or chosen != state.current:
+            self._ask("skip", "skip")
+        elif self._may("skip"):
+            self.change(asking="skip", doubted=chosen)
 
     def action_reevaluate(self) -> None:
         self._ask("reevaluate", "reevaluate")
@@ -200,7 +206,7 @@ class TrainScreen(BaseScreen):
 
     def action_stop(self) -> None:
         if self._may("stop"):
-            self.change(asking=True)
+            self.change(asking="stop")
 
     def action_follow(self) -> None:
         if self._may("follow"):

@@ -11,9 +11,10 @@ from terminal import Terminal
 from engine.contract.exit_codes import CONSOLE_FAILED
 from engine.contract.journal import events as e
 from engine.contract.run_folder.commands import append, new_command
+from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from mindprint_tui import cli
-from mindprint_tui.process.exit_messages import parting
+from mindprint_tui.process.exit_messages import goes_on, parting
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 ROOT = Path(__file__).parents[3]
@@ -37,6 +38,7 @@ import sys, time
 from pathlib import Path
 from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
+from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 run = RunDir(Path(sys.argv[1]))
@@ -110,8 +112,16 @@ def test_leaving_a_run_that_was_asked_to_stop(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_ended_while_the_console_closed_does_not_go_on(tmp_path: Path) -> None:
-    told = parting(put(tmp_path / "dead", said(*DIED)), 130, "The engine goes on.")
-    assert told == "The engine has stopped. See the run again with: mindprint-tui attach dead"
+    run = put(tmp_path / "dead", said(*DIED))
+    told = parting(run, 130, "The engine goes on.")
+    assert told == f"The engine has stopped. See the run again with: mindprint-tui attach {run.path}"
+
+
+def test_a_run_is_named_as_a_command_finds_it() -> None:
+    """By its name in logs/, elsewhere by its folder."""
+    here, elsewhere = RunDir(Path("logs/night")), RunDir(Path("/data/runs/night"))
+    assert "attach night\n" in goes_on(here) and goes_on(here).endswith("ctl night stop")
+    assert "attach /data/runs/night\n" in goes_on(elsewhere) and goes_on(elsewhere).endswith("/night stop")
 
 
 @pytest.mark.parametrize(
