@@ -3,20 +3,22 @@
 import difflib
 import json
 import os
+import re
 import shutil
 import sys
 import time
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from engine.contract.errors import InputError
-from engine.contract.exit_codes import DIED
+from engine.contract.exit_codes import BAD_INPUT, DIED
 from engine.contract.journal import events as e
-from engine.contract.names import topic_id
 from engine.contract.run_folder import commands
 from engine.contract.run_folder import folder as run_folders
 from engine.contract.run_folder.folder import RunDir
+from mindprint_tui import completion
 from mindprint_tui.headless import Headless
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.sanitize import clean
@@ -31,19 +33,29 @@ def folder_of_runs(_context: click.Context, _parameter: click.Parameter, value: 
     return value
 
 
+WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")  # looks like a command, and not like a file
+
 LOGS = click.option(
     "--logs",
     type=click.Path(path_type=Path),
     callback=folder_of_runs,
     default=Path("logs"),
     show_default=True,
-    help="Where runs are kept.",
+    help="The folder that holds the runs.",
 )
-TOPICS = click.option("--topic", "topics", multiple=True, metavar="ID", help="Train only this topic; repeatable.")
+TOPICS = click.option(
+    "--topic",
+    "topics",
+    multiple=True,
+    metavar="TOPIC",
+    shell_complete=completion.course_topics,
+    help="Train only this topic; repeatable. TOPIC is an id, or its last part or title if that is unique.",
+)
 OVERRIDES = click.option(
-    "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a configuration value; repeatable."
+    "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a value of the configuration; repeatable."
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object on stdout.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+RUN = click.argument("run", required=False, shell_complete=completion.runs)
 
 
 def named(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
@@ -59,6 +71,14 @@ def find(logs: Path, run: str | None) -> RunDir:
     return run_folders.find(logs if path.name == (run or "") else path.parent, run and path.name)
 
 
+def chosen(logs: Path, run: str | None) -> RunDir:
+    """As `find`, and says on stderr which run the newest is if none was named."""
+    folder = find(logs, run)
+    if run is None:
+        click.echo(f"run {clean(str(folder.path))}", err=True)
+    return folder
+
+
 def terminal() -> bool:
     """Whether a console can be shown here, and keys be typed into it."""
     return sys.stdout.isatty() and sys.stdin.isatty()
@@ -68,33 +88,57 @@ class RunByDefault(click.Group):
     """`mindprint-tui CONFIG` means `mindprint-tui run CONFIG`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        word = args[0] if args and args[0].isalpha() else ""
-        near = difflib.get_close_matches(word, self.commands)
-        if near and word not in self.commands and not run_folder.find_config(Path(word)).exists():
-            meant = " or ".join(map(repr, near))
-            raise InputError(f"{word}: no such command, and no such configuration file; did you mean {meant}?")
-        if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
+        word = args[0] if args and WORD.fullmatch(args[0]) else ""
+        if word == "help":
+            args = [*args[1:2], "--help"]
+        elif word and word not in self.commands and not run_folder.find_config(Path(word)).exists():
+            self._refuse(ctx, word)
+        if not args and ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, and configurations, which stand in the place of `run CONFIG`."""
+        items = [*super().shell_complete(ctx, incomplete), *completion.configurations(ctx, None, incomplete)]
+        return [item for item in items if item.type == "plain"] or items
 
-@click.group(cls=RunByDefault)
+    def _refuse(self, ctx: click.Context, word: str) -> None:
+        """Raises InputError for a word that is no command and no file, unless a shell asks how the line goes on."""
+        if ctx.resilient_parsing:
+            return
+        if near := difflib.get_close_matches(word, self.commands):
+            meant = " or ".join(map(repr, near))
+            raise InputError(f"{word}: no such command, and no such configuration file; did you mean {meant}?")
+        raise InputError(
+            f"{word}: no such command. The commands are {', '.join(sorted(self.commands))}; to train, name a "
+            "configuration file, for example configs/quick.yaml"
+        )
+
+
+@click.group(cls=RunByDefault, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mindprint-tui")
 def cli() -> None:
-    """Teaches a person's voice to a language model, topic by topic, and shows whether it works.
+    """Teach a person's voice to a language model, topic by topic, and see whether it works.
 
-    Without a command, CONFIG is trained: mindprint-tui [OPTIONS] [CONFIG]; see mindprint-tui run --help.
+    mindprint-tui CONFIG trains a configuration; mindprint-tui run --help lists the options. RUN is the name or the
+    folder of a run.
     """
 
 
 @cli.command()
-@click.argument("config", callback=named, required=False)
-@click.option("--no-ui", is_flag=True, help="Plain lines on stdout. Ctrl-C once: checkpoint and stop; twice: stop now.")
+@click.argument("config", callback=named, required=False, shell_complete=completion.configurations)
+@click.option(
+    "--no-ui", is_flag=True, help="Print plain lines. Ctrl-C once stops with a checkpoint, twice stops at once."
+)
 @TOPICS
 @OVERRIDES
 @LOGS
-@click.option("--run-id", metavar="NAME", help="Name the run.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that stopped or died, as it began.")
+@click.option("--run-id", metavar="NAME", help="Name of the run; the configuration and the time by default.")
+@click.option(
+    "--resume", metavar="RUN", shell_complete=completion.runs, help="Continue a run that was stopped or has died."
+)
 def run(
     config: Path | None,
     no_ui: bool,
@@ -104,15 +148,19 @@ def run(
     run_id: str | None,
     resume: str | None,
 ) -> int:
-    """Train CONFIG (configs/demo.yaml by default) and open the console on it."""
+    """Train CONFIG and watch it in the console.
+
+    Without CONFIG the console lists the runs if one is alive, and else asks what to begin with; with --no-ui it is
+    configs/demo.yaml.
+    """
     shaped = config is not None or bool(topics or overrides) or run_id is not None
     if resume is not None and shaped:
         raise click.UsageError("--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id")
     shown = terminal() and not no_ui
+    if not (no_ui or shaped or resume):
+        return begin_with_nothing(logs)
     if not shown and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
-    if shown and not shaped and resume is None and run_status.alive(logs):
-        return console(None, logs)
 
     def begin() -> RunDir:
         if resume is not None:
@@ -130,11 +178,21 @@ def run(
         raise
 
 
+def begin_with_nothing(logs: Path) -> int:
+    """Lists the runs if one is alive, else opens the first screen; without a terminal prints it, with status 2."""
+    if terminal():
+        return console(None, logs, first=not run_status.alive(logs))
+    from mindprint_tui.view.pages.first import choices, first_text
+
+    click.echo(first_text(choices(len(run_folders.list_runs(logs)), logs)), err=True)
+    return BAD_INPUT
+
+
 @cli.command()
-@click.argument("run", required=False)
+@RUN
 @LOGS
 def attach(run: str | None, logs: Path) -> int:
-    """Open a console on RUN, alive or finished; the newest by default."""
+    """Open the console on RUN, running or ended; the newest by default."""
     folder = find(logs, run)
     if not terminal():
         raise InputError(
@@ -153,8 +211,9 @@ def runs(logs: Path) -> None:
 
     found = run_folders.list_runs(logs)
     if not found:
-        click.echo(f"no runs in {logs} yet; start one with: mindprint-tui CONFIG")
+        click.echo(f"no runs in {clean(str(logs.resolve()))} yet; start one with: mindprint-tui CONFIG")
         return
+    click.echo(f"runs in {clean(str(logs.resolve()))}")
     width = max(100, shutil.get_terminal_size().columns)
     lines = [runs_head(width)]
     for item in found:
@@ -167,13 +226,19 @@ def runs(logs: Path) -> None:
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("run", shell_complete=completion.runs)
 @click.argument("kind", type=click.Choice(commands.KINDS))
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, shell_complete=completion.run_topics)
 @LOGS
 def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
-    """Ask the engine of RUN to pause, resume, stop, or to skip, reevaluate or retry a TOPIC; print its answer."""
+    """Send a request to the engine of RUN, and print its answer.
+
+    pause, resume and stop take no TOPIC; skip, reevaluate and retry need one: its id, or the last part of the id or
+    the title if that is unique.
+    """
     folder = find(logs, run)
+    if topic is not None and kind in commands.WITH_TOPIC:
+        topic = run_status.find_topic(folder, topic)
     feed = Feed(folder, folder.journal.stat().st_size)
     wanted = run_status.ask(folder, kind, topic)
     while True:
@@ -189,12 +254,15 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
 
 
 @cli.command()
-@click.argument("config", callback=named)
+@click.argument("config", callback=named, shell_complete=completion.configurations)
 @TOPICS
 @OVERRIDES
 @JSON
 def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> int:
-    """Examine CONFIG and train nothing: data, gates, a self-test, predicted time and memory. Status 2: pointless."""
+    """Examine CONFIG before training: data, gates, time, memory.
+
+    Trains nothing that stays. The exit status is 2 if a run would be pointless.
+    """
     from mindprint_tui.view.pages.preflight import lines
 
     report = programs.check(config, topics, overrides)
@@ -207,11 +275,14 @@ def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=completion.runs)
 @JSON
 @LOGS
 def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
-    """Show runs side by side: per topic and phase voice, accuracy, preference accuracy, margin, verdict, time."""
+    """Show runs side by side.
+
+    For each topic and phase: voice, accuracy, preference accuracy, margin, verdict and time.
+    """
     from mindprint_tui.report import comparison as facts
     from mindprint_tui.view.pages.comparison import table
 
@@ -224,48 +295,72 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
 
 
 @cli.command()
-@click.argument("run")
+@RUN
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="The folder to make.")
-@click.option("--format", "form", type=click.Choice(["mlx", "adapter", "peft"]), default="mlx", show_default=True)
-@click.option("--rank", type=click.IntRange(1), help="Cut an adapter to this rank; what it loses is printed.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["mlx", "adapter", "peft"]),
+    default="mlx",
+    show_default=True,
+    help="mlx: a fused model that mlx-lm and transformers read; adapter: one for mlx-lm; peft: one for PEFT.",
+)
+@click.option("--rank", type=click.IntRange(1), help="Cut an adapter to this rank, and print what that loses.")
 @LOGS
-def export(run: str, target: Path, form: str, rank: int | None, logs: Path) -> int:
-    """Write what RUN made as a folder: a fused model (mlx; transformers reads it too), or one adapter."""
-    return programs.export(find(logs, run), target, form, rank)
+def export(run: str | None, target: Path, form: str, rank: int | None, logs: Path) -> int:
+    """Write the model of RUN as a folder for other programs.
+
+    RUN is the newest by default.
+    """
+    return programs.export(chosen(logs, run), target, form, rank)
 
 
 @cli.command()
-@click.argument("run")
-@click.option("--stage", metavar="before|TOPIC", help="The base model, or the model after a topic's last commit.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; as in the run's evaluation by default.")
+@RUN
+@click.option(
+    "--stage",
+    metavar="before|TOPIC",
+    shell_complete=completion.run_topics,
+    help="before: the base model. TOPIC: the model after the last commit of that topic.",
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(1), help="Longest answer in tokens; as in the run's evaluation by default."
+)
 @LOGS
-def chat(run: str, stage: str | None, max_tokens: int | None, logs: Path) -> int:
-    """Talk to the model that RUN made, at any committed stage. Piped, each line of stdin is a question of its own."""
+def chat(run: str | None, stage: str | None, max_tokens: int | None, logs: Path) -> int:
+    """Talk to the model that RUN made.
+
+    RUN is the newest by default. If stdin is no terminal, each of its lines is a question by itself.
+    """
     from mindprint_tui.process import chat
 
+    folder = chosen(logs, run)
     if stage not in (None, "before"):
-        stage = topic_id(stage or "")
-    return chat.chat(find(logs, run), stage, max_tokens)
+        stage = run_status.find_topic(folder, stage or "")
+    return chat.chat(folder, stage, max_tokens)
 
 
 @cli.command()
-@click.argument("run")
-@click.option("--csv", "as_csv", is_flag=True, help="Rows on stdout: steps, evaluations, verdicts.")
-@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Event files in DIR/RUN.")
-@click.option("--wandb", is_flag=True, help="A Weights & Biases run.")
-@click.option("--project", default="mindprint", show_default=True, help="Of Weights & Biases.")
-@click.option("--follow", is_flag=True, help="Go on while the engine is alive.")
+@RUN
+@click.option("--csv", "as_csv", is_flag=True, help="Print rows: steps, evaluations, verdicts.")
+@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write event files to DIR/RUN.")
+@click.option("--wandb", is_flag=True, help="Send them to Weights & Biases.")
+@click.option("--project", default="mindprint", show_default=True, help="Weights & Biases project.")
+@click.option("--follow", is_flag=True, help="Continue as long as the engine runs.")
 @LOGS
 def metrics(
-    run: str, as_csv: bool, tensorboard: Path | None, wandb: bool, project: str, follow: bool, logs: Path
+    run: str | None, as_csv: bool, tensorboard: Path | None, wandb: bool, project: str, follow: bool, logs: Path
 ) -> None:
-    """The numbers of RUN for tools that draw curves, from its journal, live or after the fact."""
+    """Give the numbers of RUN to tools that draw curves.
+
+    RUN is the newest by default. Works while it runs and afterwards. Name one of --csv, --tensorboard and --wandb.
+    """
     from mindprint_tui.metrics import sinks
     from mindprint_tui.metrics.rows import Sink, pour
 
     if as_csv + (tensorboard is not None) + wandb != 1:
         raise click.UsageError("name one of --csv, --tensorboard DIR and --wandb")
-    folder = find(logs, run)
+    folder = chosen(logs, run)
     sink: Sink
     if tensorboard is not None:
         sink = sinks.TensorBoard(tensorboard, folder.name)
@@ -277,11 +372,16 @@ def metrics(
 
 
 @cli.command()
-@click.argument("run")
-@click.option("--to", "target", type=click.Path(path_type=Path), help="The file; report.html in the run's folder.")
+@RUN
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path), help="The file; report.html in the run's folder by default."
+)
 @LOGS
-def report(run: str, target: Path | None, logs: Path) -> None:
-    """Write RUN as one HTML page that needs no network: curves, scores, decisions, answers, what held."""
+def report(run: str | None, target: Path | None, logs: Path) -> None:
+    """Write a report of RUN: one HTML page that needs no network.
+
+    RUN is the newest by default. The page has curves, scores, decisions, answers and the rules that were checked.
+    """
     from mindprint_tui.report import gather, page
 
     folder = find(logs, run)

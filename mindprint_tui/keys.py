@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Screen = Literal["train", "samples", "runs", "help"]
+Screen = Literal["first", "train", "samples", "runs", "help"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Key:
 
 KEYS = (
     Key("p", "p", "pause", "pause", "Pause at the next optimizer step, with a checkpoint; again: go on"),
-    Key("s", "s", "skip", "skip", "Skip the chosen topic, dropping what its phase has learned; take back its retry"),
+    Key("s", "s", "skip", "skip", "Skip the chosen topic, after a question if it is running; take back its retry"),
     Key("e", "e", "reevaluate", "re-evaluate", "Score the chosen topic with the model as it stands"),
     Key("r", "r", "retry", "retry", "Train the chosen topic again, after the others"),
     Key("enter", "enter", "samples", "samples", "The chosen topic's answers side by side"),
@@ -31,25 +31,26 @@ KEYS = (
     Key("right_square_bracket", "]", "later", "", "The loss curve of a later phase"),
     Key("1,2,3,4,5", "1-5", "pane", "pane", "Choose a pane: topics, loss, adapter, voice, log"),
     Key("tab", "tab", "next_pane", "", "The next pane"),
-    Key("up,k", "↑", "move(-1)", "", "One line up in the chosen pane", ("train", "samples", "runs", "help")),
-    Key("down,j", "↓", "move(1)", "", "One line down", ("train", "samples", "runs", "help")),
-    Key("pageup", "PgUp", "page(-1)", "", "One page up", ("train", "samples", "runs", "help")),
-    Key("pagedown", "PgDn", "page(1)", "", "One page down", ("train", "samples", "runs", "help")),
-    Key("home,g", "Home", "end(-1)", "", "To the beginning", ("train", "samples", "runs", "help")),
-    Key("end,G", "End", "end(1)", "", "To the end", ("train", "samples", "runs", "help")),
+    Key("up,k", "↑", "move(-1)", "", "One line up in the chosen pane", ("train", "first", "samples", "runs", "help")),
+    Key("down,j", "↓", "move(1)", "", "One line down", ("train", "first", "samples", "runs", "help")),
+    Key("pageup", "PgUp", "page(-1)", "", "One page up", ("train", "first", "samples", "runs", "help")),
+    Key("pagedown", "PgDn", "page(1)", "", "One page down", ("train", "first", "samples", "runs", "help")),
+    Key("home,g", "Home", "end(-1)", "", "To the beginning", ("train", "first", "samples", "runs", "help")),
+    Key("end,G", "End", "end(1)", "", "To the end", ("train", "first", "samples", "runs", "help")),
     Key("n", "n", "question(1)", "next question", "The next question", ("samples",)),
     Key("p", "p", "question(-1)", "previous", "The previous question", ("samples",)),
     Key("y", "y", "copy", "copy", "Send question and answers to the terminal's clipboard", ("samples",)),
+    Key("enter", "enter", "choose", "choose", "Train the chosen demonstration, or list the runs", ("first",)),
     Key("enter", "enter", "attach", "attach", "Open the chosen run", ("runs",)),
     Key("c", "c", "configurations", "start a configuration", "Choose a configuration and train it", ("runs",)),
     Key("R", "R", "runs", "", "All runs"),
-    Key("t", "t", "theme", "", "Colours: the terminal's own, dark, light", ("train", "samples", "runs")),
+    Key("t", "t", "theme", "", "Colours: the terminal's own, dark, light", ("train", "first", "samples", "runs")),
     Key("escape", "esc", "back", "back", "Back", ("samples", "runs")),
     Key("escape,question_mark", "esc", "back", "back", "Back", ("help",)),
     Key("escape", "esc", "back", "", "Put a failure's banner away, or clear the filter"),
-    Key("question_mark", "?", "help", "help", "This page", ("train", "samples", "runs")),
+    Key("question_mark", "?", "help", "help", "This page", ("train", "first", "samples", "runs")),
     Key("q,ctrl+c", "q", "detach", "detach", "Leave the console; the engine goes on", ("train",)),
-    Key("q,ctrl+c", "q", "detach", "quit", "Leave the console; engines go on", ("samples", "runs", "help")),
+    Key("q,ctrl+c", "q", "detach", "quit", "Leave the console; engines go on", ("first", "samples", "runs", "help")),
     Key("Q", "Q", "stop", "stop", "Stop the run with a checkpoint, after a question"),
 )
 

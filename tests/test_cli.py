@@ -61,7 +61,8 @@ def test_configuration(tmp_path: Path, text: str, expected: str) -> None:
         (["nowhere.yaml"], "no such configuration file"),
         (["configs/quick.yaml", "--set", "dpo.rnk=4"], "did you mean 'rank'?"),
         (["configs/quick.yaml", "--topic", "unit-01/chapter-01/topic-77"], "no topic 'unit-01/chapter-01/topic-77'"),
-        (["configs/quick.yaml", "--topic", "../../etc/passwd"], "is not of the form"),
+        (["configs/quick.yaml", "--topic", "../../etc/passwd"], "no topic '../../etc/passwd'. The topics are:"),
+        (["configs/quick.yaml", "--topic", "topic-01"], "'topic-01' names 12 topics; name one by its id:"),
         (["configs/quick.yaml", "--run-id", "../up"], "run name '../up'"),
         (["configs/quick.yaml", "--set", "model.name=/no/such/model"], "'/no/such/model'"),
         (["configs/quick.yaml", "--set", "sft.modules=[nope]"], "has no module 'nope' in any of its layers; it has"),
@@ -100,6 +101,54 @@ def test_a_misspelt_command_is_not_taken_for_a_configuration(tmp_path: Path, wor
     assert refuse(tmp_path, word) == wanted
     (tmp_path / word).write_text("curriculum:\n  path: nowhere\n")
     assert "no such curriculum folder" in refuse(tmp_path, "--no-ui", word)
+
+
+def test_a_word_that_is_nothing_is_answered_with_the_commands(tmp_path: Path) -> None:
+    assert refuse(tmp_path, "new") == (
+        "mindprint-tui: new: no such command. The commands are attach, chat, check, compare, ctl, export, metrics, "
+        "report, run, runs; to train, name a configuration file, for example configs/quick.yaml"
+    )
+
+
+@pytest.mark.parametrize("words", [["-h"], ["help"], ["help", "chat"], ["chat", "-h"]], ids=" ".join)
+@pytest.mark.parametrize("program", [[PROGRAM], [sys.executable, "-m", "mindprint_tui"]], ids=["script", "module"])
+def test_help_is_what_one_asks_for(tmp_path: Path, program: list[str], words: list[str]) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*program, *words], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: ") and ("--stage" in done.stdout) == ("chat" in words)
+
+
+def test_the_summary_of_each_command_is_whole() -> None:
+    shown = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
+    summaries = shown.partition("Commands:\n")[2].splitlines()
+    assert len(summaries) == len(cli.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in summaries)
+
+
+def test_runs_says_which_folder_it_lists(tmp_path: Path) -> None:
+    empty = subprocess.run([PROGRAM, "runs"], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert empty == f"no runs in {tmp_path}/logs yet; start one with: mindprint-tui CONFIG\n"
+    recorded(tmp_path)
+    command = [PROGRAM, "runs", "--logs", "runs"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert shown.splitlines()[0] == f"runs in {tmp_path}/runs"
+
+
+def test_the_newest_run_is_taken_where_none_is_named(tmp_path: Path) -> None:
+    run = recorded(tmp_path)
+    for arguments, words in ((["report"], ""), (["metrics", "--csv"], "run runs/night\n")):
+        command = [PROGRAM, *arguments, "--logs", "runs"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, words)
+    assert (run / "report.html").exists()
+    for arguments in (["chat"], ["export", "--to", "there"]):
+        command = [PROGRAM, *arguments, "--logs", "runs"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, input="")
+        assert done.stderr.startswith("run runs/night\n") and "config.yaml" in done.stderr, done.stderr
+        assert refuse(tmp_path, *arguments).startswith("mindprint-tui: logs: no runs yet")
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

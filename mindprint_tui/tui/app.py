@@ -25,6 +25,7 @@ from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import goes_on
+from mindprint_tui.tui.screens.first import FirstScreen
 from mindprint_tui.tui.screens.train import TrainScreen
 from mindprint_tui.view.focus import Asked, Focus, heard
 from mindprint_tui.view.header import SHOWN
@@ -79,7 +80,9 @@ def _help() -> "Screen[None]":
 
 
 class MindprintApp(App[None]):
-    """`run` is shown as it is; `start` makes a run and its engine in a worker; without either, the runs are listed.
+    """`run` is shown as it is; `start` makes a run and its engine in a worker.
+
+    Without either, the runs are listed, or with `first` the first screen asks what to begin with.
 
     After `run()`: `error` is the sentence to print on stderr where nothing could be started, `words` what to tell the
     person who left, `status` the exit status of a run that finished while it was watched.
@@ -99,6 +102,7 @@ class MindprintApp(App[None]):
         start_config: Callable[[Path], RunDir] | None = None,
         clock: Callable[[], float] = time.time,
         feed: Callable[[RunDir], Feed] = Feed,
+        first: bool = False,
     ) -> None:
         # Textual chooses its NO_COLOR filter before a theme is set: the one for a terminal's own colours is meant
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -113,7 +117,7 @@ class MindprintApp(App[None]):
         self.words: str | None = None
         self.status: int | None = None
         self.start_config = start_config
-        self._begin = start
+        self._begin, self._first = start, first
         self._note = note or ""
         self._make_feed = feed
         self._train: TrainScreen | None = None
@@ -132,6 +136,8 @@ class MindprintApp(App[None]):
             self.attach(self.run_dir)
         elif self._begin is not None:
             self.start(self._begin)
+        elif self._first:
+            self.push_screen(FirstScreen())
         else:
             self.show_runs()
 

@@ -13,10 +13,17 @@ from mindprint_tui.process.engine_process import Started
 from mindprint_tui.process.exit_messages import goes_on, parting, untouched
 
 
-def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None = None, new: bool = True) -> int:
+def console(
+    run: RunDir | None,
+    logs: Path,
+    begin: Callable[[], RunDir] | None = None,
+    new: bool = True,
+    first: bool = False,
+) -> int:
     """Opens the console on a run, on one that `begin` gives, or on the list of runs; returns the exit status.
 
-    `new` says whether `begin` makes a folder, which is removed again where its engine refuses it.
+    With `first` it opens on the first screen instead of the list. `new` says whether `begin` makes a folder, which is
+    removed again if its engine refuses it.
     """
     from mindprint_tui.tui.app import MindprintApp
 
@@ -34,7 +41,11 @@ def console(run: RunDir | None, logs: Path, begin: Callable[[], RunDir] | None =
         return start(lambda: run_folder.prepare(config, (), (), logs, None), True)
 
     app = MindprintApp(
-        run=run, logs=logs, start=None if begin is None else lambda: start(begin, new), start_config=start_config
+        run=run,
+        logs=logs,
+        start=None if begin is None else lambda: start(begin, new),
+        start_config=start_config,
+        first=first,
     )
     app.run()
     if app.return_code:  # Textual has shown its traceback

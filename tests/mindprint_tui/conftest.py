@@ -20,10 +20,14 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ru
 
 @pytest.fixture
 def console(story: Callable[[str], RunDir]) -> Open:
-    """A console on a golden journal, its clock standing still; `alive` says whether there is an engine."""
+    """A console on a golden journal, its clock standing still; `alive` says whether there is an engine.
 
-    def open_console(name: str, alive: bool = True) -> MindprintApp:
+    With `first` it opens on the first screen.
+    """
+
+    def open_console(name: str, alive: bool = True, first: bool = False) -> MindprintApp:
         feed = Living if alive else Feed
-        return MindprintApp(story(name) if name else None, Path("logs"), clock=lambda: NOW, feed=feed)
+        run = story(name) if name and not first else None
+        return MindprintApp(run, Path("logs"), clock=lambda: NOW, feed=feed, first=first)
 
     return open_console

@@ -6,7 +6,7 @@ from mindprint_tui.tui.screens.base import BaseScreen, bindings
 from mindprint_tui.view.panes.topics import SIGNS
 from mindprint_tui.view.text import Line, line, wrap
 
-WHERE = {"train": "", "samples": "samples: ", "runs": "runs: "}
+WHERE = {"train": "", "first": "first screen: ", "samples": "samples: ", "runs": "runs: "}
 MEANING: dict[str, str] = {
     "pending": "still to come",
     "running": "running",

@@ -12,6 +12,7 @@ from engine.contract.run_folder.commands import Command, parse
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.keys import Screen, keys_of
 from mindprint_tui.tui.app import MindprintApp
+from mindprint_tui.tui.screens.first import FirstScreen
 from mindprint_tui.tui.screens.help import HelpScreen
 from mindprint_tui.tui.screens.runs import RunsScreen
 from mindprint_tui.tui.screens.samples import SamplesScreen
@@ -22,6 +23,7 @@ from mindprint_tui.view.focus import Focus
 FIRST, LAST = "unit-01/chapter-01/topic-01", "unit-01/chapter-02/topic-03"
 FIFTH, RUNNING = "unit-01/chapter-02/topic-02", "unit-01/chapter-02/topic-01"
 FAR = 10**6
+SCROLLS = SamplesScreen | HelpScreen | RunsScreen | FirstScreen
 
 
 class Effect(NamedTuple):
@@ -78,11 +80,11 @@ def pane(number: int) -> Callable[[MindprintApp], bool]:
 
 def row(number: int) -> Callable[[MindprintApp], bool]:
     """The first line in sight, or the cursor, of a screen that scrolls."""
-    return lambda app: isinstance(app.screen, SamplesScreen | HelpScreen | RunsScreen) and app.screen.place == number
+    return lambda app: isinstance(app.screen, SCROLLS) and app.screen.place == number
 
 
 def below(number: int) -> Callable[[MindprintApp], bool]:
-    return lambda app: isinstance(app.screen, SamplesScreen | HelpScreen | RunsScreen) and app.screen.place > number
+    return lambda app: isinstance(app.screen, SCROLLS) and app.screen.place > number
 
 
 def question(number: int) -> Callable[[MindprintApp], bool]:
@@ -108,7 +110,7 @@ SCROLLING = {
 EFFECTS: dict[Screen, dict[str, Effect]] = {
     "train": {
         "p": Effect((), asked("pause")),
-        "s": Effect((), asked("skip", RUNNING)),
+        "s": Effect(("end",), asked("skip", LAST)),
         "e": Effect(("home",), asked("reevaluate", FIRST)),
         "r": Effect(("home",), asked("retry", FIRST)),
         "enter": Effect((), on(SamplesScreen)),
@@ -139,7 +141,7 @@ EFFECTS: dict[Screen, dict[str, Effect]] = {
         "question_mark": Effect((), on(HelpScreen)),
         "q": Effect((), left),
         "ctrl+c": Effect((), left),
-        "Q": Effect((), lambda app: look(app).asking),
+        "Q": Effect((), lambda app: look(app).asking == "stop"),
     },
     "samples": {
         **SCROLLING,
@@ -154,6 +156,13 @@ EFFECTS: dict[Screen, dict[str, Effect]] = {
         "c": Effect((), lambda app: isinstance(app.screen, RunsScreen) and app.screen.choosing),
         "escape": Effect((), on(TrainScreen)),
     },
+    "first": {
+        **SCROLLING,
+        "end": Effect((), row(2)),
+        "G": Effect((), row(2)),
+        "pagedown": Effect((), row(2)),
+        "enter": Effect((), on(TrainScreen)),
+    },
     "help": {
         **{key: effect for key, effect in SCROLLING.items() if key != "t"},
         "question_mark": Effect((), on(TrainScreen)),
@@ -165,6 +174,7 @@ OPENING: dict[Screen, tuple[str, ...]] = {
     "samples": ("home", "enter"),
     "runs": ("R",),
     "help": ("question_mark",),
+    "first": (),
 }
 EACH = [(name, code) for name in OPENING for key in keys_of(name) for code in key.keys.split(",")]
 
@@ -182,7 +192,7 @@ async def settled(pilot: Pilot[None]) -> None:
 async def test_key(console: Open, story: Callable[[str], RunDir], name: Screen, code: str) -> None:
     for other in ("restarted", "finished", "collapsed") if name == "runs" else ():
         story(other)
-    app = console("happy")
+    app = console("happy", first=name == "first")
     app.start_config = lambda path: RunDir(Path("logs/happy"))
     effect = EFFECTS[name][code]
     async with app.run_test(size=(120, 40) if name in ("train", "runs") else (60, 20)) as pilot:

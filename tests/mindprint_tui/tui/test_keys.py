@@ -20,6 +20,8 @@ from engine.contract.journal.events import (
     Record,
     Resumed,
     RunFinished,
+    TopicFinished,
+    TopicStarted,
 )
 from engine.contract.run_folder.commands import Command, parse
 from engine.contract.run_folder.folder import RunDir
@@ -84,11 +86,37 @@ async def test_a_pause_is_shown_as_asked_until_the_journal_says_paused(pilot: Pi
 async def test_a_refusal_shows_its_reason(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
-    await pilot.press("s")
+    await pilot.press("s", "y")
     command = asked(app)[0]
     assert (command.kind, command.topic) == ("skip", RUNNING)
     tell(app, CommandTaken(command.id, "skip", "refused", "it is finished already"))
     await until(pilot, lambda: "refused: it is finished already" in shown(app, "notice"))
+
+
+async def test_a_skip_of_the_running_topic_asks_first(pilot: Pilot[None]) -> None:
+    """It throws away what the phase has learned; a topic that has not begun has nothing to lose."""
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("s")
+    assert asked(app) == []
+    words = " Skip “The night watch”? What this phase has learned is lost.   y skips, n does not"
+    assert shown(app, "notice").rstrip() == words
+    await pilot.press("n")
+    assert asked(app) == [] and "the run goes on" in shown(app, "notice")
+    await pilot.press("s", "y")
+    assert [(command.kind, command.topic) for command in asked(app)] == [("skip", RUNNING)]
+    await pilot.press("end", "s")
+    assert [(command.kind, command.topic) for command in asked(app)][1:] == [("skip", LAST)]
+
+
+async def test_the_topic_that_was_asked_about_is_skipped_and_no_other(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, MindprintApp)
+    await pilot.press("s")
+    tell(app, TopicFinished(RUNNING, "passed", "", 1.0), TopicStarted(LAST, 6, 6))
+    await until(pilot, lambda: app.state.current == LAST)
+    await pilot.press("y")
+    assert [(command.kind, command.topic) for command in asked(app)] == [("skip", RUNNING)]
 
 
 async def test_asking_twice_asks_once(pilot: Pilot[None]) -> None:
@@ -322,7 +350,10 @@ async def test_detach_says_that_the_engine_goes_on(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
     await pilot.press("q")
-    assert app.words == "The engine goes on. See it again with: mindprint-tui attach happy"
+    assert app.words == (
+        "The engine goes on. See it again with: mindprint-tui attach happy\n"
+        "Stop it, with a checkpoint, with: mindprint-tui ctl happy stop"
+    )
     assert asked(app) == []
 
 

@@ -1,6 +1,7 @@
 """Pictures of every screen from golden journals, at the sizes that people have."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,12 @@ def test_runs(snap_compare: Picture, console: Open, story: Callable[[str], RunDi
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_nothing_to_see(snap_compare: Picture, console: Open, size: tuple[int, int]) -> None:
     assert snap_compare(console(""), terminal_size=size, run_before=press())
+
+
+@pytest.mark.parametrize("size", [TINY, SMALL], ids=str)
+def test_first_screen(snap_compare: Picture, size: tuple[int, int], story: Callable[[str], RunDir]) -> None:
+    story("happy")
+    assert snap_compare(MindprintApp(None, Path("logs"), first=True), terminal_size=size, run_before=press("down"))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
