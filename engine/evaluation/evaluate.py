@@ -68,9 +68,10 @@ def measure(
 
 
 def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
-    """Cosine between each answer and its reference under MiniLM, negative ones as 0."""
-    references = session.embedder.known([question.reference for question in questions])
-    cosines = sentence_embedder.cosine(session.embedder.embed([answer.text for answer in answers]), references)
+    """Cosine between each answer and its reference under MiniLM, negative ones as 0; takes commands meanwhile."""
+    embedder, poll = session.embedder, session.control.poll
+    references = embedder.known([question.reference for question in questions], poll)
+    cosines = sentence_embedder.cosine(embedder.embed([answer.text for answer in answers], poll), references)
     return [max(0.0, value) if answer.text else 0.0 for value, answer in zip(numbers(cosines), answers, strict=True)]
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import mlx.core as mx
@@ -119,18 +119,22 @@ class Embedder:
         mx.eval(self.model.parameters())  # type: ignore[no-untyped-call]  # MLX's has no types
         self._known: tuple[list[str], mx.array] = [], self.embed([])
 
-    def known(self, texts: list[str]) -> mx.array:
+    def known(self, texts: list[str], between: Callable[[], None] = lambda: None) -> mx.array:
         """As `embed`, and kept until others are asked for: a topic's references, at each of its stages."""
         if texts != self._known[0]:
-            self._known = texts, self.embed(texts)
+            self._known = texts, self.embed(texts, between)
         return self._known[1]
 
-    def embed(self, texts: list[str]) -> mx.array:
-        """Unit vectors (n, 384), float32, in the order of `texts`; a text is cut at 256 word pieces."""
+    def embed(self, texts: list[str], between: Callable[[], None] = lambda: None) -> mx.array:
+        """Unit vectors (n, 384), float32, in the order of `texts`; a text is cut at 256 word pieces.
+
+        `between` is called before each batch: many texts take a while.
+        """
         by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         batches = [by_length[start : start + BATCH] for start in range(0, len(texts), BATCH)]
         vectors: list[mx.array] = []
         for batch in batches:
+            between()
             parts = cpu_lanes.split([texts[i] for i in batch])
             vectors += cpu_lanes.run(self.embed_batch, [(part,) for part in parts])
         if not vectors:
