@@ -65,7 +65,7 @@ def generate(
                 if doing and clock() - told >= TOLD and len(stops) < len(prompts):
                     told, said = clock(), sum(map(len, tokens.values()))
                     progress = f"{len(stops)} of {len(prompts)} answers complete, {said} tokens so far"
-                    session.recorder.say(Preparing(f"{doing}, {progress}"))
+                    session.recorder.say(Preparing(f"{doing}, {progress}", progress=True))
                 session.control.poll()
     finally:
         generator.close()

@@ -330,8 +330,16 @@ def _rewound(state: RunState, seq: int) -> RunState:
 
 
 def _note(state: RunState, record: Record) -> None:
-    """Adds to the log; a warning that was there before, of whatever row, is counted instead, and moves to the end."""
+    """Adds to the log.
+
+    A warning that was there before, of whatever row, is counted instead, and moves to the end. A message of progress
+    takes the place of the one before it.
+    """
     event, count = record.event, 1
+    if isinstance(event, e.Preparing) and event.progress and state.log:
+        last = state.log[-1].event
+        if isinstance(last, e.Preparing) and last.progress:
+            del state.log[-1]
     if isinstance(event, e.Evaluated) and event.stage == BASE:
         return
     if isinstance(event, e.Warned):

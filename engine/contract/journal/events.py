@@ -40,10 +40,14 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class Preparing:
-    """Something slow before the first topic: fetching, converting, loading. `message` is a sentence."""
+    """Something slow before the first topic: fetching, converting, loading. `message` is a sentence.
+
+    `progress` marks a message that says how far the work has come, and so takes the place of the one before it.
+    """
 
     kind: ClassVar[str] = "preparing"
     message: str
+    progress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
