@@ -16,6 +16,7 @@ from engine.contract.journal.log_lines import line
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.process import programs, run_status
+from mindprint_tui.process.exit_messages import next_steps
 from mindprint_tui.view.text import shorten
 
 TICK = 0.1  # seconds between two looks at the journal
@@ -56,7 +57,10 @@ class Headless:
                 time.sleep(TICK)
         if ended == BAD_INPUT:
             raise InputError(self._refusal or run_status.last_words(self._run))
-        return self._without_end(ended) if self._status is None else self._status
+        if self._status is None:
+            return self._without_end(ended)
+        self._print("\n".join(next_steps(self._run, self._status)))
+        return self._status
 
     def _without_end(self, ended: int) -> int:
         """Says how a run ended whose engine did not say so itself; returns its exit status."""
@@ -77,11 +81,15 @@ class Headless:
             case e.Failed(where="input") as failed:
                 self._refusal = failed.message
                 return
+            case e.Preparing(progress=True) as preparing if self._terminal:
+                self._progress = preparing.message
+                self._print(None)
+                return
             case e.RunFinished() as finished:
                 self._status, self._progress = finished.exit_status, ""
             case e.Step() as step:
                 self._progress = f"{step.topic} {step.phase} {step.step}/{step.of} loss {step.loss:.3f}"
-            case e.TopicFinished() | e.EngineDied() | e.Failed(topic=None):
+            case e.TopicStarted() | e.TopicFinished() | e.EngineDied() | e.Failed(topic=None):
                 self._progress = ""
             case _:
                 pass

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from engine.contract.exit_codes import STOPPED
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import run_status
@@ -14,6 +15,21 @@ def goes_on(run: RunDir) -> str:
         f"The engine goes on. See it again with: mindprint-tui attach {name}\n"
         f"Stop it, with a checkpoint, with: mindprint-tui ctl {name} stop"
     )
+
+
+def next_steps(run: RunDir, status: int) -> list[str]:
+    """What one would do with a run that has ended with this exit status, a line for each command."""
+    name = _name(run)
+    steps = [
+        (f"mindprint-tui attach {name}", "the answers side by side"),
+        (f"mindprint-tui chat {name}", "talk to the model"),
+        (f"mindprint-tui report {name}", "one HTML page"),
+        (f"mindprint-tui export {name} --to DIR", "the model for other programs"),
+    ]
+    if status == STOPPED:
+        steps.insert(0, (f"mindprint-tui --resume {name}", "go on from the checkpoint"))
+    room = max(len(command) for command, _ in steps)
+    return ["Next:", *(f"  {command:<{room}}  {what}" for command, what in steps)]
 
 
 def untouched(run: RunDir | None) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.contract.errors import InputError
-from engine.contract.exit_codes import BAD_INPUT, CONSOLE_FAILED, DIED
+from engine.contract.exit_codes import BAD_INPUT, CONSOLE_FAILED, DIED, STOPPED
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_folder, run_status
 from mindprint_tui.process.engine_process import Started
-from mindprint_tui.process.exit_messages import goes_on, parting, untouched
+from mindprint_tui.process.exit_messages import goes_on, next_steps, parting, untouched
 
 
 def console(
@@ -55,6 +55,8 @@ def console(
     if shown is not None and shown in engines:  # the app may know no more than how an engine before this one ended
         status, error = engines[shown].end()
         words = goes_on(shown) if status is None else words
+        if status in (0, 1, STOPPED):
+            print("\n".join(next_steps(shown, status)))
     elif shown is not None and status is None:
         status = run_status.ended(shown, None)
     for folder in made:

@@ -3,6 +3,7 @@
 import math
 import time
 
+from engine.contract.exit_codes import STOPPED
 from engine.contract.journal import events as e
 from engine.contract.vocabulary import PHASES, STAGES, VERDICTS, health_label
 from mindprint_tui.journal.run_state import Entry, RunState
@@ -90,9 +91,17 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             end = f"run finished: {event.passed} of {event.of} passed in {took(event)}"
             if event.predicted_seconds is not None:
                 end += f"; predicted: {about(event.predicted_seconds)}"
-            return end, "ok" if event.exit_status == 0 else "warn"
+            return f"{end}. {_next(state, event)}", "ok" if event.exit_status == 0 else "warn"
         case _:
             return None
+
+
+def _next(state: RunState, end: e.RunFinished) -> str:
+    """What one would do with a run that has ended."""
+    name = state.started.run if state.started else "RUN"
+    if end.exit_status == STOPPED:
+        return f"Go on with: mindprint-tui --resume {name}"
+    return f"Next: enter shows the answers; mindprint-tui chat {name}, report {name}, export {name} --to DIR in a shell"
 
 
 def took(end: e.RunFinished) -> str:
