@@ -66,6 +66,13 @@ for event in (e.RunStarted("r", "c", 0, 1, {}), e.TopicStarted("a/b/c", 1, 1), e
     writer.append(event)
 sys.exit(1)
 """
+NEXT = (
+    "Next:",
+    "  mindprint-tui attach night           the answers side by side",
+    "  mindprint-tui chat night             talk to the model",
+    "  mindprint-tui report night           one HTML page",
+    "  mindprint-tui export night --to DIR  the model for other programs",
+)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +82,7 @@ def test_without_a_terminal_a_run_prints_the_same_plain_lines(tmp_path: Path, fl
     run, process = started(tmp_path, TRAINS, flags=flags)
     said, told = process.communicate(timeout=60)
     assert (process.returncode, told) == (1, words)
-    assert said.splitlines() == ["run logs/night", *map(line, read_journal(run.journal))]
+    assert said.splitlines() == ["run logs/night", *map(line, read_journal(run.journal)), *NEXT]
 
 
 def test_a_folder_in_which_a_topic_had_begun_stays_whatever_the_supervisor_says(tmp_path: Path) -> None:
@@ -138,6 +145,7 @@ SAID = (
     "cut: a row",
     "topic passed",
     "run finished passed=1/1",
+    *NEXT,
 )
 
 
@@ -165,6 +173,20 @@ def test_on_a_terminal_the_progress_is_the_last_line_until_its_topic_is_over(tmp
     assert [said for said, row in zip(SAID, rows[1:], strict=True) if said in row] == list(SAID)
 
 
+def test_on_a_terminal_the_progress_of_an_evaluation_is_one_line_that_changes(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
+    scoring = 'e.Preparing("scoring"), *(e.Preparing(f"{n} of 9 answers", True) for n in range(7)), None,'
+    code = PROGRAM.format(supervisor=STEPS.replace("e.TopicStarted(", f"{scoring} e.TopicStarted(", 1), before="")
+    command = [sys.executable, "-c", code, "--no-ui", "mine.yaml", "--run-id", "night"]
+    with Terminal(command, (120, 40), cwd=str(tmp_path), PYTHONPATH=str(ROOT)) as terminal:
+        terminal.wait("6 of 9 answers")
+        assert terminal.text.count("of 9 answers") == 1
+        Path(tmp_path, "logs", "night", "on").touch()
+        terminal.wait("topic 1/1")
+        terminal.settle(0.3)
+        assert "of 9 answers" not in terminal.text
+
+
 def test_a_progress_line_that_is_too_long_is_cut(tmp_path: Path) -> None:
     """What went on in a second row would never be taken away again."""
     (tmp_path / "mine.yaml").write_text("curriculum: {path: here}\n")
@@ -190,7 +212,8 @@ def test_without_a_terminal_there_are_lines_alone_each_as_it_is_said(tmp_path: P
     for _ in range(2):
         (run.path / "on").touch()
         first.append(process.stdout.readline())
-    assert process.communicate(timeout=30)[0] == "" and process.returncode == 0
+    first += process.communicate(timeout=30)[0].splitlines()
+    assert process.returncode == 0
     assert len(first) == 1 + len(SAID) and not any(
         "\r" in row or "\x1b" in row or " loss 2.000" in row for row in first
     )

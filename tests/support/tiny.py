@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,7 +222,8 @@ class Remembering:
     def __init__(self, real: Any) -> None:
         self._known = functools.cache(lambda texts: real.embed(list(texts)))
 
-    def embed(self, texts: list[str]) -> mx.array:
+    def embed(self, texts: list[str], between: Callable[[], None] = lambda: None) -> mx.array:
+        between()
         return self._known(tuple(texts))
 
     known = embed

@@ -52,10 +52,10 @@ class Meaning:
 
     cosines: tuple[float, ...]
 
-    def known(self, texts: list[str]) -> mx.array:
+    def known(self, texts: list[str], between: object = None) -> mx.array:
         return mx.array([[1.0, 0.0]] * len(texts))
 
-    def embed(self, texts: list[str]) -> mx.array:
+    def embed(self, texts: list[str], between: object = None) -> mx.array:
         return mx.array([[cosine, (1 - cosine**2) ** 0.5] for cosine in self.cosines])
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+from golden import said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import STORIES, happy, long, not_a_number, restarted, rolled_back
@@ -139,3 +140,15 @@ def test_a_score_that_is_not_finite_has_a_height() -> None:
 
 def test_a_time_that_is_none_is_a_dash() -> None:
     assert [about(seconds) for seconds in (float("nan"), float("inf"), 40.0, 1e7)] == ["–", "–", "40 s", "116 days"]
+
+
+def test_the_progress_of_an_evaluation_is_one_line_of_the_log() -> None:
+    told = [e.Preparing("scoring"), *(e.Preparing(f"{n} of 9 answers complete", True) for n in range(5))]
+    state = fold(RunState(), said(*told, e.Warned("cut", "a row", 1), e.Preparing("6 of 9 answers complete", True)))
+    assert [getattr(entry.event, "message", "") for entry in state.log] == [
+        "scoring",
+        "4 of 9 answers complete",
+        "a row",
+        "6 of 9 answers complete",
+    ]
+    assert state.preparing == "6 of 9 answers complete"
