@@ -11,7 +11,7 @@ import yaml
 
 from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build, number
-from engine.contract.settings import legacy_keys
+from engine.contract.settings import legacy_keys, mlx_lm_keys
 from engine.contract.settings.yaml_file import mapping, read_text
 from engine.contract.vocabulary import PHASES, Phase
 from engine.contract.wording import nearest, short
@@ -168,8 +168,11 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
         _modules(config)
         _patience(config)
     except FieldError as error:
+        if theirs := mlx_lm_keys.explain(data, lines):
+            raise InputError(_refer(path, "a configuration of mlx-lm; its keys are called here", theirs)) from error
         if old := legacy_keys.explain(data, keys(), lines):
-            raise InputError(_refer(path, old)) from error
+            head = "the configuration has keys of another program; docs/DATA.md says more"
+            raise InputError(_refer(path, head, old)) from error
         raise InputError(_explain(path, lines, overrides, error)) from error
     if not config.run.name:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
@@ -275,10 +278,10 @@ def _override(data: dict[str, Any], text: str) -> None:
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
 
 
-def _refer(path: Path, old: list[str]) -> str:
-    if len(old) == 1:
-        return f"{path}: {old[0]}"
-    return f"{path}: the configuration has keys of the earlier system; docs/DATA.md says more:\n  " + "\n  ".join(old)
+def _refer(path: Path, head: str, sentences: list[str]) -> str:
+    if len(sentences) == 1:
+        return f"{path}: {sentences[0]}"
+    return f"{path}: {head}:\n  " + "\n  ".join(sentences)
 
 
 def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], error: FieldError) -> str:
