@@ -1,7 +1,7 @@
-"""The earlier system's configuration keys: what each is called here, or why there is none.
+"""Configuration keys of other programs: what each is called here, or why there is none.
 
-That system's own file is lost. The table was made from the names that its documents use and from the names that such
-files have (Hugging Face's and PEFT's), so a key is known by its last word, wherever it is nested.
+The file of the earlier system is lost. The table was made from the names that its documents use and from the names
+that such files have (Hugging Face's and PEFT's), so a key is known by its last word, wherever it is nested.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -38,7 +38,7 @@ def refusal(tmp_path: Path, text: str) -> list[str]:
 
 def test_a_nested_file_is_explained_key_by_key(tmp_path: Path) -> None:
     head, *lines = refusal(tmp_path, NESTED)
-    assert "keys of the earlier system" in head
+    assert "keys of another program" in head
     assert [line.strip().replace("training_pipeline.", "") for line in lines] == [
         "line 3: model.name is here model.name: Qwen/Qwen2.5-7B-Instruct",
         "line 3: model.max_seq_length is here model.max_length: 2048",
@@ -84,3 +84,15 @@ def test_the_table_names_keys_that_there_are() -> None:
     assert named - keys() == set()
     words = [name for names in (*legacy_keys.NEW.values(), *legacy_keys.NONE.values()) for name in names.split()]
     assert len(words) == len(set(words)), "each earlier key has one meaning"
+
+
+def test_only_the_page_for_its_files_speaks_of_an_earlier_system() -> None:
+    root = Path(__file__).parents[3]
+    pages = [
+        root / "README.md",
+        root / "CHANGELOG.md",
+        *(root / "docs").glob("*.md"),
+        *(root / "configs").rglob("*.yaml"),
+    ]
+    speaking = [page.name for page in pages if "earlier system" in page.read_text(encoding="utf-8").lower()]
+    assert speaking == ["DATA.md"]
