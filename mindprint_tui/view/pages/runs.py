@@ -56,7 +56,7 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     if cells >= WIDE:
         spans.append((fit(model, MODEL), "dim"))
     counts = f"{passed}/{of} passed" if of else ""
-    end: list[Span] = [(f"{counts:>14}", ""), (f"{voice:>{_column(cells)}}", ""), (f"{age:>12}", "dim")]
+    end: list[Span] = [(f"{counts:>14}", ""), (f"{voice:>{_column(cells)}}", ""), (f"{age:>13}", "dim")]
     return (*spans, (f"{shown:<11}", role), *end)
 
 
@@ -66,7 +66,7 @@ def runs_head(cells: int) -> Line:
     voice = "mean voice" if cells >= ROOMY else "voice"
     return (
         (
-            f"  {fit('run', _room(cells))}  {model}{'state':<11}{'topics':>14}{voice:>{_column(cells)}}{'age':>12}",
+            f"  {fit('run', _room(cells))}  {model}{'state':<11}{'topics':>14}{voice:>{_column(cells)}}{'age':>13}",
             "dim",
         ),
     )
@@ -79,4 +79,4 @@ def _column(cells: int) -> int:
 
 def _room(cells: int) -> int:
     """Cells of a run's name: what the other columns leave."""
-    return max(8, cells - 41 - _column(cells) - (MODEL if cells >= WIDE else 0))
+    return max(8, cells - 42 - _column(cells) - (MODEL if cells >= WIDE else 0))

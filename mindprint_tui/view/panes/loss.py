@@ -27,7 +27,9 @@ def loss_title(state: RunState, focus: Focus) -> str:
         return "Loss"
     back = len(state.phases) - 1 - position(state, focus)
     earlier = f" · {back} earlier" if back else ""
-    return f"Loss · {PHASES[run.phase].label} {run.topic}{earlier}{' · log' if focus.log_scale else ''}"
+    topic = state.topics.get(run.topic)
+    title = topic.info.title if topic else run.topic
+    return f"Loss · {PHASES[run.phase].label} {title}{earlier}{' · log' if focus.log_scale else ''}"
 
 
 def loss_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[Line]:

@@ -277,7 +277,7 @@ async def test_the_curve_that_was_chosen_stays_when_a_phase_begins(pilot: Pilot[
     tell(app, PhaseStarted(LAST, "sft", 12, 8, 1200, 3600))
     await until(pilot, lambda: f"{title} · 3 earlier" in shown(app, "loss"))
     await pilot.press(*("right_square_bracket",) * 3)
-    assert f"Loss · SFT {LAST} ─" in shown(app, "loss")
+    assert "Loss · SFT Oil and stores ─" in shown(app, "loss")
     tell(app, PhaseStarted(LAST, "dpo", 12, 8, 1200, 3600))
     await until(pilot, lambda: f"Loss · DPO {LAST} ─" in shown(app, "loss"))
 
