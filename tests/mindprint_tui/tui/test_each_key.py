@@ -184,7 +184,7 @@ async def settled(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, MindprintApp)
     await pilot.pause()
-    while not app.drained or not getattr(app.screen, "whole", True):
+    while (app.run_dir is not None and not app.drained) or not getattr(app.screen, "whole", True):
         await pilot.pause(0.01)
 
 
