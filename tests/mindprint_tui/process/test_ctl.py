@@ -52,3 +52,24 @@ def test_an_engine_that_went_without_an_answer_is_status_3(tmp_path: Path) -> No
     lock.release()
     said, words = process.communicate(timeout=60)
     assert (process.returncode, said, words) == (3, "", "the engine ended before it answered\n")
+
+
+@pytest.mark.parametrize("word", ["the wick", "wick", "unit-01/chapter-01/wick"])
+def test_a_topic_is_named_by_title_last_part_or_id(tmp_path: Path, word: str) -> None:
+    run = RunDir(tmp_path / "logs" / "night")
+    run.path.mkdir(parents=True)
+    lock, writer = Lock(run), JournalWriter(run.journal)
+    topics = tuple(e.TopicInfo(f"unit-01/chapter-01/{id}", f"The {id}", 1, 1, 1) for id in ("wick", "oil"))
+    writer.append(e.CurriculumLoaded(topics, ()))
+    process = subprocess.Popen([PROGRAM, "ctl", "night", "skip", word], cwd=tmp_path, stdout=subprocess.PIPE)
+    while not run.commands.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    command = parse(run.commands.read_bytes().splitlines()[0], 0)
+    assert isinstance(command, Command) and command.topic == "unit-01/chapter-01/wick"
+    writer.close()
+    lock.release()
+    process.communicate(timeout=60)
+    wrong = [PROGRAM, "ctl", "night", "skip", "lamp"]
+    done = subprocess.run(wrong, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "no topic 'lamp'. The topics are:\n  unit-01/chapter-01/wick" in done.stderr
