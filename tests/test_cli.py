@@ -171,7 +171,7 @@ def test_a_file_in_place_of_the_folder_of_runs(tmp_path: Path, arguments: list[s
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["report", "night", "--to", "x" * 250], "the report cannot be written (File name too long)"),
+        (["report", "night", "--to", "x" * 254], "the report cannot be written (File name too long)"),
         (["report", "night", "--to", "notes.txt/x.html"], "the report cannot be written (Not a directory)"),
         (["report", "night", "--to", "x" * 300], "File name too long"),
         (["runs", "--logs", "x" * 300], "File name too long"),

@@ -212,8 +212,8 @@ def test_without_a_terminal_there_are_lines_alone_each_as_it_is_said(tmp_path: P
     for _ in range(2):
         (run.path / "on").touch()
         first.append(process.stdout.readline())
-    first += process.communicate(timeout=30)[0].splitlines()
-    assert process.returncode == 0
+    first += process.stdout.read().splitlines()  # communicate() would lose what readline has read ahead
+    assert process.wait(timeout=30) == 0
     assert len(first) == 1 + len(SAID) and not any(
         "\r" in row or "\x1b" in row or " loss 2.000" in row for row in first
     )

@@ -91,7 +91,8 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             end = f"run finished: {event.passed} of {event.of} passed in {took(event)}"
             if event.predicted_seconds is not None:
                 end += f"; predicted: {about(event.predicted_seconds)}"
-            return f"{end}. {_next(state, event)}", "ok" if event.exit_status == 0 else "warn"
+            advice = f". {_next(state, event)}" if state.finished == event else ""  # no engine went on since
+            return end + advice, "ok" if event.exit_status == 0 else "warn"
         case _:
             return None
 

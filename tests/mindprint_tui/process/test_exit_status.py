@@ -241,7 +241,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What consoles are opened with, on a terminal, with an engine alive somewhere."""
     seen: list[object] = []
     monkeypatch.setattr(cli.run_status, "alive", lambda logs: True)
-    monkeypatch.setattr(cli, "console", lambda run, logs, begin=None, new=True: seen.append(begin) or 0)
+    monkeypatch.setattr(cli, "console", lambda run, logs, begin=None, **more: seen.append(begin) or 0)
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     return seen
