@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from engine.contract.intervals import count_interval
 from engine.evaluation.answer_score import AnswerScore
-from engine.evaluation.intervals import count_interval
 from engine.evaluation.scorer import Answer, whole_topics
 from engine.evaluation.texts import ScoringTexts, Text, words
 

@@ -4,8 +4,9 @@ import math
 import random
 
 import pytest
+from scipy.special import stdtrit
 
-from engine.evaluation.intervals import (
+from engine.contract.intervals import (
     Spread,
     count_interval,
     decide,
@@ -21,6 +22,8 @@ def test_the_quantile_is_that_of_the_tables():
     assert [round(student_t(freedom), 3) for freedom in (1, 2, 5, 30)] == [6.314, 2.92, 2.015, 1.697]
     with pytest.raises(ValueError):
         student_t(0)
+    for freedom in range(1, 200):
+        assert student_t(freedom) == pytest.approx(stdtrit(freedom, 0.95), rel=1e-3)
 
 
 def test_the_spread_is_pooled_within_topics():
