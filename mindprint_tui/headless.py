@@ -15,11 +15,14 @@ from engine.contract.journal.events import Record
 from engine.contract.journal.log_lines import line
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed
+from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.process import programs, run_status
 from mindprint_tui.process.exit_messages import next_steps
+from mindprint_tui.view.in_model import sentence
 from mindprint_tui.view.text import shorten
 
 TICK = 0.1  # seconds between two looks at the journal
+READ = 1.0  # seconds of reading between two folds
 
 
 class Headless:
@@ -59,8 +62,16 @@ class Headless:
             raise InputError(self._refusal or run_status.last_words(self._run))
         if self._status is None:
             return self._without_end(ended)
+        self._print(self._in_model())
         self._print("\n".join(next_steps(self._run, self._status)))
         return self._status
+
+    def _in_model(self) -> str | None:
+        """Which topics are in the model, of the whole journal: this engine may have trained the last of them only."""
+        feed, state = Feed(self._run), RunState()
+        for records in feed.rest(lambda: feed.skim(READ)):
+            state = fold(state, records)
+        return sentence(state.topics.values()) if state.topics else None
 
     def _without_end(self, ended: int) -> int:
         """Says how a run ended whose engine did not say so itself; returns its exit status."""

@@ -76,7 +76,8 @@ ATTEMPT_STAGES = tuple(name for name, row in STAGES.items() if not row.repeated)
 class VerdictRow:
     """What became of a topic. One that is `settled` is not tried again; `success` counts for exit status 0.
 
-    `scored` verdicts come from an evaluation. `meaning` explains `mark` on the help page.
+    `scored` verdicts come from an evaluation; `open` ones are neither a yes nor a no. `meaning` explains `mark` on
+    the help page.
     """
 
     name: Verdict
@@ -88,6 +89,7 @@ class VerdictRow:
     settled: bool = False
     success: bool = False
     scored: bool = False
+    open: bool = False
 
 
 VERDICTS: dict[Verdict, VerdictRow] = {
@@ -95,14 +97,19 @@ VERDICTS: dict[Verdict, VerdictRow] = {
     for row in (
         VerdictRow("passed", "passed", "passed", "passed", "✓", "ok", settled=True, success=True, scored=True),
         VerdictRow("below_threshold", "below threshold", "below", "below its thresholds", "✗", "warn", scored=True),
-        VerdictRow("undecided", "undecided", "undecided", "too few questions to tell", "?", "warn", scored=True),
-        VerdictRow("not_trained", "not trained", "untrained", "nothing of it was kept", "○", "warn", scored=True),
+        VerdictRow(
+            "undecided", "undecided", "undecided", "too few questions to tell", "?", "accent", scored=True, open=True
+        ),
+        VerdictRow(
+            "not_trained", "not trained", "untrained", "nothing of it was kept", "○", "warn", scored=True, open=True
+        ),
         VerdictRow("collapsed", "collapsed", "collapsed", "the answers collapsed", "☠", "bad", scored=True),
         VerdictRow("skipped", "skipped", "skipped", "skipped by a person", "»", "dim", settled=True, success=True),
         VerdictRow("error", "error", "error", "an error ended it", "!", "bad"),
     )
 }
 PASSED: Verdict = "passed"
+UNDECIDED: Verdict = "undecided"
 SETTLED = tuple(name for name, row in VERDICTS.items() if row.settled)  # after these nothing is repeated
 
 

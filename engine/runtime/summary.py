@@ -17,6 +17,8 @@ from engine.contract.vocabulary import (
     STAGES,
     START,
     SUPERVISED,
+    UNDECIDED,
+    VERDICTS,
     Phase,
     last_kept,
 )
@@ -48,7 +50,9 @@ def summarize(
         "seconds": round(seconds, 1),
         "prediction": _prediction(run, seconds, process_bytes, all(map(_came_up, rows))),
         "passed": sum(row["verdict"] == PASSED for row in rows),
+        "undecided": sum(row["verdict"] == UNDECIDED for row in rows),
         "of": len(rows),
+        "not_in_model": {row["topic"]: _outside(row) for row in rows if kept(row) is None},
         "overhead": {"checkpoint_seconds": run.checkpoint_seconds, "check_seconds": run.check_seconds},
         **{phase: _preference_phase(rows, phase) for phase in PREFERENCE},
         "mean": _means(rows),
@@ -174,12 +178,27 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
     rounded = {  # JSON has no word for what is not finite; the reason of the decision says it
         name: None if value is None or not math.isfinite(value) else round(value, 4) for name, value in figures.items()
     }
-    return rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
+    found = rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
+    return found | _sure(evaluated) if evaluated.learned else found
+
+
+def _sure(evaluated: Evaluated) -> dict[str, Any]:
+    """How sure the means of the learned scores are: 90 % intervals, and of how many answers."""
+    ends = {name: list(ends) for name, ends in evaluated.intervals.items() if all(map(math.isfinite, ends))}
+    intervals = {name: [round(end, 4) for end in found] for name, found in ends.items()}
+    return {"answers": evaluated.questions, "loops": evaluated.loops, "void": evaluated.void, "intervals": intervals}
 
 
 def kept(row: dict[str, Any]) -> Phase | None:
     """The last phase of a topic that is in the model."""
     return last_kept({phase: row[phase] for phase in PHASES})
+
+
+def _outside(row: dict[str, Any]) -> str:
+    """Why nothing of a topic is in the model: its verdict, and the reason that was given for it."""
+    word = row["verdict"]
+    label = VERDICTS[word].label if word in VERDICTS else "not run"
+    return f"{label}: {row['reason']}" if row["reason"] else label
 
 
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:

@@ -68,6 +68,7 @@ class RunState(Struct, frozen=True):
     started: e.RunStarted | None = None
     preparing: str = ""
     predicted: float | None = None  # seconds of the run in all
+    scorer: e.ScorerFitted | None = None
     model: e.ModelLoaded | None = None
     topics: dict[str, TopicState] = field(default_factory=dict)
     tally: dict[str, int] = field(default_factory=dict)  # verdict -> topics
@@ -177,6 +178,8 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state.topics.update(
                 {info.id: TopicState(_titled(info)) for info in event.topics if info.id not in state.topics}
             )
+        case e.ScorerFitted():
+            state = replace(state, scorer=event)
         case e.Predicted():
             state = replace(state, predicted=event.seconds)
         case e.TopicStarted():

@@ -7,10 +7,12 @@ from pathlib import Path
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, CONSOLE_FAILED, DIED, STOPPED
 from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_folder, run_status
 from mindprint_tui.process.engine_process import Started
 from mindprint_tui.process.exit_messages import goes_on, next_steps, parting, untouched
+from mindprint_tui.view.in_model import sentence
 
 
 def console(
@@ -56,9 +58,11 @@ def console(
         status, error = engines[shown].end()
         words = goes_on(shown) if status is None else words
         if status in (0, 1, STOPPED):
+            _print_topics(app.state)
             print("\n".join(next_steps(shown, status)))
     elif shown is not None and status is None:
         status = run_status.ended(shown, None)
+        _print_topics(app.state)
     for folder in made:
         run_folder.discard_refused(folder)
     if words and shown is not None and status != BAD_INPUT:
@@ -68,3 +72,9 @@ def console(
     if error:  # it had begun when it was refused
         print(f"mindprint-tui: {clean(error)}", file=sys.stderr)
     return status or 0
+
+
+def _print_topics(state: RunState) -> None:
+    """Says of a finished run which topics are in the model."""
+    if state.finished is not None and state.topics:
+        print(sentence(state.topics.values()))

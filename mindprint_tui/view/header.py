@@ -1,6 +1,6 @@
 """The header, the banner of what must not be overlooked, and the line that says what became of a request."""
 
-from engine.contract.vocabulary import PHASES
+from engine.contract.vocabulary import PHASES, UNDECIDED
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, rules_broken
 from mindprint_tui.view.focus import Focus, running, selected, starting, waiting
@@ -105,9 +105,9 @@ def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
 
 def _engine(live: Liveness, state: RunState) -> Line:
     if state.finished is not None:
-        return line(
-            (f"{state.finished.passed}/{state.finished.of} passed ", "ok" if not state.finished.exit_status else "warn")
-        )
+        end, unsure = state.finished, state.tally.get(UNDECIDED, 0)
+        words = f"{end.passed}/{end.of} passed" + (f", {unsure} undecided " if unsure else " ")
+        return line((words, "ok" if not end.exit_status else "warn"))
     if live.word == "gone":
         return line(("engine ✗ ", "bad"))
     if state.paused is None and (live.word == "silent" or live.seconds >= 5):

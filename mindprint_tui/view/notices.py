@@ -5,6 +5,7 @@ from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.view.focus import Asked, Focus, failures, running
 from mindprint_tui.view.header import DOING, SHOWN, SPACE, _starts
+from mindprint_tui.view.in_model import unsure
 from mindprint_tui.view.panes.log import took
 from mindprint_tui.view.text import Line, crop, fit, join, line, shorten, wrap
 
@@ -89,7 +90,7 @@ def _of(state: RunState, asked: Asked) -> str:
 def _standing(state: RunState, focus: Focus, cells: int) -> Line:
     if state.finished is not None:
         end = state.finished
-        result = f" {end.passed} of {end.of} topics passed in {took(end)}"
+        result = f" {end.passed} of {end.of} topics passed{unsure(state.tally)} in {took(end)}"
         keys = "  enter shows answers, R other runs, q leaves"
         return crop(line((result, "ok" if not end.exit_status else "warn"), (keys, "dim")), cells)
     if state.preparing:

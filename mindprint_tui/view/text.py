@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from rich.cells import cell_len, set_cell_size
 
+from engine.contract.intervals import mean_estimate
 from mindprint_tui.journal.sanitize import one_line
 
 Span = tuple[str, str]  # text, and its role: "" plain, dim, bold, ok, warn, bad, accent, title, breach, cursor
 Line = tuple[Span, ...]
 NONE = "–"
+Interval = tuple[float, float]  # the ends of a 90 % interval
 
 
 def line(*parts: str | Span) -> Line:
@@ -101,6 +104,43 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return NONE
     return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
+
+
+def margin(value: float | None, interval: Interval | None) -> float | None:
+    """Half the width of an interval, by its longer side (a score's ends at 0 or 1); None if there is none."""
+    if value is None or interval is None:
+        return None
+    half = max(interval[1] - value, value - interval[0])
+    return half if math.isfinite(half) else None
+
+
+def estimate(value: float | None, interval: Interval | None, n: int = 0, signed: bool = False) -> str:
+    """A mean with its 90 % interval and its number of values, as far as they are known: `0.70 ± 0.21 (3)`."""
+    half = margin(value, interval)
+    count = f" ({n})" if n and half is not None else ""
+    return brief(value, interval, signed).replace("±", " ± ") + count
+
+
+def brief(value: float | None, interval: Interval | None, signed: bool = False) -> str:
+    """The same in as few cells as can be: `0.70±0.21`."""
+    half = margin(value, interval)
+    text = number(value) if not signed or value is None or not math.isfinite(value) else f"{value:+.2f}"
+    return text if half is None else f"{text}±{half:.2f}"
+
+
+def count_of(count: int, of: int) -> str:
+    """A share of a few: `1 of 2`, never 0.50."""
+    return f"{count} of {of}"
+
+
+def mean_of(values: Sequence[float], sure: bool = True) -> tuple[float | None, Interval | None]:
+    """The mean of values with its interval, if one is wanted and there are two values."""
+    if not values:
+        return None, None
+    if not sure or len(values) < 2 or not all(map(math.isfinite, values)):
+        return fmean(values), None
+    found = mean_estimate(values)
+    return found.mean, (found.low, found.high)
 
 
 def small(value: float | None) -> str:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from learned import learned
 from story import HOSTILE, Story, topic_id
 
 from engine.contract.journal import events as e
@@ -165,6 +166,8 @@ STORIES: dict[str, Callable[[], list[Record]]] = {
     "restarted": restarted,
     "hostile": hostile,
     "many": many,
+    "learned": learned,
+    "not-separable": lambda: learned(separable=False, lift=-0.05),
 }
 
 

@@ -6,6 +6,8 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.vocabulary import ADAPTER_STATES, VERDICTS
 
+TELLING = 8  # of the pieces that tell the voice
+
 
 def line(record: Record) -> str | None:
     """`2026-01-10 09:24:11 INFO text`, or None for events that are only for programs. Control characters are shown."""
@@ -56,6 +58,14 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             return "INFO", _step(event)
         case e.Sample():
             return None
+        case e.ScorerFitted():
+            found = f"scorer own={event.own} others={event.others} separable={str(event.separable).lower()}"
+            advice = "" if event.advice is None else f": {event.advice}"
+            told = " ".join(event.telling[:TELLING])
+            return (
+                "INFO" if event.separable else "WARNING",
+                f"{found} seconds={event.seconds:.1f} telling={told}{advice}",
+            )
         case e.Evaluated():
             return "INFO", _evaluated(event)
         case e.Decided():
@@ -129,11 +139,22 @@ def _step(event: e.Step) -> str:
     return text
 
 
+def _learned(event: e.Evaluated) -> str:
+    """The parts of the voice as name=number, each with its interval as name_interval=low..high."""
+    text = f" n={event.questions} loops={event.loops} void={event.void}"
+    for name in ("style", "closeness", "relevance"):
+        value = getattr(event, name)
+        text += "" if value is None else f" {name}={value:.2f}"
+    return text + "".join(f" {name}_interval={low:.2f}..{high:.2f}" for name, (low, high) in event.intervals.items())
+
+
 def _evaluated(event: e.Evaluated) -> str:
     text = (
         f"evaluated topic={event.topic} stage={event.stage} accuracy={event.accuracy:.2f} voice={event.voice:.2f} "
         f"combined={event.combined:.2f} health={event.health}"
     )
+    if event.learned:
+        text += _learned(event)
     if event.preference_accuracy is not None:
         text += f" preference={event.preference_accuracy:.2f}"
     if event.heldout_margin is not None:

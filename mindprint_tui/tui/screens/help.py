@@ -19,6 +19,8 @@ NOTES = (
     "The engine is a process of its own: closing this console, or losing the connection, does not stop it.",
     "What you ask for is shown as asked until the engine's journal says that it was done or refused, and why.",
     f"Voice is shown {BEFORE_TO_AFTER}; “{STAGES[START].short}” is the model as earlier topics left it.",
+    "± is a 90 % interval, (3) the number of answers; ? says that a threshold lies inside the interval.",
+    "Answers: a clause that you would hardly have written is dim; “by clause” says how likely each is yours.",
     "ctrl+p opens the command palette.",
 )
 

@@ -14,7 +14,23 @@ from textual.widget import Widget
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.view.text import Line
 
-ROLES = ("dim", "bold", "ok", "warn", "bad", "accent", "title", "breach", "cursor", "key", "off", "mark", "frame")
+ROLES = (
+    "dim",
+    "bold",
+    "ok",
+    "warn",
+    "bad",
+    "accent",
+    "title",
+    "breach",
+    "cursor",
+    "key",
+    "off",
+    "mark",
+    "own",
+    "other",
+    "frame",
+)
 
 
 class Lines(Widget):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.contract.vocabulary import ADAPTER_STATES, ATTEMPT_STAGES, SCORES, VERDICTS
-from mindprint_tui.view.text import NONE, about, fit, number, shorten, wrap
+from mindprint_tui.view.text import NONE, about, brief, count_of, fit, shorten, wrap
 
 Column = tuple[str, str, int, int]
 Columns = Sequence[Column]
@@ -20,6 +20,14 @@ COLUMNS: Columns = (  # name, figure, cells, and how early it gives way where th
     (SCORES["heldout_margin"].column, "heldout_margin", 7, 2),
     ("time", "seconds", 7, 3),
 )
+LEARNED: Columns = (  # the same of the learned scores: means with their intervals
+    (SCORES["voice"].column, "voice", 10, 0),
+    (SCORES["closeness"].column, "closeness", 10, 1),
+    ("pref", "preference_accuracy", 7, 4),
+    (SCORES["heldout_margin"].column, "heldout_margin", 7, 2),
+    ("time", "seconds", 7, 3),
+)
+PAIRED = "Δ voice"
 LEGEND = "✓ kept  ⟲ rolled back  ✗ detached  ! answers not healthy  – not run or not asked  n topics of a mean"
 
 
@@ -37,7 +45,7 @@ def table(data: dict[str, Any], cells: int) -> list[str]:
 
 
 def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) -> list[str]:
-    columns = _columns(room)
+    columns = _columns(room, LEARNED if _learned(data, group) else COLUMNS)
     lines = ["", *_differences(data, group, cells), _row("", [data["runs"][i]["run"] for i in group], room)]
     lines.append(_row("", [_condition(data["runs"][i]) for i in group], room))
     lines.append(_row("", ["  " + "".join(f"{name:>{size}}" for name, _, size, _ in columns)] * len(group), room))
@@ -45,20 +53,42 @@ def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) ->
         lines += ["", shorten(f"{topic['topic']}  {topic['title']}", cells)]
         lines += _stages([topic["runs"][i] for i in group], columns, room)
         lines.append(_row("verdict", [_verdict(topic["runs"][i]) for i in group], room))
+        lines += _paired(data["paired"]["topics"][topic["topic"]], group, room)
     units = data["units"].items() if len(data["units"]) > 1 else ()
     for name, sums in (*units, ("all", data["all"])):
         lines += ["", shorten(f"{name}: means over {sums['common']} of {sums['topics']} topics", cells)]
         lines += _sums([sums["runs"][i] for i in group], columns, room)
-    return [*lines, "", *wrap(LEGEND, cells)]
+    lines += _paired(data["paired"]["all"], group, room)
+    legend = [f"{PAIRED} is the paired difference to {data['runs'][0]['run']} over the same questions (how many)"]
+    shown = any(line.startswith(PAIRED) for line in lines)
+    return [*lines, "", *wrap(LEGEND, cells), *(wrap(legend[0] + ", ± a 90 % interval", cells) if shown else [])]
 
 
-def _columns(room: int) -> Columns:
+def _learned(data: dict[str, Any], group: Sequence[int]) -> bool:
+    """Tells whether any of these runs has the learned scores."""
+    cells = [topic["runs"][i] for topic in data["topics"] for i in group]
+    return any(cell and any(cell[stage] and "intervals" in cell[stage] for stage in ATTEMPT_STAGES) for cell in cells)
+
+
+def _paired(found: Sequence[dict[str, Any] | None], group: Sequence[int], room: int) -> list[str]:
+    """How far each run's voice is above the first one's, where both answered the same questions."""
+    if not any(found[i] for i in group):
+        return []
+    return [_row(PAIRED, [NONE if (one := found[i]) is None else _difference(one) for i in group], room)]
+
+
+def _difference(one: dict[str, Any]) -> str:
+    interval = tuple(one["interval"]) if one["interval"] else None
+    return f"{brief(one['difference'], interval, signed=True)} ({one['questions']})"
+
+
+def _columns(room: int, columns: Columns) -> Columns:
     """The columns that fit, in their order."""
     kept: list[Column] = []
-    for column in sorted(COLUMNS, key=lambda column: column[3]):
+    for column in sorted(columns, key=lambda column: column[3]):
         if 2 + sum(size for _, _, size, _ in (*kept, column)) <= room:
             kept.append(column)
-    return [column for column in COLUMNS if column in kept]
+    return [column for column in columns if column in kept]
 
 
 def _row(label: str, blocks: Sequence[str], room: int, left: int = LABEL) -> str:
@@ -104,10 +134,12 @@ def _figures(block: dict[str, Any] | None, columns: Columns) -> str:
         value = block.get(figure)
         if name == "time":
             text = f"n={block['topics']}" if "topics" in block else NONE if value is None else f"{value:.0f} s"
+        elif name == "pref" and block.get("heldout_pairs"):
+            text = count_of(block["preferred"], block["heldout_pairs"])
         elif SCORES[figure].signed:
             text = NONE if value is None else f"{value:+.3f}"
         else:
-            text = number(value)
+            text = brief(value, block.get("intervals", {}).get(figure))
         shown += f"{text:>{size}}"
     return shown
 
@@ -131,11 +163,14 @@ def _sums(found: Sequence[dict[str, Any]], columns: Columns, room: int) -> list[
             lines.append(_row(stage, [_figures(block, columns) for block in blocks], room))
     lines.append(_row("time", [NONE if run["seconds"] is None else about(run["seconds"]) for run in found], room))
     lines.append(_row("passed", [_counts(run) for run in found], room))
+    if any(run["in_model"] < run["of"] - run["not_run"] for run in found):
+        lines.append(_row("in model", [f"{run['in_model']} of {run['of']}" for run in found], room))
     lines.append(_row("dpo kept", [f"{run['dpo_kept']} of {run['dpo_ran']} that ran" for run in found], room))
     return lines
 
 
 def _counts(run: dict[str, Any]) -> str:
     text = f"{run['passed']} of {run['of']}"
+    text += f", {run['undecided']} undecided" if run["undecided"] else ""
     text += f", {run['errors']} errors" if run["errors"] else ""
     return text + (f", {run['not_run']} not run" if run["not_run"] else "")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.contract.vocabulary import PASSED
+from engine.contract.vocabulary import PASSED, UNDECIDED
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.headline import headline
 from mindprint_tui.journal.run_state import Condition, RunState, condition
@@ -55,7 +55,8 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     spans: list[Span] = [("▸ " if chosen else "  ", "accent"), name, ("  ", "")]
     if cells >= WIDE:
         spans.append((fit(model, MODEL), "dim"))
-    counts = f"{passed}/{of} passed" if of else ""
+    unsure = state.tally.get(UNDECIDED, 0)
+    counts = f"{passed}/{of} passed" + (f" {unsure}?" if unsure else "") if of else ""
     end: list[Span] = [(f"{counts:>14}", ""), (f"{voice:>{_column(cells)}}", ""), (f"{age:>13}", "dim")]
     return (*spans, (f"{shown:<11}", role), *end)
 

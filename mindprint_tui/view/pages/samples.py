@@ -1,16 +1,27 @@
 """The answers to one question, stage by stage, beside one another or, where it is narrow, one above the other."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from engine.contract.journal.events import Sample, TopicStarted
 from engine.contract.text_match import composed, one_spelling, whole_words
 from engine.contract.vocabulary import BASE, STAGES, Stage, health_label, score_label
-from mindprint_tui.view.text import Line, Span, crop, fit, line, number, width, wrap
+from mindprint_tui.view.text import Line, Span, crop, fit, line, number, sparkline, width, wrap
 
 COLUMN, GAP = 21, 3  # cells that an answer needs beside others, so that 120 hold a reference and four; between two
-ROLES = {"": "", "marker": "mark", "violation": "bad"}  # of pieces, in the console's colours
+OWN, OTHER = 2 / 3, 1 / 3  # probabilities from which, and below which, a clause counts as the person's, or another's
+ROLES = {  # of pieces, in the console's colours
+    "": "",
+    "own": "own",
+    "other": "other",
+    "marker": "mark",
+    "telling": "mark",
+    "violation": "bad",
+}
+SHOWN = ("voice", "style", "closeness")  # of a learned score; the relevance of one answer says next to nothing
+HIDDEN = ("relevance", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +91,40 @@ def _answer(key: Stage, sample: Sample, cells: int, undone: str | None) -> list[
     body = sample.answer if sample.answer.strip() else "(empty)"
     lines += _marked(wrap(body, cells), sample)
     lines.append(())
-    if sample.health != "ok":
-        lines.append(line((f"✗ {health_label(sample.health)}", "bad")))
+    lines += [line((text, role)) for note, role in faults(sample) for text in wrap(f"✗ {note}", cells, "  ")]
     for names, sign, role in ((sample.markers, "✓ ", "ok"), (wrongs(sample), "✗ ", "bad")):
         lines += [line((text, role)) for text in wrap(sign + ", ".join(names), cells, "  ")] if names else []
-    scores = [f"{score_label(name)} {number(value)}" for name, value in sample.scores.items()]
+    if sample.clauses:
+        lines += [line((text, "dim")) for text in wrap(by_clause(sample), cells, "  ")]
+    if sample.telling and not sample.markers:
+        lines += [line((text, "ok")) for text in wrap(f"tells: {', '.join(sample.telling)}", cells, "  ")]
+    scores = [f"{score_label(name)} {number(value)}" for name, value in scores_of(sample)]
     glue = "  " if len("  ".join(scores)) <= cells else "\n"
     return lines + [line((text, "dim")) for text in wrap(glue.join(scores), cells)]
+
+
+def faults(sample: Sample) -> list[tuple[str, str]]:
+    """Why an answer scores nothing or less than its style, each with its role."""
+    found = [(health_label(sample.health), "bad")] if sample.health != "ok" else []
+    if sample.void:
+        found.append((f"void: {sample.void}", "bad"))
+    if sample.reason and sample.reason != sample.void:
+        found.append((sample.reason, "warn"))
+    return found
+
+
+def by_clause(sample: Sample) -> str:
+    """The probability of each clause that the person wrote it, as bars and as numbers."""
+    found = [probability for _, probability in sample.clauses]
+    return f"by clause {sparkline(found, len(found))} {' '.join(map(number, found))}"
+
+
+def scores_of(sample: Sample) -> list[tuple[str, float | None]]:
+    """The scores of one answer that say something of it; first those of the learned style, if there are any."""
+    if "style" not in sample.scores:
+        return list(sample.scores.items())
+    first = [(name, sample.scores[name]) for name in SHOWN if name in sample.scores]
+    return first + [pair for pair in sample.scores.items() if pair[0] not in (*SHOWN, *HIDDEN)]
 
 
 def wrongs(sample: Sample) -> list[str]:
@@ -94,22 +132,42 @@ def wrongs(sample: Sample) -> list[str]:
     return [f"{name}: “{sample.quotes[name]}”" if name in sample.quotes else name for name in sample.violations]
 
 
-def pieces(text: str, sample: Sample) -> list[tuple[str, str]]:
-    """The text of an answer in pieces, each plain (""), a `marker` of the voice, or a `violation` of its rules.
+def clause_kind(probability: float) -> str:
+    """Whether the person would have written a clause: `own`, `other`, or neither ("")."""
+    return "own" if probability >= OWN else "other" if probability < OTHER else ""
 
+
+def pieces(text: str, sample: Sample) -> list[tuple[str, str]]:
+    """The text of an answer in pieces, each a `violation` of the voice's rules, a `marker` of it, or of a clause.
+
+    Without markers, what is `telling` by the learned style stands out. The rest of a clause is `own`, `other` or plain.
     They are found as the score finds them, in whatever spelling, and over the end of a line too.
     """
     wrong = {_flat(sample.quotes.get(name, name)) for name in sample.violations}
-    words = sorted(wrong.union(map(_flat, sample.markers)) - {""}, key=len, reverse=True)
-    if not words:
-        return [(text, "")]
-    pattern = whole_words("|".join(r"\s+".join(map(re.escape, word.split())) for word in words))
-    shown, cut, found = composed(text), 0, []
-    for hit in pattern.finditer(one_spelling(text)):
-        kind = "violation" if _flat(hit[0]) in wrong else "marker"
-        found += [(shown[cut : hit.start()], ""), (shown[hit.start() : hit.end()], kind)]
-        cut = hit.end()
-    return [part for part in (*found, (shown[cut:], "")) if part[0]]
+    shown = composed(text)
+    kinds = [""] * len(shown)
+    for first, last, kind in _clauses(shown, sample):
+        kinds[first:last] = [kind] * (last - first)
+    for names, kind in ((sample.markers or sample.telling, "marker" if sample.markers else "telling"), (wrong, "")):
+        words = sorted({_flat(name) for name in names} - {""}, key=len, reverse=True)
+        if not words:
+            continue
+        pattern = whole_words("|".join(r"\s+".join(map(re.escape, word.split())) for word in words))
+        for hit in pattern.finditer(one_spelling(text)):
+            found = "violation" if _flat(hit[0]) in wrong else kind
+            kinds[hit.start() : hit.end()] = [found] * (hit.end() - hit.start())
+    cuts = [place for place in range(len(shown)) if place == 0 or kinds[place] != kinds[place - 1]]
+    return [(shown[cut:end], kinds[cut]) for cut, end in pairwise([*cuts, len(shown)])]
+
+
+def _clauses(text: str, sample: Sample) -> Iterator[tuple[int, int, str]]:
+    """Where the clauses of an answer stand in its text, one behind the other, and what they are."""
+    spelled, place = one_spelling(text), 0
+    for clause, probability in sample.clauses:
+        words = map(re.escape, one_spelling(clause).split())
+        if (hit := re.compile(r"\s+".join(words)).search(spelled, place)) is not None:
+            place = hit.end()
+            yield hit.start(), place, clause_kind(probability)
 
 
 def _flat(text: str) -> str:

@@ -10,9 +10,11 @@ from mindprint_tui.journal.run_state import Entry, RunState
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import dropped
 from mindprint_tui.view.focus import LOG, Focus
-from mindprint_tui.view.text import Line, about, fit, line, number, small, wrap
+from mindprint_tui.view.in_model import unsure
+from mindprint_tui.view.text import Line, about, count_of, estimate, fit, line, number, small, wrap
 
 LONGEST = 6  # lines of one entry
+TELLING = 8  # of the pieces that tell the voice
 
 SIGNS = (("->", "→"), (">=", "≥"), ("<=", "≤"))  # as the engine writes them for grep, and as a person reads them
 DECISIONS = {"run_dpo": "DPO runs", "skip_dpo": "no DPO", "roll_back": "rolled back", "keep": "kept", "retry": "again"}
@@ -55,9 +57,13 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
             return fused, "dim"
         case e.AdapterChanged(state="kept_attached"):
             return f"{_phase(event)} kept attached: fused it would be lost to rounding", "warn"
+        case e.ScorerFitted():
+            return fitted(event), "" if event.separable else "bad"
         case e.Evaluated():
             health = "" if event.health == "ok" else f", answers are {health_label(event.health)}"
             scores = f"voice {number(event.voice)}, accuracy {number(event.accuracy)}"
+            if event.learned:
+                scores = _learned(event)
             return f"{STAGES[event.stage].label}: {scores}{health}", "" if event.health == "ok" else "bad"
         case e.Decided():
             role = {"roll_back": "warn", "retry": "warn"}.get(event.decision, "")
@@ -88,13 +94,32 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.EngineRestarted():
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():
-            end = f"run finished: {event.passed} of {event.of} passed in {took(event)}"
+            end = f"run finished: {event.passed} of {event.of} passed{unsure(state.tally)} in {took(event)}"
             if event.predicted_seconds is not None:
                 end += f"; predicted: {about(event.predicted_seconds)}"
             advice = f". {_next(state, event)}" if state.finished == event else ""  # no engine went on since
             return end + advice, "ok" if event.exit_status == 0 else "warn"
         case _:
             return None
+
+
+def fitted(event: e.ScorerFitted) -> str:
+    """What the voice was learned from, what tells it, and what would help if these texts do not tell it."""
+    text = f"voice learned from {event.own} texts in it and {event.others} others"
+    telling = f"; telling: {', '.join(event.telling[:TELLING])}" if event.telling else ""
+    if event.separable:
+        return text + telling
+    return f"✗ these texts do not tell the voice: {event.advice or 'more rows would help'} ({text}{telling})"
+
+
+def _learned(event: e.Evaluated) -> str:
+    """Voice and closeness with their intervals, and how many answers loop or say nothing of their own."""
+    text = f"voice {estimate(event.voice, event.intervals.get('voice'), event.questions)}"
+    if event.closeness is not None:
+        text += f", closeness {estimate(event.closeness, event.intervals.get('closeness'))}"
+    for name, count in (("loops", event.loops), ("void", event.void)):
+        text += f", {name} {count_of(count, event.questions)}" if count else ""
+    return text
 
 
 def _next(state: RunState, end: e.RunFinished) -> str:

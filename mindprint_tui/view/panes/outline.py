@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from engine.contract.vocabulary import ATTEMPT_STAGES, PASSED, STAGES, START, VERDICTS
+from engine.contract.vocabulary import ATTEMPT_STAGES, PASSED, STAGES, START, UNDECIDED, VERDICTS
 from mindprint_tui.journal.headline import left_behind
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import TopicState
@@ -20,6 +20,7 @@ class Row(NamedTuple):
     finished: int
     passed: int
     voice: float | None  # mean over its finished topics
+    undecided: int = 0
 
 
 @dataclass(slots=True)
@@ -30,12 +31,13 @@ class Sum:
     topics: int = 0
     finished: int = 0
     passed: int = 0
+    undecided: int = 0
     scored: int = 0
     voice: float = 0.0
 
     def row(self, kind: Literal["unit", "chapter"], id: str) -> Row:
         mean = self.voice / self.scored if self.scored else None
-        return Row(kind, id, self.title, self.topics, self.finished, self.passed, mean)
+        return Row(kind, id, self.title, self.topics, self.finished, self.passed, mean, self.undecided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
             part.topics += 1
             part.finished += over
             part.passed += topic.verdict == PASSED
+            part.undecided += topic.verdict == UNDECIDED
             if voice is not None:
                 part.scored += 1
                 part.voice += voice

@@ -23,7 +23,7 @@ def sign(topic: TopicState) -> Span:
     if topic.status != "finished" or topic.verdict is None:
         return SIGNS["running" if topic.status == "running" else "pending"]
     row = VERDICTS[topic.verdict]
-    undone = topic.undone and row.scored and row.role != "bad"
+    undone = topic.undone and row.scored and not row.open and row.role != "bad"
     return SIGNS["rolled_back"][0] if undone else row.mark, row.role
 
 
@@ -48,7 +48,8 @@ def _row(state: RunState, row: Row, chosen: bool, cells: int) -> Line:
             ("▌ " if row.kind == "unit" else "  ", "accent"), (row.title, "bold" if row.kind == "unit" else "dim")
         )
         mean = f" · voice {number(row.voice)}" if row.voice is not None else ""
-        return beside(head, line((f"{row.passed}/{row.topics} passed{mean}", "dim")), cells)
+        unsure = f", {row.undecided} undecided" if row.undecided else ""
+        return beside(head, line((f"{row.passed}/{row.topics} passed{unsure}{mean}", "dim")), cells)
     topic = state.topics[row.id]
     mark, role = sign(topic)
     right = _right(state, topic, cells)

@@ -1,17 +1,47 @@
 """The voice pane: one topic's scores stage by stage, what they had to reach, and the trend over topics."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.contract.journal.events import Evaluated
-from engine.contract.vocabulary import COMPOSED, HEALTH, SCORES, STAGES, VERDICTS, score_label
+from engine.contract.vocabulary import HEALTH, SCORES, STAGES, VERDICTS
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.view.focus import Focus, selected
+from mindprint_tui.view.panes.log import fitted
 from mindprint_tui.view.panes.outline import Outline
-from mindprint_tui.view.text import NONE, Line, Span, crop, fit, line, number, sparkline, wrap
+from mindprint_tui.view.score_rows import (
+    CLAIMS,
+    ScoreLine,
+    counted,
+    interval_of,
+    learned,
+    reaches,
+    score_lines,
+    value_of,
+)
+from mindprint_tui.view.text import (
+    NONE,
+    Interval,
+    Line,
+    Span,
+    brief,
+    crop,
+    estimate,
+    fit,
+    line,
+    margin,
+    mean_of,
+    number,
+    sparkline,
+    wrap,
+)
 
-COLUMN = 8
+COLUMN, WIDE = 8, 11  # cells of a stage, and with an interval behind each number
 NEEDS = 13  # cells of what stands behind the columns
+LEAST = 10  # cells of a score's name
+SURE = ("voice", "closeness")  # scores whose intervals are shown in narrow columns, too
+MARKS: dict[bool | None, Span] = {True: ("✓", "ok"), False: ("✗", "warn"), None: ("?", "accent")}  # of a threshold
 
 
 def voice_title(state: RunState, focus: Focus) -> str:
@@ -26,22 +56,31 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
         return [line(("Scores come when the base model has answered.", "dim"))]
     topic = state.topics[chosen]
     limits = topic.held_to or state.settings("thresholds")
-    lines = [_trend(outline, state.settings("thresholds"), cells)] if outline.trend else []
     stages = [(key, row.short) for key, row in STAGES.items() if key in topic.scores]
+    scores = [topic.scores[key] for key, _ in stages]
+    new = learned(scores)
+    lines = [_trend(outline, state.settings("thresholds"), cells, new)] if outline.trend else []
+    if state.scorer is not None and not state.scorer.separable:
+        lines += [line((text, "bad")) for text in wrap(fitted(state.scorer), cells, "  ")]
     if topic.unwanted:
         lines.append(line(("it will be skipped when its turn comes", "warn")))
     if not stages:
         return [*lines, line(("This topic has no scores yet.", "dim"))]
-    label = max(10, min(18, cells - COLUMN * len(stages) - NEEDS))
-    lines.append((("".ljust(label), ""), *((f"{_head(topic, key, name):>{COLUMN}}", "bold") for key, name in stages)))
-    scores = [topic.scores[key] for key, _ in stages]
-    lines += _figures(scores, label, limits)
-    lines += _answers(scores, label)
+    wide = new and LEAST + WIDE * len(stages) <= cells
+    table = _Table(scores, limits, cells, WIDE if wide else COLUMN, wide)
+    counts = {score.questions for score in scores} if new else set()
+    words = f"{counts.pop()} answers" if len(counts) == 1 else ""
+    lines.append(table.row(words, [(_head(topic, key, name), "bold") for key, name in stages], "dim" if words else ""))
+    for row in score_lines(scores, limits):
+        lines += table.score(row)
+    lines += _answers(table)
     if topic.reason:
         verdict = VERDICTS[topic.verdict].label if topic.verdict else ""
         lines += [line((text, "dim")) for text in wrap(f"{verdict}: {topic.reason}", cells, "  ")]
     if topic.again:
         lines.append(line(("it waits for its retry", "accent")))
+    if new:
+        lines += [line((text, "dim")) for text in wrap(CLAIMS, cells)]
     return [crop(text, cells) for text in lines]
 
 
@@ -49,56 +88,79 @@ def _head(topic: TopicState, key: str, name: str) -> str:
     return f"⟲ {name}" if key in topic.undone else name
 
 
-def _trend(outline: Outline, limits: dict[str, float], cells: int) -> Line:
-    mean = sum(outline.trend) / len(outline.trend)
+def _trend(outline: Outline, limits: Mapping[str, float], cells: int, sure: bool) -> Line:
+    mean, interval = mean_of(outline.trend, sure)
     needed = limits.get("voice")
     passes = f"  pass {number(needed)}" if isinstance(needed, float) else ""
-    count = len(outline.trend)
-    words = f"mean of {count} finished {number(mean)}{passes}  "
+    words = f"mean of {len(outline.trend)} finished {estimate(mean, interval)}{passes}  "
     return line((words, "dim"), (sparkline(outline.trend, min(40, cells - len(words))), "accent"))
 
 
-def _values(name: str, values: list[float | None], label: int, needed: object) -> Line:
-    spans: list[Span] = [(fit(name, label), "" if name.startswith(" ") else "bold")]
-    for place, value in enumerate(values):
-        mark = ""
-        role = "" if value is not None else "dim"
-        if isinstance(needed, float) and value is not None and place > 0:
-            mark, role = ("✓", "ok") if value >= needed else ("✗", "warn")
-        spans.append((f"{number(value) + mark:>{COLUMN}}", role))
-    if isinstance(needed, float):
-        spans.append((f"  needs {number(needed)}", "dim"))
-    elif len(values) > 1 and values[0] is not None and values[-1] is not None:
-        change = values[-1] - values[0]
-        spans.append((f"  {'▲' if change > 0 else '▼' if change < 0 else '='} {change:+.2f}", "dim"))
-    return tuple(spans)
+class _Table:
+    """The stages of a topic side by side; `wide` columns hold an interval behind each number."""
+
+    def __init__(
+        self, scores: Sequence[Evaluated], limits: Mapping[str, Any], cells: int, column: int, wide: bool
+    ) -> None:
+        self.scores, self.limits, self.column, self.wide = scores, limits, column, wide
+        self.room = not wide or cells - LEAST - column * len(scores) >= NEEDS  # behind the columns
+        self.label = max(LEAST, min(18, cells - column * len(scores) - NEEDS))
+
+    def row(self, name: str, values: Sequence[Span], role: str | None = None) -> Line:
+        """A name and a value for each stage."""
+        look = role if role is not None else "" if name.startswith(" ") else "bold"
+        spans = [(f"{text:>{self.column}}", mood) for text, mood in values]
+        return ((fit(name, self.label), look), *spans)
+
+    def score(self, row: ScoreLine) -> list[Line]:
+        """A row of scores, and in a narrow pane the intervals of those that matter beneath it."""
+        if row.kind in ("count", "pairs"):
+            warns = row.kind == "count"
+            texts = [(counted(s, row), "warn" if warns and value_of(s, row) else "") for s in self.scores]
+            return [self.row(row.short, texts)]
+        values = [value_of(score, row) for score in self.scores]
+        signed = row.name in SCORES and SCORES[row.name].signed
+        if signed and not self.wide:
+            return [self.row(row.short, [(f"{v:+.3f}" if v is not None else NONE, "") for v in values])]
+        intervals = [interval_of(score, row) for score in self.scores]
+        name = f"  {row.short}" if row.kind == "part" else row.short
+        lines = [self._numbers(name, values, intervals, self.limits.get(row.name), signed)]
+        halves = [margin(value, interval) for value, interval in zip(values, intervals, strict=True)]
+        if not self.wide and row.name in SURE and any(half is not None for half in halves):
+            lines.append(self.row("  ±", [("" if half is None else f"±{half:.2f}", "dim") for half in halves], "dim"))
+        return lines
+
+    def _numbers(
+        self,
+        name: str,
+        values: Sequence[float | None],
+        intervals: Sequence[Interval | None],
+        needed: object,
+        signed: bool,
+    ) -> Line:
+        """Numbers with their marks and, in wide columns, their intervals; then what is needed, or the change."""
+        spans: list[Span] = []
+        for place, (value, interval) in enumerate(zip(values, intervals, strict=True)):
+            mark, role = "", "" if value is not None else "dim"
+            if isinstance(needed, float) and value is not None and place > 0:
+                mark, role = MARKS[reaches(value, interval, needed)]
+            spans.append((brief(value, interval if self.wide else None, signed) + mark, role))
+        found = list(self.row(name, spans))
+        if not self.room:
+            return tuple(found)
+        if isinstance(needed, float):
+            found.append((f"  needs {number(needed)}", "dim"))
+        elif len(values) > 1 and values[0] is not None and values[-1] is not None:
+            change = values[-1] - values[0]
+            found.append((f"  {'▲' if change > 0 else '▼' if change < 0 else '='} {change:+.2f}", "dim"))
+        return tuple(found)
 
 
-def _figures(scores: list[Evaluated], label: int, limits: dict[str, Any]) -> list[Line]:
-    """A row for each score that was measured, and for each part of a composed one."""
-    lines: list[Line] = []
-    for name, row in SCORES.items():
-        values = [getattr(score, name) for score in scores]
-        if not row.summarized or all(value is None for value in values):
-            continue
-        if row.signed:
-            texts = [f"{value:+.3f}" if value is not None else NONE for value in values]
-            lines.append(((fit(row.short, label), "bold"), *((f"{text:>{COLUMN}}", "") for text in texts)))
-            continue
-        lines.append(_values(row.short, values, label, limits.get(name) if row.gate else None))
-        if name == COMPOSED:
-            for part in dict.fromkeys(key for score in scores for key in score.components):
-                values = [score.components.get(part) for score in scores]
-                lines.append(_values(f"  {score_label(part)}", values, label, None))
-    return lines
-
-
-def _answers(scores: list[Evaluated], label: int) -> list[Line]:
+def _answers(table: _Table) -> list[Line]:
     """Whether the answers are text at all, and were cut at the token limit."""
-    lines: list[Line] = []
+    scores = table.scores
     health = [(HEALTH[s.health].short, "ok" if s.health == "ok" else "bad") for s in scores]
-    lines.append(((fit("health", label), "bold"), *((f"{word:>{COLUMN}}", role) for word, role in health)))
+    lines = [table.row("health", health)]
     if any(score.cut for score in scores):
-        cuts = [f"{score.cut}/{score.questions}" for score in scores]
-        lines.append(((fit("cut short", label), "bold"), *((f"{text:>{COLUMN}}", "warn") for text in cuts)))
+        lines.append(table.row("cut short", [(f"{score.cut}/{score.questions}", "warn") for score in scores]))
     return lines

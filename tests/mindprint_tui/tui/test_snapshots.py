@@ -17,8 +17,8 @@ from mindprint_tui.tui.screens.train import TrainScreen
 
 SMALL, USUAL, WIDE, TINY = (80, 24), (120, 40), (200, 60), (60, 20)
 SIZES = (TINY, SMALL, USUAL, WIDE)
-STORIES = ("happy", "not-a-number", "rolled-back", "collapsed", "restarted", "hostile", "many")
-OVER = ("finished", "rolled-back")  # stories whose engine has ended
+STORIES = ("happy", "not-a-number", "rolled-back", "collapsed", "restarted", "hostile", "many", "learned")
+OVER = ("finished", "rolled-back", "learned")  # stories whose engine has ended
 Picture = Callable[..., bool]
 
 
@@ -78,6 +78,23 @@ def test_a_finished_run_stays_with_its_result(snap_compare: Picture, console: Op
 @pytest.mark.parametrize("name", ["rolled-back", "hostile"])
 def test_samples(snap_compare: Picture, console: Open, name: str, size: tuple[int, int]) -> None:
     assert snap_compare(console(name, name not in OVER), terminal_size=size, run_before=press("home", "enter"))
+
+
+@pytest.mark.parametrize("size", [SMALL, USUAL], ids=str)
+def test_answers_show_what_made_their_scores(snap_compare: Picture, console: Open, size: tuple[int, int]) -> None:
+    """The topic whose SFT was rolled back: an echo that is void, a loop, and clauses that tell the voice."""
+    keys = ("home", "down", "down", "enter", "n", "n")
+    assert snap_compare(console("learned", False), terminal_size=size, run_before=press(*keys))
+
+
+@pytest.mark.parametrize("size", [TINY, SMALL, USUAL], ids=str)
+def test_the_learned_scores_of_a_topic(snap_compare: Picture, console: Open, size: tuple[int, int]) -> None:
+    keys = ("4", "home", "down") if size != USUAL else ("home", "down")
+    assert snap_compare(console("learned", False), terminal_size=size, run_before=press(*keys))
+
+
+def test_texts_that_do_not_tell_the_voice(snap_compare: Picture, console: Open) -> None:
+    assert snap_compare(console("not-separable", False), terminal_size=USUAL, run_before=press("home"))
 
 
 def test_samples_of_a_later_topic_have_a_start(snap_compare: Picture, console: Open) -> None:

@@ -1,0 +1,55 @@
+"""Which topics are in the model that a run leaves behind, which are not, and why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.contract.vocabulary import PHASES, VERDICTS
+from mindprint_tui.journal.topic_state import TopicState
+
+NAMED = 3  # topics that a sentence names
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A topic of which nothing is in the model; `why` is a few words, `reason` the engine's sentence."""
+
+    topic: TopicState
+    why: str
+    reason: str
+
+
+def in_model(topics: Iterable[TopicState]) -> tuple[list[TopicState], list[Outside]]:
+    """The topics of which a phase was kept, and the others."""
+    inside: list[TopicState] = []
+    outside: list[Outside] = []
+    for topic in topics:
+        if topic.kept is not None:
+            inside.append(topic)
+        else:
+            outside.append(Outside(topic, _why(topic), topic.reason))
+    return inside, outside
+
+
+def _why(topic: TopicState) -> str:
+    if undone := topic.undone:
+        return ", ".join(f"{PHASES[phase].label} {how}" for phase, how in undone.items() if phase in PHASES)
+    if topic.verdict is not None and not VERDICTS[topic.verdict].scored:
+        return VERDICTS[topic.verdict].label
+    return "not run" if topic.status == "pending" else "running" if topic.status == "running" else "nothing kept"
+
+
+def sentence(topics: Iterable[TopicState]) -> str:
+    """One line for the end of a run: `in the model: 2 of 3 topics; not in it: Fog signals (SFT rolled back)`."""
+    inside, outside = in_model(topics)
+    text = f"in the model: {len(inside)} of {len(inside) + len(outside)} topics"
+    if not outside:
+        return text
+    named = ", ".join(f"{each.topic.info.title} ({each.why})" for each in outside[:NAMED])
+    more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
+    return f"{text}; not in it: {named}{more}"
+
+
+def unsure(tally: dict[str, int]) -> str:
+    """`, 3 undecided, 1 not trained`: behind what passed, the verdicts that say neither yes nor no."""
+    rows = [(tally.get(name, 0), row.label) for name, row in VERDICTS.items() if row.open]
+    return "".join(f", {count} {label}" for count, label in rows if count)
