@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.contract.journal.events import Sample
-from engine.contract.vocabulary import STAGES, Stage, health_label
-from mindprint_tui.view.pages.samples import Question, pieces, wrongs
+from engine.contract.vocabulary import STAGES, Stage
+from mindprint_tui.view.pages.samples import SHOWN, Question, by_clause, faults, pieces, scores_of, wrongs
 from mindprint_tui.view.text import number
 
 LONGEST = 1500  # characters of an answer that are shown
-MARKS = {"": "", "marker": "good", "violation": "bad"}
+MARKS = {"": "", "own": "own", "other": "other", "marker": "good", "telling": "good", "violation": "bad"}
 
 
 def side_by_side(question: Question, left_out: tuple[Stage, ...], undone: Mapping[str, str]) -> dict[str, Any]:
@@ -25,10 +25,10 @@ def side_by_side(question: Question, left_out: tuple[Stage, ...], undone: Mappin
             continue
         notes = [(f"{sample.tokens} tokens", "")]
         notes += [("cut at the token limit", "warn")] if sample.stop == "length" else []
-        notes += [(health_label(sample.health), "bad")] if sample.health != "ok" else []
+        notes += faults(sample)
         notes += [(undone[key], "warn")] if key in undone else []
-        voice = sample.scores.get("voice")
-        notes += [(f"voice {number(voice)}", "")] if voice is not None else []
+        notes += [(f"{n} {number(value)}", "") for n, value in scores_of(sample) if n in SHOWN and value is not None]
+        notes += [(by_clause(sample), "")] if sample.clauses else []
         notes += [(text, "bad") for text in wrongs(sample)]
         name = row.label[0].upper() + row.label[1:]
         columns.append({"name": name, "parts": _parts(sample), "notes": notes, "colour": row.colour})

@@ -4,17 +4,30 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated
 from engine.contract.journal.live import rewinds
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.vocabulary import ATTEMPT_STAGES, FIGURES, PASSED, PREFERENCE, STAGES, VERDICTS, Phase, Stage
+from engine.contract.vocabulary import (
+    ATTEMPT_STAGES,
+    FIGURES,
+    PASSED,
+    PREFERENCE,
+    STAGES,
+    UNDECIDED,
+    VERDICTS,
+    Phase,
+    Stage,
+)
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.run_state import RunState, condition, fold
 from mindprint_tui.journal.topic_state import TopicState
+from mindprint_tui.report.paired import Voices, differences, final_voices, read_voices
+from mindprint_tui.view.in_model import in_model
+from mindprint_tui.view.text import Interval, mean_of
 
 UNLIKE = ("run.name", "curriculum.path")  # settings that are told otherwise
 
@@ -41,6 +54,7 @@ class Told:
     phases: dict[tuple[str, Phase], Ran]
     failures: dict[str, str]  # topic -> what went wrong last
     damaged: int = 0  # lines of the journal that could not be read
+    voices: Voices = field(default_factory=dict)
 
 
 def read_run(run: RunDir) -> Told:
@@ -55,7 +69,7 @@ def read_run(run: RunDir) -> Told:
         for record in map(ahead.live, records):
             _note(record.event, phases, failures, attempts)
     live = feed.liveness()
-    return Told(run.name, condition(state, live), state, dict(phases), failures, feed.damaged)
+    return Told(run.name, condition(state, live), state, dict(phases), failures, feed.damaged, read_voices(run))
 
 
 def _note(
@@ -92,7 +106,12 @@ def compare(runs: Sequence[Told]) -> dict[str, Any]:
         "units": {unit: _rolled_up(found, runs) for unit, found in _by_parts(rows, 1).items()},
         "chapters": {chapter: _rolled_up(found, runs) for chapter, found in _by_parts(rows, 2).items()},
         "all": _rolled_up(rows, runs),
+        "paired": differences(topics, [_final_voices(told) for told in runs]),
     }
+
+
+def _final_voices(told: Told) -> dict[str, dict[str, float]]:
+    return {id: final_voices(topic, told.voices) for id, topic in told.state.topics.items()}
 
 
 def dump(table: dict[str, Any]) -> str:
@@ -119,6 +138,8 @@ def _run(told: Told) -> dict[str, Any]:
         "seconds": finished.seconds if finished else None,
         "passed": state.tally.get(PASSED, 0),
         "of": len(state.topics),
+        "verdicts": {word: state.tally.get(word, 0) for word in VERDICTS},
+        "not_in_model": {each.topic.info.id: each.why for each in in_model(state.topics.values())[1]},
     }
 
 
@@ -161,7 +182,12 @@ def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str,
 def _figures(scored: Evaluated | None) -> dict[str, Any]:
     if scored is None:
         return dict.fromkeys((*FIGURES, "health"))
-    return {name: getattr(scored, name) for name in FIGURES} | {"health": scored.health}
+    found = {name: getattr(scored, name) for name in FIGURES} | {"health": scored.health}
+    if scored.learned:
+        found |= {"intervals": scored.intervals, "answers": scored.questions, "loops": scored.loops}
+        found |= {"void": scored.void, "heldout_pairs": scored.heldout_pairs}
+        found["preferred"] = round((scored.preference_accuracy or 0.0) * scored.heldout_pairs)
+    return found
 
 
 def _by_parts(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, list[dict[str, Any]]]:
@@ -188,6 +214,8 @@ def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str,
     found: dict[str, Any] = {
         "passed": sum(cell["verdict"] == PASSED for cell in here),
         "of": len(here),
+        "undecided": sum(cell["verdict"] == UNDECIDED for cell in here),
+        "in_model": sum(cell["kept"] is not None for cell in here),
         "errors": sum(cell["verdict"] == "error" for cell in here),
         "not_run": sum(cell["verdict"] is None for cell in here),
         "dpo_ran": len(dpo),
@@ -197,7 +225,16 @@ def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str,
     for stage in (*ATTEMPT_STAGES, "final"):
         scored = [cell[stage] for cell in shared if cell[stage] and cell[stage]["voice"] is not None]
         found[stage] = {"topics": len(scored)} | {name: _average(item[name] for item in scored) for name in FIGURES}
+        if any("intervals" in item for item in scored):
+            found[stage]["intervals"] = _sure(scored)
+            found[stage] |= {key: sum(item.get(key, 0) for item in scored) for key in ("heldout_pairs", "preferred")}
     return found
+
+
+def _sure(scored: Sequence[dict[str, Any]]) -> dict[str, Interval]:
+    """The 90 % intervals of means over topics."""
+    found = {name: mean_of([item[name] for item in scored if item[name] is not None])[1] for name in FIGURES}
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _average(values: Iterable[float | None]) -> float | None:

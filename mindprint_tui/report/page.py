@@ -12,17 +12,16 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from engine.contract.errors import InputError
+from engine.contract.journal import events as e
 from engine.contract.run_folder.files import half_made
 from engine.contract.vocabulary import (
     ADAPTER_STATES,
     ATTEMPT_STAGES,
     BASE,
-    COMPOSED,
     KEPT,
     PASSED,
     PHASES,
     PREFERENCE,
-    SCORES,
     STAGES,
     START,
     VERDICTS,
@@ -31,22 +30,25 @@ from engine.contract.vocabulary import (
     Role,
     Stage,
     health_label,
-    score_label,
 )
-from mindprint_tui.journal.headline import headline
+from mindprint_tui.journal.headline import Headline, headline, left_behind
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
+from mindprint_tui.view.in_model import in_model
+from mindprint_tui.view.panes.log import fitted
 from mindprint_tui.view.panes.outline import Row, outline
-from mindprint_tui.view.text import about, number, shorten, small
+from mindprint_tui.view.score_rows import CLAIMS, ScoreLine, counted, interval_of, score_lines, value_of
+from mindprint_tui.view.text import Interval, about, brief, count_of, estimate, mean_of, number, shorten, small
 
 ROWS = 400  # lines of the overview; more topics than that are shown by unit
 UNITS = 60
+OUTSIDE = 60  # topics that are named as not in the model
 TITLE = 120  # characters of a title
-MOODS: dict[Role, str] = {"ok": "good", "dim": "none", "warn": "warn", "bad": "bad"}  # of the console's roles
+MOODS: dict[Role, str] = {"ok": "good", "dim": "none", "warn": "warn", "bad": "bad", "accent": "accent"}
 ENDED = {0: ("passed", "good"), 1: ("not all passed", "warn"), 130: ("stopped", "warn")}
 
 
@@ -57,6 +59,7 @@ class Mark:
     stage: str
     colour: Colour
     value: float
+    sure: str  # the value with its interval
     undone: str  # why it was not kept, else empty
 
 
@@ -97,6 +100,8 @@ def _values(found: Gathered) -> dict[str, Any]:
     state, started = found.state, found.state.started
     limits = state.settings("thresholds")
     big = len(state.topics) > ROWS
+    inside, outside = in_model(state.topics.values())
+    new = any(score.learned for topic in state.topics.values() for score in topic.scores.values())
     units, unbegun = _units(state) if big else ([], 0)
     details = [(state.topics[id], detail) for id, detail in found.details.items()]
     return {
@@ -106,9 +111,19 @@ def _values(found: Gathered) -> dict[str, Any]:
         "facts": _facts(found),
         "tiles": _tiles(found),
         "stages": [STAGES[stage] for stage in ATTEMPT_STAGES],
+        "subject": "closeness" if new else "accuracy",
         "needed": limits.get("voice"),
         "units": units,
         "unbegun": unbegun,
+        "scorer": fitted(state.scorer) if state.scorer else "",
+        "separable": state.scorer is None or state.scorer.separable,
+        "outside": [
+            (shorten(each.topic.info.title, TITLE), each.why, each.reason)
+            for each in (outside[:OUTSIDE] if state.finished else ())
+        ],
+        "inside": len(inside),
+        "unshown_outside": max(0, len(outside) - OUTSIDE),
+        "claims": CLAIMS if new else "",
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
         "checks": checks(found.tally),
         "details": [_detail(topic, detail, topic.held_to or limits) for topic, detail in details],
@@ -157,11 +172,14 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     counts = {row.label: state.tally.get(word, 0) for word, row in VERDICTS.items() if word != PASSED}
     others = [f"{count} {label}" for label, count in counts.items() if count]
     seconds = state.finished.seconds if state.finished else state.spent.at(state.t)
-    mean = headline(topics)
+    before = [score for topic in topics if (score := topic.scores.get(BASE))]
+    final = [score for topic in topics if (score := left_behind(topic))]
+    mean, (inside, _) = headline(topics), in_model(topics)
     return [
         ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
-        ("mean voice", number(mean.voice), f"{mean.over}; before {number(mean.before)}"),
-        ("mean accuracy", number(mean.accuracy), f"{mean.over}; before {number(mean.accuracy_before)}"),
+        ("mean voice", brief(mean.voice, _sure(final, "voice")), f"{mean.over}; before {number(mean.before)}"),
+        _closeness(mean, before, final),
+        ("in the model", count_of(len(inside), len(topics)), ""),
         *(_preference(phase, topics) for phase in PREFERENCE),
         ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
         ("time", about(seconds), f"{sum(topic.status == 'finished' for topic in topics):,} topics finished"),
@@ -176,6 +194,19 @@ def _preference(phase: Phase, topics: list[TopicState]) -> tuple[str, str, str]:
     return PHASES[phase].label, f"{kept} kept", f"{back} rolled back, of {len(ran)} topics where it ran"
 
 
+def _closeness(mean: Headline, before: list[e.Evaluated], final: list[e.Evaluated]) -> tuple[str, str, str]:
+    """Closeness if it was measured, else accuracy."""
+    found, was = (mean_of([s.closeness for s in scores if s.closeness is not None])[0] for scores in (final, before))
+    if found is None:
+        return "mean accuracy", number(mean.accuracy), f"{mean.over}; before {number(mean.accuracy_before)}"
+    return "mean closeness", brief(found, _sure(final, "closeness")), f"{mean.over}; before {number(was)}"
+
+
+def _sure(scores: list[e.Evaluated], name: str) -> Interval | None:
+    """The 90 % interval of a mean over topics, if these are learned scores."""
+    return mean_of([value for s in scores if s.learned and (value := getattr(s, name)) is not None])[1]
+
+
 def _verdict(topic: TopicState) -> tuple[str, str]:
     if topic.verdict is None:
         return ("running", "accent") if topic.status == "running" else ("not yet", "none")
@@ -184,7 +215,13 @@ def _verdict(topic: TopicState) -> tuple[str, str]:
 
 def _marks(topic: TopicState) -> list[Mark]:
     return [
-        Mark(STAGES[stage].label, STAGES[stage].colour, topic.scores[stage].voice, topic.undone.get(stage, ""))
+        Mark(
+            STAGES[stage].label,
+            STAGES[stage].colour,
+            topic.scores[stage].voice,
+            brief(topic.scores[stage].voice, topic.scores[stage].intervals.get("voice")),
+            topic.undone.get(stage, ""),
+        )
         for stage in ATTEMPT_STAGES
         if stage in topic.scores
     ]
@@ -197,9 +234,17 @@ def _row(topic: TopicState, details: dict[str, Detail]) -> dict[str, Any]:
         "title": shorten(topic.info.title, TITLE),
         "verdict": _verdict(topic),
         "marks": _marks(topic),
-        "accuracy": (before.accuracy if before else None, final.accuracy if final else None),
+        "closeness": (_subject(before), _subject(final)),
         "linked": topic.info.id in details,
     }
+
+
+def _subject(score: e.Evaluated | None) -> str:
+    """Closeness with its interval, or the accuracy of an engine without it."""
+    if score is None:
+        return number(None)
+    found = score.closeness
+    return number(score.accuracy) if found is None else brief(found, score.intervals.get("closeness"))
 
 
 def _units(state: RunState) -> tuple[list[Row], int]:
@@ -213,18 +258,10 @@ def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[s
     stages = [(key, row.short) for key, row in STAGES.items() if key in topic.scores]
     scores = [topic.scores[key] for key, _ in stages]
     table: list[tuple[str, list[str], str]] = []
-
-    def add(name: str, values: list[float | None], shown: str = "") -> None:
-        if any(value is not None for value in values):
-            table.append((name, [number(value) for value in values], shown))
-
-    for name, row in SCORES.items():
-        if row.summarized:
-            needs = f"needs {number(limits[name])}" if row.gate and name in limits else ""
-            add(row.label, [getattr(score, name) for score in scores], needs)
-        if name == COMPOSED:
-            for part in dict.fromkeys(part for score in scores for part in score.components):
-                add(f"· {shorten(score_label(part), 40)}", [score.components.get(part) for score in scores])
+    for row in score_lines(scores, limits):
+        needs = f"needs {number(limits[row.name])}" if row.kind == "score" and row.name in limits else ""
+        name = f"· {shorten(row.label, 40)}" if row.kind == "part" else row.label
+        table.append((name, [_shown(score, row) for score in scores], needs))
     table.append(("health", [health_label(s.health) for s in scores], ""))
     if any(s.cut for s in scores):
         table.append(("answers cut", [f"{s.cut} of {s.questions}" for s in scores], ""))
@@ -242,6 +279,13 @@ def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[s
         "questions": [side_by_side(question, _left_out(topic), topic.undone) for question in detail.questions],
         "more": detail.more,
     }
+
+
+def _shown(score: e.Evaluated, row: ScoreLine) -> str:
+    """A score with its interval and its number of answers, a count in words."""
+    if row.kind in ("count", "pairs"):
+        return counted(score, row)
+    return estimate(value_of(score, row), interval_of(score, row), score.questions)
 
 
 def _phase(found: PhaseDetail) -> dict[str, Any]:
