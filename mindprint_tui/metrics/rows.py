@@ -14,7 +14,9 @@ from mindprint_tui.journal.feed import Feed
 TICK = 0.5  # seconds between two looks at a journal that is being written
 STEP = tuple(item.name for item in fields(e.Step) if item.name not in ("topic", "phase", "step", "of"))
 HEAD = ("seq", "time", "kind", "topic", "topic_index", "attempt", "phase", "stage", "step", "of", "run_step")
-COLUMNS = tuple(dict.fromkeys((*HEAD, *STEP, *SCORES, "health", "verdict")))
+COUNTS = ("loops", "void")  # answers that repeat themselves, and that say nothing of their own
+ENDS = tuple(f"{name}_{end}" for name in ("voice", "style", "closeness", "relevance") for end in ("low", "high"))
+COLUMNS = tuple(dict.fromkeys((*HEAD, *STEP, *SCORES, *ENDS, "questions", *COUNTS, "health", "verdict")))
 Row = dict[str, Any]
 
 
@@ -60,7 +62,7 @@ class Rows:
                 self._waiting.append(row | {name: getattr(event, name) for name in STEP})
             case e.Evaluated():
                 row = self._row(record, "evaluated", event.topic) | {"stage": event.stage, "health": event.health}
-                row |= {name: getattr(event, name) for name in SCORES}
+                row |= {name: getattr(event, name) for name in SCORES} | _sure(event)
                 self._waiting.append(row | {"seconds": event.seconds, "components": event.components})
             case e.TopicFinished():
                 row = self._row(record, "finished", event.topic)
@@ -89,6 +91,17 @@ class Rows:
         place, attempt = self._topics.get(topic), self._attempts.get(topic, 1)
         head = {"seq": record.seq, "time": record.t, "kind": kind, "topic": topic}
         return head | {"topic_index": place, "attempt": attempt, "run_step": self._settled + len(self._open)}
+
+
+def _sure(event: e.Evaluated) -> Row:
+    """The ends of the 90 % intervals and the counts of answers; null for an engine without the learned style."""
+    ends = {
+        f"{n}_{end}": value
+        for n, pair in event.intervals.items()
+        for end, value in zip(("low", "high"), pair, strict=True)
+    }
+    counts = {name: getattr(event, name) if event.learned else None for name in COUNTS}
+    return {name: ends.get(name) for name in ENDS} | {"questions": event.questions} | counts
 
 
 def _evaluation(row: Row) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from engine.contract.errors import InputError
 from engine.contract.vocabulary import COMPOSED, PHASES, SCORES
-from mindprint_tui.metrics.rows import COLUMNS, STEP, Row
+from mindprint_tui.metrics.rows import COLUMNS, COUNTS, ENDS, STEP, Row
 
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
 AXES = {f"{phase}/*": "run_step" for phase in PHASES} | {"scores/*": "topic_index"}
@@ -101,7 +101,9 @@ def scalars(row: Row) -> dict[str, float]:
         found["tokens_per_second"] = row["tokens"] / row["seconds"] if row["seconds"] > 0 else None
         return {f"{row['phase']}/{name}": float(value) for name, value in found.items() if value is not None}
     if row["kind"] == "evaluated":
-        found = {name: row[name] for name in SCORES} | {f"{COMPOSED}/{k}": v for k, v in row["components"].items()}
+        found = {name: row[name] for name in (*SCORES, *ENDS, *COUNTS)} | {
+            f"{COMPOSED}/{k}": v for k, v in row["components"].items()
+        }
         return {f"scores/{row['stage']}/{name}": float(value) for name, value in found.items() if value is not None}
     return {}
 

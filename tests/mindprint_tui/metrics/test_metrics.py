@@ -34,6 +34,19 @@ def table(run: RunDir, follow: bool = False) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(out.getvalue())))
 
 
+def test_learned_scores_have_their_intervals_and_counts(story: Story) -> None:
+    scored = [row for row in table(story("learned")) if row["kind"] == "evaluated"]
+    after = next(row for row in scored if row["stage"] == "dpo")
+    assert (after["voice"], after["voice_low"], after["voice_high"]) == ("0.86", "0.69", "1.03")
+    assert (after["closeness"], after["questions"], after["void"], after["relevance_low"]) == (
+        "0.57",
+        "3",
+        "0",
+        "0.264",
+    )
+    assert sorted(row["void"] for row in scored)[-2:] == ["1", "1"]
+
+
 def test_every_step_evaluation_and_verdict_is_a_row(story: Story) -> None:
     run = story("happy")
     rows = table(run)
@@ -42,6 +55,7 @@ def test_every_step_evaluation_and_verdict_is_a_row(story: Story) -> None:
         assert [int(row["seq"]) for row in rows if row["kind"] == kind] == [record.seq for record in wanted]
         for row, record in zip((row for row in rows if row["kind"] == kind), wanted, strict=True):
             values = {name: getattr(record.event, name, None) for name in metric_rows.COLUMNS}
+            values |= dict.fromkeys(metric_rows.COUNTS)  # this engine did not count them
             for name, value in values.items():
                 assert name in ("seq", "time", "kind") or value is None or row[name] == str(value), name
     steps = [row for row in rows if row["kind"] == "step"]
