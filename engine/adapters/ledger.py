@@ -5,7 +5,7 @@ W_now = cast( W_base + sum over committed deltas of scale_k * (A_k @ B_k)^T )
 
 import json
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from engine.adapters import fingerprint, lora
 from engine.adapters.deltas import UNREADABLE, Delta, delta_norm, load_delta
 from engine.adapters.module_weights import combined, dense, factors, keep, plain_linear
 from engine.contract.errors import InputError
+from engine.contract.journal.events import AdapterChanged, Record
 from engine.contract.names import delta_name
 from engine.contract.run_folder.files import write_file
 from engine.model import cpu_kernels, cpu_lanes
@@ -271,6 +272,27 @@ def require_listed(folder: Path, ledger: Ledger) -> None:
         "committed-on-disk",
         found == wanted and read_ledger(folder)["fingerprint"] == ledger.declared,
         f"ledger.json lists {len(found)} deltas, committed are {len(wanted)}; or its fingerprint is another",
+    )
+
+
+@CHECKS.timed()
+def require_ledger(folder: Path, ledger: Ledger, records: Iterable[Record] = ()) -> None:
+    """Rule 8: the model is the one that ledger.json in `folder` declares and that the journal states last.
+
+    Without a ledger.json it is the base. `records` are the run's journal, where it is to agree already.
+    """
+    stated: list[str] = []
+    for record in records:
+        if isinstance(record.event, AdapterChanged):
+            stated = [record.event.model_fingerprint]
+    if (folder / "ledger.json").exists():
+        stated.append(read_ledger(folder)["fingerprint"])
+    elif ledger.deltas:
+        stated.append("the base")
+    require(
+        "ledger-has-the-last",
+        set(stated) <= {ledger.declared},
+        f"the model is {ledger.declared}; journal and ledger.json have {' and '.join(stated)}",
     )
 
 

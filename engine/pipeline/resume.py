@@ -25,7 +25,7 @@ from engine.data.curriculum import Curriculum
 from engine.rules.enforce import require
 from engine.runtime.control import Stop
 from engine.runtime.history import History
-from engine.training import checkpoint
+from engine.training import checkpoint, phase
 from engine.training.dpo_reference import WITNESS
 from engine.training.session import Session
 
@@ -105,6 +105,7 @@ def take_up(session: Session, history: History) -> None:
     if current is not None and session.ledger.forget(current, history.topics[current].settled):
         session.ledger.save(session.run.adapters)
     _require_journaled(session, history)
+    _drop_dropped(session, history)
     for topic in history.finished:
         session.control.status[topic] = "finished"
     for topic in history.retries:
@@ -142,6 +143,19 @@ def _require_journaled(session: Session, history: History) -> None:
     )
     same = found > history.committed or history.model in (None, declared)
     require("ledger-declares", same, f"the ledger gives model {declared}, the journal has {history.model}")
+
+
+def _drop_dropped(session: Session, history: History) -> None:
+    """Ends a drop that a death interrupted: the journal has the delta as rolled back, the ledger still has it.
+
+    Raises Broken if the ledger has a delta that the journal never had.
+    """
+    more = {(delta.topic, delta.phase) for delta in session.ledger.deltas} - history.committed
+    for topic, part in sorted(more):
+        known = topic in history.topics and history.topics[topic].settled.get(part) == "rolled_back"
+        require("ledger-declares", known, f"the ledger has {topic} {part}, the journal does not have it as committed")
+    for topic in sorted({topic for topic, _ in more}):
+        phase.drop(session, topic)
 
 
 def ask_again(session: Session, history: History) -> None:

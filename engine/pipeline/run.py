@@ -5,10 +5,12 @@ import time
 from typing import Any, Literal
 
 from engine.adapters import fingerprint, lora
+from engine.adapters.ledger import require_ledger
 from engine.contract.errors import Unwritable
 from engine.contract.exit_codes import STOPPED
 from engine.contract.journal.events import Decided, Preparing, RunFinished, Verdict
 from engine.contract.journal.live import live_records
+from engine.contract.journal.store import records
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
@@ -26,6 +28,7 @@ from engine.pipeline.resume import (
     restarted,
     take_up,
 )
+from engine.pipeline.resumable import require_beginning
 from engine.pipeline.setup import open_session, read_curriculum, reload, run_started, warn_early
 from engine.pipeline.topic import finish, train_topic
 from engine.preflight.prediction import Outlook
@@ -51,6 +54,7 @@ def train(
     started = time.monotonic()
     CHECKS.take(None, None, texts=False)  # where a process has trained another run before
     config = load_config(folder.config)
+    require_beginning(folder, records(folder.journal))
     history = read_history(live_records(folder.journal))
     curriculum = read_curriculum(config)
     if history.began:
@@ -74,6 +78,7 @@ def train(
             folder.summary.unlink(missing_ok=True)  # of an earlier end: from here on the run goes further
             take_up(session, history)
             ask_again(session, history)
+        require_ledger(folder.adapters, session.ledger)
         _score_base(session, history)
         outlook.at_start(history.before)
         _train_all(session, history, outlook)
@@ -91,6 +96,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     good = len(verdicts) == len(session.curriculum.topics) and all(VERDICTS[word].success for word in verdicts)
     status = STOPPED if stopped else 0 if good else 1
     declared = session.ledger.declared
+    require_ledger(session.run.adapters, session.ledger, records(journal))
     data = summarize(live_records(journal), status, declared, seconds, process_bytes())
     _check_success(data, status)
     write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())

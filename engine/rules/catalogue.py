@@ -96,6 +96,13 @@ ALL = (
         "put the model folder and logs/RUN/adapters back as they were and resume, or start the run again",
     ),
     Rule(
+        8, "ledger-has-the-last", "run",
+        "The model with which a run begins, goes on and ends is that of its ledger; at the end the journal has it, too.",
+        "the model is …; journal and ledger.json have …",
+        "the run was begun a second time over what it had committed, or ledger.json was changed beside the engine",
+        "put logs/RUN as a whole back from a copy and resume, or start the run again",
+    ),
+    Rule(
         9, "dpo-starts-at-ln2", "phase",
         "The first DPO loss is ln 2 with no margin, none is negative, and it falls as the chosen answer gains.",
         "the first DPO loss is …, expected ln 2 = 0.6931",

@@ -157,6 +157,18 @@ def the_adapters_of_another_run_are_put_there(run, kit, monkeypatch):
     shutil.copytree(other.adapters, run.adapters)
 
 
+@broken("ledger-has-the-last", 3, "journal and ledger.json have")
+def a_run_is_begun_a_second_time_over_its_ledger(run, kit, monkeypatch):
+    stopped_between_topics(run, kit, monkeypatch)
+    damage_first_line(run)
+    monkeypatch.setattr(pipeline, "require_beginning", lambda run, records: None)
+
+
+def damage_first_line(run: RunDir) -> None:
+    """One bad byte."""
+    run.journal.write_bytes(b"\xff" + run.journal.read_bytes()[1:])
+
+
 def stopped_between_topics(
     run: RunDir, kit: tuple, monkeypatch: pytest.MonkeyPatch, topic: str = FIRST, seed: int = 0
 ) -> None:
