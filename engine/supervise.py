@@ -22,6 +22,7 @@ from engine.contract.journal.events import OUT_OF_MEMORY, EngineDied, Failed, Ru
 from engine.contract.journal.live import live_records
 from engine.contract.journal.refusal import begun
 from engine.contract.journal.store import records, whole_lines
+from engine.contract.python_child import environment, python
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from engine.contract.settings.config import RunConfig, load_config
@@ -29,7 +30,7 @@ from engine.runtime import out_of_memory
 from engine.runtime.history import landmarks, read_history
 from engine.runtime.recorder import Recorder
 
-ENGINE = (sys.executable, "-m", "engine")
+ENGINE = python("engine")
 TICK = 0.5  # seconds between two looks at the engine
 NICE = 5  # steps that a run stands behind what a person waits for
 DEATHS = 3  # at the same place, and the run ends, unless memory was the reason and pieces can still be smaller
@@ -104,7 +105,8 @@ class Supervisor:
         kills = out_of_memory.kernel_kills()
         beats, pipe = os.pipe()
         command = [*ENGINE, str(self._run.path), str(self._lock.descriptor), str(pipe)]
-        self._engine = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(self._lock.descriptor, pipe))
+        handed_on = (self._lock.descriptor, pipe)
+        self._engine = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, pass_fds=handed_on)
         os.close(pipe)
         if self._requests:
             self._engine.terminate()

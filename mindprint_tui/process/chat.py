@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, DIED
+from engine.contract.python_child import environment, python
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process.child_output import relayed
@@ -47,7 +48,7 @@ class Screened:
 
 def command(run: RunDir, stage: str | None, max_tokens: int | None) -> list[str]:
     """What starts the engine's half."""
-    words = [sys.executable, "-m", "engine.chat", str(run.path.resolve())]
+    words = python("engine.chat", str(run.path.resolve()))
     words += ["--stage", stage] if stage is not None else []
     return words + (["--max-tokens", str(max_tokens)] if max_tokens is not None else [])
 
@@ -58,6 +59,7 @@ class Speaker:
     def __init__(self, run: RunDir, stage: str | None, max_tokens: int | None, aside: int) -> None:
         self._child = subprocess.Popen(
             command(run, stage, max_tokens),
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=aside,

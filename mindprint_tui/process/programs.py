@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
+from engine.contract.python_child import environment, python
 from engine.contract.run_folder import lock
 from engine.contract.run_folder.files import half_made, own
 from engine.contract.run_folder.folder import RunDir
@@ -38,7 +39,8 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
         raise InputError(str(Unwritable(run.output, error))) from error
     with output:
         return subprocess.Popen(
-            [sys.executable, "-m", "engine.supervise", str(run.path.resolve())],
+            python("engine.supervise", str(run.path.resolve())),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -52,10 +54,10 @@ def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
     An engine that dies without a word has died (3), and nothing of what it was writing is left.
     """
     target = target.resolve()
-    command = [sys.executable, "-m", "engine.export", str(run.path.resolve()), str(target)]
+    command = python("engine.export", str(run.path.resolve()), str(target))
     command += ["--format", form, *([] if rank is None else ["--rank", str(rank)])]
     with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
-        child = subprocess.Popen(command, stdout=out, stderr=err)
+        child = subprocess.Popen(command, env=environment(), stdout=out, stderr=err)
         with _passing_on(child):
             status = child.wait()
     if status in (0, BAD_INPUT, STOPPED):
@@ -92,8 +94,10 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
     with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch, relayed(sys.stderr) as err:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
-        command = [sys.executable, "-m", "engine.check", scratch]
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
+        command, quiet = python("engine.check", scratch), subprocess.DEVNULL
+        done = subprocess.run(
+            command, env=environment(), check=False, stdin=quiet, stdout=subprocess.PIPE, stderr=err
+        )
     if done.returncode == STOPPED:
         raise KeyboardInterrupt
     try:
