@@ -19,6 +19,7 @@ from engine.adapters.ledger import Ledger
 from engine.adapters.module_weights import Kept, dense
 from engine.contract.errors import InputError
 from engine.model.arrays import leaves, load_arrays
+from engine.model.loading import revision_of
 
 BESIDES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json",
@@ -73,15 +74,37 @@ def write_model(folder: Path, ledger: Ledger, places: Places | None) -> str | No
     Where mlx-lm does not make the engine's model of the base's own names (`places`), its names are used. Returns None,
     or what is to be said of the folder. Raises InputError where mlx-lm makes another model of it in these names, too.
     """
-    for pattern in BESIDES:
-        for file in ledger.base.glob(pattern):
-            shutil.copy(file, folder / file.name)
+    left_out = _copy_besides(ledger.base, folder)
     apart = None
     for names in (None,) if places is None else (places, None):
-        said = _write(folder, ledger, names)
+        said = _write(folder, ledger, names) + left_out
         if (apart := _apart(folder, ledger)) is None:
             return "; ".join(said) or None
     raise InputError(f"{ledger.base}: mlx-lm makes another model of its fused folder ({apart}); use --format adapter")
+
+
+def _copy_besides(base: Path, folder: Path) -> list[str]:
+    """Copies tokenizer, templates and licences of the base; returns what is to be said of what was left out.
+
+    The folder may be published: a link that leaves the base's folder could lead to a private file.
+    """
+    left_out = []
+    for file in sorted({file for pattern in BESIDES for file in base.glob(pattern)}):
+        if _within(base, file) and file.is_file():
+            shutil.copyfile(file, folder / file.name)
+        else:
+            left_out.append(ascii(file.name))
+    if not left_out:
+        return []
+    return [f"left out, since it is no file of the base's folder: {', '.join(left_out)}"]
+
+
+def _within(base: Path, file: Path) -> bool:
+    """Whether a file lies in the base's folder, or in the blobs of the hub's cache if the base is a snapshot there."""
+    homes, cache = [base.resolve()], base.parent.parent
+    if revision_of(base) and not (cache / "blobs").is_symlink():
+        homes.append((cache / "blobs").resolve())
+    return any(file.resolve().is_relative_to(home) for home in homes)
 
 
 def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:

@@ -1,6 +1,7 @@
 """Fused folders of bases that store weights otherwise than mlx-lm does: loaded back before they are called good."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,42 @@ def test_what_goes_along_and_what_is_said_of_what_does_not(plain: RunDir, tmp_pa
     names = {path.name for path in (tmp_path / "mlx").iterdir()}
     assert {"LICENSE.txt", "NOTICE", "preprocessor_config.json", "processor_config.json"} <= names
     assert "modeling_own.py" not in names
+
+
+@pytest.mark.parametrize("hub", [False, True])
+def test_a_link_out_of_the_base_is_left_out_and_named(tmp_path: Path, hub: bool) -> None:
+    """The folder may be published; LICENSE -> ~/.ssh/id_rsa would publish a key."""
+    secret = tmp_path / "id_rsa"
+    secret.write_text("a private key")
+    cache = tmp_path / "models--org--name"
+    base = tiny.make_model(cache / "snapshots" / "abc" if hub else tmp_path / "model")
+    blob = (cache / "blobs" if hub else base) / "blob"
+    blob.parent.mkdir(exist_ok=True)
+    blob.write_text("a licence")
+    (base / "LICENSE").symlink_to(secret)
+    (base / "LICENSE.txt").symlink_to(blob)
+    (base / "NOTICE").mkdir()
+    os.mkfifo(base / "tokenizer.pipe")
+    run = commit_random(tmp_path / "run", base, [SPEC])
+    target = tmp_path / "out"
+    (said,) = [line for line in export(run, target) if "left out" in line]
+    assert all(name in said for name in ("'LICENSE'", "'NOTICE'", "'tokenizer.pipe'")) and "LICENSE.txt" not in said
+    assert (target / "LICENSE.txt").read_text() == "a licence"
+    assert not any((target / name).exists() for name in ("LICENSE", "NOTICE", "tokenizer.pipe"))
+
+
+@pytest.mark.parametrize("blobs", [True, False])
+def test_blobs_that_are_a_link_are_no_cache(tmp_path: Path, blobs: bool) -> None:
+    cache = tmp_path / "models--org--name"
+    base = cache / "snapshots" / "abc"
+    base.mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "key").write_text("a private key")
+    if blobs:
+        (cache / "blobs").symlink_to(outside)
+    (base / "LICENSE").symlink_to(outside / "key")
+    assert not fused_model._within(base, base / "LICENSE")
 
 
 def test_many_shards_are_one_model(plain: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
