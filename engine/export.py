@@ -13,7 +13,7 @@ from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import STOPPED
 from engine.contract.journal.events import Record, RunStarted, Sample, Step, Void
 from engine.contract.journal.live import live_records
-from engine.contract.run_folder.folder import RunDir
+from engine.contract.run_folder.folder import RunDir, require_free
 from engine.contract.settings.config import RunConfig
 from engine.model.backend import prepare
 
@@ -29,6 +29,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     taken = InputError(f"{target}: exists already; name a folder that does not")
     if os.path.lexists(target):
         raise taken
+    require_free(target)
     if rank and form == "mlx":
         raise InputError("--rank is for --format adapter and peft; a fused model has no rank")
     backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it

@@ -2,11 +2,13 @@
 
 import csv
 import importlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
 from engine.contract.errors import InputError
+from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import COMPOSED, PHASES, SCORES
 from mindprint_tui.metrics.rows import COLUMNS, COUNTS, ENDS, STEP, Row
 
@@ -44,7 +46,8 @@ class TensorBoard:
         self._event = extra("tensorboard.compat.proto.event_pb2", "tensorboard").Event
         self._summary = extra("tensorboard.compat.proto.summary_pb2", "tensorboard").Summary
         target = folder / run
-        if target.exists():
+        require_free(target)
+        if os.path.lexists(target):
             raise InputError(f"{target}: exists already, and a second copy would be drawn over it; name another folder")
         try:
             self._open = self._writer(str(target))

@@ -1,6 +1,7 @@
 """What was gathered of a run as the words and numbers of a page, and the page itself."""
 
 import os
+import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from markupsafe import Markup
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.run_folder.files import half_made
+from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import (
     ADAPTER_STATES,
     ATTEMPT_STAGES,
@@ -44,6 +46,8 @@ from mindprint_tui.view.panes.outline import Row, outline
 from mindprint_tui.view.score_rows import CLAIMS, ScoreLine, counted, interval_of, score_lines, value_of
 from mindprint_tui.view.text import Interval, about, brief, count_of, estimate, mean_of, number, shorten, small
 
+HEAD = 1 << 12  # bytes of a file that show whether it is a report
+MARK = " · mindprint</title>"
 ROWS = 400  # lines of the overview; more topics than that are shown by unit
 UNITS = 60
 OUTSIDE = 60  # topics that are named as not in the model
@@ -77,19 +81,41 @@ def render(found: Gathered) -> str:
 
 
 def write(page: str, target: Path) -> None:
-    """Puts the page in place in one go; raises InputError where that cannot be."""
-    if target.is_dir():
-        raise InputError(f"{target}: the report cannot be written (it is a folder); name a file")
+    """Puts the page in place in one go; raises InputError if that cannot be, or if something else is there.
+
+    An older report is replaced; a run's journal, a link, a pipe or a device never is.
+    """
+    require_free(target)
+    _require_replaceable(target)
     beside = half_made(target, os.getpid())
     try:
-        beside.touch(mode=0o600)
-        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(page.encode("utf-8", "backslashreplace"))
         beside.replace(target)
     except OSError as error:
         raise InputError(f"{target}: the report cannot be written ({error.strerror})") from error
     finally:
         with suppress(OSError):
             beside.unlink()
+
+
+def _require_replaceable(target: Path) -> None:
+    """Raises InputError unless nothing is at `target`, or a report is."""
+    try:
+        mode = target.lstat().st_mode
+        if stat.S_ISREG(mode):
+            with open(target, "rb") as file:
+                head = file.read(HEAD)
+            if head.lstrip().startswith(b"<!doctype html>") and MARK.encode() in head:
+                return
+            found = "it exists and is no report"
+        else:
+            found = "it is a folder" if stat.S_ISDIR(mode) else "it exists and is no file"
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        found = error.strerror
+    raise InputError(f"{target}: the report cannot be written ({found}); name a file that does not exist")
 
 
 def _template(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,6 +58,19 @@ class RunDir:
     @property
     def lock(self) -> Path:
         return self.path / "engine.lock"
+
+
+PLACES = [name for name, item in vars(RunDir).items() if isinstance(item, property) and name != "name"]
+OWN = frozenset(getattr(RunDir(Path()), name).name for name in PLACES)  # names of a run's files and folders
+
+
+def require_free(target: Path) -> None:
+    """Raises InputError if `target` is a place that a run keeps for a file of its own, written already or not."""
+    place = Path(os.path.realpath(target))  # which raises nothing, of a circle of links neither
+    for folder in place.parents:
+        name = place.relative_to(folder).parts[0]
+        if (name in OWN or name.startswith(".")) and os.path.lexists(folder / RunDir(folder).journal.name):
+            raise InputError(f"{target}: a place for the run's own files; name another one")
 
 
 def create(logs: Path, name: str) -> RunDir:

@@ -17,7 +17,7 @@ from engine.contract.journal.store import JournalWriter
 from engine.contract.names import run_name, topic_id
 from engine.contract.run_folder import lock
 from engine.contract.run_folder.commands import append, new_command
-from engine.contract.run_folder.folder import RunDir, create, find, fresh_name, list_runs
+from engine.contract.run_folder.folder import RunDir, create, find, fresh_name, list_runs, require_free
 from engine.contract.run_folder.lock import Lock, holder
 
 BAD = [
@@ -258,3 +258,15 @@ def test_a_list_of_runs_survives_what_it_cannot_read(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "journal.jsonl").write_text(line + "\n")
     assert {run.name for run in list_runs(tmp_path)} == {"nan", "huge", "deep"}
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "adapters", "adapters/mine", "checkpoint", ".reserve", "engine.lock"])
+def test_nothing_is_written_to_a_place_of_the_run(tmp_path: Path, name: str) -> None:
+    run = RunDir(tmp_path / "night")
+    run.path.mkdir()
+    require_free(run.path / name)  # no run yet
+    run.journal.touch()
+    with pytest.raises(InputError, match="a place for the run's own files"):
+        require_free(run.path / name)
+    require_free(run.path / "model")
+    require_free(tmp_path / name)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -238,3 +239,39 @@ def test_the_command(story: Story, tmp_path: Path) -> None:
         refused = runner.invoke(cli, ["report", "finished", "--to", target], standalone_mode=False)
         assert "cannot be written" in str(refused.exception) and why in str(refused.exception)
     assert sorted(path.name for path in Path().iterdir()) == ["here.html", "logs"]
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("logs/finished/journal.jsonl", "a place for the run's own files"),
+        ("logs/finished/commands.jsonl", "a place for the run's own files"),  # which is not there yet
+        ("logs/finished/adapters/page.html", "a place for the run's own files"),
+        ("notes.txt", "it exists and is no report"),
+        ("empty.html", "it exists and is no report"),
+        ("pipe", "it exists and is no file"),
+        ("link.html", "it exists and is no file"),
+        ("dangling.html", "it exists and is no file"),
+        ("/dev/null", "it exists and is no file"),
+    ],
+)
+def test_a_report_replaces_nothing_but_a_report(story: Story, tmp_path: Path, target: str, why: str) -> None:
+    story("finished")
+    Path("notes.txt").write_text("<!doctype html> mine")
+    Path("empty.html").touch()
+    os.mkfifo("pipe")
+    Path("link.html").symlink_to("notes.txt")
+    Path("dangling.html").symlink_to("nowhere")
+    before = {path: path.lstat().st_ino for path in Path().rglob("*")}
+    refused = CliRunner().invoke(cli, ["report", "finished", "--to", target], standalone_mode=False)
+    assert why in str(refused.exception)
+    assert {path: path.lstat().st_ino for path in Path().rglob("*")} == before
+    assert Path("notes.txt").read_text() == "<!doctype html> mine"
+
+
+def test_a_report_replaces_a_report(story: Story) -> None:
+    run = story("finished")
+    for _ in range(2):
+        done = CliRunner().invoke(cli, ["report", "finished"], standalone_mode=False)
+        assert done.exception is None
+    assert (run.path / "report.html").read_text().lstrip().startswith("<!doctype html>")
