@@ -14,6 +14,7 @@ from engine.contract.errors import InputError
 from engine.contract.names import topic_id
 from engine.contract.run_folder.files import write_folder
 from engine.contract.vocabulary import PHASES, Phase
+from engine.contract.wording import short
 from engine.model.arrays import load_arrays, number
 from engine.rules.enforce import CHECKS, require
 
@@ -93,7 +94,7 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
     try:
         topic_id(ours["topic"])
         if ours["phase"] not in PHASES:
-            raise InputError(f"phase {ours['phase']!a} is neither {' nor '.join(PHASES)}")
+            raise InputError(f"phase {short(ours['phase'])} is neither {' nor '.join(PHASES)}")
     except InputError as error:
         raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])

@@ -16,6 +16,7 @@ from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from engine.contract.errors import InputError
 from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.contract.wording import short
 from engine.model.arrays import leaves
 from engine.rules.enforce import CHECKS, require
 
@@ -78,7 +79,7 @@ def requested_modules(model: Any, spec: AdapterSpec) -> dict[str, nn.Module]:
     if missing := [name for name in spec.modules if name not in known]:
         where = f"of the last {spec.layers} layers" if spec.layers else "of its layers"
         there = ", ".join(sorted(known)) or "none"
-        raise InputError(f"the model has no module {missing[0]!r} in any {where}; it has {there}")
+        raise InputError(f"the model has no module {short(missing[0])} in any {where}; it has {there}")
     return found
 
 

@@ -1,13 +1,20 @@
 """Small parts of messages: the nearest known word, a count with its noun, a value cut to a line."""
 
 import difflib
+import reprlib
 from typing import Any
+
+LONGEST = 60  # characters of a value in an error message
+BRIEF = reprlib.Repr()  # what it leaves out of a long or deep value would be cut from the line in any case
+BRIEF.maxlevel = 4
+BRIEF.maxlist = BRIEF.maxtuple = BRIEF.maxdict = BRIEF.maxset = BRIEF.maxfrozenset = 16
+BRIEF.maxstring = BRIEF.maxother = BRIEF.maxlong = 4 * LONGEST
 
 
 def nearest(word: str, known: Any) -> str:
     """`; did you mean …?`, or the list of what there is."""
-    close = difflib.get_close_matches(word, [str(item) for item in known], n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(map(str, known)))}"
+    close = difflib.get_close_matches(word[:LONGEST], [str(item) for item in known], n=1, cutoff=0.5)
+    return f"; did you mean {short(close[0])}?" if close else f"; known are {', '.join(sorted(map(str, known)))}"
 
 
 def several(count: int, noun: str) -> str:
@@ -18,7 +25,7 @@ def several(count: int, noun: str) -> str:
 def short(value: Any) -> str:
     """A value as it reads in an error message, cut to a line."""
     try:
-        text = repr(value)
+        text = BRIEF.repr(value)
     except (RecursionError, ValueError):  # nested too deep, or a number of more digits than Python writes
         text = type(value).__name__
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

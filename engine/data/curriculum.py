@@ -11,7 +11,7 @@ from engine.contract.journal.events import TopicInfo
 from engine.contract.names import find_topic
 from engine.contract.settings.config import FILES, CurriculumConfig, SourceConfig
 from engine.contract.settings.course import Place, read_course
-from engine.contract.wording import several
+from engine.contract.wording import several, short
 from engine.data.holdout import TopicRows, hold_out
 from engine.data.rows import Pair, Question, SftRow, pair_row, question_row, require_whole, sft_row
 from engine.data.sources import read_file, read_source
@@ -178,7 +178,7 @@ def _read(role: str, source: SourceConfig | Path | None) -> Iterator[_Found]:
             key = (row.question, row.reference)
         topic = data.get("topic", data.get("source"))
         if topic is not None and not (isinstance(topic, str) and topic.strip()):
-            raise InputError(f"{where}: topic: found {topic!r}, expected a topic id")
+            raise InputError(f"{where}: topic: found {short(topic)}, expected a topic id")
         require_whole(f"{where}: topic", topic or "")
         yield _Found(role, topic, row, key)
 
@@ -197,7 +197,7 @@ def _sort(found: Sequence[_Found], names: Mapping[str, Place]) -> tuple[dict[str
         if place is None and item.topic is None:
             raise InputError(f"{where}: topic: found None, expected a topic id")
         if place is None:
-            orphans.append(f"{where}: not used: the curriculum has no topic {item.topic!r}")
+            orphans.append(f"{where}: not used: the curriculum has no topic {short(item.topic)}")
         elif first := seen.get((item.role, place.id, *item.key)):
             duplicates.append(f"{where}: not used: the same as {first}")
         else:

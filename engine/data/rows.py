@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.settings.yaml_file import kind
+from engine.contract.wording import short
 from engine.data.chat_template import Message
 
 MAX_TEXT = 8 << 20  # characters of a field
@@ -50,7 +51,7 @@ def pair_row(where: str, data: dict[str, Any]) -> Pair:
     """A pair of answers to one prompt; raises InputError that names the field."""
     heldout = data.get("heldout")
     if heldout is not None and not isinstance(heldout, bool):
-        raise InputError(f"{where}: heldout: found {heldout!r}, expected true or false")
+        raise InputError(f"{where}: heldout: found {short(heldout)}, expected true or false")
     prompt, chosen, rejected = _preference(where, data)
     if chosen == rejected:
         raise InputError(f"{where}: rejected: the same text as chosen")
@@ -61,7 +62,7 @@ def question_row(where: str, data: dict[str, Any]) -> Question:
     """A held-out question; raises InputError that names the field."""
     concepts = data.get("concepts", [])
     if not isinstance(concepts, list) or not all(isinstance(item, str) and item.strip() for item in concepts):
-        raise InputError(f"{where}: concepts: found {concepts!r}, expected a list of words")
+        raise InputError(f"{where}: concepts: found {short(concepts)}, expected a list of words")
     for concept in concepts:
         require_whole(f"{where}: concepts", concept)
     if _system(where, data):
@@ -161,7 +162,7 @@ def _messages(where: str, data: dict[str, Any], name: str) -> tuple[Message, ...
             raise InputError(f"{where}: {name}[{i}]: found {kind(item)}, expected a message")
         role = item.get("role")
         if role not in ("system", "user", "assistant"):
-            raise InputError(f"{where}: {name}[{i}].role: found {role!r}, expected system, user or assistant")
+            raise InputError(f"{where}: {name}[{i}].role: found {short(role)}, expected system, user or assistant")
         messages.append(Message(role, text(f"{where}: {name}[{i}]", item, "content")))
     return tuple(messages)
 

@@ -54,13 +54,15 @@ def load_profile(path: Path) -> VoiceProfile:
     groups = tuple(reader.group(item, f"groups[{i}]") for i, item in enumerate(reader.items(data, "groups")))
     if not groups:
         raise InputError(f"{path}: groups is empty; a voice needs at least one group of markers")
-    names = [group.name for group in groups]
-    for i, name in enumerate(names):
-        if name in PER_ANSWER or name in names[:i]:
-            taken = "no score has" if name in PER_ANSWER else "no other group has"
-            raise reader.fail(f"groups[{i}].name", name, f"a name that {taken}")
+    names, name = [group.name for group in groups], data.get("name", path.parent.name)
+    if isinstance(name, dict | list):
+        raise reader.fail("name", name, "a name")
+    for i, group in enumerate(names):
+        if group in PER_ANSWER or group in names[:i]:
+            taken = "no score has" if group in PER_ANSWER else "no other group has"
+            raise reader.fail(f"groups[{i}].name", group, f"a name that {taken}")
     return VoiceProfile(
-        name=str(data.get("name", path.parent.name)),
+        name=str(name),
         groups=groups,
         avoid=reader.patterns(data.get("avoid", []), "avoid"),
         avoid_penalty=reader.number(data.get("avoid_penalty", 0.15), "avoid_penalty", 0.0, 1.0),
@@ -83,7 +85,7 @@ class _Reader:
         if not isinstance(value, dict):
             raise self.fail(field, value, "a mapping")
         if unknown := set(map(str, value)) - known:
-            raise InputError(f"{self.path}: {field}: unknown key {min(unknown)!r}{nearest(min(unknown), known)}")
+            raise InputError(f"{self.path}: {field}: unknown key {short(min(unknown))}{nearest(min(unknown), known)}")
         return value
 
     def items(self, data: dict[str, Any], field: str) -> list[Any]:

@@ -20,7 +20,7 @@ from engine.contract.run_folder.files import settle
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import AdaptersConfig, RunConfig
 from engine.contract.vocabulary import PHASES, PREFERENCE
-from engine.contract.wording import several
+from engine.contract.wording import several, short
 from engine.data.curriculum import Curriculum
 from engine.rules.enforce import require
 from engine.runtime.control import Stop
@@ -59,7 +59,7 @@ def require_same_settings(config: RunConfig, history: History) -> None:
             was = history.settings.get(section, {}).get(name, found)
             if found != was:
                 raise InputError(
-                    f"config.yaml: {section}.{name}: found {found!r}, but the run began with {was!r}; "
+                    f"config.yaml: {section}.{name}: found {short(found)}, but the run began with {short(was)}; "
                     f"{GOES_ON}: put it back, or start a new one"
                 )
 

@@ -12,7 +12,7 @@ from engine.contract.journal.events import CommandTaken, Paused, Resumed
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.commands import BadCommand, Command, parse
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.wording import nearest
+from engine.contract.wording import nearest, short
 from engine.rules.enforce import Broken, failure
 from engine.runtime.out_of_memory import exhausted
 from engine.runtime.recorder import Recorder
@@ -159,7 +159,7 @@ class Control:
             self._answer(command, "refused", command.reason)
             return
         if command.topic is not None and command.topic not in self.status:
-            self._answer(command, "refused", f"no topic {command.topic!r}{nearest(command.topic, self.status)}")
+            self._answer(command, "refused", f"no topic {short(command.topic)}{nearest(command.topic, self.status)}")
             return
         match command.kind:
             case "stop":

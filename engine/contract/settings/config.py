@@ -12,7 +12,7 @@ import yaml
 from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build, number
 from engine.contract.settings import legacy_keys, mlx_lm_keys
-from engine.contract.settings.yaml_file import mapping, read_text
+from engine.contract.settings.yaml_file import Loader, mapping, read_text
 from engine.contract.vocabulary import PHASES, Phase
 from engine.contract.wording import nearest, short
 
@@ -194,7 +194,7 @@ def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
                 source = dataclasses.replace(source, path=local)
             _require_whole_file(role, source)
             if unknown := [name for name in source.columns if name not in FIELDS]:
-                problem = f"{unknown[0]!r} is no field of a row{nearest(unknown[0], FIELDS)}"
+                problem = f"{short(unknown[0])} is no field of a row{nearest(unknown[0], FIELDS)}"
                 raise FieldError(f"curriculum.{role}.columns", problem)
             found[role] = source
     return dataclasses.replace(settings, **found)
@@ -214,7 +214,7 @@ def _require_whole_file(role: str, source: SourceConfig) -> None:
         for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
             if (found := getattr(source, name)) != whole:
                 problem = (
-                    f"found {found!r}, but a file is read whole; only a dataset (a folder or a hub id) has a {name}"
+                    f"found {short(found)}, but a file is read whole; only a dataset (a folder or a hub id) has a {name}"
                 )
                 raise FieldError(f"curriculum.{role}.{name}", problem)
 
@@ -246,7 +246,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise InputError(f"{path}: no such configuration file{hint}") from error
     data = mapping(path, text, "a mapping with at least curriculum.path")
     lines: dict[str, int] = {}
-    _lines(path, yaml.compose(text, Loader=yaml.SafeLoader), "", lines)
+    _lines(path, yaml.compose(text, Loader), "", lines)
     return data, lines
 
 
@@ -273,9 +273,9 @@ def _override(data: dict[str, Any], text: str) -> None:
         if not isinstance(data, dict):
             raise InputError(f"--set {text}: {section} is not a section")
     try:
-        data[last] = yaml.safe_load(value)
+        data[last] = yaml.load(value, Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
+        raise InputError(f"--set {text}: {short(value)} is not a YAML value") from error
 
 
 def _refer(path: Path, head: str, sentences: list[str]) -> str:

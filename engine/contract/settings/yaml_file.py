@@ -17,6 +17,17 @@ KINDS = {
 }
 
 
+class Loader(yaml.SafeLoader):
+    """Plain YAML without aliases: a few hundred bytes of them stand for a value that no memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            problem = f"an alias (*{event.anchor}); write the value itself here"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)  # type: ignore[no-any-return]
+
+
 def read_text(path: Path) -> str:
     """The text of a file; raises InputError, and FileNotFoundError, for which every file has words of its own."""
     try:
@@ -39,7 +50,7 @@ def read_text(path: Path) -> str:
 def mapping(path: Path, text: str, expected: str = "a mapping") -> dict[str, Any]:
     """What the text of a file says; raises InputError."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise InputError(
