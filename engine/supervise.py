@@ -23,6 +23,7 @@ from engine.contract.journal.live import live_records
 from engine.contract.journal.refusal import begun
 from engine.contract.journal.store import records, whole_lines
 from engine.contract.python_child import environment, python
+from engine.contract.regular_file import only_regular
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from engine.contract.settings.config import RunConfig, load_config
@@ -224,7 +225,7 @@ def _last_words(path: Path, offset: int) -> str:
     """What was printed from byte `offset` on, or the end of it."""
     if not path.exists():
         return ""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=only_regular) as file:
         file.seek(max(offset, _size(path) - WORDS))
         return file.read().decode("utf-8", "replace")
 

@@ -218,9 +218,14 @@ def runs(logs: Path) -> None:
     lines = [runs_head(width)]
     for item in found:
         feed, state = Feed(item), fold(RunState(), [])
-        for records in feed.rest(feed.skim):
-            state = fold(state, records)
-        lines.append(run_line(RunRow(item.name, state, feed.liveness()), time.time(), width, False))
+        try:
+            for records in feed.rest(feed.skim):
+                state = fold(state, records)
+            row = RunRow(item.name, state, feed.liveness())
+        except OSError as error:
+            row = RunRow(item.name, problem=clean(f"{error.filename or item.path}: {error.strerror or error}"))
+            click.echo(f"mindprint-tui: {row.problem}", err=True)
+        lines.append(run_line(row, time.time(), width, False))
     for spans in lines:
         click.echo("".join(text for text, _ in spans).rstrip())
 

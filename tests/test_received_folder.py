@@ -14,7 +14,16 @@ from engine.contract.python_child import environment
 from engine.model import wheels
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
-MODULES = ("engine/__init__", "mindprint_tui/__init__", "random", "yaml", "json", "sitecustomize", "pip/__init__", "mlx")
+MODULES = (
+    "engine/__init__",
+    "mindprint_tui/__init__",
+    "random",
+    "yaml",
+    "json",
+    "sitecustomize",
+    "pip/__init__",
+    "mlx",
+)
 CODE = "from pathlib import Path\nopen({marker!r}, 'a').write(__file__ + '\\n')\nraise SystemExit(77)\n"
 
 

@@ -12,6 +12,7 @@ from engine.adapters import lora as adapters
 from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
 from engine.contract.names import topic_id
+from engine.contract.regular_file import read_text
 from engine.contract.run_folder.files import write_folder
 from engine.contract.vocabulary import PHASES, Phase
 from engine.contract.wording import short
@@ -89,7 +90,7 @@ def save_delta(folder: Path, delta: Delta, model: Any) -> None:
 def load_delta(folder: Path, *, fused: bool) -> Delta:
     """Reads what save_delta wrote; raises InputError where the topic that it names is none."""
     file = folder / "adapter_config.json"
-    settings = json.loads(file.read_text(encoding="utf-8"))
+    settings = json.loads(read_text(file))
     lora, ours = settings["lora_parameters"], settings["mindprint"]
     try:
         topic_id(ours["topic"])

@@ -21,6 +21,7 @@ from engine.adapters.module_weights import combined, dense, factors, keep, plain
 from engine.contract.errors import InputError
 from engine.contract.journal.events import AdapterChanged, Record
 from engine.contract.names import delta_name
+from engine.contract.regular_file import read_text
 from engine.contract.run_folder.files import write_file
 from engine.model import cpu_kernels, cpu_lanes
 from engine.model.arrays import number, numbers
@@ -245,7 +246,7 @@ def read_ledger(folder: Path) -> dict[str, Any]:
     Raises InputError where one has a name that may not touch a path.
     """
     file = folder / "ledger.json"
-    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads(read_text(file))
     for place, row in enumerate(data["deltas"]):
         try:
             delta_name(row["name"])

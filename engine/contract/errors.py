@@ -12,6 +12,7 @@ WORDS = {
     errno.EPERM: "it may not be written",
     errno.ENOENT: "the run folder is gone",
     errno.EIO: "the disk fails",
+    errno.EISDIR: "a folder, where a file is expected",
     errno.ELOOP: "it is a symbolic link",
 }
 

@@ -1,6 +1,7 @@
 """Units, chapters and topics with their rows, every row used or reported by its place."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +99,7 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
         hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
         there = "a file, and no folder" if folder.exists() else "no such curriculum folder"
         raise InputError(f"curriculum.path: {folder}: {there}{hint}")
-    listed = read_course(folder / "curriculum.yaml") if (folder / "curriculum.yaml").exists() else None
+    listed = read_course(folder / "curriculum.yaml") if os.path.lexists(folder / "curriculum.yaml") else None
     optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
     sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FOUND}
     found = {role: list(_read(role, source)) for role, source in sources.items()}
@@ -142,8 +143,8 @@ def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: lis
     if named:
         return SourceConfig(named) if isinstance(named, str) else named
     folder = Path(settings.path)
-    there = [folder / name for name in FOUND[role] if (folder / name).is_file()]
-    if strange := [folder / name for name in FOUND[role] if (folder / name).is_dir()]:
+    there = [folder / name for name in FOUND[role] if (folder / name).exists()]
+    if strange := [path for path in there if path.is_dir()]:
         raise InputError(
             f"{strange[0]}: a folder, where a file is expected; curriculum.{role} can name it as a dataset"
         )

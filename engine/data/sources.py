@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import InputError
+from engine.contract.regular_file import NotRegular, only_regular, require_regular
 from engine.contract.settings import yaml_file
 from engine.contract.settings.config import FIELDS, FILES, SourceConfig
 
@@ -56,7 +57,7 @@ def _require_columns(where: str, asked: Iterable[str], known: Iterable[str]) -> 
 def read_jsonl(path: Path) -> Iterator[Row]:
     """(file:line, object) of every line that is not blank."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=only_regular) as file:
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
                 where = f"{path}:{number}"
                 if len(line) > MAX_LINE:
@@ -67,8 +68,8 @@ def read_jsonl(path: Path) -> Iterator[Row]:
                     yield where, _object(where, line)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: a folder, where a file is expected") from error
+    except (IsADirectoryError, NotRegular) as error:
+        raise InputError(f"{path}: {error.strerror}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -91,8 +92,7 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
     """(source row N, row) of every row, from 1, with the wanted columns; those that are asked for have to be there."""
     path, name = Path(source.path), source.path
     whole = path.suffix.lower() in FILES
-    if whole and not path.is_file():
-        raise InputError(f"{path}: {'a folder, where a file is expected' if path.exists() else 'no such file'}")
+    _require_files(path, whole)
     if not whole and not path.is_absolute() and path.exists():
         raise InputError(
             f"{name}: a Hugging Face dataset is meant, but {path.absolute()} would be read in its place; "
@@ -120,6 +120,21 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
             f"The dataset {name!r} could not be had from the Hugging Face hub: {reason}; "
             f"a local folder is written as a path, for example ./{name}"
         ) from error
+
+
+def _require_files(path: Path, whole: bool) -> None:
+    """Raises InputError unless a local source is a file (`whole`), or a folder of files that can be opened."""
+    try:
+        if whole:
+            require_regular(path)
+        elif path.is_absolute() and path.is_dir():
+            for file in path.rglob("*"):
+                if not file.is_dir() and file.exists():
+                    require_regular(file)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{error.filename or path}: {error.strerror}") from error
 
 
 def _split(source: SourceConfig) -> str:

@@ -18,6 +18,7 @@ from engine.adapters.fingerprint import digest
 from engine.adapters.ledger import Ledger
 from engine.adapters.module_weights import Kept, dense
 from engine.contract.errors import InputError
+from engine.contract.regular_file import read_text
 from engine.model.arrays import leaves, load_arrays
 from engine.model.loading import revision_of
 
@@ -111,7 +112,7 @@ def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
     """Weights and config.json, instead of older ones; returns what is to be said of them."""
     for file in folder.glob("model*"):
         file.unlink()
-    config = json.loads((ledger.base / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(read_text(ledger.base / "config.json"))
     weights = _in_our_names(ledger) if places is None else _in_its_names(ledger, places)
     said = []
     if any(name.endswith(".scales") for name in weights):

@@ -7,6 +7,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from engine.contract.regular_file import require_regular
+
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
@@ -32,7 +34,11 @@ def leaves(tree: object) -> list[tuple[str, mx.array]]:
 
 
 def load_arrays(file: Path) -> dict[str, mx.array]:
-    """The arrays of a .safetensors file by name, read from the disk when they are used; raises as mx.load does."""
+    """The arrays of a .safetensors file by name, read from the disk when they are used; raises as mx.load does.
+
+    Raises OSError if something else is in the place of the file: a pipe, a device, a folder.
+    """
+    require_regular(file)
     return cast(dict[str, mx.array], mx.load(str(file)))
 
 

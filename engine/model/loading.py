@@ -12,6 +12,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_model, load_tokenizer
 
 from engine.contract.errors import InputError
+from engine.contract.regular_file import NotRegular, read_text, require_regular
 from engine.contract.wording import short
 from engine.model import cpu_kernels, gguf
 from engine.model.arrays import leaves
@@ -73,7 +74,12 @@ def locate(spec: str, say: Say, revision: str | None = None) -> Path:
 def check_folder(folder: Path) -> None:
     """Raise InputError when `folder` lacks a readable config.json or has no weights as safetensors."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        for file in folder.iterdir():
+            if file.exists() and (not file.is_dir() or file.suffix in (".json", ".safetensors")):
+                require_regular(file)
+        config = json.loads(read_text(folder / "config.json"))
+    except (NotRegular, IsADirectoryError) as error:
+        raise InputError(f"The model folder {folder} is refused: {error.filename} is {error.strerror}.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The model folder {folder} has no readable config.json: {error}.") from error
     if not isinstance(config, dict):

@@ -9,6 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from tokenizers import Tokenizer
 
+from engine.contract.regular_file import read_text
 from engine.model import cpu_kernels, cpu_lanes
 from engine.model.arrays import load_arrays
 from engine.model.wheels import Say, Wheel, fetched
@@ -113,7 +114,7 @@ class Embedder:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.enable_truncation(MAX_PIECES)
         self.tokenizer.enable_padding()
-        self.model = Bert(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        self.model = Bert(json.loads(read_text(folder / "config.json")))
         self.model.load_weights(read_weights(folder / "model.safetensors"))
         self.model.eval()
         mx.eval(self.model.parameters())  # type: ignore[no-untyped-call]  # MLX's has no types

@@ -19,6 +19,7 @@ from platformdirs import user_cache_path
 
 from engine.contract.errors import InputError
 from engine.contract.python_child import environment, python
+from engine.contract.regular_file import only_regular, read_text
 from engine.contract.run_folder.files import write_folder
 
 MANIFEST = "complete.json"
@@ -149,7 +150,7 @@ def damage_of(folder: Path, wheel: Wheel) -> str | None:
     to load them, and what a crash or a full disk does to a folder that was synced and renamed shows in its sizes.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(folder / MANIFEST))
         if manifest["source"] != source_of(wheel):
             return "it was made from another wheel or by another version of this program"
         for name, expected in manifest["files"].items():
@@ -190,5 +191,5 @@ def only_process(lock: Path, say: Say) -> Iterator[None]:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as opened:
+    with open(path, "rb", opener=only_regular) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -20,6 +20,7 @@ from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
 from engine.model.backend import Backend, process_bytes
 from engine.pipeline import decisions
+from engine.pipeline.resumable import require_beginning
 from engine.pipeline.resume import (
     ask_again,
     require_same_rows,
@@ -28,7 +29,6 @@ from engine.pipeline.resume import (
     restarted,
     take_up,
 )
-from engine.pipeline.resumable import require_beginning
 from engine.pipeline.setup import open_session, read_curriculum, reload, run_started, warn_early
 from engine.pipeline.topic import finish, train_topic
 from engine.preflight.prediction import Outlook

@@ -97,7 +97,7 @@ ALL = (
     ),
     Rule(
         8, "ledger-has-the-last", "run",
-        "The model with which a run begins, goes on and ends is that of its ledger; at the end the journal has it, too.",
+        "The model with which a run begins, goes on and ends is its ledger's; at the end the journal has it, too.",
         "the model is …; journal and ledger.json have …",
         "the run was begun a second time over what it had committed, or ledger.json was changed beside the engine",
         "put logs/RUN as a whole back from a copy and resume, or start the run again",

@@ -8,6 +8,7 @@ from typing import cast
 import mlx.core as mx
 from mlx.utils import tree_unflatten
 
+from engine.contract.regular_file import read_text
 from engine.contract.run_folder.files import remove_folder, write_folder
 from engine.model.arrays import integers, leaves, load_arrays
 
@@ -57,7 +58,7 @@ def load(folder: Path) -> Checkpoint | None:
     """The checkpoint of the phase that was at work, None where there is none; raises where it cannot be read."""
     if not (folder / STATE).exists():
         return None
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    state = json.loads(read_text(folder / STATE))
     groups: dict[str, dict[str, mx.array]] = {"adapter": {}, "optimizer": {}, "reference": {}}
     for name, array in load_arrays(folder / ARRAYS).items():
         group, _, rest = name.partition("/")

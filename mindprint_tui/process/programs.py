@@ -95,9 +95,7 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
         command, quiet = python("engine.check", scratch), subprocess.DEVNULL
-        done = subprocess.run(
-            command, env=environment(), check=False, stdin=quiet, stdout=subprocess.PIPE, stderr=err
-        )
+        done = subprocess.run(command, env=environment(), check=False, stdin=quiet, stdout=subprocess.PIPE, stderr=err)
     if done.returncode == STOPPED:
         raise KeyboardInterrupt
     try:

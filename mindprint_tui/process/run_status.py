@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from engine.contract import names
@@ -10,6 +11,7 @@ from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
 from engine.contract.journal.events import CurriculumLoaded
 from engine.contract.journal.refusal import refused
 from engine.contract.journal.store import Tail, records
+from engine.contract.regular_file import read_bytes
 from engine.contract.run_folder import commands, lock
 from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder.folder import RunDir
@@ -74,13 +76,20 @@ def stopping(run: RunDir) -> bool:
 
 def last_words(run: RunDir) -> str:
     """What the engine's process printed last, for one that refused a run without a word in the journal."""
-    lines = run.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    try:
+        lines = read_bytes(run.output).decode("utf-8", "replace").strip().splitlines()
+    except OSError as error:
+        return f"the engine refused the run; {run.output} cannot be read ({error.strerror})"
     return lines[-1] if lines else "the engine refused the run without a word"
 
 
 def alive(logs: Path) -> bool:
     """Whether an engine is at work on any run in logs."""
-    return any(lock.holder(run) is not None for run in run_folder.list_runs(logs))
+    for run in run_folder.list_runs(logs):
+        with suppress(OSError):  # a lock that this person may not read
+            if lock.holder(run) is not None:
+                return True
+    return False
 
 
 def ask(run: RunDir, kind: str, topic: str | None = None) -> str:

@@ -114,7 +114,7 @@ def _require_replaceable(target: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        found = error.strerror
+        found = error.strerror or str(error)
     raise InputError(f"{target}: the report cannot be written ({found}); name a file that does not exist")
 
 

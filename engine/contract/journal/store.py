@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.contract.errors import Unwritable
 from engine.contract.journal.codec import decode, encode
 from engine.contract.journal.events import Event, Record
+from engine.contract.regular_file import only_regular
 from engine.contract.run_folder.files import own, to_disk
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -42,7 +43,7 @@ class Tail:
         read on from its new end.
         """
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=only_regular) as file:
                 head = file.read(HEAD)
                 self.replaced |= not head.startswith(self._head)
                 self._head = head

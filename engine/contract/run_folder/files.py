@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.contract.errors import Unwritable
+from engine.contract.regular_file import only_regular
 
 LITTLE = 1 << 17  # bytes; a disk with fewer is full
 LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a file or folder half made, or the one it was to replace
@@ -107,7 +108,7 @@ def settle(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=only_regular) as file:
         to_disk(file.fileno())
 
 
@@ -120,11 +121,11 @@ def _sync_folder(path: Path) -> None:
 
 
 def own(path: str | Path, flags: int) -> int:
-    """Opens a file of a run, made for its owner alone; raises OSError where a symbolic link stands in its place.
+    """Opens a file of a run, made for its owner alone; raises OSError if a link, a pipe or a folder is in its place.
 
     A run folder may come from elsewhere, and no link in it is to lead a writer to a file of another kind.
     """
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    return only_regular(path, flags | os.O_NOFOLLOW)
 
 
 def half_made(path: Path, pid: int) -> Path:

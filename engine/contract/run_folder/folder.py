@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.contract.errors import InputError
 from engine.contract.names import run_name
+from engine.contract.regular_file import NotRegular, only_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,14 @@ def find(logs: Path, name: str | None) -> RunDir:
             raise InputError(f"{logs}: no runs yet; start one with: mindprint-tui CONFIG")
         return runs[0]
     path = logs / run_name(name)
-    if not (path / "journal.jsonl").is_file():
+    journal = path / "journal.jsonl"
+    try:
+        os.close(only_regular(journal, os.O_RDONLY))
+    except (PermissionError, IsADirectoryError, NotRegular) as error:
+        raise InputError(f"{journal}: the run cannot be read ({error.strerror})") from error
+    except OSError:
         known = ", ".join(run.name for run in list_runs(logs)[:5]) or "none"
-        raise InputError(f"{path}: no such run; runs here, newest first: {known}")
+        raise InputError(f"{path}: no such run; runs here, newest first: {known}") from None
     return RunDir(path)
 
 
@@ -120,9 +126,12 @@ def list_runs(logs: Path) -> list[RunDir]:
 
 
 def _born(journal: Path) -> float:
-    """The time of the first event; the file's own time where it holds none yet."""
-    with open(journal, "rb") as file:
-        line = file.readline(1 << 16)
+    """The time of the first event; the file's own time if it holds none yet, or cannot be read."""
+    try:
+        with open(journal, "rb", opener=only_regular) as file:
+            line = file.readline(1 << 16)
+    except (PermissionError, IsADirectoryError, NotRegular):
+        return journal.lstat().st_mtime
     try:
         began = float(json.loads(line)["t"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):

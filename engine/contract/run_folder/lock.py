@@ -7,6 +7,7 @@ import os
 import time
 
 from engine.contract.errors import InputError, Unwritable
+from engine.contract.regular_file import NotRegular, read_text
 from engine.contract.run_folder.files import own
 from engine.contract.run_folder.folder import RunDir
 
@@ -67,9 +68,9 @@ class Lock:
 def holder(run: RunDir) -> int | None:
     """The pid of the engine that is alive on this run, None where there is none; asks the kernel, not the clock."""
     try:
-        descriptor = own(run.lock, os.O_RDONLY | os.O_NONBLOCK)  # a pipe in its place is nothing to wait for
+        descriptor = own(run.lock, os.O_RDONLY)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP):
+        if error.errno in (errno.ENOENT, errno.ELOOP) or isinstance(error, NotRegular | IsADirectoryError):
             return None
         raise
     try:
@@ -89,6 +90,6 @@ def holder(run: RunDir) -> int | None:
 def unheard(run: RunDir) -> int:
     """How much of commands.jsonl was there before the engine that is alive on this run; 0 where that cannot be told."""
     try:
-        return int(json.loads(run.lock.read_text(encoding="utf-8"))["unheard"])
+        return int(json.loads(read_text(run.lock))["unheard"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from engine.contract.errors import InputError
+from engine.contract.regular_file import TEXT, NotRegular, read_bytes
 
 KINDS = {
     type(None): "nothing",
@@ -21,21 +22,21 @@ class Loader(yaml.SafeLoader):
     """Plain YAML without aliases: a few hundred bytes of them stand for a value that no memory holds."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
-            event = self.peek_event()  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
             problem = f"an alias (*{event.anchor}); write the value itself here"
-            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)  # type: ignore[no-untyped-call]
-        return super().compose_node(parent, index)  # type: ignore[no-any-return]
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
 
 
 def read_text(path: Path) -> str:
     """The text of a file; raises InputError, and FileNotFoundError, for which every file has words of its own."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, TEXT)
     except FileNotFoundError:
         raise
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: a folder, where a file is expected") from error
+    except (IsADirectoryError, NotRegular) as error:
+        raise InputError(f"{path}: {error.strerror}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:

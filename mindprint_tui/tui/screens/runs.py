@@ -48,11 +48,14 @@ class RunsScreen(BaseScreen):
             for run in self._runs:
                 feed, before = known.get(run.name, (Feed(run), None))
                 state = before or RunState()
-                for records in feed.rest(feed.skim):
-                    state = fold(state, records)
-                    await asyncio.sleep(PAUSE)
+                try:
+                    for records in feed.rest(feed.skim):
+                        state = fold(state, records)
+                        await asyncio.sleep(PAUSE)
+                    self._rows[run.name] = RunRow(run.name, state, feed.liveness())
+                except OSError as error:  # of this run; the others are read
+                    self._rows[run.name] = RunRow(run.name, problem=error.strerror or str(error))
                 known[run.name] = feed, state
-                self._rows[run.name] = RunRow(run.name, state, feed.liveness())
                 if state is not before:
                     self.paint()
             self.paint()
@@ -125,7 +128,10 @@ class RunsScreen(BaseScreen):
                 path = self._configs[self.place]
                 self.console.start(lambda: start(path))
         elif self._runs:
-            self.console.attach(self._runs[self.place])
+            run = self._runs[self.place]
+            row = self._rows.get(run.name)
+            if row is None or not row.problem:
+                self.console.attach(run)
 
     def action_configurations(self) -> None:
         if self.console.start_config is not None:

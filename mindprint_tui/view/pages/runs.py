@@ -15,11 +15,12 @@ MODEL = 26  # cells
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What is known of a run at a look; `state` is None while its journal is being read."""
+    """What is known of a run at a look; `state` is None while its journal is being read, `problem` why it cannot be."""
 
     name: str
     state: RunState | None = None
     live: Liveness | None = None
+    problem: str = ""
 
 
 LOOKS: dict[Condition, Span] = {
@@ -34,6 +35,8 @@ LOOKS: dict[Condition, Span] = {
 
 def look(row: RunRow) -> Span:
     """The sign and the word for what a run is doing; an engine that was started again is counted."""
+    if row.problem:
+        return "! bad file", "bad"
     if row.state is None or row.live is None:
         return "reading…", "dim"
     found = condition(row.state, row.live)

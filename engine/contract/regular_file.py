@@ -1,0 +1,66 @@
+"""Files that came from elsewhere: opened without waiting, of a regular file only, and read up to a bound.
+
+A pipe in the place of a file would hold the reader for ever, a device would never end.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+TEXT = 16 << 20  # bytes of a text that a person writes, as YAML
+STATE = 256 << 20  # bytes of what a program wrote: ledger.json, state.json, config.json of a model
+
+KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class NotRegular(OSError):
+    """Something else is in the place of a file; `strerror` says what."""
+
+
+def only_regular(path: str | Path, flags: int) -> int:
+    """An opener for `open`: raises NotRegular for a pipe, a socket or a device, and IsADirectoryError."""
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # a socket, a pipe that nobody reads
+            require_regular(Path(path))
+        raise
+    try:
+        _require(path, os.fstat(descriptor).st_mode)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def require_regular(path: Path) -> None:
+    """For a file that a library opens by its name: raises as only_regular does, and FileNotFoundError."""
+    _require(path, path.stat().st_mode)
+
+
+def read_bytes(path: Path, most: int = STATE) -> bytes:
+    """The bytes of a regular file; raises OSError (EFBIG) if it has more than `most`."""
+    with open(path, "rb", opener=only_regular) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most >> 20} MB", str(path))
+    return data
+
+
+def read_text(path: Path, most: int = STATE) -> str:
+    """The text of a regular file, UTF-8; raises OSError and UnicodeDecodeError."""
+    return read_bytes(path, most).decode("utf-8")
+
+
+def _require(path: str | Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder, where a file is expected", str(path))
+    for is_kind, word in KINDS:
+        if is_kind(mode):
+            raise NotRegular(errno.EINVAL, f"{word}, where a file is expected", str(path))
