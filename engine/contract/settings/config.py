@@ -213,7 +213,7 @@ def _require_whole_file(role: str, source: SourceConfig) -> None:
     if Path(source.path).suffix.lower() in FILES:
         for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
             if (found := getattr(source, name)) != whole:
-                problem = f"found {short(found)}, but a file is read whole; only a dataset (a folder or a hub id) has a {name}"
+                problem = f"found {short(found)}, but a file is read whole; only a folder or a hub id has a {name}"
                 raise FieldError(f"curriculum.{role}.{name}", problem)
 
 
