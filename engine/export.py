@@ -75,7 +75,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     if factors:
         ranks = sorted({each.rank for each in factors.values()})
         said[0] = f"{target}: {len(ledger.deltas)} deltas as one adapter, rank {', '.join(map(str, ranks))}"
-        note = f"its base: {base}"
+        note = f"its base: {base if '/' in base else ledger.base.resolve()}"
     return [*said, *(str(part) for part in (loss, note) if part)]
 
 

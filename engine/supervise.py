@@ -124,7 +124,7 @@ class Supervisor:
     def _watch(self, engine: subprocess.Popen[bytes], beats: int) -> float | None:
         """Returns when the engine has ended; after how many silent seconds, where it had to be ended for them.
 
-        Before the first sign there is no limit: a model may take its time to come from the network and the disk.
+        The engine gives its first sign when its libraries are loaded, and others while it reads data and model.
         """
         last: float | None = None
         while engine.poll() is None:

@@ -1,6 +1,7 @@
 """`mindprint-tui`: arguments only."""
 
 import difflib
+import io
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from engine.contract.run_folder.folder import RunDir
 from mindprint_tui import completion
 from mindprint_tui.headless import Headless
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.journal.sanitize import clean
+from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import programs, run_folder, run_status
 from mindprint_tui.tui.console import console
 
@@ -75,8 +76,13 @@ def chosen(logs: Path, run: str | None) -> RunDir:
     """As `find`, and says on stderr which run the newest is if none was named."""
     folder = find(logs, run)
     if run is None:
-        click.echo(f"run {clean(str(folder.path))}", err=True)
+        click.echo(f"run {shown(folder.path)}", err=True)
     return folder
+
+
+def shown(path: Path) -> str:
+    """A path as a terminal may show it."""
+    return one_line(clean(str(path)))
 
 
 def terminal() -> bool:
@@ -156,10 +162,10 @@ def run(
     shaped = config is not None or bool(topics or overrides) or run_id is not None
     if resume is not None and shaped:
         raise click.UsageError("--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id")
-    shown = terminal() and not no_ui
+    painted = terminal() and not no_ui
     if not (no_ui or shaped or resume):
         return begin_with_nothing(logs)
-    if not shown and not no_ui:
+    if not painted and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
 
     def begin() -> RunDir:
@@ -167,7 +173,7 @@ def run(
             return find(logs, resume)
         return run_folder.prepare(config or Path(run_folder.DEFAULT), topics, overrides, logs, run_id)
 
-    if shown:
+    if painted:
         return console(None, logs, begin, new=resume is None)
     folder = begin()
     try:
@@ -211,7 +217,7 @@ def runs(logs: Path) -> None:
 
     found = run_folders.list_runs(logs)
     if not found:
-        click.echo(f"no runs in {clean(str(logs.resolve()))} yet; start one with: mindprint-tui CONFIG")
+        click.echo(f"no runs in {shown(logs.resolve())} yet; start one with: mindprint-tui CONFIG")
         return
     click.echo(f"runs in {clean(str(logs.resolve()))}")
     width = max(100, shutil.get_terminal_size().columns)
@@ -250,7 +256,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
         alive = feed.alive()
         for record in feed.read():
             if isinstance(record.event, e.CommandTaken) and record.event.id == wanted:
-                click.echo(f"{record.event.outcome}: {record.event.reason}")
+                click.echo(f"{record.event.outcome}: {one_line(record.event.reason)}")
                 return 0 if record.event.outcome == "done" else 1
         if not alive:
             click.echo("the engine ended before it answered", err=True)
@@ -392,7 +398,7 @@ def report(run: str | None, target: Path | None, logs: Path) -> None:
     folder = find(logs, run)
     target = target or folder.path / "report.html"
     page.write(page.render(gather.gather(folder)), target)
-    click.echo(target)
+    click.echo(shown(target))
 
 
 def main() -> None:
@@ -402,7 +408,9 @@ def main() -> None:
     except InputError as error:
         click.echo(f"mindprint-tui: {clean(str(error))}", err=True)
     except click.ClickException as error:
-        error.show()
+        words = io.StringIO()
+        error.show(words)
+        click.echo(clean(words.getvalue()), err=True, nl=False)
     except click.Abort:
         sys.exit(130)
     except OSError as error:

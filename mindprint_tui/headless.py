@@ -16,6 +16,7 @@ from engine.contract.journal.log_lines import line
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import programs, run_status
 from mindprint_tui.process.exit_messages import next_steps
 from mindprint_tui.view.in_model import sentence
@@ -48,7 +49,7 @@ class Headless:
         supervisor = self._supervisor = programs.spawn(self._run)
         if self._interrupts:
             supervisor.terminate()  # asked for before there was anybody to ask
-        print(f"run {self._run.path}", flush=True)
+        print(f"run {one_line(clean(str(self._run.path)))}", flush=True)
         while True:
             ended = supervisor.poll()
             records = self._feed.read()
@@ -84,7 +85,7 @@ class Headless:
         if self._refusal is not None:
             mended = f"what was committed is whole, and --resume {self._run.name} goes on when that is mended"
             words = f"{self._refusal}; {mended}"
-        self._print(f"the engine ended with status {ended}; {words}")
+        self._print(clean(f"the engine ended with status {ended}; {words}"))
         return DIED
 
     def _show(self, record: Record) -> None:

@@ -6,6 +6,8 @@ import unicodedata
 UNSPACED = (  # letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
+START = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
+END = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
 
 
 def whole_words(pattern: str) -> re.Pattern[str]:
@@ -13,9 +15,12 @@ def whole_words(pattern: str) -> re.Pattern[str]:
 
     Beside a letter of a script without spaces every place may be the boundary of a word.
     """
-    start = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
-    end = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
-    return re.compile(f"{start}(?:{one_spelling(pattern)}){end}", re.IGNORECASE)
+    return re.compile(f"{START}(?:{one_spelling(pattern)}){END}", re.IGNORECASE)
+
+
+def core(pattern: re.Pattern[str]) -> str:
+    """What `whole_words` was given."""
+    return pattern.pattern.removeprefix(f"{START}(?:").removesuffix(f"){END}")
 
 
 def one_spelling(text: str) -> str:

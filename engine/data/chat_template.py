@@ -10,7 +10,12 @@ from typing import Any
 from jinja2 import TemplateError
 
 from engine.contract.errors import InputError
+from engine.contract.wording import short
+from engine.runtime.limits import limited, limited_memory
 
+PATIENCE = 20.0  # seconds that a template may compute on one row
+ROOM = 2 << 30  # bytes that it may take for that
+LONGEST = 64 << 20  # characters that it may make
 SENTINEL = "the answer stands here"
 NOW = re.compile(r"""strftime_now\s*\(\s*(["'])(.*?)\1\s*\)""")
 
@@ -113,16 +118,23 @@ class Renderer:
     def _text(self, messages: Sequence[Message], answering: bool) -> str:
         try:
             text: str = self._template(messages, answering, tokenize=False)
+        except InputError:
+            raise
         except TemplateError as error:  # a role that it does not know, or turns out of order
             roles = ", ".join(message.role for message in messages)
             raise InputError(f"the model's chat template refuses the turns {roles}: {error}") from error
+        except Exception as error:  # a template is a program, and raises what it likes
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise InputError(f"the model's chat template fails: {type(error).__name__}: {short(reason)}") from error
+        if len(text) > LONGEST:
+            raise InputError(f"the model's chat template makes {len(text):,} characters of a row; {LONGEST:,} at most")
         return text
 
     def _template(self, messages: Sequence[Message], answering: bool, **form: Any) -> Any:
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        return self._tokenizer.apply_chat_template(
-            turns, add_generation_prompt=answering, enable_thinking=False, **self._dated, **form
-        )
+        more = self._dated | {"add_generation_prompt": answering, "enable_thinking": False}
+        with limited(PATIENCE, "the model's chat template"), limited_memory(ROOM):
+            return self._tokenizer.apply_chat_template(turns, **more, **form)
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))

@@ -95,7 +95,11 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     """
     folder = Path(settings.path)
     warnings: list[str] = []
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise InputError(f"curriculum.path: {short(str(folder))}: cannot be read ({error.strerror})") from error
+    if not is_folder:
         hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
         there = "a file, and no folder" if folder.exists() else "no such curriculum folder"
         raise InputError(f"curriculum.path: {folder}: {there}{hint}")

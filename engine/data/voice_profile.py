@@ -11,6 +11,8 @@ from engine.contract.text_match import whole_words
 from engine.contract.vocabulary import PER_ANSWER
 from engine.contract.wording import nearest, short
 
+LONGEST = 2000  # characters of a pattern
+
 
 @dataclass(frozen=True, slots=True)
 class MarkerGroup:
@@ -102,12 +104,15 @@ class _Reader:
     def patterns(self, value: Any, field: str) -> tuple[re.Pattern[str], ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
             raise self.fail(field, value, "a list of patterns")
+        if long := [item for item in value if len(item) > LONGEST]:
+            raise self.fail(field, long[0], f"patterns of at most {LONGEST:,} characters")
         try:
             for item in value:
                 re.compile(item)  # by itself first: "[" or "a)(b" would be whole only inside what stands around it
             found = tuple(map(whole_words, value))
-        except re.error as error:
-            raise self.fail(field, error.pattern, f"a regular expression ({error})") from error
+        except (re.error, RecursionError, OverflowError, MemoryError) as error:
+            found_in = error.pattern if isinstance(error, re.error) else item
+            raise self.fail(field, found_in, f"a regular expression ({error or type(error).__name__})") from error
         for item, pattern in zip(value, found, strict=True):
             if pattern.search(""):
                 raise self.fail(field, item, "patterns that do not match empty text: they would be found everywhere")

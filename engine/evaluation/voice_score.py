@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.contract.text_match import one_spelling, whole_words
+from engine.contract.text_match import core, one_spelling, whole_words
+from engine.contract.wording import short
 from engine.data.voice_profile import VoiceProfile
 from engine.evaluation.health import health
+from engine.runtime.limits import limited
 
 NEGATIONS = frozenset("no not never nor neither without cannot canna dinna hardly".split())  # and all that ends in n't
 CLAUSE_END = re.compile(r"[.;:!?]|\bno,")  # "No, I am a machine" takes nothing back
+PATIENCE = 10.0  # seconds that a pattern may compute on one answer; one that ends takes microseconds
 NEGATION_REACH = 3  # words before a hit, in the same clause, in which a negation takes the claim back
 
 
@@ -36,7 +39,7 @@ def score(profile: VoiceProfile, answer: str, special_tokens: Iterable[str] = ()
         return VoiceScore(0.0, {group.name: 0.0 for group in profile.groups}, (), (), {}, state)
     components, markers = {}, []
     for group in profile.groups:
-        found = [hit.group(0) for pattern in group.patterns if (hit := pattern.search(text))]
+        found = [hit.group(0) for pattern in group.patterns if (hit := _first(pattern, text))]
         components[group.name] = min(1.0, len(found) / group.expected)
         markers += found
     avoided = _claims(profile.avoid, text)
@@ -57,9 +60,20 @@ def _claims(patterns: Iterable[re.Pattern[str]], text: str) -> list[str]:
     return [claim for pattern in patterns if (claim := _claim(pattern, text))]
 
 
+def _first(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    with limited(PATIENCE, _called(pattern)):
+        return pattern.search(text)
+
+
+def _called(pattern: re.Pattern[str]) -> str:
+    return f"voice.yaml: the pattern {short(core(pattern))} on one answer"
+
+
 def _claim(pattern: re.Pattern[str], text: str) -> str | None:
     """The first hit that no negation takes back."""
-    for hit in pattern.finditer(text):
+    with limited(PATIENCE, _called(pattern)):
+        hits = list(pattern.finditer(text))
+    for hit in hits:
         clause = CLAUSE_END.split(text[: hit.start()].lower())[-1]
         before, inside = re.findall(r"[\w']+", clause), re.findall(r"[\w']+", hit.group(0).lower())
         if not any(word in NEGATIONS or word.endswith("n't") for word in before[-NEGATION_REACH:] + inside):

@@ -100,8 +100,8 @@ def refuse_for_peft(ledger: Ledger, factors: dict[str, Factors]) -> None:
 
 
 def base_name(base: Path) -> str:
-    """How other tools find the base: its Hugging Face id, or the folder that it lies in."""
-    return found if "/" in (found := name_of(base)) else str(base.resolve())
+    """What strangers may read of the base: its Hugging Face id, or the name of its folder without the path to it."""
+    return name_of(base)
 
 
 def _by_ending(model: Any, paths: Iterable[str]) -> dict[str, list[str]]:

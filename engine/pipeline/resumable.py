@@ -29,6 +29,18 @@ def require_beginning(run: RunDir, records: Iterable[Record]) -> None:
         raise InputError(f"{run.journal}:{number + 1}: run_started is missing, but {there[0]} exists; {PUT_BACK}")
 
 
+def require_own_folders(run: RunDir) -> None:
+    """Raises InputError if a link or a file is in the place of a folder of the run.
+
+    What a kill left half done there is renamed and deleted; behind a link that would be somebody else's files.
+    """
+    for folder in (run.adapters, run.checkpoint):
+        if folder.is_symlink():
+            raise InputError(f"{folder}: it is a symbolic link; put the folder itself there")
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: a file, where a folder is expected")
+
+
 def found(event: Event) -> str:
     """What a line says, in a word or two; of a damaged one, what is wrong with it."""
     if not isinstance(event, e.Unknown):

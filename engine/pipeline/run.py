@@ -20,7 +20,7 @@ from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
 from engine.model.backend import Backend, process_bytes
 from engine.pipeline import decisions
-from engine.pipeline.resumable import require_beginning
+from engine.pipeline.resumable import require_beginning, require_own_folders
 from engine.pipeline.resume import (
     ask_again,
     require_same_rows,
@@ -51,12 +51,15 @@ def train(
     `unheard` is the lock's: how much of commands.jsonl was written while nobody was there. Raises InputError, with
     nothing begun, where configuration or data cannot be trained on.
     """
-    started = time.monotonic()
+    started, heartbeat = time.monotonic(), heartbeat or Heartbeat()
+    heartbeat.beat()
     CHECKS.take(None, None, texts=False)  # where a process has trained another run before
     config = load_config(folder.config)
+    require_own_folders(folder)
     require_beginning(folder, records(folder.journal))
     history = read_history(live_records(folder.journal))
-    curriculum = read_curriculum(config)
+    with heartbeat.beating():
+        curriculum = read_curriculum(config)
     if history.began:
         require_same_settings(config, history)
         require_same_rows(config, curriculum, history)
@@ -64,14 +67,13 @@ def train(
     else:
         history.started = round(recorder.say(run_started(folder, config)).t, 3)  # as a resumed run reads it
         warn_early(recorder, backend, curriculum, config)
-    session = open_session(folder, recorder, backend, config, curriculum, history)
-
+    with heartbeat.beating():
+        session = open_session(folder, recorder, backend, config, curriculum, history)
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
     session.control.unheard = unheard
     outlook = Outlook(session, started - history.seconds)
     require_same_tokens(session, outlook.rendered)
-    if heartbeat is not None:
-        session.control.beat = heartbeat.beat
+    session.control.beat = heartbeat.beat
     stopped = False
     try:
         if history.began:

@@ -1,7 +1,10 @@
 """The sign of life that the training thread itself gives its supervisor, through a pipe, between steps and tokens."""
 
 import os
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 EVERY = 0.5  # seconds between two signs at least
 
@@ -15,6 +18,26 @@ class Heartbeat:
         if descriptor is not None:
             os.set_inheritable(descriptor, False)
             os.set_blocking(descriptor, False)
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Gives signs from a thread of its own, while data may come from the network for as long as they take.
+
+        Python code that never ends (a regular expression, a template) holds that thread up, too.
+        """
+        done = threading.Event()
+
+        def work() -> None:
+            while not done.wait(EVERY):
+                self.beat()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def beat(self) -> None:
         now = time.monotonic()

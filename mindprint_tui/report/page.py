@@ -181,7 +181,8 @@ def _facts(found: Gathered) -> list[tuple[str, str]]:
     if state.started:
         facts += [("configuration", state.started.config), ("seed", str(state.started.seed))]
     if model := state.model:
-        facts.append(("base model", f"{model.model}, {model.parameters:,} parameters, {model.dtype} on {model.device}"))
+        parameters = f"{model.parameters:,} parameters, {model.dtype} on {model.device}"
+        facts.append(("base model", f"{_value(model.model)}, {parameters}"))
         facts.append(("its fingerprint", model.fingerprint))
     if state.finished:
         facts.append(("final fingerprint", state.finished.fingerprint))
@@ -355,4 +356,9 @@ def _settings(whole: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _value(value: Any) -> str:
-    return ", ".join(map(str, value)) or "–" if isinstance(value, list | tuple) else str(value)
+    """A setting as strangers may read it: of a path only its last part, since the others may name a person."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value)) or "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_value(item)}" for key, item in value.items()) or "–"
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else str(value)

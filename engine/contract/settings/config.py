@@ -244,7 +244,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise InputError(f"{path}: no such configuration file{hint}") from error
     data = mapping(path, text, "a mapping with at least curriculum.path")
     lines: dict[str, int] = {}
-    _lines(path, yaml.compose(text, Loader), "", lines)
+    try:
+        _lines(path, yaml.compose(text, Loader), "", lines)
+    except RecursionError as error:
+        raise InputError(f"{path}: cannot be read: nested too deep") from error
     return data, lines
 
 
