@@ -36,6 +36,9 @@ def main() -> int:
 
     try:
         recorder = Recorder(run)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
     except OSError as error:
         print(Unwritable(Path(error.filename or run.path), error), file=sys.stderr)
         return BAD_INPUT

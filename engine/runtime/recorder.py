@@ -16,10 +16,11 @@ ROOM = 1 << 16  # bytes kept free for the last words of a run whose disk is full
 
 
 class Recorder:
-    """The one writer of a run's journal and log."""
+    """The one writer of a run's journal and log; raises InputError if another process is that."""
 
     def __init__(self, run: RunDir) -> None:
         self._journal = JournalWriter(run.journal)
+        self._journal.lock()  # engine.lock may be deleted while its holder is at work
         self._log = open(run.log, "a", 1, "utf-8", "backslashreplace", opener=own)  # noqa: SIM115
         Path(run.log).chmod(0o600)
         self._reserve = run.path / ".reserve"

@@ -134,9 +134,7 @@ def test_an_engine_that_loads_gives_signs_of_life(monkeypatch) -> None:
             time.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    "command", [["runs"], ["report", "no\x1b[31m"], ["run", "no\x1b[31m.yaml"], ["--x\x1b[31m"]]
-)
+@pytest.mark.parametrize("command", [["runs"], ["report", "no\x1b[31m"], ["run", "no\x1b[31m.yaml"], ["--x\x1b[31m"]])
 def test_no_name_reaches_the_terminal_as_it_is(tmp_path: Path, command: list[str]) -> None:
     logs = "logs\x1b]0;title\x07"
     done = subprocess.run(

@@ -404,3 +404,20 @@ def test_an_engine_whose_supervisor_was_killed_goes_on_and_keeps_the_run(run):
     while holder(run) is not None:
         time.sleep(0.05)
     assert tiny.Ran(run).of(e.RunFinished)
+
+
+def test_a_lock_that_is_deleted_lets_no_second_engine_in(sources, tmp_path):
+    """Two engines that write one journal leave a run that cannot be resumed."""
+    config = tiny.settings(*sources, sft={"epochs": 40, "accumulation": 1}, adapters={"strategy": "sft_only"})
+    run = tiny.new_run(tmp_path / "run", config)
+    first = tiny.start_engine(run, "engine.supervise")
+    until = time.monotonic() + 120
+    while not tiny.Ran(run).of(e.Step):
+        assert first.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    run.lock.unlink()
+    second = tiny.start_engine(run, "engine.supervise")
+    assert second.wait(timeout=120) == 2
+    assert "an engine is already at work on this run" in run.output.read_text()
+    assert first.wait(timeout=300) == 0
+    assert len(tiny.Ran(run).of(e.RunStarted)) == 1 and not tiny.Ran(run).of(e.EngineRestarted)

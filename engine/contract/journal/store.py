@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.contract.errors import Unwritable
+from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal.codec import decode, encode
 from engine.contract.journal.events import Event, Record
 from engine.contract.regular_file import only_regular
 from engine.contract.run_folder.files import own, to_disk
+from engine.contract.run_folder.lock import only_writer
 
 CHUNK = 1 << 20  # bytes read at a time
 HEAD = 256  # first bytes of a journal: they say when it was begun
@@ -67,6 +68,12 @@ class JournalWriter:
         self._clock = clock
         self._descriptor = own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.seq = repair(path)
+
+    def lock(self) -> None:
+        """Keeps other writers out until this one is closed; raises InputError if there is another."""
+        if not only_writer(self._descriptor):
+            os.close(self._descriptor)
+            raise InputError(f"{self.path.parent}: an engine is already at work on this run")
 
     def append(self, event: Event, *, durable: bool = False) -> Record:
         """Raises Unwritable where the disk is full or the file gone; a line half written is taken back first."""

@@ -23,8 +23,12 @@ class Lock:
     def __init__(self, run: RunDir, inherited: int | None = None) -> None:
         """Takes the lock, or shares the one that a supervisor hands on; raises InputError where another has it."""
         if inherited is not None:
-            if not os.path.samestat(os.fstat(inherited), run.lock.stat()):
-                raise InputError(f"{run.path}: the lock that was handed on is not this run's")
+            try:
+                same = os.path.samestat(os.fstat(inherited), run.lock.lstat())
+            except OSError:
+                same = False
+            if not same:
+                raise InputError(f"{run.lock}: the lock that was handed on is not this run's: it was deleted or replaced; resume the run")
             os.set_inheritable(inherited, False)
             self._descriptor = inherited
             self.unheard = int(json.loads(os.pread(inherited, 4096, 0))["unheard"])
@@ -48,6 +52,9 @@ class Lock:
                 os.close(self._descriptor)
                 why = f"its disk cannot lock a file ({error.strerror}); keep runs on one that can (--logs)"
                 raise InputError(f"{run.path}: {why}") from error
+        if _written(run):  # by an engine whose lock was deleted
+            os.close(self._descriptor)
+            raise InputError(f"{run.path}: an engine is already at work on this run")
         self.sign()
 
     @property
@@ -66,12 +73,15 @@ class Lock:
 
 
 def holder(run: RunDir) -> int | None:
-    """The pid of the engine that is alive on this run, None where there is none; asks the kernel, not the clock."""
+    """The pid of the engine that is alive on this run, None if there is none; asks the kernel, not the clock.
+
+    -1 of an engine whose lock was deleted, or says no pid.
+    """
     try:
         descriptor = own(run.lock, os.O_RDONLY)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP) or isinstance(error, NotRegular | IsADirectoryError):
-            return None
+            return -1 if _written(run) else None
         raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -84,7 +94,40 @@ def holder(run: RunDir) -> int | None:
         pass  # where nothing can be locked, no engine is at work
     finally:
         os.close(descriptor)
-    return None
+    return -1 if _written(run) else None
+
+
+def only_writer(journal: int) -> bool:
+    """Locks an open journal for its writer; False if another writer has it.
+
+    The lock of the journal stands behind engine.lock, which somebody may delete while its holder is at work.
+    """
+    for left in reversed(range(LOOKS)):
+        try:
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.01 if left else 0)
+        except OSError:  # a disk that cannot lock; engine.lock was refused for it
+            return True
+    return False
+
+
+def _written(run: RunDir) -> bool:
+    """Whether somebody is writing the run's journal."""
+    try:
+        descriptor = own(run.journal, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def unheard(run: RunDir) -> int:

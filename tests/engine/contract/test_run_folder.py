@@ -19,6 +19,7 @@ from engine.contract.run_folder import lock
 from engine.contract.run_folder.commands import append, new_command
 from engine.contract.run_folder.folder import RunDir, create, find, fresh_name, list_runs, require_free
 from engine.contract.run_folder.lock import Lock, holder
+from engine.runtime.recorder import Recorder
 
 BAD = [
     "",
@@ -272,3 +273,23 @@ def test_nothing_is_written_to_a_place_of_the_run(tmp_path: Path, name: str) -> 
         require_free(run.path / name)
     require_free(run.path / "model")
     require_free(tmp_path / name)
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_second_engine_does_not_start_without_the_lock_of_the_first(tmp_path: Path, how: str) -> None:
+    run = create(tmp_path, "night")
+    first, recorder = Lock(run), Recorder(run)
+    run.lock.unlink()
+    if how == "replaced":
+        run.lock.touch()
+    assert holder(run) == -1, "an engine is still at work"
+    for take in (Lock, Recorder):
+        with pytest.raises(InputError, match="an engine is already at work on this run"):
+            take(run)
+    with pytest.raises(InputError, match="deleted or replaced"):
+        Lock(run, os.dup(first.descriptor))
+    recorder.close()
+    first.release()
+    assert holder(run) is None
+    Lock(run).release()
+    Recorder(run).close()
