@@ -37,7 +37,8 @@ def card(
     """README.md as text; `deltas` counts what is in the model, `note` is a sentence about what the folder cannot do."""
     events = [record.event for record in records]
     started = next(event for event in events if isinstance(event, e.RunStarted))
-    seconds = records[-1].t - records[0].t
+    times = [record.t for record in records if not isinstance(record.event, e.Unknown)]
+    seconds = times[-1] - times[0]
     summary = summarize(records, 0, fingerprint, seconds)
     loaded = [event.topics for event in events if isinstance(event, e.CurriculumLoaded)]  # once an engine
     infos = loaded[-1] if loaded else ()

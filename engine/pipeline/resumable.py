@@ -1,14 +1,21 @@
 """Whether an engine may begin a run, or go on with it: what its journal says, and what lies in its folder."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
+from engine.contract.journal.codec import decode
 from engine.contract.journal.events import Event, Record
+from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.wording import short
 
 BEFORE_START = (e.Failed, e.EngineDied, e.Warned)  # of an engine that refused the run or died before it had begun it
+HARMLESS = ("preparing", "predicted", "phase_started", "step", "sample", "warned", "checkpointed", "audited")
+KIND = re.compile(rb'"kind": ?"([a-z_]{1,40})"')
+DECIDE = (e.TopicStarted, e.TopicFinished, e.Evaluated, e.Decided, e.AdapterChanged)
 PUT_BACK = "put the file back from a copy and resume, or start a new run"
 
 
@@ -27,6 +34,69 @@ def require_beginning(run: RunDir, records: Iterable[Record]) -> None:
     there += sorted(run.adapters.glob("*")) if run.adapters.is_dir() else []
     if there:
         raise InputError(f"{run.journal}:{number + 1}: run_started is missing, but {there[0]} exists; {PUT_BACK}")
+
+
+def damaged_lines(run: RunDir) -> list[int]:
+    """The numbers of the lines of a run's journal that cannot be read, and on which nothing hangs.
+
+    Raises InputError that names a line if what is done next could hang on one that is damaged, missing or written
+    twice. A damaged line is harmless if its kind can still be read and is one of HARMLESS, or if it stands between two
+    steps of a phase as the one that they lack.
+    """
+    damaged: list[int] = []
+    last: tuple[int, Record] | None = None  # the line before that can be read, and its number
+    waits: tuple[int, Record] | None = None  # a damaged line that the line behind it has to explain
+    for number, line in enumerate(_lines(run), 1):
+        record = decode(line)
+        if waits is not None and not (last and _one_step_apart(last[1], record)):
+            raise _hangs(run, *waits)
+        waits = None
+        if record.seq < 0 or isinstance(record.event, e.Unknown):
+            damaged.append(number)
+            kind = KIND.search(line)
+            if kind is None or kind[1].decode() not in HARMLESS:
+                waits = number, record
+            continue
+        if last is not None and not 1 <= record.seq - last[1].seq <= number - last[0]:
+            raise InputError(
+                f"{run.journal}:{number}: found seq {record.seq} after {last[1].seq}: a line is missing or written "
+                f"twice; {PUT_BACK}"
+            )
+        last = number, record
+    if waits is not None:
+        raise _hangs(run, *waits)
+    return damaged
+
+
+def _lines(run: RunDir) -> Iterator[bytes]:
+    tail = Tail(run.journal)
+    while lines := tail.lines():
+        yield from lines
+
+
+def _hangs(run: RunDir, number: int, record: Record) -> InputError:
+    return InputError(
+        f"{run.journal}:{number}: found {found(record.event)}; what is to be done may hang on it; {PUT_BACK}"
+    )
+
+
+def _one_step_apart(before: Record, after: Record) -> bool:
+    """Whether one step of one phase is missing between two lines."""
+    match before.event, after.event:
+        case e.Step() as one, e.Step() as two:
+            same = (one.topic, one.phase, one.of) == (two.topic, two.phase, two.of)
+            return same and two.step == one.step + 2 and after.seq == before.seq + 2
+        case _:
+            return False
+
+
+def require_known_topics(run: RunDir, records: Iterable[Record], topics: Collection[str]) -> None:
+    """Raises InputError that names the first line about a topic that the run's curriculum does not have."""
+    for number, record in enumerate(records, 1):
+        topic = getattr(record.event, "topic", None)
+        if isinstance(record.event, DECIDE) and topic not in topics:
+            what = f"{record.event.kind} of {short(topic)}, which the curriculum does not have"
+            raise InputError(f"{run.journal}:{number}: found {what}; {PUT_BACK}")
 
 
 def require_own_folders(run: RunDir) -> None:

@@ -20,7 +20,7 @@ from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
 from engine.model.backend import Backend, process_bytes
 from engine.pipeline import decisions
-from engine.pipeline.resumable import require_beginning, require_own_folders
+from engine.pipeline.resumable import damaged_lines, require_beginning, require_known_topics, require_own_folders
 from engine.pipeline.resume import (
     ask_again,
     require_same_rows,
@@ -56,6 +56,7 @@ def train(
     CHECKS.take(None, None, texts=False)  # where a process has trained another run before
     config = load_config(folder.config)
     require_own_folders(folder)
+    damaged = damaged_lines(folder)
     require_beginning(folder, records(folder.journal))
     history = read_history(live_records(folder.journal))
     with heartbeat.beating():
@@ -63,7 +64,11 @@ def train(
     if history.began:
         require_same_settings(config, history)
         require_same_rows(config, curriculum, history)
+        require_known_topics(folder, records(folder.journal), curriculum.digests)
         recorder.say(restarted(config, history))
+        if damaged:
+            lines = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
+            recorder.warn("journal", f"{several(len(damaged), 'line')} of the journal cannot be read ({lines})")
     else:
         history.started = round(recorder.say(run_started(folder, config)).t, 3)  # as a resumed run reads it
         warn_early(recorder, backend, curriculum, config)

@@ -28,7 +28,9 @@ class Lock:
             except OSError:
                 same = False
             if not same:
-                raise InputError(f"{run.lock}: the lock that was handed on is not this run's: it was deleted or replaced; resume the run")
+                raise InputError(
+                    f"{run.lock}: the lock that was handed on is not this run's; it was deleted or replaced"
+                )
             os.set_inheritable(inherited, False)
             self._descriptor = inherited
             self.unheard = int(json.loads(os.pread(inherited, 4096, 0))["unheard"])
