@@ -11,7 +11,7 @@ from engine.adapters import fingerprint
 from engine.adapters import lora as adapters
 from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
-from engine.contract.names import topic_id
+from engine.contract.names import new_delta, topic_id
 from engine.contract.regular_file import read_text
 from engine.contract.run_folder.files import write_folder
 from engine.contract.vocabulary import PHASES, Phase
@@ -39,6 +39,10 @@ class Delta:
     @property
     def paths(self) -> list[str]:
         return sorted({name.rpartition(".")[0] for name in self.weights})
+
+    def digest(self) -> str:
+        """One hash over its arrays."""
+        return fingerprint.fingerprint(fingerprint.digests_of(self.weights))
 
     def factors(self, path: str) -> tuple[mx.array, mx.array]:
         """(out, r), the scale multiplied in, and (r, in), fp32; with experts in front where a module has them."""
@@ -96,6 +100,8 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
         topic_id(ours["topic"])
         if ours["phase"] not in PHASES:
             raise InputError(f"phase {short(ours['phase'])} is neither {' nor '.join(PHASES)}")
+        if folder.name.partition("-")[2] != new_delta(0, ours["topic"], ours["phase"]).partition("-")[2]:
+            raise InputError(f"{short(ours['topic'])} {ours['phase']} is not what the folder is named for")
     except InputError as error:
         raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])

@@ -62,6 +62,7 @@ class Ledger:
         self.base = base
         self.dtype = dtype
         self.digests = fingerprint.frozen_digests(model)  # of every weight, as it is declared to be
+        self._arrays: dict[str, str] = {}  # digests of the arrays of committed deltas, by name
         self._answers: tuple[str, mx.array] | None = (
             None  # to the probe, and the fingerprint of the model that gave them
         )
@@ -115,6 +116,7 @@ class Ledger:
             limit=limit,
         )
         self.commits += 1
+        self._arrays[delta.name] = delta.digest()
         self._declare()
         self._answers = self.declared, fused
         self._check_fused(was, delta)
@@ -154,8 +156,10 @@ class Ledger:
 
     def save(self, folder: Path) -> None:
         """Writes which adapters of the folder are committed, in order, and the fingerprint that they make."""
-        rows = [{"name": delta.name, "fused": delta.fused} for delta in self.deltas]
+        self._arrays = {delta.name: self._arrays.get(delta.name) or delta.digest() for delta in self.deltas}
+        rows = [{"name": each.name, "fused": each.fused, "digest": self._arrays[each.name]} for each in self.deltas]
         data = {"fingerprint": self.declared, "commits": self.commits, "deltas": rows}
+        data["digest"] = _digest(data)
         write_file(folder / "ledger.json", (json.dumps(data, indent=1) + "\n").encode())
 
     def replay(self, folder: Path) -> None:
@@ -252,12 +256,26 @@ def read_ledger(folder: Path) -> dict[str, Any]:
             delta_name(row["name"])
         except InputError as error:
             raise InputError(f"{file}: deltas[{place}].name: {error}") from None
+    if data.get("digest", _digest(data)) != _digest(data):  # an older engine wrote none
+        raise ValueError(f"{file.name} is not as it was written")
     return data
 
 
 def load_deltas(folder: Path, data: dict[str, Any]) -> list[Delta]:
-    """The committed deltas that a ledger read from the same folder lists."""
-    return [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
+    """The committed deltas that a ledger read from the same folder lists.
+
+    Raises ValueError if the arrays of one are not those that were committed.
+    """
+    deltas = [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
+    for row, delta in zip(data["deltas"], deltas, strict=True):
+        if row.get("digest", "") not in ("", delta.digest()):  # an older engine wrote none
+            raise ValueError(f"the arrays of {delta.name} are not those that were committed")
+    return deltas
+
+
+def _digest(data: dict[str, Any]) -> str:
+    """One hash over what ledger.json says beside it."""
+    return fingerprint.fingerprint({name: repr(data[name]) for name in ("fingerprint", "commits", "deltas")})
 
 
 def listed(folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ from engine.contract.errors import InputError
 from engine.contract.names import TOPIC_ID
 from engine.contract.settings.config import FILES
 from engine.contract.settings.course import Place
+from engine.contract.wording import short
 
 MAX_TOPICS = 10_000
 
@@ -24,6 +25,8 @@ def name_course(names: Iterable[str], source: str) -> dict[str, Place]:
     for name in dict.fromkeys(names):
         if len(places) == MAX_TOPICS:
             raise InputError(f"{source}: the rows name more than {MAX_TOPICS:,} topics; is that the right column?")
+        if any("\ud800" <= char <= "\udfff" for char in name):
+            raise InputError(f"{source}: topic: found {short(name)}, which has half of a character in it")
         if TOPIC_ID.fullmatch(name):
             unit, chapter, topic = name.split("/")
             places[name] = Place(name, topic, unit, chapter)

@@ -3,11 +3,12 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import mlx.core as mx
 from mlx.utils import tree_unflatten
 
+from engine.adapters.fingerprint import digests_of, fingerprint
 from engine.contract.regular_file import read_text
 from engine.contract.run_folder.files import remove_folder, write_folder
 from engine.model.arrays import integers, leaves, load_arrays
@@ -46,6 +47,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> int:
     names = ("topic", "attempt", "phase", "seed", "step", "rng", "refused", "seq", "model")
     state = {name: getattr(checkpoint, name) for name in names}
 
+    state["digest"] = _digest(state, arrays)
+
     def write(into: Path) -> None:
         mx.save_safetensors(str(into / ARRAYS), arrays)
         (into / STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
@@ -59,11 +62,20 @@ def load(folder: Path) -> Checkpoint | None:
     if not (folder / STATE).exists():
         return None
     state = json.loads(read_text(folder / STATE))
+    arrays = load_arrays(folder / ARRAYS)
+    wanted = state.pop("digest", None)  # an older engine wrote none
+    if wanted is not None and _digest(state, arrays) != wanted:
+        raise ValueError("its arrays or its numbers are not those that were written")
     groups: dict[str, dict[str, mx.array]] = {"adapter": {}, "optimizer": {}, "reference": {}}
-    for name, array in load_arrays(folder / ARRAYS).items():
+    for name, array in arrays.items():
         group, _, rest = name.partition("/")
         groups[group][rest] = array
     return Checkpoint(**state, adapter=groups["adapter"], optimizer=groups["optimizer"], reference=groups["reference"])
+
+
+def _digest(state: dict[str, Any], arrays: dict[str, mx.array]) -> str:
+    """One hash over a checkpoint's numbers and arrays: a bit that flips on the disk is seen."""
+    return fingerprint({name: repr(value) for name, value in state.items()} | digests_of(arrays))
 
 
 def clear(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A YAML file that holds a mapping; what is wrong with it is told with its line, as far as the reader knows it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import yaml
 
 from engine.contract.errors import InputError
 from engine.contract.regular_file import TEXT, NotRegular, read_bytes
+from engine.contract.wording import short
 
 KINDS = {
     type(None): "nothing",
@@ -18,6 +20,9 @@ KINDS = {
 }
 
 
+HALF = re.compile("[\ud800-\udfff]")
+
+
 class Loader(yaml.SafeLoader):
     """Plain YAML without aliases: a few hundred bytes of them stand for a value that no memory holds."""
 
@@ -27,6 +32,17 @@ class Loader(yaml.SafeLoader):
             problem = f"an alias (*{event.anchor}); write the value itself here"
             raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
         return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        """JSON writes an emoji as two halves, which are joined; half of one alone can be written to no file."""
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and HALF.search(value):
+            try:
+                return value.encode("utf-16", "surrogatepass").decode("utf-16")
+            except UnicodeDecodeError:
+                problem = f"half of a character in {short(value)}"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        return value
 
 
 def read_text(path: Path) -> str:

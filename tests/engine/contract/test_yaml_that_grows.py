@@ -10,7 +10,7 @@ import pytest
 from engine.contract.errors import InputError
 from engine.contract.settings.config import load_config
 from engine.contract.wording import LONGEST, nearest, short
-from engine.data.topic_list import read_course
+from engine.data.topic_list import name_course, read_course
 from engine.data.voice_profile import load_profile
 
 ROOT = Path(__file__).parents[3]
@@ -64,3 +64,17 @@ def test_a_value_without_an_end_is_a_line() -> None:
     for _ in range(60):
         value = [value] * 9
     assert short(value).endswith("...")
+
+
+def test_two_halves_of_an_emoji_are_joined_and_one_is_refused(tmp_path: Path) -> None:
+    """JSON is YAML, and writes an emoji as two halves; one of them alone can be written to no summary.json."""
+    topics = '[{"id": "unit-01", "title": "T", "chapters": [{"id": "c-01", "title": "C", "topics": ['
+    file = tmp_path / "curriculum.yaml"
+    whole = '{"units": ' + topics + '{"id": "t-01", "title": "The TITLE"}]}]}]}'
+    file.write_text(whole.replace("TITLE", r"\ud83d\ude00"))
+    assert [place.title for place in read_course(file).values()] == ["The \U0001f600"]
+    file.write_text(whole.replace("TITLE", r"\ud83d"))
+    with pytest.raises(InputError, match=r"curriculum.yaml:1: .*half of a character in 'The \\ud83d'"):
+        read_course(file)
+    with pytest.raises(InputError, match="half of a character"):
+        name_course(["fine", "not \ud83d"], "rows")
