@@ -1,5 +1,5 @@
 # make run: environment, model, and the quick configuration. make test: environment and every test.
-# make soak: sixty SIGKILLs, and the same bytes; 10,000 malformed commands and journal lines; a model that is wrecked.
+# make soak: sixty SIGKILLs, and the same bytes; a run folder damaged in every way; 10,000 malformed commands and journal lines; a model that is wrecked.
 # make interop: exports compared with PyTorch, in an environment of its own; RUN=logs/NAME takes a run that is there.
 PYTHON ?= python3
 VENV := .venv
@@ -19,6 +19,7 @@ test: $(READY)
 soak: $(READY)
 	$(VENV)/bin/python tests/soak/soak.py
 	$(VENV)/bin/python tests/soak/fuzz.py
+	$(VENV)/bin/python tests/soak/attack.py
 	$(VENV)/bin/python tests/soak/collapse.py
 
 check: $(READY)
