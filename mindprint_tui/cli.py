@@ -403,6 +403,9 @@ def report(run: str | None, target: Path | None, logs: Path) -> None:
 
 def main() -> None:
     """The console script; a person's mistake, and what the system refuses, is one sentence on stderr and status 2."""
+    for stream in (sys.stdout, sys.stderr, sys.stdin):  # a locale that is not UTF-8 has no word for ✓ or an emoji
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(cli(standalone_mode=False))
     except InputError as error:

@@ -295,3 +295,23 @@ def test_a_command_of_the_readme_is_one(command: str) -> None:
     if words[0] not in cli.commands:
         words = ["run", *words]
     cli.commands[words[0]].make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("locale", ["latin-1", "ascii"])
+def test_a_locale_that_is_not_utf_8(tmp_path: Path, locale: str) -> None:
+    """What it has no character for is written as its number; nothing ends in a traceback."""
+    run = recorded(tmp_path)
+    variables = os.environ | {"PYTHONIOENCODING": locale, "PYTHONUTF8": "0"}
+    for command in (
+        ["runs", "--logs", "runs"],
+        ["compare", "night", "night", "--logs", "runs"],
+        ["compare", "night", "night", "--json", "--logs", "runs"],
+        ["report", "night", "--logs", "runs"],
+        ["metrics", "night", "--csv", "--logs", "runs"],
+        ["chat", "night", "--logs", "runs"],
+        ["--help"],
+    ):
+        done = subprocess.run(
+            [PROGRAM, *command], cwd=tmp_path, env=variables, input="é✓💡\n".encode(), capture_output=True, timeout=120
+        )
+        assert done.returncode in (0, 2) and b"Traceback" not in done.stderr, (command, run, done.stderr)

@@ -16,11 +16,11 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, for a child that imports nothing from the working directory.
+    """This process's environment, for a child that imports nothing from the working directory and speaks UTF-8.
 
     PYTHONPATH keeps the folders that a person named; an empty entry, as `PYTHONPATH=$PYTHONPATH:lib` leaves it, would
     be the working directory.
     """
-    found = os.environ | {"PYTHONSAFEPATH": "1"}
+    found = os.environ | {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"}
     folders = [folder for folder in found.pop("PYTHONPATH", "").split(os.pathsep) if folder]
     return found | ({"PYTHONPATH": os.pathsep.join(folders)} if folders else {})

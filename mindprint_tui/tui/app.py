@@ -26,6 +26,7 @@ from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import goes_on
 from mindprint_tui.tui.screens.first import FirstScreen
+from mindprint_tui.tui.driver import TerminalDriver
 from mindprint_tui.tui.screens.train import TrainScreen
 from mindprint_tui.view.focus import Asked, Focus, heard
 from mindprint_tui.view.header import SHOWN
@@ -105,7 +106,7 @@ class MindprintApp(App[None]):
         first: bool = False,
     ) -> None:
         # Textual chooses its NO_COLOR filter before a theme is set: the one for a terminal's own colours is meant
-        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        super().__init__(TerminalDriver, ansi_color=True if "NO_COLOR" in os.environ else None)
         gc.set_threshold(50_000, 20, 20)  # a journal makes objects by the million, and next to none in circles
         self.run_dir = run
         self.logs = logs

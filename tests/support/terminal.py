@@ -58,6 +58,10 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._terminal, keys.encode())
 
+    def send(self, data: bytes) -> None:
+        """Types bytes that need not be text."""
+        os.write(self._terminal, data)
+
     def wait(self, wanted: str, seconds: float = 60) -> None:
         """Raises AssertionError, with the screen, where the text does not come."""
         deadline = time.monotonic() + seconds

@@ -33,7 +33,7 @@ class Loader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
         return super().compose_node(parent, index)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         """JSON writes an emoji as two halves, which are joined; half of one alone can be written to no file."""
         value = super().construct_scalar(node)
         if isinstance(value, str) and HALF.search(value):

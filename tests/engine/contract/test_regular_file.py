@@ -22,9 +22,9 @@ from engine.contract.run_folder.files import own
 from engine.contract.run_folder.folder import RunDir, find, list_runs
 from engine.contract.run_folder.lock import Lock, holder
 from engine.contract.settings.config import SourceConfig, load_config
+from engine.contract.settings.course import read_course
 from engine.data.curriculum import load_curriculum
 from engine.data.sources import read_source
-from engine.data.topic_list import read_course
 from engine.data.voice_profile import load_profile
 from engine.model import loading
 from engine.training import checkpoint

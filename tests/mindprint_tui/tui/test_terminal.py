@@ -158,3 +158,31 @@ def test_a_long_journal_is_usable_while_it_is_read(story: Story) -> None:
         terminal.wait("The engine is gone")
         while "reading the journal" in terminal.text:
             terminal.settle(0.1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\xe9", b"\xf0\x9f", b"\xff\xfe\xfd", b"\x1b[M \xe0\xf0", b"\x80" * 5000],
+    ids=["Latin-1", "half an emoji", "no text", "an X10 mouse report", "many"],
+)
+def test_bytes_that_are_no_text_are_ignored(story: Story, data: bytes) -> None:
+    with console(story("happy")) as terminal:
+        terminal.wait("1 Topics")
+        terminal.send(data)
+        terminal.settle(0.3)
+        terminal.type("  ??" if b"\x1b" in data else "?")
+        terminal.settle(0.3)
+        if "mindprint help" not in terminal.text:
+            terminal.type("?")
+        terminal.wait("mindprint help")
+        terminal.type("q")
+        assert terminal.ended() == 0
+        assert b"Traceback" not in terminal.raw
+
+
+def test_the_terminal_says_how_large_it_is_and_not_the_environment(story: Story) -> None:
+    with console(story("happy"), COLUMNS="50", LINES="12") as terminal:
+        terminal.wait("1 Topics")
+        terminal.settle(0.5)
+        assert terminal.screen.display[-1].strip(), "the last line of a terminal of 40 lines is the footer"
+        assert max(len(line.rstrip()) for line in terminal.screen.display) > 100
