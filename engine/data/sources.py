@@ -6,6 +6,7 @@ no pickle is opened, and the size of a line and the number of rows are bounded.
 
 import json
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,22 @@ def _split(source: SourceConfig) -> str:
     return source.split.partition("[")[0]
 
 
+def _require_cache(folder: Path) -> None:
+    """Raises InputError if the library `datasets` cannot write where it keeps things, which it does for a file, too."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError(f"{folder}: the cache of the library datasets cannot be written; name a folder in HF_HOME")
+
+
 def _open(source: SourceConfig) -> Any:
     """The dataset of a source; a file is streamed, a folder or a hub dataset goes through the library's own cache."""
     import datasets
 
+    _require_cache(Path(datasets.config.HF_DATASETS_CACHE))
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(logging.CRITICAL)  # what it finds is raised too, and told in one sentence
     suffix = Path(source.path).suffix.lower()

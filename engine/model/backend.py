@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from engine.contract.errors import InputError
+
 BLAS_PACKAGE = "cmeel-openblas"
 BLAS_FILE = "libopenblas.so.0"
 FORTRAN_FILE = "libgfortran.so.5"  # what OpenBLAS asks the system for, and many systems do not have
@@ -19,6 +21,8 @@ FORTRAN_PACKAGE = "mlx-cpu"  # carries the same library, under a name of its own
 SLOW_GFLOPS = 30.0  # MLX's own reference BLAS does about 7 where OpenBLAS does hundreds
 PRODUCT_SIZE = 768
 TRIES = 3
+OPEN_FILES = 4096
+TEMPORARY = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")  # variables that C++ heeds, and takes at their word
 BREADTH = "1000"  # arrays that MLX schedules breadth first; with fewer than an adapter has, it takes lane after lane
 
 
@@ -39,7 +43,13 @@ class Backend:
 
 @cache
 def prepare() -> Backend:
-    """Load the fast BLAS, import mlx and time one product; a second call returns the first one's answer."""
+    """Load the fast BLAS, import mlx and time one product; a second call returns the first one's answer.
+
+    Raises InputError if there is no folder for temporary files, into which MLX compiles as it trains, or if too few
+    files may be open.
+    """
+    require_temporary_folder()
+    require_open_files()
     imported_before = "mlx.core" in sys.modules
     library = find_blas()
     if library is None:
@@ -67,6 +77,22 @@ def prepare() -> Backend:
         gflops=gflops,
         warning=f"Matrix products run at {gflops:.0f} GFLOP/s, which is slow: {reason}." if slow else None,
     )
+
+
+def require_temporary_folder() -> None:
+    """Raises InputError if the folder that the environment names for temporary files cannot be written."""
+    for name in TEMPORARY:
+        if (folder := os.environ.get(name)) and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise InputError(f"{name}: {folder}: no folder that can be written; name one that can, or unset {name}")
+
+
+def require_open_files() -> None:
+    """Raises InputError if this process may not have as many files open as mlx-lm asks for when it is imported."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
+        raise InputError(
+            f"ulimit -n: found {hard}, expected {OPEN_FILES} at least; mlx-lm asks for that many open files"
+        )
 
 
 def process_bytes() -> int:

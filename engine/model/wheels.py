@@ -51,11 +51,15 @@ class Wheel:
 def cache_folder() -> Path:
     """Where fetched models are kept: $MINDPRINT_CACHE, else $XDG_CACHE_HOME/mindprint, else the system's cache folder.
 
-    ~/.cache/mindprint, where earlier versions kept them on every system, goes on being used if it exists.
+    ~/.cache/mindprint, where earlier versions kept them on every system, goes on being used if it exists. Raises
+    InputError if there is no home.
     """
     if own := os.environ.get("MINDPRINT_CACHE"):
         return Path(own).expanduser()
-    earlier = Path("~/.cache/mindprint").expanduser()
+    try:
+        earlier = Path("~/.cache/mindprint").expanduser()
+    except RuntimeError as error:
+        raise InputError("HOME is not set, and nobody knows this user's; name a folder in MINDPRINT_CACHE") from error
     if not os.environ.get("XDG_CACHE_HOME") and earlier.is_dir():
         return earlier
     return user_cache_path("mindprint", appauthor=False)

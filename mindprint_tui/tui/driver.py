@@ -18,7 +18,7 @@ class TerminalDriver(linux_driver.LinuxDriver):
     """Ignores bytes that are not UTF-8, and asks the terminal for its size before COLUMNS and LINES."""
 
     def run_input_thread(self) -> None:
-        linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment]
+        linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]
         super().run_input_thread()
 
     def _get_terminal_size(self) -> tuple[int, int]:
