@@ -81,7 +81,7 @@ def trained(book: Ledger, name: str, size: float = 0.05, spec: AdapterSpec = SPE
 def stored(delta: Delta, number: int = 1) -> Delta:
     """Named as a run names it: what is read from a disk has to be."""
     name = f"{number:03d}-unit-01.chapter-01.{delta.name}"
-    return replace(delta, name=name, topic=f"unit-01/chapter-01/{delta.topic}")
+    return replace(delta, name=name, topic=f"unit-01/chapter-01/{delta.topic.removesuffix('-sft')}")
 
 
 def fuse(book: Ledger, delta: Delta, cosine: float = 0.99, kl: float = 1e-3) -> tuple[Delta, ledger.Survival]:
@@ -170,6 +170,11 @@ def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_pa
     book.save(tmp_path)
     other = replace(delta, weights={name: 1.001 * array for name, array in delta.weights.items()})
     deltas.save_delta(tmp_path / delta.name, other, book.model)
+    with pytest.raises(Broken, match="the arrays of 001-.* are not those that were committed") as caught:
+        opened(folder).replay(tmp_path)
+    assert caught.value.rule.name == "files-whole"
+    older = {"fingerprint": book.declared, "commits": 1, "deltas": [{"name": delta.name, "fused": True}]}
+    (tmp_path / "ledger.json").write_text(json.dumps(older))  # without digests
     with pytest.raises(Broken, match=f"it declares {book.declared}") as caught:
         opened(folder).replay(tmp_path)
     assert caught.value.rule.name == "ledger-declares"
