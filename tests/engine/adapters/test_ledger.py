@@ -170,7 +170,7 @@ def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_pa
     book.save(tmp_path)
     other = replace(delta, weights={name: 1.001 * array for name, array in delta.weights.items()})
     deltas.save_delta(tmp_path / delta.name, other, book.model)
-    with pytest.raises(Broken, match="the arrays of 001-.* are not those that were committed") as caught:
+    with pytest.raises(Broken, match=r"the arrays of 001-.* are not those that were committed") as caught:
         opened(folder).replay(tmp_path)
     assert caught.value.rule.name == "files-whole"
     older = {"fingerprint": book.declared, "commits": 1, "deltas": [{"name": delta.name, "fused": True}]}
