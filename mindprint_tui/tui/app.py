@@ -25,8 +25,8 @@ from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import goes_on
-from mindprint_tui.tui.screens.first import FirstScreen
 from mindprint_tui.tui.driver import TerminalDriver
+from mindprint_tui.tui.screens.first import FirstScreen
 from mindprint_tui.tui.screens.train import TrainScreen
 from mindprint_tui.view.focus import Asked, Focus, heard
 from mindprint_tui.view.header import SHOWN
