@@ -1,27 +1,27 @@
-"""Makes the SVG pictures in docs/ from golden journals: python docs/screenshots.py"""
+"""Draws the pictures in docs/ from the journal of a real run, tests/journals/quick: `make screenshots`."""
 
 import asyncio
 import contextlib
-import re
-import sys
+import shutil
 import tempfile
 from pathlib import Path
 
+import resvg_py
+
+from engine.contract.journal.codec import decode
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.journal.feed import Feed, Liveness
+from mindprint_tui.tui.app import MindprintApp
+
 DOCS = Path(__file__).parent.resolve()
-sys.path.insert(0, str(DOCS.parent / "tests" / "journals"))
-
-from make import write  # noqa: E402
-
-from mindprint_tui.journal.feed import Feed, Liveness  # noqa: E402
-from mindprint_tui.tui.app import MindprintApp  # noqa: E402
-
-PICTURES = {  # name: story, size, keys, whether its engine lives
-    "train": ("happy", (120, 40), (), True),
-    "train-small": ("happy", (80, 24), ("2",), True),
-    "broken-rule": ("not-a-number", (120, 40), (), True),
-    "samples": ("rolled-back", (120, 24), ("home", "enter"), False),
-    "runs": (None, (100, 16), (), False),
-    "help": ("happy", (100, 40), ("question_mark",), True),
+RUN = DOCS.parent / "tests" / "journals" / "quick"
+TRAINING = '"phase": "dpo", "step": 4'  # the run is shown as it was after this step of its last topic
+PICTURES = {  # name: (whether training, size, keys)
+    "train": (True, (120, 40), ()),
+    "train-small": (True, (80, 24), ("2",)),
+    "samples": (False, (120, 40), ("home", "enter")),
+    "runs": (None, (100, 16), ()),
+    "help": (True, (100, 40), ("question_mark",)),
 }
 
 
@@ -32,24 +32,33 @@ class Living(Feed):
         return Liveness("alive", 1.0)
 
 
+def recorded(logs: Path, training: bool) -> RunDir:
+    """The run in `logs`, whole or as it was in the middle of its last phase."""
+    run = RunDir(logs / RUN.name)
+    shutil.copytree(RUN, run.path)
+    if training:
+        lines = run.journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        last = max(place for place, line in enumerate(lines) if TRAINING in line)
+        run.journal.write_text("".join(lines[: last + 1]), encoding="utf-8")
+    return run
+
+
 async def picture(name: str, logs: Path) -> None:
     """One screen, after its keys were pressed."""
-    story, size, keys, alive = PICTURES[name]
-    for each in ("happy", "not-a-number", "finished", "rolled-back"):
-        run = write(each, logs)
-    run = write(story, logs) if story else None
-    clock = 1_768_000_900.0
-    app = MindprintApp(run, logs, clock=lambda: clock, feed=Living if alive else Feed)
+    training, size, keys = PICTURES[name]
+    run = recorded(logs, bool(training))
+    clock = decode(run.journal.read_bytes().splitlines()[-1]).t + 1
+    app = MindprintApp(None if training is None else run, logs, clock=lambda: clock, feed=Living if training else Feed)
     async with app.run_test(size=size) as pilot:
         await pilot.pause(0.6)
         await pilot.press(*keys)
         await pilot.pause(0.4)
-        svg = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(), flags=re.DOTALL)  # no font from elsewhere
-        (DOCS / f"{name}.svg").write_text(svg, encoding="utf-8")
+        svg = app.export_screenshot().replace("Fira Code", "DejaVu Sans Mono")
+    (DOCS / f"{name}.png").write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=1480)))
 
 
 def main() -> None:
-    """Writes all of them."""
+    """Draws all of them."""
     for name in PICTURES:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             asyncio.run(picture(name, Path("logs")))

@@ -280,7 +280,8 @@ def test_logs_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"(?:^ +|`)mindprint-tui ([^`\n…<]+)", README, re.MULTILINE)
+RUNS = (ROOT / "docs" / "RUNS.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"(?:^ +|`)mindprint-tui ([^`\n…<#]+)", README + RUNS, re.MULTILINE)
 
 
 def test_the_readme_says_once_how_its_commands_are_found() -> None:
@@ -291,7 +292,7 @@ def test_the_readme_says_once_how_its_commands_are_found() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_is_one(command: str) -> None:
     """As it is written, words like RUN and DIR included."""
-    words = command.replace("[CONFIG]", "CONFIG").split()
+    words = command.replace("[CONFIG]", "CONFIG").replace("[RUN]", "RUN").split()
     if words[0] not in cli.commands:
         words = ["run", *words]
     cli.commands[words[0]].make_context(words[0], words[1:])

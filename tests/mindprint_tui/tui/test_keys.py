@@ -530,11 +530,11 @@ async def test_a_resize_while_running(pilot: Pilot[None]) -> None:
     await until(pilot, lambda: "happy" in shown(app, "head") and app.screen.query_one("#log").size.height > 10)
 
 
-def test_the_readme_holds_the_table_and_shows_every_screen() -> None:
-    root = Path(__file__).parents[3]
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    assert table() in readme
-    assert all(f"(docs/{picture.name})" in readme for picture in (root / "docs").glob("*.svg"))
+def test_the_reference_holds_the_table_and_shows_every_screen() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    reference = (docs / "RUNS.md").read_text(encoding="utf-8")
+    assert table() in reference
+    assert all(f"({picture.name})" in reference for picture in docs.glob("*.png"))
 
 
 def test_one_table() -> None:
