@@ -23,7 +23,14 @@ from engine.contract.vocabulary import BASE
 from engine.contract.wording import several
 from engine.data.curriculum import Curriculum, length_ratio, length_warnings
 from engine.model.backend import memory_bytes, prepare, process_bytes
-from engine.preflight.gates import base_warnings, gate_warnings, reference_warnings, unreachable
+from engine.preflight.gates import (
+    base_warnings,
+    gate_warnings,
+    question_warnings,
+    reference_warnings,
+    unreachable,
+    voice_of_rows,
+)
 from engine.rules.catalogue import LATER, OF_DATA, RULES
 from engine.runtime.control import Stop
 from engine.runtime.recorder import Recorder
@@ -44,7 +51,7 @@ class Telling(Recorder):
 
 def check(run: RunDir) -> Report:
     """The report; `problems` says what makes a run pointless, and sections that were not come to are null."""
-    sections = ("model", "data", "topics", "gates", "selftest", "rules", "prediction")
+    sections = ("model", "data", "topics", "gates", "controls", "selftest", "rules", "prediction")
     report: Report = dict.fromkeys(sections) | {"problems": [], "warnings": []}
     try:
         config = load_config(run.config)
@@ -68,8 +75,8 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     report["gates"] = dataclasses.asdict(limits) | {"when": config.dpo.when, "strategy": config.adapters.strategy}
     curriculum = setup.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
-    missed = unreachable(curriculum, limits) if limits.unreachable == "warn" else []  # else they are problems, below
-    report["warnings"] += [*missed, *reference_warnings(curriculum, limits)]
+    missed = setup.gates_missed(curriculum, config) if limits.unreachable == "warn" else []  # else problems, below
+    report["warnings"] += [*missed, *reference_warnings(curriculum), *question_warnings(curriculum)]
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += setup.pointless(curriculum, config)
@@ -90,7 +97,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
         }
         topics = audit(curriculum, session.renderer, config)
         report["data"] = dataclasses.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
-        report["topics"] = [dataclasses.asdict(topic) | {"base": None} for topic in topics]
+        report["topics"] = [dataclasses.asdict(topic) | {"base": None, "voice": None} for topic in topics]
         broken = _measure(session, report, [topic.work for topic in topics], loading)
         of_data = _of_data(curriculum, missed)
         held = CHECKS.held - before + Counter({name: len(holds) for name, holds in of_data.items()})
@@ -129,6 +136,9 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
         _tell(f"scoring the base model on {several(len(topics), 'topic')}")
         scoring = _score(session, topics)
         report["warnings"] += base_warnings(topics, config.thresholds)
+        _voice(session, report)
+        if report["problems"]:
+            return set()
         _tell("two steps of each phase on the longest rows")
         trial = run_trial(session)
     except (InputError, Stop):
@@ -154,9 +164,32 @@ def _score(session: Any, rows: list[Report]) -> float:
     started = time.monotonic()
     base = measure(session, session.curriculum.topics, BASE)
     for row in rows:
-        names = ("voice", "accuracy", "combined", "preference_accuracy", "health", "cut")
+        names = ("voice", "closeness", "relevance", "accuracy", "combined", "preference_accuracy", "health", "cut")
         row["base"] = {name: getattr(base[row["topic"]], name) for name in names}
     return time.monotonic() - started
+
+
+def _voice(session: Any, report: Report) -> None:
+    """What the fitted scorer makes of the rows, and the controls of the score."""
+    from engine.evaluation.scoring import scoring_of
+    from engine.pipeline.setup import ADVICE
+    from engine.preflight.control_report import as_rows, control_warnings, measure_controls
+
+    curriculum, limits = session.curriculum, session.config.thresholds
+    scorer = scoring_of(session).scorer
+    for row, topic in zip(report["topics"], curriculum.topics, strict=True):
+        row["voice"] = voice_of_rows(curriculum, topic, scorer)
+    report["warnings"] += filter(None, [scorer.style.advice])
+    if not any(topic.pairs or topic.heldout for topic in curriculum.topics):  # else it was looked at before
+        missed = unreachable(curriculum, limits, scorer)
+        if limits.unreachable == "warn":
+            report["warnings"] += missed
+        else:
+            report["problems"] += [f"{sentence}; {ADVICE}" for sentence in missed]
+    _tell("attacking the score with the rows of the curriculum")
+    controls = measure_controls(session)
+    report["controls"] = as_rows(controls)
+    report["warnings"] += control_warnings(controls)
 
 
 def _predict(

@@ -286,6 +286,32 @@ def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_
 
 
 @cli.command()
+@click.argument("source", metavar="CONFIG|RUN")
+@click.argument("file", type=click.Path(path_type=Path))
+@TOPICS
+@OVERRIDES
+@JSON
+@LOGS
+def score(
+    source: str, file: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_json: bool, logs: Path
+) -> None:
+    """Score the texts of FILE (rows of topic, question, answer) as RUN or CONFIG would; train nothing."""
+    from mindprint_tui.view.pages.scores import lines
+
+    if run_folder.find_config(Path(source)).is_file():
+        found = programs.score_by_config(Path(source), topics, overrides, file)
+    elif topics or overrides:
+        raise click.UsageError("--topic and --set belong to a CONFIG; a RUN is scored as it is")
+    else:
+        found = programs.score(find(logs, source), file)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for text in lines(found, max(80, shutil.get_terminal_size().columns)):
+        click.echo(text)
+
+
+@cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=completion.runs)
 @JSON
 @LOGS

@@ -238,7 +238,7 @@ def curriculum(tmp_path: Path, name: str, text: str) -> str:
         ("preferences.jsonl", "", "topic unit-01/chapter-01/topic-01 has no pair to train on"),
         ("quiz.jsonl", "", "topic unit-01/chapter-01/topic-01 has no held-out question"),
         ("curriculum.yaml", "units: []\n", "the curriculum has no topics"),
-        ("voice.yaml", "groups: []\n", "groups is empty"),
+        ("voice.yaml", "groups: 3\n", "voice.yaml: groups is 3; expected a list"),
     ],
 )
 def test_data(tmp_path: Path, name: str, text: str, expected: str) -> None:

@@ -98,7 +98,15 @@ VERDICTS: dict[Verdict, VerdictRow] = {
         VerdictRow("passed", "passed", "passed", "passed", "✓", "ok", settled=True, success=True, scored=True),
         VerdictRow("below_threshold", "below threshold", "below", "below its thresholds", "✗", "warn", scored=True),
         VerdictRow(
-            "undecided", "undecided", "undecided", "too few questions to tell", "?", "accent", scored=True, open=True
+            "undecided",
+            "undecided",
+            "undecided",
+            "too few questions to tell",
+            "?",
+            "accent",
+            success=True,
+            scored=True,
+            open=True,
         ),
         VerdictRow(
             "not_trained", "not trained", "untrained", "nothing of it was kept", "○", "warn", scored=True, open=True
@@ -197,9 +205,9 @@ SCORES: dict[str, ScoreRow] = {
         ScoreRow("preference_accuracy", "preference accuracy", "preference", "pref"),
         ScoreRow("heldout_margin", "held-out margin", "margin", "margin", signed=True),
         ScoreRow("heldout_gap", "held-out gap", "gap", "gap", signed=True, summarized=False),
-        ScoreRow("style", "style", "style", "style"),
-        ScoreRow("closeness", "closeness", "closeness", "close"),
-        ScoreRow("relevance", "relevance", "relevance", "relev", signed=True),
+        ScoreRow("style", "style", "style", "style", per_answer=True),
+        ScoreRow("closeness", "closeness", "closeness", "close", gate=True, per_answer=True),
+        ScoreRow("relevance", "relevance", "relevance", "relev", per_answer=True, signed=True),
     )
 }
 COMPOSED = "voice"  # the score that `Evaluated.components` are parts of

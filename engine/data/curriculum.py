@@ -57,7 +57,10 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Curriculum:
-    """Topics in the order of the course, the voice profile, and a sentence for each row or topic that is off."""
+    """Topics in the order of the course, the voice profile, and a sentence for each row or topic that is off.
+
+    `further` are the topics of the course that the run leaves out: what they say tells the voice, too.
+    """
 
     topics: tuple[Topic, ...]
     profile: VoiceProfile
@@ -66,6 +69,7 @@ class Curriculum:
     rows_used: int
     orphans: int  # rows of topics that the course does not have
     duplicates: int
+    further: tuple[Topic, ...] = ()
 
     @property
     def digests(self) -> dict[str, str]:
@@ -122,6 +126,7 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
         _require_rows({role: _called(source) for role, source in sources.items()}, topic, needs_pairs)
         warnings += [*length_warnings(topic), *_form_warnings(topic)]
         topics.append(topic)
+    further = [_untrained(place, rows[id]) for id, place in places.items() if id not in kept]
     profile = load_profile(folder / "voice.yaml")
     read = sum(map(len, found.values()))
     used = sum(len(items) for mine in rows.values() for items in (mine.sft, mine.pairs, mine.heldout, mine.questions))
@@ -129,7 +134,15 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     require(
         "rows-accounted", read == used + reported, f"{read} rows were read, {used} are used and {reported} reported"
     )
-    return Curriculum(tuple(topics), profile, tuple(warnings), read, used, len(orphans), len(duplicates))
+    return Curriculum(
+        tuple(topics), profile, tuple(warnings), read, used, len(orphans), len(duplicates), tuple(further)
+    )
+
+
+def _untrained(place: Place, rows: TopicRows) -> Topic:
+    """A topic that the run leaves out."""
+    lists = (tuple(rows.sft), tuple(rows.pairs), tuple(rows.heldout), tuple(rows.questions))
+    return Topic(place.id, place.title, place.unit_title, place.chapter_title, *lists)
 
 
 def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, Place]) -> set[str]:

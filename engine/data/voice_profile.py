@@ -1,4 +1,4 @@
-"""Reads voice.yaml: marker groups, what to avoid, and distinctions."""
+"""Reads voice.yaml: marker groups that are shown, what to avoid, and distinctions; a curriculum can do without it."""
 
 import re
 from dataclasses import dataclass
@@ -44,18 +44,13 @@ class VoiceProfile:
 
 
 def load_profile(path: Path) -> VoiceProfile:
-    """Reads voice.yaml; raises InputError with the file and the field."""
-    try:
-        found = mapping(path, read_text(path))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no such file; it says what makes the voice, without which nothing is scored"
-        ) from error
+    """Reads voice.yaml, or an empty profile if there is none; raises InputError with the file and the field."""
+    if not path.exists():
+        return VoiceProfile(path.parent.name, (), (), 0.15, ())
+    found = mapping(path, read_text(path))
     reader = _Reader(path)
     data = reader.mapping(found, "the file", {"name", "groups", "avoid", "avoid_penalty", "distinctions"})
     groups = tuple(reader.group(item, f"groups[{i}]") for i, item in enumerate(reader.items(data, "groups")))
-    if not groups:
-        raise InputError(f"{path}: groups is empty; a voice needs at least one group of markers")
     names, name = [group.name for group in groups], data.get("name", path.parent.name)
     if isinstance(name, dict | list):
         raise reader.fail("name", name, "a name")

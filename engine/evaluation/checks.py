@@ -7,21 +7,28 @@ from engine.adapters import fingerprint, lora
 from engine.contract.journal.events import Evaluated, Sample
 from engine.contract.vocabulary import HEADLINES
 from engine.data.curriculum import Topic
-from engine.evaluation import voice_score
+from engine.evaluation.scoring import Scoring
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session
 
 
 @CHECKS.timed()
-def check_scores(session: Session, samples: Sequence[Sample], found: Evaluated) -> None:
-    """Rule 20: the voice is the mean of what each answer scores by itself; an empty answer scores nothing."""
-    profile, special = session.curriculum.profile, session.renderer.special_tokens
-    each = [voice_score.score(profile, sample.answer, special).score for sample in samples]
+def check_scores(scoring: Scoring, samples: Sequence[Sample], found: Evaluated) -> None:
+    """Rule 20: the voice is the mean of the answers' own, style is each answer's alone, nothing said scores nothing."""
+    each = [sample.scores["voice"] or 0.0 for sample in samples]
     mean = sum(each) / len(each)
     same = math.isclose(found.voice, mean, abs_tol=1e-9)
     require("scored-per-answer", same, f"voice is {found.voice:.4f}, its answers' own scores have a mean of {mean:.4f}")
-    empty = [sample.scores["voice"] or 0.0 for sample in samples if not sample.answer.strip()]
-    require("scored-per-answer", not any(empty), f"an empty answer has the voice {max(empty, default=0)}")
+    for sample, voice in zip(samples, each, strict=True):
+        style, alone = sample.scores["style"] or 0.0, scoring.scorer.style.score(sample.topic, sample.answer).value
+        same = math.isclose(style, alone, abs_tol=1e-9)
+        require("scored-per-answer", same, f"the style of an answer is {style:.4f}; scored alone it is {alone:.4f}")
+        sound = bool(sample.answer.strip()) and sample.health == "ok" and sample.void is None
+        kind = "an answer" if sound else "an answer that is empty, sick or void"
+        most = style if sound else 0.0
+        require(
+            "scored-per-answer", voice <= most + 1e-9, f"{kind} has the voice {voice:.4f}; at most {most:.4f} it is"
+        )
 
 
 @CHECKS.timed()
@@ -39,9 +46,10 @@ def require_measured(session: Session, topics: Sequence[Topic], found: Mapping[s
     for topic in topics:
         item, asked = found[topic.id], len(topic.questions)
         require("score-is-measured", item.questions == asked, f"{item.questions} of {asked} questions were answered")
-        for name in HEADLINES:
+        for name in (*HEADLINES, "style", "closeness"):
             value = getattr(item, name)
-            require("score-is-measured", 0 <= value <= 1 + 1e-6, f"{name} of {topic.id} is {value}")
+            unmeasured = name == "closeness" and value is None
+            require("score-is-measured", unmeasured or 0 <= value <= 1 + 1e-6, f"{name} of {topic.id} is {value}")
         require(
             "score-is-measured", item.model_fingerprint == now, f"scored was {item.model_fingerprint}, this is {now}"
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Vectors: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 SMALLEST_SPAN = 0.05  # between question and ceiling, so that no difference of the embedder's noise counts as a 1
-MISPLACED_QUANTILE = 0.01
+MISPLACED_SIGMAS = 2.33  # below the mean of the pairs' margins: what one pair of a hundred has by chance
 FEWEST_PAIRS = 5  # with fewer, the ceiling and the limit are estimated without pairs
 
 
@@ -46,8 +46,8 @@ def fit_closeness(
         return ClosenessScale(ceiling, max(SMALLEST_SPAN, (ceiling - bare) / 2), -(1 - bare) / 2, False)
     ceiling = float(cosines(chosen, rejected).mean())
     margins = [margin for margin in _pair_margins(topics, chosen, rejected) if margin is not None]
-    limit = float(np.quantile(margins, MISPLACED_QUANTILE)) if margins else -(1 - bare) / 2
-    return ClosenessScale(ceiling, max(SMALLEST_SPAN, (ceiling - bare) / 2), min(0.0, limit), True)
+    limit = float(np.mean(margins) - MISPLACED_SIGMAS * np.std(margins)) if margins else -(1 - bare) / 2
+    return ClosenessScale(ceiling, max(SMALLEST_SPAN, (ceiling - bare) / 2), min(-SMALLEST_SPAN, limit), True)
 
 
 def closeness(scale: ClosenessScale, question: Vectors, reference: Vectors, answer: Vectors) -> float:

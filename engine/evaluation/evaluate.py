@@ -1,5 +1,6 @@
 """Held-out questions -> answers, generated in one batch -> scores and health; held-out pairs -> preference accuracy."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,12 +12,18 @@ from engine.contract.journal.events import Evaluated, Health, Sample, Stage
 from engine.data.chat_template import Message
 from engine.data.curriculum import Topic
 from engine.data.rows import Question
-from engine.evaluation import checks, generation, pairs, voice_score
+from engine.evaluation import checks, estimates, generation, markers, pairs, scorer
+from engine.evaluation.answer_score import AnswerScore
+from engine.evaluation.closeness import cosines
 from engine.evaluation.generation import Answer
-from engine.model import sentence_embedder
-from engine.model.arrays import numbers
+from engine.evaluation.scoring import Scoring, scoring_of
+from engine.evaluation.texts import Text
 from engine.training import examples
 from engine.training.session import Session
+
+DIGITS = 4  # of a clause's probability in the journal
+
+Row = tuple[Question, Answer]
 
 
 def evaluate(
@@ -33,26 +40,28 @@ def evaluate(
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
     for (_, question), prompt in zip(questions, prompts, strict=True):
         examples.template(session, [Message("user", question.question)], prompt, question.where)
-    answers = generation.generate(session, prompts, doing=doing)
-    cosines = _cosines(session, [question for _, question in questions], answers)
-    scored = list(zip(questions, answers, cosines, strict=True))
+    answers = list(zip(questions, generation.generate(session, prompts, doing=doing), strict=True))
+    base = [Text(topic.id, question.question, answer.text) for (topic, question), answer in answers]
+    scoring = scoring_of(session, base if stage == "before" else ())
     shared = (clock() - started) / len(topics)
     found = {}
     for topic in topics:
         began = clock()
-        rows = [(question, answer, cosine) for (owner, question), answer, cosine in scored if owner is topic]
-        samples = [_sample(session, topic, stage, *row) for row in rows]
-        accuracy, gap = pairs.preferences(session, topic)
+        rows = [(question, answer) for (owner, question), answer in answers if owner is topic]
+        samples = _samples(session, scoring, topic, stage, rows)
+        accuracy, gaps = pairs.preferences(session, topic)
         for sample in samples:
             session.recorder.say(sample)
         seconds = shared + clock() - began
-        scores = _summarize(session, topic, stage, samples, accuracy, gap, seconds, model)
+        scores = _summarize(session, topic, stage, samples, accuracy, gaps, seconds, model)
+        gap = scores.heldout_gap
         if since is not None and gap is not None and since.heldout_gap is not None:
             margin = session.config.dpo.beta * (gap - since.heldout_gap)
             scores = replace(scores, heldout_margin=margin)
         found[topic.id] = scores
-        checks.check_scores(session, samples, found[topic.id])
-        session.recorder.say(found[topic.id], durable=True)
+        checks.check_scores(scoring, samples, scores)
+        session.recorder.say(scores, durable=True)
+        session.scored.add(scores, samples)
     mx.clear_cache()
     return found
 
@@ -67,18 +76,44 @@ def measure(
     return found
 
 
-def _cosines(session: Session, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
-    """Cosine between each answer and its reference under MiniLM, negative ones as 0; takes commands meanwhile."""
-    embedder, poll = session.embedder, session.control.poll
-    references = embedder.known([question.reference for question in questions], poll)
-    cosines = sentence_embedder.cosine(embedder.embed([answer.text for answer in answers], poll), references)
-    return [max(0.0, value) if answer.text else 0.0 for value, answer in zip(numbers(cosines), answers, strict=True)]
+def _samples(session: Session, scoring: Scoring, topic: Topic, stage: Stage, rows: Sequence[Row]) -> list[Sample]:
+    """A topic's answers with their scores; they are scored together, since one may be the same as another."""
+    asked = [scorer.Answer(topic.id, question.question, answer.text, question.reference) for question, answer in rows]
+    scores = scoring.score(asked)
+    near = _cosines(scoring, [question for question, _ in rows], [answer for _, answer in rows])
+    return [
+        _sample(session, scoring, topic, stage, *row, score, cosine)
+        for row, score, cosine in zip(rows, scores, near, strict=True)
+    ]
 
 
-def _sample(session: Session, topic: Topic, stage: Stage, question: Question, answer: Answer, cosine: float) -> Sample:
-    score = voice_score.score(session.curriculum.profile, answer.text, session.renderer.special_tokens)
-    named = voice_score.named(question.concepts, answer.text)
-    concepts = len(named) / len(question.concepts) if question.concepts else None
+def _cosines(scoring: Scoring, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
+    """Cosine between each answer and its reference under MiniLM; 0 for a negative one and for an empty answer."""
+    spoken = [place for place, answer in enumerate(answers) if answer.text.strip()]
+    found = [0.0] * len(answers)
+    if spoken and scoring.tools.embed is not None:
+        texts = [answers[place].text for place in spoken]
+        vectors = scoring.tools.embed([*texts, *(questions[place].reference for place in spoken)])
+        near = cosines(vectors[: len(spoken)], vectors[len(spoken) :])
+        for place, cosine in zip(spoken, near.tolist(), strict=True):
+            found[place] = 0.0 if cosine < 0 else cosine
+    return found
+
+
+def _sample(
+    session: Session,
+    scoring: Scoring,
+    topic: Topic,
+    stage: Stage,
+    question: Question,
+    answer: Answer,
+    score: AnswerScore,
+    cosine: float,
+) -> Sample:
+    style = scoring.scorer.style
+    shares, found = markers.find_markers(session.curriculum.profile, answer.text)
+    named = markers.named(question.concepts, answer.text)
+    confused = dict(score.violations.confused)
     return Sample(
         topic=topic.id,
         stage=stage,
@@ -87,11 +122,23 @@ def _sample(session: Session, topic: Topic, stage: Stage, question: Question, an
         answer=answer.text,
         tokens=answer.tokens,
         stop=answer.stop,
-        markers=score.markers,
-        violations=score.violations,
-        scores={"accuracy": cosine, "voice": score.score, "concepts": concepts, **score.components},
-        health=_health(score.health),
-        quotes=score.quotes,
+        markers=found,
+        violations=(*confused, *score.violations.avoided),
+        scores={
+            "voice": score.voice,
+            "style": score.style.value,
+            "closeness": score.closeness,
+            "relevance": score.relevance,
+            "accuracy": cosine,
+            "concepts": len(named) / len(question.concepts) if question.concepts else None,
+            **shares,
+        },
+        health=_health(score.health.state),
+        quotes=confused,
+        reason=score.reason,
+        void=score.void,
+        clauses=tuple((clause.text, round(clause.probability, DIGITS)) for clause in score.style.clauses),
+        telling=tuple(answer.text[start:end] for start, end in style.telling_spans(topic.id, answer.text)),
     )
 
 
@@ -101,32 +148,40 @@ def _summarize(
     stage: Stage,
     samples: Sequence[Sample],
     preference_accuracy: float | None,
-    gap: float | None,
+    gaps: tuple[float, ...],
     seconds: float,
     model: str,
 ) -> Evaluated:
-    def mean(name: str) -> float:
-        values = [value for sample in samples if (value := sample.scores[name]) is not None]
-        return sum(values) / len(values)
+    def mean(name: str) -> float | None:
+        values = estimates.values(samples, name)
+        return math.fsum(values) / len(values) if values else None
 
     sick = Counter(sample.health for sample in samples if sample.health != "ok")
     health: Health = sick.most_common(1)[0][0] if 2 * sum(sick.values()) >= len(samples) else "ok"
-    named = [sample.scores["concepts"] for sample in samples if sample.scores["concepts"] is not None]
+    voice, closeness = mean("voice") or 0.0, mean("closeness")
     return Evaluated(
         topic=topic.id,
         stage=stage,
-        accuracy=mean("accuracy"),
-        voice=mean("voice"),
-        combined=(mean("accuracy") + mean("voice")) / 2,
-        components={group.name: mean(group.name) for group in session.curriculum.profile.groups},
+        accuracy=mean("accuracy") or 0.0,
+        voice=voice,
+        combined=voice if closeness is None else (voice + closeness) / 2,
+        components={group.name: mean(group.name) or 0.0 for group in session.curriculum.profile.groups},
         preference_accuracy=preference_accuracy,
         health=health,
         seconds=seconds,
-        concepts=mean("concepts") if named else None,
-        heldout_gap=gap,
+        concepts=mean("concepts"),
+        heldout_gap=math.fsum(gaps) / len(gaps) if gaps else None,
         cut=sum(sample.stop == "length" for sample in samples),
         questions=len(samples),
         model_fingerprint=model,
+        style=mean("style"),
+        closeness=closeness,
+        relevance=mean("relevance"),
+        loops=sum(sample.health == "repeating" for sample in samples),
+        void=sum(sample.void is not None for sample in samples),
+        intervals=estimates.intervals(session.scored, stage, topic.id, samples),
+        heldout_gaps=gaps,
+        heldout_pairs=len(gaps),
     )
 
 

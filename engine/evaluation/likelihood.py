@@ -17,7 +17,6 @@ NEUTRAL = "Say something."
 SIGMAS = 3.5  # standard deviations from the references' median at which an answer is called unlikely or cut
 FEWEST_REFERENCES = 5
 SMALLEST_SIGMA = 0.1  # nats
-QUARTILE_IN_SIGMAS = 0.6745  # from the median to a quartile of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,14 @@ class LogprobSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Of one answer, in nats: `per_word` given the question, `relevance` per token, and `end` of the end token."""
+    """Of one answer, in nats: `per_word` given the question, `relevance` per token, and `end` of the end token.
+
+    `relevance` is None if the answer was not read after the neutral prompt.
+    """
 
     per_word: float
     words: int
-    relevance: float
+    relevance: float | None
     end: float
 
 
@@ -67,14 +69,18 @@ class LikelihoodLimits:
         return None
 
 
-def measure_likelihood(source: LogprobSource, questions: Sequence[str], answers: Sequence[str]) -> list[Likelihood]:
-    """Measures answers; each is read twice by the base model, after its question and after a neutral prompt."""
-    given = source(questions, answers)
-    neutral = source([NEUTRAL] * len(answers), answers)
+def measure_likelihood(
+    source: LogprobSource, questions: Sequence[str], answers: Sequence[str], relevance: bool = True
+) -> list[Likelihood]:
+    """Measures answers; with `relevance` each is read a second time by the base model, after a neutral prompt."""
+    count = len(answers)
+    neutral = [NEUTRAL] * count if relevance else []
+    read = source([*questions, *neutral], [*answers, *answers[: len(neutral)]])  # together: fewer, fuller batches
     found = []
-    for answer, own, other in zip(answers, given, neutral, strict=True):
+    for place, (answer, own) in enumerate(zip(answers, read, strict=False)):
         size, tokens = clause_words(answer), max(1, own.tokens)
-        found.append(Likelihood(own.total / size, size, own.total / tokens - other.total / tokens, own.end))
+        gain = (own.total - read[count + place].total) / tokens if relevance else None
+        found.append(Likelihood(own.total / size, size, gain, own.end))
     return found
 
 
@@ -82,13 +88,12 @@ def fit_likelihood(references: Sequence[Likelihood]) -> LikelihoodLimits | None:
     """Returns limits from references, or None if there are too few of them."""
     if len(references) < FEWEST_REFERENCES:
         return None
-    per_word, word_sigma = _robust([found.per_word for found in references])
-    end, end_sigma = _robust([found.end for found in references])
+    per_word, word_sigma = _spread([found.per_word for found in references])
+    end, end_sigma = _spread([found.end for found in references])
     size = int(np.median([found.words for found in references]))
     return LikelihoodLimits(per_word, word_sigma, size, end, end_sigma)
 
 
-def _robust(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the median and a standard deviation from the lower quartile: only low values are judged."""
-    low, middle = np.quantile(values, [0.25, 0.5])
-    return float(middle), max(SMALLEST_SIGMA, float(middle - low) / QUARTILE_IN_SIGMAS)
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the median and the standard deviation, which 16 values tell; a quartile of them would not."""
+    return float(np.median(values)), max(SMALLEST_SIGMA, float(np.std(values, ddof=1)))

@@ -5,7 +5,7 @@ import mlx.core as mx
 from engine.data.batches import collate
 from engine.data.curriculum import Topic
 from engine.model import cpu_lanes
-from engine.model.arrays import number
+from engine.model.arrays import number, numbers
 from engine.training import examples
 from engine.training.session import Session
 
@@ -35,10 +35,13 @@ def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.a
     return both[0], both[1], sizes[0], sizes[1]
 
 
-def preferences(session: Session, topic: Topic) -> tuple[float | None, float | None]:
-    """(accuracy by log-probability per token, mean gap between chosen and rejected in nats); None without pairs."""
+def preferences(session: Session, topic: Topic) -> tuple[float | None, tuple[float, ...]]:
+    """(accuracy by log-probability per token, gap between chosen and rejected of each pair in nats).
+
+    Without held-out pairs, the accuracy is None.
+    """
     if not topic.heldout:
-        return None, None
+        return None, ()
     chosen, rejected, chosen_tokens, rejected_tokens = pair_logps(session, topic)
     accuracy = (chosen / chosen_tokens > rejected / rejected_tokens).astype(mx.float32).mean()
-    return number(accuracy), number((chosen - rejected).mean())
+    return number(accuracy), tuple(numbers(chosen - rejected))

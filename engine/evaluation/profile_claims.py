@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.evaluation.pattern_search import matches
+
 NEGATION = re.compile(r"\b(?:no|not|never|nor|neither|without|cannot|canna|dinna|hardly|\w+n't)$")
 INSIDE = re.compile(r"\b(?:not|never|no|nor|neither|hardly)\b|n't\b")
 CLAUSE_END = re.compile(r"[,.;:!?…()\n—–]|\b(?:and|but|because|so|that)\b")
@@ -49,7 +51,7 @@ def find_violations(claims: Claims, answer: str) -> Violations:
 
 def _asserted(pattern: re.Pattern[str], text: str) -> str | None:
     """Returns the first hit that is not denied."""
-    hits = pattern.finditer(text)
+    hits = matches(pattern, text)
     return next((hit.group(0) for hit in hits if not denied(text[: hit.start()].lower(), hit.group(0).lower())), None)
 
 

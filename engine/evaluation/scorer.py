@@ -23,8 +23,9 @@ from engine.evaluation.texts import ScoringTexts, Text, TextPair, words
 from engine.evaluation.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]  # unit vectors (n, d)
-MOST_READ = 40  # references that the base model reads for its limits
-MOST_PAIRS = 100  # pairs that are embedded for the scale of closeness
+MOST_READ = 16  # references that the base model reads for its limits
+MOST_PAIRS = 48  # pairs that are embedded for the scale of closeness
+MOST_EMBEDDED = 28  # references likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,16 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What scoring needs besides the scorer: the embedder, the base model, and the profile's claims, each optional."""
+    """What scoring needs besides the scorer: the embedder, the base model, and the profile's claims, each optional.
+
+    Without `relevance` the base model reads an answer once, not twice.
+    """
 
     embed: Embed | None = None
     source: LogprobSource | None = None
     claims: Claims = field(default_factory=Claims)
     special_tokens: tuple[str, ...] = ()
+    relevance: bool = True
 
 
 def fit(texts: ScoringTexts, tools: Tools) -> Scorer:
@@ -102,7 +107,10 @@ def score_answers(scorer: Scorer, answers: Sequence[Answer], tools: Tools) -> li
     spoken = [place for place, answer in enumerate(answers) if answer.text.strip()]
     if tools.source and spoken:
         measured = measure_likelihood(
-            tools.source, [answers[place].question for place in spoken], [answers[place].text for place in spoken]
+            tools.source,
+            [answers[place].question for place in spoken],
+            [answers[place].text for place in spoken],
+            tools.relevance,
         )
         for place, found in zip(spoken, measured, strict=True):
             likelihoods[place] = found
@@ -154,8 +162,12 @@ def _subjects(
     """Returns each answer's closeness, and the other question of its topic that it belongs to."""
     near: list[float | None] = [None] * len(answers)
     belongs: list[str | None] = [None] * len(answers)
+    if scale is None or embed is None:
+        return near, belongs
+    for place, answer in enumerate(answers):
+        near[place] = 0.0 if answer.reference and not answer.text.strip() else None
     rows = [place for place, answer in enumerate(answers) if answer.reference and answer.text.strip()]
-    if scale is None or embed is None or not rows:
+    if not rows:
         return near, belongs
     texts = [text for place in rows for text in (answers[place].question, answers[place].reference or "")]
     known = dict.fromkeys([*texts, *(answers[place].text for place in rows)])
@@ -177,9 +189,10 @@ def _subjects(
 def _fit_closeness(texts: ScoringTexts, embed: Embed) -> ClosenessScale:
     """Embeds references and whole topics of pairs, so that a pair's neighbours are there to compare with."""
     pairs = whole_topics(texts.pairs, MOST_PAIRS)
+    references = spread_out(texts.references, MOST_EMBEDDED)
     columns = [
-        [text.question for text in texts.references],
-        [text.text for text in texts.references],
+        [text.question for text in references],
+        [text.text for text in references],
         [pair.question for pair in pairs],
         [pair.chosen for pair in pairs],
         [pair.rejected for pair in pairs],
@@ -195,10 +208,14 @@ def _fit_likelihood(
 ) -> LikelihoodLimits | None:
     """Measures references, and chosen answers too if there are few, evenly spread over the curriculum."""
     pool = list(references) if len(references) >= MOST_READ // 2 else [*references, *chosen]
-    step = max(1, -(-len(pool) // MOST_READ))
-    read = pool[::step]
-    found = measure_likelihood(source, [text.question for text in read], [text.text for text in read])
+    read = spread_out(pool, MOST_READ)
+    found = measure_likelihood(source, [text.question for text in read], [text.text for text in read], relevance=False)
     return fit_likelihood(found)
+
+
+def spread_out(texts: Sequence[Text], most: int) -> list[Text]:
+    """Returns at most so many texts, evenly spread over the curriculum."""
+    return list(texts[:: max(1, -(-len(texts) // most))])
 
 
 def whole_topics(pairs: Sequence[TextPair], most: int) -> list[TextPair]:

@@ -141,6 +141,19 @@ def load(path: Path, dtype: str) -> Loaded:
     return Loaded(model=model, tokenizer=tokenizer, path=path, config=config, name=name_of(path))
 
 
+def twin(model: nn.Module, path: Path) -> nn.Module:
+    """Another model of the same folder that shares every array of `model`.
+
+    It takes no memory of its own until modules of `model` are replaced, and keeps what they were.
+    """
+    other, _ = load_model(path, lazy=True)
+    other.load_weights(leaves(model.parameters()))
+    other.freeze()
+    other.eval()
+    cpu_kernels.quicken(other)
+    return other
+
+
 def cast(model: nn.Module, dtype: mx.Dtype) -> None:
     """Cast every floating parameter to `dtype`, in place; packed weights keep their own scales."""
     packed = {name for name, module in model.named_modules() if quantized(module)}

@@ -41,6 +41,10 @@ class Scorer:
         """Whether the head runs on supervised positions alone."""
         return self._head is not None
 
+    def modules(self) -> list[nn.Module]:
+        """Every module of the model."""
+        return list(self._model.modules())
+
     def logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
         """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens; with `learning` to be differentiated.
 

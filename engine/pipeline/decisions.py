@@ -1,11 +1,16 @@
 """Pure decisions: keep or roll back, run DPO or not, passed or not; each returns its reason in words."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.contract.intervals import Estimate, decide, worse
 from engine.contract.journal.events import Evaluated
 from engine.contract.settings.config import DpoConfig, Strategy, ThresholdsConfig
-from engine.contract.vocabulary import GATES, PASSED, SETTLED, Verdict, health_label
+from engine.contract.vocabulary import GATES, PASSED, SETTLED, UNDECIDED, Verdict, health_label
+
+UNKNOWN = (math.nan, math.nan)  # the interval of a mean whose spread is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +21,29 @@ class Decision:
     reason: str
 
 
-def after_phase(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> Decision:
-    """Keeps a phase unless it broke the answers or made the topic worse than it was before the phase."""
-    numbers = f"combined {before.combined:.2f} -> {after.combined:.2f}, voice {before.voice:.2f} -> {after.voice:.2f}"
+def after_phase(
+    before: Evaluated, after: Evaluated, changes: Mapping[str, Estimate], limits: ThresholdsConfig
+) -> Decision:
+    """Keeps a phase unless it broke the answers or made them worse, answer by answer and beyond its interval.
+
+    `changes` are the paired changes of the answers; one that was not measured is left out.
+    """
+    numbers = f"combined {before.combined:.2f} -> {after.combined:.2f}, {_change('voice', before, after)}"
+    if after.closeness is not None:
+        numbers += f", {_change('closeness', before, after)}"
     if collapsed(before, after):
-        return Decision("roll_back", f"the answers became {health_label(after.health)} ({numbers})")
-    if not after.combined >= before.combined - limits.worse:  # written so that a NaN is worse, too
-        return Decision("roll_back", f"worse by more than {limits.worse:g}: {numbers}")
+        return Decision(
+            "roll_back", f"the answers became {health_label(after.health)}{_subject(before, after, limits)} ({numbers})"
+        )
+    if not math.isfinite(after.combined):
+        return Decision("roll_back", f"the scores are no numbers ({numbers})")
+    for name in ("combined", "closeness"):
+        if name in changes and worse(changes[name], limits.worse):
+            return Decision("roll_back", f"{name} changed by {changes[name]}, more than {limits.worse:g}: {numbers}")
+    if "loops" in changes and changes["loops"].low > 0:
+        return Decision("roll_back", f"more answers repeat themselves, a share of {changes['loops']}: {numbers}")
+    if "relevance" in changes and worse(changes["relevance"], 0.0):
+        return Decision("roll_back", f"relevance changed by {changes['relevance']} nats a token: {numbers}")
     return Decision("keep", numbers)
 
 
@@ -31,18 +52,25 @@ def collapsed(before: Evaluated, after: Evaluated) -> bool:
     return after.health != "ok" and before.health == "ok"
 
 
-def after_dpo(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> Decision:
-    """As after_phase; a DPO phase must moreover raise the held-out margin and lower no preference accuracy."""
-    general = after_phase(before, after, limits)
-    if general.decision == "roll_back":
+def after_dpo(
+    before: Evaluated,
+    after: Evaluated,
+    changes: Mapping[str, Estimate],
+    margin: Estimate | None,
+    limits: ThresholdsConfig,
+) -> Decision:
+    """As after_phase; moreover the margin of the held-out pairs must rise, or at least not be known to fall.
+
+    `margin` is its mean over the pairs, None if there are none.
+    """
+    general = after_phase(before, after, changes, limits)
+    if general.decision == "roll_back" or margin is None:
         return general
-    margin, was, now = after.heldout_margin, before.preference_accuracy, after.preference_accuracy
-    if was is not None and now is not None and now < was:
-        return Decision("roll_back", f"held-out preference accuracy fell {was:.2f} -> {now:.2f}")
-    if margin is not None and not margin > 0:
-        return Decision("roll_back", f"the held-out margin did not rise ({margin:+.4f})")
-    shown = "" if margin is None else f", held-out margin {margin:+.3f}"
-    return Decision("keep", general.reason + shown)
+    shown = f"{margin.mean:+.3f}" if math.isnan(margin.low) else f"{margin.mean:+.3f} ± {margin.half_width:.3f}"
+    shown = f"held-out margin {shown} ({margin.n})"
+    if not margin.mean > 0 and not margin.high > 0:  # written so that a NaN does not rise, either
+        return Decision("roll_back", f"the {shown} did not rise")
+    return Decision("keep", f"{general.reason}, {shown}")
 
 
 def gate(sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Strategy, rolled_back: int) -> Decision:
@@ -60,28 +88,59 @@ def gate(sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Str
         return Decision("skip_dpo", f"accuracy {accuracy:.2f} < {limits.accuracy:g}: the topic itself is not learned")
     if voice >= limits.dpo_trigger:
         return Decision("skip_dpo", f"voice {voice:.2f} >= {limits.dpo_trigger:g}: there is no need")
-    return Decision(
-        "run_dpo", f"accuracy {accuracy:.2f} >= {limits.accuracy:g} and voice {voice:.2f} < {limits.dpo_trigger:g}"
-    )
+    near = f"accuracy {accuracy:.2f} >= {limits.accuracy:g} and " if limits.accuracy else ""
+    return Decision("run_dpo", f"{near}voice {voice:.2f} < {limits.dpo_trigger:g}")
 
 
-def verdict(final: Evaluated, limits: ThresholdsConfig, broke: Evaluated | None = None) -> tuple[Verdict, str]:
-    """The topic's verdict from the evaluation of what was kept; `broke` is that of an SFT that broke the answers.
+def verdict(
+    final: Evaluated, limits: ThresholdsConfig, in_model: bool = True, broke: Evaluated | None = None
+) -> tuple[Verdict, str]:
+    """The topic's verdict from the evaluation of what was kept.
 
-    Such an SFT was rolled back, and the reason says so; where what is kept does not pass either, the topic collapsed.
+    `in_model` says whether anything of the topic is in the model: without that no score is the training's. `broke` is
+    the evaluation of an SFT that broke the answers and was rolled back, and the reason says so.
     """
-    numbers = f"accuracy {final.accuracy:.2f}, voice {final.voice:.2f}"
+    scores = {name: estimate(final, name) for name in GATES if _measured(final, name)}
+    numbers = ", ".join(f"{name} {score}" for name, score in scores.items())
+    if not in_model:
+        how = (
+            f"SFT made the answers {health_label(broke.health)} and was rolled back" if broke else "SFT was rolled back"
+        )
+        return "not_trained", f"{how}, and nothing of the topic is in the model ({numbers})"
     if final.health != "ok":
         return "collapsed", f"the answers are {health_label(final.health)} ({numbers})"
-    short = [
-        f"{name} {value:.2f} < {limit:g}"
-        for name in GATES
-        if (value := getattr(final, name)) < (limit := getattr(limits, name))
-    ]
-    undone = f"; SFT made the answers {health_label(broke.health)} and was rolled back" if broke is not None else ""
-    if short:
-        return "below_threshold" if broke is None else "collapsed", " and ".join(short) + undone
-    return PASSED, f"{numbers}; needed {limits.accuracy:g} and {limits.voice:g}{undone}"
+    needed = {name: getattr(limits, name) for name in GATES if getattr(limits, name) > 0}
+    words = {name: decide(estimate(final, name), limit) for name, limit in needed.items()}
+    if short := [name for name, word in words.items() if word == "below_threshold"]:
+        return "below_threshold", " and ".join(f"{name} {scores[name]} < {needed[name]:g}" for name in short)
+    asked = " and ".join(f"{name} {limit:g}" for name, limit in needed.items()) or "nothing"
+    if unsure := [name for name, word in words.items() if word == "undecided"]:
+        return UNDECIDED, f"{numbers}; needed {asked}: {' and '.join(unsure)} cannot be told from the threshold"
+    return PASSED, f"{numbers}; needed {asked}"
+
+
+def estimate(found: Evaluated, name: str) -> Estimate:
+    """A mean of an evaluation with its interval; NaN if it was not measured."""
+    value = getattr(found, name)
+    return Estimate(math.nan if value is None else value, *found.intervals.get(name, UNKNOWN), found.questions)
+
+
+def _measured(found: Evaluated, name: str) -> bool:
+    return getattr(found, name) is not None
+
+
+def _change(name: str, before: Evaluated, after: Evaluated) -> str:
+    """`voice 0.10 -> 0.70 ± 0.21 (3)`."""
+    was = getattr(before, name)
+    return f"{name} {'-' if was is None else f'{was:.2f}'} -> {estimate(after, name)}"
+
+
+def _subject(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> str:
+    """Whether answers that repeat themselves keep to their subject: greedy decoding alone may be what fails then."""
+    if after.health != "repeating" or before.closeness is None or after.closeness is None:
+        return ""
+    kept = after.closeness >= before.closeness - limits.worse
+    return " but keep to the subject" if kept else " and lose the subject"
 
 
 def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:
@@ -93,6 +152,6 @@ def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | 
 
 def retry(word: Verdict, attempt: int, retries: int) -> Decision | None:
     """Whether a topic that did not pass is trained again; `attempt` counts from 1."""
-    if word in SETTLED or attempt > retries:
+    if word in (*SETTLED, UNDECIDED) or attempt > retries:  # another attempt decides nothing: more questions would
         return None
     return Decision("retry", f"{word} at attempt {attempt}; {retries - attempt + 1} more allowed")

@@ -26,7 +26,7 @@ from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.logprobs import Scorer
 from engine.model.sentence_embedder import load_embedder
-from engine.preflight.gates import gate_warnings, reference_warnings, unreachable
+from engine.preflight.gates import gate_warnings, reference_warnings, scorer_of_rows, unreachable
 from engine.rules.enforce import require
 from engine.runtime import out_of_memory
 from engine.runtime.control import Control
@@ -37,6 +37,7 @@ from engine.training.session import Session
 
 PROBE = "The lamp is lit at dusk, and somebody has to stay awake with it until the morning."
 SHOWN_WARNINGS = 20
+ADVICE = "lower it, or set thresholds.unreachable: warn if it is meant"
 PACKAGES = ("mindprint-tui", "mlx", "mlx-lm", "transformers")
 
 
@@ -65,17 +66,21 @@ def pointless(curriculum: Curriculum, config: RunConfig) -> list[str]:
     """What makes a run pointless before it begins, a sentence each: leaks, and gates that nothing can pass."""
     found = list(find_leaks(curriculum.topics))
     if config.thresholds.unreachable == "error":
-        advice = "lower it, or set thresholds.unreachable: warn if it is meant"
-        found += [f"{sentence}; {advice}" for sentence in unreachable(curriculum, config.thresholds)]
+        found += [f"{sentence}; {ADVICE}" for sentence in gates_missed(curriculum, config)]
     return found
+
+
+def gates_missed(curriculum: Curriculum, config: RunConfig) -> list[str]:
+    """Rule 21, as far as rows alone can tell it: without rejected answers it waits for those of the base model."""
+    return unreachable(curriculum, config.thresholds, scorer_of_rows(curriculum))
 
 
 def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, config: RunConfig) -> None:
     """Journals what is off before anything is trained."""
     if backend.warning:
         recorder.warn("slow-blas", backend.warning)
-    limits = config.thresholds
-    messages = [*unreachable(curriculum, limits), *gate_warnings(config), *reference_warnings(curriculum, limits)]
+    missed = gates_missed(curriculum, config) if config.thresholds.unreachable == "warn" else []
+    messages = [*missed, *gate_warnings(config), *reference_warnings(curriculum)]
     messages += curriculum.warnings
     for message in messages[:SHOWN_WARNINGS]:
         recorder.warn("curriculum", message)
@@ -123,6 +128,7 @@ def open_session(
         renderer=renderer,
         ledger=ledger,
         scorer=Scorer(loaded.model, probe),
+        base=Scorer(loading.twin(loaded.model, path), probe),
         embedder=embedder,
         probe=probe,
         parameters=parameters,
@@ -157,10 +163,12 @@ def reload(session: Session) -> None:
     That one is let go first, whoever still holds a part of it: memory need not have room for two.
     """
     declared = session.ledger.declared
-    for module in session.model.modules():
+    for module in (*session.model.modules(), *session.base.modules()):
         module.clear()
     mx.clear_cache()
     fresh = loading.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
+    session.base = Scorer(loading.twin(fresh.model, session.ledger.base), session.probe)
+    session.scoring = None  # its tools hold the base model that was let go
     session.ledger.restore(fresh.model, session.ledger.deltas)
     found = session.ledger.declared
     require("ledger-declares", found == declared, f"made anew, the model is {found}; the ledger declared {declared}")

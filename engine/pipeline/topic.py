@@ -6,7 +6,7 @@ from engine.adapters import fingerprint
 from engine.contract.journal.events import Decided, Evaluated, TopicFinished, TopicStarted
 from engine.contract.vocabulary import START, Stage, Verdict
 from engine.data.curriculum import Topic
-from engine.evaluation import evaluate
+from engine.evaluation import estimates, evaluate
 from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision
 from engine.rules.enforce import CHECKS, require
@@ -56,7 +56,8 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         best = done.evaluated[DPO]
     elif session.attached is not None:  # shared: `_supervised` has trained it again
         phase.commit(session, session.attached)
-    return decisions.verdict(best, limits, broke)
+    in_model = any(delta.topic == topic.id for delta in session.ledger.deltas)
+    return decisions.verdict(best, limits, in_model, broke)
 
 
 def _supervised(
@@ -74,7 +75,8 @@ def _supervised(
     if DPO in done.settled:  # shared: its DPO was rolled back, and the process died before SFT was committed
         return done.evaluated[SFT], "kept", done.evaluated[SFT]
     after = _evaluate(session, topic, SFT)
-    decision = decisions.after_phase(start, after, session.config.thresholds)
+    changes = estimates.changes(session.scored, topic.id, start.stage, SFT)
+    decision = decisions.after_phase(start, after, changes, session.config.thresholds)
     _decide(session, topic, decision)
     if decision.decision == "roll_back":
         phase.roll_back(session, attached, "rolled_back")
@@ -89,7 +91,9 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     shared = session.config.adapters.strategy == "shared"
     attached = train_dpo(session, topic, attempt, session.attached)
     after = _evaluate(session, topic, DPO, sft)
-    decision = decisions.after_dpo(sft, after, session.config.thresholds)
+    changes = estimates.changes(session.scored, topic.id, SFT, DPO)
+    margin = estimates.margin(session.scored, topic.id, session.config.dpo.beta)
+    decision = decisions.after_dpo(sft, after, changes, margin, session.config.thresholds)
     session.collapsed |= decisions.collapsed(sft, after)
     _decide(session, topic, decision)
     if decision.decision == "keep":

@@ -4,54 +4,91 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.contract.settings.config import DpoConfig, RunConfig, ThresholdsConfig
-from engine.data.curriculum import Curriculum
-from engine.data.voice_profile import VoiceProfile
-from engine.evaluation import voice_score
+from engine.data.curriculum import Curriculum, Topic
+from engine.evaluation.health import measure_health
+from engine.evaluation.profile_claims import Claims, find_violations
+from engine.evaluation.scorer import Answer, Scorer, Tools, score_answers
+from engine.evaluation.scoring import FOR_GATES, claims_of, fit_texts, texts_of
 
 ADAPTER = ("rank", "alpha", "modules", "layers")  # settings of a phase that say what its adapter is
+FEW_QUESTIONS = 5  # of a topic; with fewer most verdicts are undecided
 
 
-def unreachable(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
+def scorer_of_rows(curriculum: Curriculum) -> Scorer | None:
+    """A scorer from the rows alone, before the base model has answered; None if no answer is a rejected one."""
+    texts = texts_of(curriculum, [], FOR_GATES)
+    return fit_texts(texts, Tools()) if texts.pairs else None
+
+
+def unreachable(curriculum: Curriculum, limits: ThresholdsConfig, scorer: Scorer | None) -> list[str]:
     """A sentence for each topic whose own references fail the voice threshold, or whose rejected answers pass it."""
+    if scorer is None or limits.voice == 0:
+        return []
+    why = f" ({scorer.style.advice})" if scorer.style.advice else ""
     found = []
     for topic in curriculum.topics:
-        references = mean_voice(curriculum, [question.reference for question in topic.questions])
+        voice = voice_of_rows(curriculum, topic, scorer)
+        references, rejected = voice["references"], voice["rejected"]
         if references is not None and references < limits.voice:
             found.append(
                 f"{topic.id}: the references themselves score voice {references:.2f}, below thresholds.voice = "
-                f"{limits.voice:g}: no answer could be asked to do better"
+                f"{limits.voice:g}: no answer could be asked to do better{why}"
             )
-        rejected = mean_voice(curriculum, [pair.rejected for pair in (*topic.pairs, *topic.heldout)])
-        if rejected is not None and rejected >= limits.voice > 0:
+        if rejected is not None and rejected >= limits.voice:
             found.append(
                 f"{topic.id}: the rejected answers score voice {rejected:.2f}, which passes thresholds.voice = "
-                f"{limits.voice:g}: the score cannot tell the voice from its opposite"
+                f"{limits.voice:g}: the score cannot tell the voice from its opposite{why}"
             )
     return found
 
 
-def reference_warnings(curriculum: Curriculum, limits: ThresholdsConfig) -> list[str]:
+def voice_of_rows(curriculum: Curriculum, topic: Topic, scorer: Scorer) -> dict[str, float | None]:
+    """The mean voice of a topic's references, chosen and rejected answers, out of fold; None if there are none."""
+    pairs = (*topic.pairs, *topic.heldout)
+    texts = {
+        "references": [(item.question, item.reference) for item in topic.questions],
+        "chosen": [("", pair.chosen) for pair in pairs],
+        "rejected": [("", pair.rejected) for pair in pairs],
+    }
+    tools = Tools(claims=claims_of(curriculum.profile))
+    found: dict[str, float | None] = {}
+    for name, rows in texts.items():
+        answers = [Answer(topic.id, question, text, training=True) for question, text in rows]
+        scores = [score.voice for score in score_answers(scorer, answers, tools)]
+        found[name] = sum(scores) / len(scores) if scores else None
+    return found
+
+
+def reference_warnings(curriculum: Curriculum) -> list[str]:
     """Rule 20: a sentence for each way in which a quiz's references break the voice rules, with file and line."""
+    claims = claims_of(curriculum.profile)
     broken: dict[str, list[str]] = {}
     for topic in curriculum.topics:
         for question in topic.questions:
-            for fault in _faults(curriculum.profile, question.reference, limits):
+            for fault in _faults(claims, question.reference):
                 broken.setdefault(fault, []).append(question.where)
     return [f"{places[0]}: the reference {fault}{_and_more(places[1:])}" for fault, places in broken.items()]
 
 
-def _faults(profile: VoiceProfile, reference: str, limits: ThresholdsConfig) -> list[str]:
-    """What an answer in the reference's words would be marked down for; nothing where it would pass without a mark."""
-    found = voice_score.score(profile, reference)
-    if found.health != "ok":
-        return [f"is no text that can be scored ({found.health})"]
-    faults = [f"says {quote!r}, against the distinction {name!r}" for name, quote in found.quotes.items()]
-    faults += [f"says {word!r}, which is to be avoided" for word in found.violations if word not in found.quotes]
-    missing = [group.name for group in profile.groups if found.components[group.name] < 1]
-    if missing and found.score < limits.voice and not found.quotes:
-        names = ", ".join(missing)
-        faults.append(f"is below thresholds.voice = {limits.voice:g}: too few markers of {names}")
-    return faults
+def _faults(claims: Claims, reference: str) -> list[str]:
+    """What an answer in the reference's words would be marked down for."""
+    health = measure_health(reference)
+    if not health.healthy:
+        return [f"is no text that can be scored ({health.state})"]
+    found = find_violations(claims, reference)
+    faults = [f"says {quote!r}, against the distinction {name!r}" for name, quote in found.confused]
+    return faults + [f"says {word!r}, which is to be avoided" for word in found.avoided]
+
+
+def question_warnings(curriculum: Curriculum) -> list[str]:
+    """A sentence if topics have so few questions that their verdicts will mostly be undecided."""
+    few = [topic for topic in curriculum.topics if len(topic.questions) < FEW_QUESTIONS]
+    if not few:
+        return []
+    return [
+        f"{len(few)} of {len(curriculum.topics)} topics have fewer than {FEW_QUESTIONS} questions, {few[0].id} among "
+        f"them ({len(few[0].questions)}): the interval of a mean is wide, and many verdicts will be undecided"
+    ]
 
 
 def _and_more(places: Sequence[str]) -> str:
@@ -97,9 +134,3 @@ def base_warnings(topics: Sequence[dict[str, Any]], limits: ThresholdsConfig) ->
             f"({sick[0]['base']['health']} in {sick[0]['topic']})"
         )
     return found
-
-
-def mean_voice(curriculum: Curriculum, texts: Sequence[str]) -> float | None:
-    """The mean voice of texts, scored as answers are; None where there are none."""
-    scores = [voice_score.score(curriculum.profile, text).score for text in texts]
-    return sum(scores) / len(scores) if scores else None

@@ -11,18 +11,16 @@ from engine.data.chat_template import Example, Message, Renderer
 from engine.data.curriculum import Curriculum, Topic, length_ratio
 from engine.data.rows import Pair
 from engine.preflight.forecast import Work
-from engine.preflight.gates import mean_voice
 
 Row = tuple[str, Sequence[Message], str]  # file:line, the conversation, the answer
 
 
 @dataclass(frozen=True, slots=True)
 class TopicAudit:
-    """One topic: rows, tokens of its SFT rows, rows that are cut, lengths, and the voice of its own texts.
+    """One topic: rows, tokens of its SFT rows, rows that are cut, and lengths.
 
-    `length_ratio` is characters of rejected over characters of chosen answers; `cut` names file and line; `voice` has
-    the mean score of `references`, `chosen` and `rejected` texts, None where there are none; `rendered` is a digest of
-    the tokens of all rows and questions.
+    `length_ratio` is characters of rejected over characters of chosen answers; `cut` names file and line;
+    `rendered` is a digest of the tokens of all rows and questions.
     """
 
     topic: str
@@ -36,14 +34,13 @@ class TopicAudit:
     longest: int
     cut: tuple[str, ...]
     length_ratio: float | None
-    voice: dict[str, float | None]
     work: Work
     rendered: str
 
 
 def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> list[TopicAudit]:
     """Renders every row; raises InputError with file and line where a prompt leaves no room for an answer."""
-    return [_topic(curriculum, topic, renderer, config) for topic in curriculum.topics]
+    return [_topic(topic, renderer, config) for topic in curriculum.topics]
 
 
 def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
@@ -61,7 +58,7 @@ def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
     )
 
 
-def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: RunConfig) -> TopicAudit:
+def _topic(topic: Topic, renderer: Renderer, config: RunConfig) -> TopicAudit:
     def render(rows: Sequence[Row]) -> list[tuple[str, Example]]:
         return [(row[0], _example(renderer, row, config.model.max_length)) for row in rows]
 
@@ -71,7 +68,6 @@ def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: Run
     )
     asked = render([(item.where, [Message("user", item.question)], item.reference) for item in topic.questions])
     every = [*rows, *trained, *held]
-    both = (*topic.pairs, *topic.heldout)
     preferred = _dpo_tokens(config, len(topic.pairs), _tokens(trained))
     return TopicAudit(
         topic=topic.id,
@@ -85,11 +81,6 @@ def _topic(curriculum: Curriculum, topic: Topic, renderer: Renderer, config: Run
         longest=max(len(example.ids) for _, example in every),
         cut=tuple(dict.fromkeys(where for where, example in every if example.cut)),
         length_ratio=length_ratio(topic),
-        voice={
-            "references": mean_voice(curriculum, [question.reference for question in topic.questions]),
-            "chosen": mean_voice(curriculum, [pair.chosen for pair in both]),
-            "rejected": mean_voice(curriculum, [pair.rejected for pair in both]),
-        },
         work=Work(
             sft=config.sft.epochs * _tokens(rows),
             dpo=preferred,

@@ -160,7 +160,8 @@ ALL = (
     ),
     Rule(
         17, "success-is-earned", "run",
-        "Status 0 is every topic passed or skipped by a person, and there was at least one.",
+        "Status 0 is every topic passed, skipped by a person or undecided (the threshold is inside the interval), and "
+        "there was at least one; the summary counts the undecided.",
         "the run would end with status 0, but …",
         "verdicts and journal disagree",
         "the journal is right: read its topic_finished events, then resume",
@@ -181,7 +182,8 @@ ALL = (
     ),
     Rule(
         20, "scored-per-answer", "phase",
-        "Voice is scored per answer and then averaged, and an empty answer scores nothing.",
+        "Voice is the mean of the answers' own; one that is empty, sick or void scores nothing, and each has the style "
+        "that it has alone.",
         "voice is …, its answers' own scores have a mean of …",
         "answers were scored together, or an empty one was given a score",
         "reevaluate the topic; report it with voice.yaml",
@@ -190,8 +192,8 @@ ALL = (
         21, "gates-reachable", "start",
         "The references pass the gates that answers have to pass, unless the configuration says that this is meant.",
         "the references themselves score voice …, below thresholds.voice = …",
-        "the voice profile asks for more than its own references have, or a threshold is too high",
-        "lower thresholds.voice, mend voice.yaml, or set thresholds.unreachable: warn",
+        "voice.yaml counts something against the references, or a threshold is too high for them",
+        "lower thresholds.voice, mend voice.yaml, add rows in the voice, or set thresholds.unreachable: warn",
     ),
     Rule(
         22, "lengths-alike", "warning",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
@@ -20,6 +20,7 @@ from engine.model.logprobs import Scorer
 from engine.model.sentence_embedder import Embedder
 from engine.runtime.control import Control
 from engine.runtime.recorder import Recorder
+from engine.runtime.score_log import ScoreLog
 from engine.training.checkpoint import Checkpoint
 from engine.training.optimizer import Updater
 
@@ -67,6 +68,7 @@ class Session:
     renderer: Renderer
     ledger: Ledger
     scorer: Scorer
+    base: Scorer  # of the base model, which is never trained
     embedder: Embedder
     probe: mx.array
     parameters: int
@@ -74,6 +76,8 @@ class Session:
     attached: Attached | None = None
     dpo_rolled_back: int = 0  # topics in a row
     collapsed: bool = False  # whether a phase of the topic at work broke the answers
+    scoring: Any = None  # what evaluation scores answers with, as soon as it is fitted
+    scored: ScoreLog = field(default_factory=ScoreLog)  # the answers of this run so far
     pieces: int = 1  # of a micro-batch, worked on one after another where memory asks for it
 
     @property

@@ -80,6 +80,35 @@ def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def score(run: RunDir, file: Path) -> dict[str, Any]:
+    """Has the engine score a file's texts with the scorer of a run; raises InputError as the engine says it."""
+    return _scores([str(run.path.resolve()), str(file.resolve())], file)
+
+
+def score_by_config(config: Path, topics: Sequence[str], overrides: Sequence[str], file: Path) -> dict[str, Any]:
+    """Has the engine fit a scorer for a configuration in a throw-away folder, and score a file's texts with it."""
+    with tempfile.TemporaryDirectory(prefix="mindprint-score-") as scratch:
+        run = RunDir(Path(scratch))
+        run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
+        return _scores([scratch, str(file.resolve()), "--fit"], file)
+
+
+def _scores(arguments: Sequence[str], file: Path) -> dict[str, Any]:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill, too, takes child and folder away
+    with relayed(sys.stderr) as err:
+        command = [sys.executable, "-m", "engine.score", *arguments]
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
+    if done.returncode == STOPPED:
+        raise KeyboardInterrupt
+    if done.returncode == BAD_INPUT:
+        raise SystemExit(BAD_INPUT)  # the sentence is on stderr already
+    try:
+        found: dict[str, Any] = clean_event(json.loads(done.stdout))
+    except ValueError as error:
+        raise InputError(f"{file}: the scoring died ({_how(done.returncode)}) before it had an answer") from error
+    return found
+
+
 def _how(status: int) -> str:
     """How a child died, from its status as subprocess gives it."""
     return f"signal {-status}" if status < 0 else f"status {status}"

@@ -17,7 +17,8 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.wording import short
 from engine.data.chat_template import Renderer
 from engine.data.voice_profile import load_profile
-from engine.evaluation import voice_score
+from engine.evaluation import pattern_search
+from engine.evaluation.markers import find_markers
 from engine.formats import model_card
 from engine.model.loading import locate
 from engine.pipeline.resumable import require_own_folders
@@ -49,12 +50,12 @@ def profile(tmp_path: Path, pattern: str) -> Path:
 
 @pytest.mark.parametrize("pattern", ENDLESS)
 def test_a_pattern_without_an_end_is_named(tmp_path: Path, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice_score, "PATIENCE", 0.2)
+    monkeypatch.setattr(pattern_search, "PATIENCE", 0.2)
     found = load_profile(profile(tmp_path, pattern))
     with pytest.raises(InputError, match=f"{re.escape(short(pattern))}.*: more than 0.2 s of computing"):
-        voice_score.score(found, ANSWER)
+        find_markers(found, ANSWER)
     assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
-    assert voice_score.score(found, "hello there").score == 0.0
+    assert find_markers(found, "hello there") == ({"g": 0.0}, ())
 
 
 def test_a_pattern_has_a_length(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def check(name: str, ran: tiny.Ran, clean: tiny.Ran) -> str:
     else:
         assert not failed and states == ["attached", "rolled_back"]
         assert any(item.decision == "roll_back" for item in ran.of(e.Decided, topic=FIRST))
-        assert finished.verdict == ("passed" if phase == "dpo" else "collapsed"), finished.reason
+        assert finished.verdict == ("passed" if phase == "dpo" else "not_trained"), finished.reason
         assert screen(ran.run)[0].topics[FIRST].settled[phase] == "rolled_back"
     decided = [f"{item.decision}: {item.reason}" for item in ran.of(e.Decided, topic=FIRST)]
     return f"{name}: {finished.verdict} ({finished.reason}); {decided}; rules {failed}; next topic: the same bytes"

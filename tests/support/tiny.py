@@ -117,6 +117,17 @@ def make_curriculum(folder: Path, topics: int = 2) -> Path:
     return folder
 
 
+def ask_more(source: Path, folder: Path) -> Path:
+    """A copy of such a curriculum with a second question to each topic, so that its answers have a spread."""
+    shutil.copytree(source, folder)
+    rows = [json.loads(line) for line in (folder / "quiz.jsonl").read_text().splitlines()]
+    with open(folder / "quiz.jsonl", "a", encoding="utf-8") as file:
+        for row in rows:
+            more = {"question": f"And ashore? {row['question']}", "reference": f"Nay, {row['reference']}"}
+            file.write(json.dumps(row | more) + "\n")
+    return folder
+
+
 def turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 

@@ -215,6 +215,7 @@ class Evaluated:
     loops: int = 0  # answers that repeat themselves
     void: int = 0  # answers that say nothing of their own
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # a mean's name -> its 90 % interval
+    heldout_gaps: tuple[float, ...] = ()  # of each held-out pair
     heldout_pairs: int = 0  # of `preference_accuracy`; 0 if the engine did not say
 
     @property

@@ -53,6 +53,11 @@ class RunDir:
         return self.path / "checkpoint"
 
     @property
+    def scores(self) -> Path:
+        """The fitted scorer: every evaluation of the run uses it."""
+        return self.path / "scores"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.json"
 

@@ -121,10 +121,11 @@ class EvaluationConfig:
 class ThresholdsConfig:
     """What a topic has to reach, and what counts as worse."""
 
-    accuracy: float = number(0.70, 0.0, 1.0)  # to pass, and for a gated DPO
-    voice: float = number(0.70, 0.0, 1.0)  # to pass
+    voice: float = number(0.5, 0.0, 1.0)  # to pass: 0 is text that is not in the voice, 1 the weakest references
+    closeness: float = number(0.0, 0.0, 1.0)  # to pass: 0 asks for nothing, since a good answer may say something else
+    accuracy: float = number(0.0, 0.0, 1.0)  # cosine with the reference, to pass and for a gated DPO; 0 asks nothing
     dpo_trigger: float = number(0.75, 0.0, 1.0)  # a gated DPO runs where voice is below this after SFT
-    worse: float = number(0.10, 0.0, 1.0)  # a phase whose combined score falls by more than this is rolled back
+    worse: float = number(0.10, 0.0, 1.0)  # a phase after which answers are worse by more than this is rolled back
     unreachable: Literal["error", "warn"] = "error"  # what to do about a gate that the references themselves fail
 
 

@@ -16,7 +16,7 @@ LEAST = 20  # cells of a title beside its id
 def lines(report: dict[str, Any], cells: int) -> list[str]:
     """At most `cells` wide; sections that the preflight did not come to are left out and said so."""
     found = [*_model(report, cells), *_data(report, cells), *_topics(report, cells), *_gates(report, cells)]
-    found += [*_selftest(report, cells), *_rules(report, cells), *_prediction(report, cells)]
+    found += [*_controls(report, cells), *_selftest(report, cells), *_rules(report, cells), *_prediction(report, cells)]
     for sign, kind in (("!", "warnings"), ("✗", "problems")):
         told = report[kind]
         for sentence in told[:SENTENCES]:
@@ -87,11 +87,11 @@ def _names(topic: dict[str, Any], room: int, beside: int, row: str) -> list[str]
 
 
 def _row(topic: dict[str, Any]) -> str:
-    base, voice = topic["base"] or {}, topic["voice"]
+    base, voice = topic["base"] or {}, topic["voice"] or {}
     pairs = f"{topic['pairs']}+{topic['heldout']}"
     share = f"{topic['supervised'] / topic['total']:.0%}"
     sick = "!" if base.get("health", "ok") != "ok" else " "
-    scores = [voice["references"], voice["rejected"], base.get("voice")]
+    scores = [voice.get("references"), voice.get("rejected"), base.get("voice")]
     return (
         f"{topic['sft_rows']:>6}{pairs:>7}{topic['questions']:>5}{share:>5}{len(topic['cut']):>5}{topic['longest']:>5}"
         f"{number(topic['length_ratio']):>6} {''.join(f'{number(score):>5}' for score in scores)}"
@@ -103,7 +103,8 @@ def _gates(report: dict[str, Any], cells: int) -> list[str]:
     gates = report["gates"]
     if gates is None:
         return []
-    text = f"voice ≥ {gates['voice']:g} and accuracy ≥ {gates['accuracy']:g} to pass; {_dpo(gates)}"
+    needed = [f"{name} ≥ {gates[name]:g}" for name in ("voice", "closeness", "accuracy") if gates[name] > 0]
+    text = f"{' and '.join(needed) or 'nothing'} to pass; {_dpo(gates)}"
     lines = _labelled("gates", text, cells)
     for name in ("references", "rejected", "base"):
         if scores := _scores(report["topics"], name):
@@ -115,8 +116,22 @@ def _gates(report: dict[str, Any], cells: int) -> list[str]:
 
 def _scores(topics: Sequence[dict[str, Any]] | None, name: str) -> list[float]:
     """The voice of one kind of text in each topic that has some."""
-    found = [(topic["base"] or {}).get("voice") if name == "base" else topic["voice"][name] for topic in topics or ()]
+    found = [
+        (topic["base"] or {}).get("voice") if name == "base" else (topic["voice"] or {}).get(name)
+        for topic in topics or ()
+    ]
     return [score for score in found if score is not None]
+
+
+def _controls(report: dict[str, Any], cells: int) -> list[str]:
+    """What gets past the score, and what it lets pass as it must."""
+    rows = []
+    for control in report["controls"] or ():
+        share = f"{control['bound']:.0%}"
+        limit = f"at least {share} must" if control["kind"] == "must_pass" else f"at most {share} may"
+        sign = "✓" if control["holds"] else "✗"
+        rows.append(f"{sign} {control['name']}: {control['passed']} of {control['n']} pass; {limit}")
+    return [shorten(f"{'' if place else 'controls':<10}{row}", cells) for place, row in enumerate(rows)]
 
 
 def _dpo(gates: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from curricula import keeper
+from voices import keeper
 
 from engine.evaluation.scorer import Tools, fit
 

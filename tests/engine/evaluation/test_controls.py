@@ -1,7 +1,7 @@
 """The attacks that a curriculum brings along do not pass, and its own texts do: the bars of the score."""
 
 import pytest
-from curricula import FIXTURES, ROOT, RecordedLogprobs, read_texts
+from voices import FIXTURES, ROOT, RecordedLogprobs, read_texts
 
 from engine.evaluation.controls import Control, attacks, first_half, run_controls
 from engine.evaluation.scorer import Tools, fit, score_answers

@@ -1,7 +1,7 @@
 """The base model's word on answers: relevance, improbable text, and cut text."""
 
 import pytest
-from curricula import RecordedLogprobs
+from voices import RecordedLogprobs
 
 from engine.evaluation.controls import attacks
 from engine.evaluation.likelihood import (

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from curricula import RecordedLogprobs
+from voices import RecordedLogprobs
 
 from engine.contract.errors import InputError
 from engine.evaluation.scorer import Answer, Tools, fit, score_answers

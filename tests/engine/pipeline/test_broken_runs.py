@@ -60,7 +60,8 @@ def add(file: Path, **row: object) -> None:
 
 @broken("success-is-earned", 3, "would end with status 0, but 2 of 2 topics did not pass")
 def a_run_without_a_pass_is_a_success(run, kit, monkeypatch):
-    configured(run, kit, thresholds={"voice": 1.0}, adapters={"strategy": "sft_only"})
+    more = tiny.ask_more(kit[1], run.path.parent / "more")
+    configured(run, (kit[0], more), thresholds={"voice": 1.0}, adapters={"strategy": "sft_only"})
     real = pipeline.read_history
 
     def generous(records):
@@ -96,9 +97,9 @@ def a_key_is_misspelt(run, kit, monkeypatch):
     configured(run, kit, sft={"lerning_rate": 1e-3})
 
 
-@broken("lengths-alike", 1, "x as long as chosen ones")
+@broken("lengths-alike", 0, "x as long as chosen ones")
 def rejected_answers_are_three_times_as_long(run, kit, monkeypatch):
-    course = configured(run, kit, adapters={"strategy": "sft_only"}, thresholds={"voice": 1.0})
+    course = configured(run, kit, adapters={"strategy": "sft_only"})
     long = "A lamp is a lamp, and it is a lamp, as all lamps are lamps in the end, and no lamp is more. " * 3
     add(
         course / "preferences.jsonl", topic=FIRST, prompt="And then?", chosen="Aye, then.", rejected=long, heldout=False

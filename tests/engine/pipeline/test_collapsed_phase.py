@@ -1,6 +1,7 @@
 """A phase that wrecks the model is rolled back, its topic is marked, the next one is as if it had never been."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import threading
@@ -38,19 +39,22 @@ def stuck(engine: Breaker, after: str) -> None:
 
 
 def test_an_sft_that_wrecks_the_model_is_rolled_back_and_the_topic_marked(kit, unbroken, tmp_path, monkeypatch):
-    config = settings(kit, "sft")
+    config = settings((kit[0], tiny.ask_more(kit[1], tmp_path / "course")), "sft")
     config["thresholds"] |= {"voice": 0.5}
     run = tiny.new_run(tmp_path / "run", config)
     stuck(Breaker(monkeypatch, FIRST), "sft")
     ran = tiny.train_here(run)
-    assert ran.verdicts() == {FIRST: "collapsed", SECOND: "below_threshold"} and ran.status == 1
+    assert ran.verdicts() == {FIRST: "not_trained", SECOND: "below_threshold"} and ran.status == 1
     (finished,) = ran.of(e.TopicFinished, topic=FIRST)
-    assert finished.reason.endswith("voice 0.00 < 0.5; SFT made the answers repetitive and was rolled back")
+    said = "SFT made the answers repetitive and was rolled back, and nothing of the topic is in the model (voice 0.00"
+    assert finished.reason.startswith(said)
+    (absent,) = json.loads(run.summary.read_text())["not_in_model"].items()
+    assert absent[0] == FIRST and "SFT made the answers repetitive" in absent[1]
     assert [event.decision for event in ran.of(e.Decided, topic=FIRST)] == ["roll_back", "skip_dpo"]
     assert bytes_of(ran, FIRST) == []
     assert bytes_of(ran, SECOND) == bytes_of(unbroken["sft alone"], SECOND) != []
     state, panes = screen(run)
-    assert state.topics[FIRST].verdict == "collapsed" and state.topics[FIRST].settled == {"sft": "rolled_back"}
+    assert state.topics[FIRST].verdict == "not_trained" and state.topics[FIRST].settled == {"sft": "rolled_back"}
     assert "repetitive" in panes["log"]
 
 

@@ -2,74 +2,106 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.contract.intervals import Estimate
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Record
 from engine.contract.journal.live import live
 from engine.contract.settings.config import DpoConfig, ThresholdsConfig
-from engine.data.curriculum import Curriculum, Pair, Question, Topic
+from engine.data.curriculum import Curriculum, Pair, Question, SftRow, Topic
 from engine.data.voice_profile import load_profile
 from engine.pipeline.decisions import Decision, after_dpo, after_phase, gate, retry, verdict
-from engine.preflight.gates import base_warnings, unreachable
+from engine.preflight.gates import base_warnings, question_warnings, scorer_of_rows, unreachable
 from engine.runtime.history import read_history
 from engine.runtime.summary import summarize
 
 ONE, TWO, THREE = "unit-01/chapter-01/topic-01", "unit-01/chapter-01/topic-02", "unit-02/chapter-01/topic-01"
-LIMITS = ThresholdsConfig()
+LIMITS = ThresholdsConfig(accuracy=0.7)
 
 
 def scored(accuracy: float = 0.8, voice: float = 0.8, topic: str = ONE, stage: Any = "sft", **more: Any) -> Evaluated:
-    plain = dict(components={}, preference_accuracy=None, health="ok", seconds=1.0)
+    """Three answers whose means are known to 0.1 either way, unless `intervals` says otherwise."""
+    intervals = {"accuracy": (accuracy - 0.1, accuracy + 0.1), "voice": (voice - 0.1, voice + 0.1)}
+    plain = dict(components={}, preference_accuracy=None, health="ok", seconds=1.0, questions=3, intervals=intervals)
     return Evaluated(topic, stage, accuracy, voice, (accuracy + voice) / 2, **(plain | more))
+
+
+def change(mean: float, half: float = 0.05) -> Estimate:
+    return Estimate(mean, mean - half, mean + half, 3)
 
 
 # --- keep or roll back
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "decision", "reason"),
+    ("before", "after", "changes", "decision", "reason"),
     [
-        (scored(0.5, 0.1), scored(0.6, 0.7), "keep", "combined 0.30 -> 0.65, voice 0.10 -> 0.70"),
-        (scored(0.5, 0.5), scored(0.5, 0.5), "keep", "combined 0.50 -> 0.50"),
-        (scored(0.5, 0.5), scored(0.5, 0.31), "keep", "voice 0.50 -> 0.31"),
-        (scored(0.5, 0.5), scored(0.5, 0.29), "roll_back", "worse by more than 0.1: combined 0.50 -> 0.40"),
-        (scored(0.5, 0.5), scored(0.9, 0.9, health="repeating"), "roll_back", "became repetitive"),
-        (scored(0.5, 0.5), scored(0.9, 0.9, health="empty"), "roll_back", "became empty"),
-        (scored(0.5, 0.5), scored(0.9, 0.9, health="special_tokens"), "roll_back", "became full of special tokens"),
-        (scored(0.5, 0.0, health="empty"), scored(0.6, 0.0, health="empty"), "keep", "combined"),
-        (scored(0.5, 0.5), scored(math.nan, 0.5), "roll_back", "nan"),
+        (scored(0.5, 0.1), scored(0.6, 0.7), {"combined": change(0.4)}, "keep", "voice 0.10 -> 0.70 ± 0.10 (3)"),
+        (scored(0.5, 0.5), scored(0.5, 0.5), {}, "keep", "combined 0.50 -> 0.50"),
+        (scored(), scored(), {"combined": change(-0.09, 0.01)}, "keep", "combined"),
+        (scored(), scored(), {"combined": change(-0.5, 0.6)}, "keep", "combined"),
+        (scored(), scored(), {"combined": Estimate(-0.5, math.nan, math.nan, 1)}, "keep", "combined"),
+        (
+            scored(),
+            scored(),
+            {"combined": change(-0.2)},
+            "roll_back",
+            "combined changed by -0.20 ± 0.05 (3), more than",
+        ),
+        (
+            scored(closeness=0.5),
+            scored(closeness=0.1),
+            {"combined": change(0.3), "closeness": change(-0.4)},
+            "roll_back",
+            "closeness changed by -0.40 ± 0.05 (3), more than 0.1",
+        ),
+        (scored(), scored(), {"loops": change(0.4)}, "roll_back", "more answers repeat themselves, a share of 0.40"),
+        (scored(), scored(), {"loops": change(0.4, 0.5)}, "keep", "combined"),
+        (scored(), scored(), {"relevance": change(-0.3)}, "roll_back", "relevance changed by -0.30 ± 0.05 (3) nats"),
+        (scored(), scored(), {"relevance": change(-0.3, 0.4)}, "keep", "combined"),
+        (scored(0.5, 0.5), scored(0.9, 0.9, health="repeating"), {}, "roll_back", "became repetitive"),
+        (scored(0.5, 0.5), scored(0.9, 0.9, health="empty"), {}, "roll_back", "became empty"),
+        (scored(0.5, 0.5), scored(0.9, 0.9, health="special_tokens"), {}, "roll_back", "became full of special tokens"),
+        (scored(0.5, 0.0, health="empty"), scored(0.6, 0.0, health="empty"), {}, "keep", "combined"),
+        (scored(0.5, 0.5), scored(math.nan, 0.5), {}, "roll_back", "nan"),
     ],
 )
-def test_a_phase_that_harms_is_rolled_back(before: Evaluated, after: Evaluated, decision: str, reason: str) -> None:
-    for decide in (after_phase, after_dpo):
-        found = decide(before, after, LIMITS)
+def test_a_phase_that_harms_is_rolled_back(
+    before: Evaluated, after: Evaluated, changes: dict[str, Estimate], decision: str, reason: str
+) -> None:
+    for found in (after_phase(before, after, changes, LIMITS), after_dpo(before, after, changes, None, LIMITS)):
         assert found.decision == decision
         assert reason in found.reason
 
 
+@pytest.mark.parametrize(("closeness", "said"), [(0.45, "but keep to the subject"), (0.1, "and lose the subject")])
+def test_answers_that_only_loop_are_told_from_those_that_lose_the_subject(closeness: float, said: str) -> None:
+    found = after_phase(scored(closeness=0.5), scored(health="repeating", closeness=closeness), {}, LIMITS)
+    assert found.reason.startswith(f"the answers became repetitive {said} (")
+
+
 @pytest.mark.parametrize(
-    ("was", "now", "margin", "decision", "reason"),
+    ("margin", "decision", "reason"),
     [
-        (0.5, 1.0, 0.02, "keep", "held-out margin +0.020"),
-        (0.5, 0.5, 0.02, "keep", "held-out margin +0.020"),
-        (None, None, None, "keep", "combined"),
-        (1.0, 0.5, 0.5, "roll_back", "preference accuracy fell 1.00 -> 0.50"),
-        (0.5, 0.5, 0.0, "roll_back", "did not rise (+0.0000)"),
-        (0.5, 1.0, -0.01, "roll_back", "did not rise (-0.0100)"),
-        (0.5, 0.5, math.nan, "roll_back", "did not rise (+nan)"),
+        (change(0.3, 0.1), "keep", "held-out margin +0.300 ± 0.100 (3)"),
+        (change(-0.02, 0.1), "keep", "held-out margin -0.020 ± 0.100 (3)"),
+        (None, "keep", "combined"),
+        (change(-0.3, 0.1), "roll_back", "the held-out margin -0.300 ± 0.100 (3) did not rise"),
+        (Estimate(0.02, math.nan, math.nan, 1), "keep", "held-out margin +0.020 (1)"),
+        (Estimate(0.0, math.nan, math.nan, 1), "roll_back", "the held-out margin +0.000 (1) did not rise"),
+        (Estimate(math.nan, math.nan, math.nan, 2), "roll_back", "the held-out margin +nan (2) did not rise"),
     ],
 )
-def test_dpo_must_raise_the_heldout_margin(
-    was: float | None, now: float | None, margin: float | None, decision: str, reason: str
-) -> None:
-    before = scored(0.5, 0.5, preference_accuracy=was)
-    after = scored(0.6, 0.6, preference_accuracy=now, heldout_margin=margin)
-    found = after_dpo(before, after, LIMITS)
+def test_dpo_must_raise_the_heldout_margin(margin: Estimate | None, decision: str, reason: str) -> None:
+    before = scored(0.5, 0.5, preference_accuracy=1.0)
+    after = scored(0.6, 0.6, preference_accuracy=0.5)  # one of two pairs flipped: luck, which decides nothing
+    found = after_dpo(before, after, {}, margin, LIMITS)
     assert found.decision == decision
     assert reason in found.reason
 
@@ -121,28 +153,33 @@ def test_dpo_is_given_up_after_so_many_roll_backs_in_a_row(limit: int, rolled_ba
 
 
 @pytest.mark.parametrize(
-    ("final", "word", "reason"),
+    ("final", "limits", "word", "reason"),
     [
-        (scored(0.70, 0.70), "passed", "accuracy 0.70, voice 0.70; needed 0.7 and 0.7"),
-        (scored(0.60, 0.90), "below_threshold", "accuracy 0.60 < 0.7"),
-        (scored(0.60, 0.50), "below_threshold", "accuracy 0.60 < 0.7 and voice 0.50 < 0.7"),
-        (scored(0.90, 0.90, health="repeating"), "collapsed", "the answers are repetitive (accuracy 0.90, voice 0.90)"),
-        (scored(0.00, 0.00, health="empty"), "collapsed", "the answers are empty"),
+        (scored(0.5, 0.9), {}, "passed", "voice 0.90 ± 0.10 (3), accuracy 0.50 ± 0.10 (3); needed voice 0.5"),
+        (scored(0.5, 0.2), {}, "below_threshold", "voice 0.20 ± 0.10 (3) < 0.5"),
+        (scored(0.5, 0.55), {}, "undecided", "voice cannot be told from the threshold"),
+        (scored(0.5, 0.9, intervals={}), {}, "undecided", "voice 0.90 (3)"),
+        (scored(0.5, 0.0, intervals={}), {"voice": 0}, "passed", "needed nothing"),
+        (scored(0.5, 0.9), {"accuracy": 0.7}, "below_threshold", "accuracy 0.50 ± 0.10 (3) < 0.7"),
+        (scored(0.5, 0.2), {"accuracy": 0.7}, "below_threshold", "voice 0.20 ± 0.10 (3) < 0.5 and accuracy 0.50"),
+        (scored(0.5, 0.9), {"closeness": 0.3}, "undecided", "closeness cannot be told"),
+        (scored(0.90, 0.90, health="repeating"), {}, "collapsed", "the answers are repetitive (voice 0.90 ± 0.10 (3)"),
+        (scored(0.00, 0.00, health="empty"), {}, "collapsed", "the answers are empty"),
     ],
 )
-def test_the_verdict_has_its_numbers(final: Evaluated, word: str, reason: str) -> None:
-    found, why = verdict(final, LIMITS)
+def test_the_verdict_has_its_numbers(final: Evaluated, limits: dict[str, float], word: str, reason: str) -> None:
+    found, why = verdict(final, ThresholdsConfig(**limits))
     assert found == word
     assert reason in why
 
 
-def test_an_sft_that_broke_the_answers_is_named_and_marks_a_topic_that_does_not_pass_without_it() -> None:
-    broke = scored(0.2, 0.1, health="repeating")
-    word, why = verdict(scored(0.60, 0.50), LIMITS, broke)
-    assert word == "collapsed"
-    assert why == "accuracy 0.60 < 0.7 and voice 0.50 < 0.7; SFT made the answers repetitive and was rolled back"
-    word, why = verdict(scored(0.80, 0.90), LIMITS, broke)
-    assert word == "passed" and why.endswith("SFT made the answers repetitive and was rolled back")
+def test_a_topic_of_which_nothing_is_in_the_model_was_not_trained_whatever_its_score() -> None:
+    word, why = verdict(scored(0.9, 0.9), LIMITS, in_model=False)
+    assert word == "not_trained" and why.startswith(
+        "SFT was rolled back, and nothing of the topic is in the model (voi"
+    )
+    word, why = verdict(scored(0.9, 0.9), LIMITS, in_model=False, broke=scored(0.2, 0.1, health="repeating"))
+    assert word == "not_trained" and why.startswith("SFT made the answers repetitive and was rolled back, and nothing")
 
 
 def test_retries_are_counted_from_the_first_attempt() -> None:
@@ -151,42 +188,76 @@ def test_retries_are_counted_from_the_first_attempt() -> None:
     assert first == Decision("retry", "below_threshold at attempt 1; 2 more allowed")
     assert second == Decision("retry", "error at attempt 2; 1 more allowed")
     assert retry("collapsed", 3, 2) is None
+    assert retry("undecided", 1, 9) is None, "another attempt decides nothing"
     assert retry("passed", 1, 9) is None and retry("skipped", 1, 9) is None
 
 
 # --- reach
 
 
-@pytest.fixture
-def reach(tmp_path: Path) -> Any:
-    path = tmp_path / "voice.yaml"
-    path.write_text("groups: [{name: a, expected: 2, patterns: [aye, ye]}]", encoding="utf-8")
-    profile = load_profile(path)
-
-    def build(references: list[str], rejected: list[str], heldout: list[str] | None = None) -> Curriculum:
-        def pair(text: str) -> Pair:
-            return Pair((), "chosen", text, None, "p:1")
-
-        questions = tuple(Question("q", text, (), "q:1") for text in references)
-        pairs, held = tuple(map(pair, rejected)), tuple(map(pair, heldout or []))
-        topic = Topic(ONE, "t", "u", "c", (), pairs, held, questions)
-        return Curriculum((topic,), profile, (), 0, 0, 0, 0)
-
-    return build
+def course(reference: str, profile: str, tmp_path: Path) -> Curriculum:
+    """Four topics of rows in a voice and out of it."""
+    (tmp_path / "voice.yaml").write_text(profile, encoding="utf-8")
+    topics = []
+    for number, thing in enumerate("lamp rope kettle boat door wick stair gull".split()):
+        rows = tuple(SftRow((), text, "s:1") for text in own(thing))
+        pairs = tuple(Pair((), f"Aye, clean yer {thing}, lad.", text, None, "p:1") for text in bare(thing))
+        wanted = reference.format(thing=thing) if number == 0 else f"Aye, yer {thing} is a grand auld {thing}, lad."
+        topics.append(Topic(f"u/c/t{number}", "t", "u", "c", rows, pairs, (), (Question("q", wanted, (), "q:1"),)))
+    return Curriculum(tuple(topics), load_profile(tmp_path / "voice.yaml"), (), 0, 0, 0, 0)
 
 
-BARE, FULL = "Keep the lamp lit.", "Aye, keep the lamp lit, will ye."
+def own(thing: str) -> list[str]:
+    return [
+        f"Aye, 'tis an auld {thing}, and ye mind it well.",
+        f"Och, ye keep yer {thing} dry, lad.",
+        f"Nay, lad, 'tis the {thing} that minds ye.",
+    ]
 
 
-def test_gates_that_can_be_reached_are_not_spoken_of(reach: Any) -> None:
-    assert unreachable(reach([FULL, FULL], [BARE]), LIMITS) == []
-    assert unreachable(reach([FULL, BARE], [BARE]), ThresholdsConfig(voice=0.5)) == [], "the mean of the answers counts"
-    assert unreachable(reach([FULL], []), LIMITS) == []
+def bare(thing: str) -> list[str]:
+    return [
+        f"The {thing} is old and should be maintained with care.",
+        f"It is advisable to store a {thing} in a dry place.",
+        f"A {thing} can be useful for many people in general.",
+    ]
 
 
-def test_references_that_fail_their_own_gate_are_named(reach: Any) -> None:
-    (found,) = unreachable(reach([BARE, FULL], [BARE]), LIMITS)
-    assert found.startswith(ONE) and "score voice 0.50, below thresholds.voice = 0.7" in found
+IN_VOICE, PLAIN = (
+    "Aye, 'tis yer auld {thing}, lad, and ye mind it.",
+    "A {thing} is a device that many people use in general.",
+)
+
+
+def test_gates_that_can_be_reached_are_not_spoken_of(tmp_path: Path) -> None:
+    found = course(IN_VOICE, "name: x", tmp_path)
+    scorer = scorer_of_rows(found)
+    assert scorer is not None and scorer.style.separable
+    assert unreachable(found, ThresholdsConfig(), scorer) == []
+    assert unreachable(found, ThresholdsConfig(), None) == []
+
+
+def test_references_that_fail_their_own_gate_are_named(tmp_path: Path) -> None:
+    found = course(PLAIN, "name: x", tmp_path)
+    (said,) = unreachable(found, ThresholdsConfig(), scorer_of_rows(found))
+    assert re.match(r"u/c/t0: the references themselves score voice 0\.\d\d, below thresholds\.voice = 0\.5", said)
+    assert unreachable(found, ThresholdsConfig(voice=0.0), scorer_of_rows(found)) == []
+
+
+def test_what_the_profile_avoids_counts_in_references_too(tmp_path: Path) -> None:
+    found = course(IN_VOICE, "distinctions: [{name: not old, patterns: [auld lamp]}]", tmp_path)
+    (said,) = unreachable(found, ThresholdsConfig(), scorer_of_rows(found))
+    assert "u/c/t0: the references themselves score voice 0.00" in said
+
+
+def test_rows_without_rejected_answers_wait_for_the_base_model(tmp_path: Path) -> None:
+    found = course(IN_VOICE, "name: x", tmp_path)
+    assert scorer_of_rows(replace(found, topics=tuple(replace(topic, pairs=()) for topic in found.topics))) is None
+
+
+def test_few_questions_are_warned_of(tmp_path: Path) -> None:
+    (said,) = question_warnings(course(IN_VOICE, "name: x", tmp_path))
+    assert said.startswith("8 of 8 topics have fewer than 5 questions, u/c/t0 among them (1)")
 
 
 def test_a_base_whose_answers_are_sick_is_warned_of() -> None:
@@ -197,12 +268,6 @@ def test_a_base_whose_answers_are_sick_is_warned_of() -> None:
     assert base_warnings(rows, ThresholdsConfig()) == [
         f"the base model's answers are not healthy in 1 of 2 topics (repeating in {TWO})"
     ]
-
-
-def test_rejected_answers_that_pass_are_named(reach: Any) -> None:
-    (found,) = unreachable(reach([FULL], [FULL], [BARE]), ThresholdsConfig(voice=0.5))
-    assert "rejected answers score voice 0.50, which passes thresholds.voice = 0.5" in found
-    assert len(unreachable(reach([BARE], [FULL]), LIMITS)) == 2
 
 
 # --- history and summary

@@ -248,10 +248,11 @@ def test_a_run_that_goes_on_has_no_summary_of_an_earlier_end(config, whole, tmp_
 
 
 @pytest.fixture(scope="module")
-def retried(config, tmp_path_factory) -> tuple[dict, tiny.Ran]:
+def retried(config, sources, tmp_path_factory) -> tuple[dict, tiny.Ran]:
     """One topic that does not pass and is trained twice."""
+    course = tiny.ask_more(sources[1], tmp_path_factory.mktemp("more") / "course")
     settings = config | {"thresholds": config["thresholds"] | {"voice": 1.0}}
-    settings |= {"run": config["run"] | {"retries": 1}, "curriculum": config["curriculum"] | {"topics": [FIRST]}}
+    settings |= {"run": config["run"] | {"retries": 1}, "curriculum": {"path": str(course), "topics": [FIRST]}}
     return settings, tiny.train_here(tiny.new_run(tmp_path_factory.mktemp("retried") / "run", settings))
 
 

@@ -250,7 +250,8 @@ def test_the_same_run_again_gives_the_same_bytes(whole, sources, tmp_path):
 
 def test_topics_that_do_not_pass_make_a_run_that_failed_and_are_trained_again(sources, tmp_path, monkeypatch):
     """Each retry trains: its own steps, other bytes, and the earlier attempt's deltas gone from the model."""
-    config = tiny.settings(*sources, adapters={"strategy": "sft_only"})
+    course = tiny.ask_more(sources[1], tmp_path / "course")
+    config = tiny.settings(sources[0], course, adapters={"strategy": "sft_only"})
     config["thresholds"] |= {"voice": 1.0}
     config["run"] |= {"retries": 2}
     config["curriculum"]["topics"] = [FIRST]

@@ -1,0 +1,81 @@
+"""Means and paired changes of a run's scores with 90 % intervals; spreads are pooled over the topics so far."""
+
+import math
+from collections.abc import Sequence
+
+from engine.contract.intervals import Estimate, mean_estimate, paired_change, pooled_spread
+from engine.contract.journal.events import Sample
+from engine.runtime.score_log import ScoreLog
+
+MEANS = ("voice", "closeness", "relevance", "style", "accuracy")
+CHANGES = ("combined", "voice", "closeness", "relevance", "loops")
+
+
+def value(sample: Sample, name: str) -> float | None:
+    """A score of one answer; `combined` is the mean of voice and closeness, `loops` is 1 if it repeats itself."""
+    if name == "loops":
+        return float(sample.health == "repeating")
+    if name == "combined":
+        return combined(sample.scores.get("voice"), sample.scores.get("closeness"))
+    return sample.scores.get(name)
+
+
+def combined(voice: float | None, closeness: float | None) -> float | None:
+    """The mean of voice and closeness, or the voice alone if closeness was not measured."""
+    return voice if voice is None or closeness is None else (voice + closeness) / 2
+
+
+def values(samples: Sequence[Sample], name: str) -> list[float]:
+    """The scores of those answers that have one."""
+    return [found for sample in samples if (found := value(sample, name)) is not None]
+
+
+def mean(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample], name: str) -> Estimate | None:
+    """The mean of a topic's answers; the spread is that of all topics evaluated so far at this stage."""
+    own = values(samples, name)
+    if not own:
+        return None
+    groups = {other: values(log.samples[stage, other], name) for other in log.topics(stage)} | {topic: own}
+    return mean_estimate(own, pooled_spread([groups[other] for other in sorted(groups)]))
+
+
+def intervals(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
+    """A mean's name -> its 90 % interval; a mean whose spread is unknown has none."""
+    found = {name: mean(log, stage, topic, samples, name) for name in MEANS}
+    return {name: (each.low, each.high) for name, each in found.items() if each and math.isfinite(each.low)}
+
+
+def changes(log: ScoreLog, topic: str, first: str, last: str) -> dict[str, Estimate]:
+    """What changed between two stages, question by question; a score that was not measured at both is left out."""
+    found = {}
+    for name in CHANGES:
+        groups = {
+            other: _changed(log, other, first if other == topic else None, last, name) for other in log.topics(last)
+        }
+        if own := groups.get(topic):
+            zeros = [0.0] * len(own)
+            found[name] = paired_change(zeros, own, pooled_spread([groups[other] for other in sorted(groups)]))
+    return found
+
+
+def margin(log: ScoreLog, topic: str, beta: float) -> Estimate | None:
+    """The held-out DPO margin: how much further chosen and rejected answers are apart after DPO, pair by pair."""
+    groups = {}
+    for other in log.topics("dpo"):
+        before, after = (log.gaps.get((stage, other), ()) for stage in ("sft", "dpo"))
+        if before and len(before) == len(after):
+            groups[other] = [beta * (new - old) for old, new in zip(before, after, strict=True)]
+    if topic not in groups:
+        return None
+    return mean_estimate(groups[topic], pooled_spread([groups[other] for other in sorted(groups)]))
+
+
+def _changed(log: ScoreLog, topic: str, first: str | None, last: str, name: str) -> list[float]:
+    """The changes of one topic's answers; without `first`, since the stage at which its phase began."""
+    if first is None:
+        first = "sft" if last == "dpo" else "start" if ("start", topic) in log.samples else "before"
+    before, after = log.samples.get((first, topic), ()), log.samples[last, topic]
+    if len(before) != len(after):
+        return []
+    pairs = [(value(old, name), value(new, name)) for old, new in zip(before, after, strict=True)]
+    return [new - old for old, new in pairs if old is not None and new is not None]

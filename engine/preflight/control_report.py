@@ -1,0 +1,37 @@
+"""The controls of a preflight: the curriculum's own rows, turned into attacks on the score, and what must pass it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from engine.contract.journal.events import Sample
+from engine.contract.journal.store import read_journal
+from engine.evaluation.controls import Control, attacks, run_controls
+from engine.evaluation.scoring import Scoring, scoring_of, texts_of
+from engine.evaluation.texts import Text
+from engine.training.session import Session
+
+MOST = 24  # texts of a control, about
+
+
+def measure_controls(session: Session) -> list[Control]:
+    """Runs every control on the topics of the run; the base model's answers are those in the journal."""
+    records = read_journal(session.run.journal)
+    before = [record.event for record in records if isinstance(record.event, Sample) and record.event.stage == "before"]
+    base = [Text(sample.topic, sample.question, sample.answer) for sample in before]
+    texts = texts_of(session.curriculum, base, topics=0)
+    scoring = scoring_of(session)
+    scoring = Scoring(scoring.scorer, dataclasses.replace(scoring.tools, relevance=False))
+    found = attacks(texts, scoring.scorer.style.telling_words, MOST)
+    return run_controls(found, scoring.score, has_base=scoring.scorer.likelihood is not None)
+
+
+def as_rows(controls: Sequence[Control]) -> list[dict[str, Any]]:
+    """Each control as it stands in the JSON report."""
+    names = ("name", "kind", "passed", "n", "bound", "holds", "interval")
+    return [{name: getattr(control, name) for name in names} for control in controls]
+
+
+def control_warnings(controls: Sequence[Control]) -> list[str]:
+    """A sentence for each control that does not hold."""
+    return [f"the score fails a control: {control}" for control in controls if not control.holds]

@@ -1,0 +1,111 @@
+"""`python -m engine.score FOLDER FILE`: scores the texts of FILE as an evaluation would, as one JSON object on stdout.
+
+With `--fit`, FOLDER is a throw-away run folder with a configuration, and a scorer is fitted for it: the base model
+answers the questions of the curriculum first. Without it, FOLDER is a run, and its own scorer is used.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import InputError
+from engine.contract.exit_codes import BAD_INPUT, STOPPED
+from engine.contract.journal.events import Event, Preparing, Record
+from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.config import RunConfig, load_config
+from engine.data.curriculum import Curriculum
+from engine.model.backend import prepare
+from engine.runtime.control import Stop
+from engine.runtime.recorder import Recorder
+
+
+class Telling(Recorder):
+    """Says on stderr, too, what is being prepared."""
+
+    def say(self, event: Event, *, durable: bool = False) -> Record:
+        if isinstance(event, Preparing):
+            print(event.message, file=sys.stderr, flush=True)
+        return super().say(event, durable=durable)
+
+
+def score(folder: RunDir, file: Path, fit: bool) -> dict[str, Any]:
+    """Returns `rows`, each with its parts, and `means` by topic and of all; raises InputError with file and line."""
+    config = load_config(folder.config)
+    backend = prepare()  # before mlx
+    from engine.evaluation.file_scores import read_texts, report
+    from engine.pipeline import setup
+
+    curriculum = setup.load(config)
+    texts = read_texts(file, curriculum)
+    if not fit:
+        return report(_saved(folder, backend, config, curriculum), texts)
+    recorder = Telling(folder)
+    try:
+        return report(_fitted(folder, recorder, backend, config, curriculum), texts)
+    finally:
+        recorder.close()
+
+
+def _saved(folder: RunDir, backend: Any, config: RunConfig, curriculum: Curriculum) -> Any:
+    """The scorer of a run, with the base model that the run began on."""
+    import mlx.core as mx
+
+    from engine.adapters.committed_model import open_stage
+    from engine.contract.vocabulary import BASE
+    from engine.data.chat_template import Renderer
+    from engine.evaluation.scoring import Scoring, make_tools, saved_scorer
+    from engine.model.logprobs import Scorer
+    from engine.model.sentence_embedder import load_embedder
+    from engine.pipeline.setup import PROBE
+
+    opened = open_stage(folder, BASE, backend, _tell)
+    renderer = Renderer(opened.loaded.tokenizer, opened.started)
+    base = Scorer(opened.loaded.model, mx.array([renderer.text_ids(PROBE)]))
+    tools = make_tools(curriculum, load_embedder(_tell), renderer, base, config.model.max_length)
+    return Scoring(saved_scorer(folder, curriculum, tools), tools)
+
+
+def _fitted(folder: RunDir, recorder: Recorder, backend: Any, config: RunConfig, curriculum: Curriculum) -> Any:
+    """A scorer for a configuration, from its rows and from what the base model answers to its questions."""
+    from engine.evaluation.evaluate import measure
+    from engine.evaluation.scoring import scoring_of
+    from engine.pipeline import setup
+    from engine.runtime.history import History
+
+    session = setup.open_session(folder, recorder, backend, config, curriculum, History())
+    doing = "the base model answers the questions of the curriculum"
+    recorder.say(Preparing(doing))
+    measure(session, curriculum.topics, "before", doing=doing)
+    return scoring_of(session)
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Exit status 0; 2 with a sentence; 130 when it was interrupted."""
+    os.umask(0o077)
+    parser = argparse.ArgumentParser(prog="python -m engine.score")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--fit", action="store_true")
+    given = parser.parse_args()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            found = score(RunDir(given.folder), given.file, given.fit)
+    except (KeyboardInterrupt, Stop):
+        return STOPPED
+    except InputError as error:
+        _tell(str(error))
+        return BAD_INPUT
+    print(json.dumps(found, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
