@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from engine.contract.intervals import Estimate, mean_estimate, paired_change, pooled_spread
 from engine.contract.journal.events import Sample
+from engine.contract.vocabulary import BASE
 from engine.runtime.score_log import ScoreLog
 
 MEANS = ("voice", "closeness", "relevance", "style", "accuracy")
@@ -46,9 +47,15 @@ def intervals(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample]) 
 
 
 def changes(log: ScoreLog, topic: str, first: str, last: str) -> dict[str, Estimate]:
-    """What changed between two stages, question by question; a score that was not measured at both is left out."""
+    """What changed between two stages, question by question; a score that was not measured at both is left out.
+
+    Relevance is measured with the base model, to which its own answers are the likeliest: any other voice falls behind
+    them, so that it is not compared with theirs.
+    """
     found = {}
     for name in CHANGES:
+        if name == "relevance" and first == BASE:
+            continue
         groups = {
             other: _changed(log, other, first if other == topic else None, last, name) for other in log.topics(last)
         }
@@ -75,7 +82,7 @@ def _changed(log: ScoreLog, topic: str, first: str | None, last: str, name: str)
     if first is None:
         first = "sft" if last == "dpo" else "start" if ("start", topic) in log.samples else "before"
     before, after = log.samples.get((first, topic), ()), log.samples[last, topic]
-    if len(before) != len(after):
+    if len(before) != len(after) or (name == "relevance" and first == BASE):
         return []
     pairs = [(value(old, name), value(new, name)) for old, new in zip(before, after, strict=True)]
     return [new - old for old, new in pairs if old is not None and new is not None]

@@ -46,7 +46,7 @@ def test_an_sft_that_wrecks_the_model_is_rolled_back_and_the_topic_marked(kit, u
     ran = tiny.train_here(run)
     assert ran.verdicts() == {FIRST: "not_trained", SECOND: "below_threshold"} and ran.status == 1
     (finished,) = ran.of(e.TopicFinished, topic=FIRST)
-    said = "SFT made the answers repetitive and was rolled back, and nothing of the topic is in the model (voice 0.00"
+    said = "SFT made the answers repetitive and was rolled back, and nothing of the topic is in the model (accuracy "
     assert finished.reason.startswith(said)
     (absent,) = json.loads(run.summary.read_text())["not_in_model"].items()
     assert absent[0] == FIRST and "SFT made the answers repetitive" in absent[1]

@@ -127,7 +127,7 @@ def test_the_gate_of_the_earlier_system(accuracy: float, voice: float, decision:
 def test_a_health_word_that_is_not_in_the_table_rolls_back_all_the_same() -> None:
     """A word of a newer score, at the moment at which the phase is to be rolled back."""
     newer: Any = "off_topic"
-    found = after_phase(scored(0.5, 0.5), scored(0.9, 0.9, health=newer), ThresholdsConfig())
+    found = after_phase(scored(0.5, 0.5), scored(0.9, 0.9, health=newer), {}, ThresholdsConfig())
     assert found.decision == "roll_back" and "the answers became off topic" in found.reason
     word, reason = verdict(scored(0.9, 0.9, health=newer), ThresholdsConfig())
     assert word == "collapsed" and "the answers are off topic" in reason
@@ -155,15 +155,20 @@ def test_dpo_is_given_up_after_so_many_roll_backs_in_a_row(limit: int, rolled_ba
 @pytest.mark.parametrize(
     ("final", "limits", "word", "reason"),
     [
-        (scored(0.5, 0.9), {}, "passed", "voice 0.90 ± 0.10 (3), accuracy 0.50 ± 0.10 (3); needed voice 0.5"),
+        (scored(0.5, 0.9), {}, "passed", "accuracy 0.50 ± 0.10 (3), voice 0.90 ± 0.10 (3); needed voice 0.5"),
         (scored(0.5, 0.2), {}, "below_threshold", "voice 0.20 ± 0.10 (3) < 0.5"),
         (scored(0.5, 0.55), {}, "undecided", "voice cannot be told from the threshold"),
         (scored(0.5, 0.9, intervals={}), {}, "undecided", "voice 0.90 (3)"),
         (scored(0.5, 0.0, intervals={}), {"voice": 0}, "passed", "needed nothing"),
         (scored(0.5, 0.9), {"accuracy": 0.7}, "below_threshold", "accuracy 0.50 ± 0.10 (3) < 0.7"),
-        (scored(0.5, 0.2), {"accuracy": 0.7}, "below_threshold", "voice 0.20 ± 0.10 (3) < 0.5 and accuracy 0.50"),
+        (scored(0.5, 0.2), {"accuracy": 0.7}, "below_threshold", "accuracy 0.50 ± 0.10 (3) < 0.7 and voice 0.20"),
         (scored(0.5, 0.9), {"closeness": 0.3}, "undecided", "closeness cannot be told"),
-        (scored(0.90, 0.90, health="repeating"), {}, "collapsed", "the answers are repetitive (voice 0.90 ± 0.10 (3)"),
+        (
+            scored(0.90, 0.90, health="repeating"),
+            {},
+            "collapsed",
+            "the answers are repetitive (accuracy 0.90 ± 0.10 (3)",
+        ),
         (scored(0.00, 0.00, health="empty"), {}, "collapsed", "the answers are empty"),
     ],
 )
@@ -176,7 +181,7 @@ def test_the_verdict_has_its_numbers(final: Evaluated, limits: dict[str, float],
 def test_a_topic_of_which_nothing_is_in_the_model_was_not_trained_whatever_its_score() -> None:
     word, why = verdict(scored(0.9, 0.9), LIMITS, in_model=False)
     assert word == "not_trained" and why.startswith(
-        "SFT was rolled back, and nothing of the topic is in the model (voi"
+        "SFT was rolled back, and nothing of the topic is in the model (acc"
     )
     word, why = verdict(scored(0.9, 0.9), LIMITS, in_model=False, broke=scored(0.2, 0.1, health="repeating"))
     assert word == "not_trained" and why.startswith("SFT made the answers repetitive and was rolled back, and nothing")
