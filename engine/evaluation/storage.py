@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from engine.contract.errors import InputError
+from engine.contract.regular_file import only_regular
 from engine.evaluation.closeness import ClosenessScale
 from engine.evaluation.familiarity import MOST_TRIPLES, SIZE, Familiarity
 from engine.evaluation.health import HealthLimits
@@ -179,7 +180,7 @@ def _truth(value: Any) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=only_regular) as file:
             data = file.read(MOST_BYTES[path.name] + 1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
