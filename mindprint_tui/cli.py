@@ -295,7 +295,10 @@ def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_
 def score(
     source: str, file: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_json: bool, logs: Path
 ) -> None:
-    """Score the texts of FILE (rows of topic, question, answer) as RUN or CONFIG would; train nothing."""
+    """Score texts as RUN or CONFIG would; nothing is trained.
+
+    FILE has one JSON object a line: topic, question and answer; a reference if you have one.
+    """
     from mindprint_tui.view.pages.scores import lines
 
     if run_folder.find_config(Path(source)).is_file():

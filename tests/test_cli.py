@@ -106,7 +106,7 @@ def test_a_misspelt_command_is_not_taken_for_a_configuration(tmp_path: Path, wor
 def test_a_word_that_is_nothing_is_answered_with_the_commands(tmp_path: Path) -> None:
     assert refuse(tmp_path, "new") == (
         "mindprint-tui: new: no such command. The commands are attach, chat, check, compare, ctl, export, metrics, "
-        "report, run, runs; to train, name a configuration file, for example configs/quick.yaml"
+        "report, run, runs, score; to train, name a configuration file, for example configs/quick.yaml"
     )
 
 
@@ -262,7 +262,8 @@ def test_a_gate_that_the_references_fail_is_refused(tmp_path: Path) -> None:
     rows[0]["reference"] = "A plain sentence, in nobody's voice at all."
     (folder / "quiz.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     sentence = refuse(tmp_path, "--no-ui", config(tmp_path, "curriculum:\n  path: data\nthresholds:\n  voice: 0.9\n"))
-    assert "the references themselves score voice 0.67" in sentence
+    assert "unit-01/chapter-01/topic-01: the references themselves score voice 0." in sentence
+    assert "below thresholds.voice = 0.9" in sentence
 
 
 def test_a_model_folder_that_cannot_be_read(tmp_path: Path) -> None:
