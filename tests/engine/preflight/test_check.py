@@ -86,7 +86,12 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     }  # fmt: skip
     first = report["topics"][0]
     assert (first["sft_rows"], first["pairs"], first["heldout"], first["questions"]) == (3, 2, 1, 1)
-    assert first["voice"] == {"references": 1.0, "chosen": 1.0, "rejected": 0.0}
+    assert (first["voice"]["chosen"], first["voice"]["rejected"]) == (1.0, 0.0)  # too few rows for one reference
+    assert any("the rows do not tell this voice from other text" in warning for warning in report["warnings"])
+    assert any("2 of 2 topics have fewer than 5 questions" in warning for warning in report["warnings"])
+    controls = {control["name"]: control for control in report["controls"]}
+    assert controls["one training row for every question"]["passed"] == 0
+    assert 0 < controls["references"]["n"] <= 2
     assert first["base"]["voice"] == 0.0
     assert 0 < first["base"]["accuracy"] < 1
     assert [phase["phase"] for phase in report["selftest"]] == ["sft", "dpo"]
@@ -202,7 +207,7 @@ def test_a_closed_gate_is_a_problem_unless_it_is_meant(
     plain = {"topic": TWO, "question": "Which knots does a keeper know?", "reference": "A keeper knows some knots."}
     report = examined(changed(made, tmp_path / "course", "quiz", plain), thresholds={"voice": 0.9, "unreachable": word})
     told, quiet = ("problems", "warnings") if word == "error" else ("warnings", "problems")
-    sentence = f"{TWO}: the references themselves score voice 0.50, below thresholds.voice = 0.9"
+    sentence = f"{TWO}: the references themselves score voice "
     assert [text.startswith(sentence) for text in report[told]].count(True) == 1
     assert not any(text.startswith(sentence) for text in report[quiet])
     assert (report["model"] is None) == (word == "error")
@@ -238,13 +243,12 @@ def of_references(course: Path) -> list[str]:
     return [
         f"{quiz}:3: the reference says 'I am a machine', against the distinction 'a keeper is no machine'",
         f"{quiz}:4: the reference says 'it is important', which is to be avoided (and 3 more: {quiz}:6, {quiz}:7, …)",
-        f"{quiz}:5: the reference is below thresholds.voice = 0.4: too few markers of assent (and 1 more: {quiz}:9)",
     ]
 
 
 def test_references_that_break_the_voice_rules_are_named_with_the_rule(examined: Any, breaking: Path) -> None:
     """Rule 20, where the topic's mean passes and where it does not."""
-    report = examined(breaking, thresholds={"voice": 0.4, "unreachable": "error"})
+    report = examined(breaking, thresholds={"voice": 0.4})
     assert report["problems"] == []
     assert [text for text in report["warnings"] if "the reference " in text] == of_references(breaking)
 
