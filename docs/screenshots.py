@@ -1,4 +1,4 @@
-"""Draws the pictures in docs/ from the journal of a real run, tests/journals/quick: `make screenshots`."""
+"""Draws the pictures in docs/ from the journal of a real run, tests/journals/keeper-quick: `make screenshots`."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from mindprint_tui.journal.feed import Feed, Liveness
 from mindprint_tui.tui.app import MindprintApp
 
 DOCS = Path(__file__).parent.resolve()
-RUN = DOCS.parent / "tests" / "journals" / "quick"
+RUN = DOCS.parent / "tests" / "journals" / "keeper-quick"
 TRAINING = '"phase": "dpo", "step": 4'  # the run is shown as it was after this step of its last topic
 PICTURES = {  # name: (whether training, size, keys)
     "train": (True, (120, 40), ()),

@@ -12,6 +12,7 @@ from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 CONFIDENCE = 0.90
+UNIFORM_VARIANCE = 1 / 12  # of a value that may lie anywhere from 0 to 1
 Verdict: TypeAlias = Literal["passed", "below_threshold", "undecided"]
 
 
@@ -26,8 +27,8 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width."""
-        return (self.high - self.low) / 2
+        """The distance from the mean to the further end: an interval that was cut at 0 or 1 is not symmetric."""
+        return max(self.mean - self.low, self.high - self.mean)
 
     def __str__(self) -> str:
         if math.isnan(self.low):
@@ -54,6 +55,18 @@ def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
             mean = math.fsum(group) / len(group)
             squares += math.fsum((value - mean) ** 2 for value in group)
     return Spread(math.sqrt(squares / freedom), freedom)
+
+
+def share_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
+    """Pools the spread of values from 0 to 1, with one degree of freedom of a uniform distribution (variance 1/12) added.
+
+    Three equal answers are then not taken for certainty. None if no group has two values.
+    """
+    found = pooled_spread(groups)
+    if found is None:
+        return None
+    squares = found.freedom * found.deviation**2 + UNIFORM_VARIANCE
+    return Spread(math.sqrt(squares / (found.freedom + 1)), found.freedom + 1)
 
 
 def mean_estimate(values: Sequence[float], spread: Spread | None = None) -> Estimate:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from engine.contract.intervals import Estimate, mean_estimate, paired_change, pooled_spread
+from engine.contract.intervals import Estimate, mean_estimate, paired_change, pooled_spread, share_spread
 from engine.contract.journal.events import Sample
 from engine.contract.vocabulary import BASE
 from engine.runtime.score_log import ScoreLog
 
 MEANS = ("voice", "closeness", "relevance", "style", "accuracy")
+SHARES = ("voice", "closeness", "style")  # never below 0 or above 1, and so are their intervals
 CHANGES = ("combined", "voice", "closeness", "relevance", "loops")
 
 
@@ -37,13 +38,19 @@ def mean(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample], name:
     if not own:
         return None
     groups = {other: values(log.samples[stage, other], name) for other in log.topics(stage)} | {topic: own}
-    return mean_estimate(own, pooled_spread([groups[other] for other in sorted(groups)]))
+    ordered = [groups[other] for other in sorted(groups)]
+    return mean_estimate(own, share_spread(ordered) if name in SHARES else pooled_spread(ordered))
 
 
 def intervals(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
     """A mean's name -> its 90 % interval; a mean whose spread is unknown has none."""
     found = {name: mean(log, stage, topic, samples, name) for name in MEANS}
-    return {name: (each.low, each.high) for name, each in found.items() if each and math.isfinite(each.low)}
+    ends = {name: (each.low, each.high) for name, each in found.items() if each and math.isfinite(each.low)}
+    return {name: _bounded(*pair) if name in SHARES else pair for name, pair in ends.items()}
+
+
+def _bounded(low: float, high: float) -> tuple[float, float]:
+    return max(0.0, low), min(1.0, high)
 
 
 def changes(log: ScoreLog, topic: str, first: str, last: str) -> dict[str, Estimate]:

@@ -99,11 +99,12 @@ class StyleModel:
         return self.low + (raw - self.low) * size / (size + PRIOR_WORDS)
 
     def telling_spans(self, topic: str, text: str, most: int = 8) -> list[tuple[int, int]]:
-        """Returns places (start, end) of the words that speak most for the voice, in the order of the text."""
+        """Returns places (start, end) of the telling words that speak most for the voice, in the order of the text."""
         scored: list[tuple[float, int, int]] = []
+        telling = set(self.telling_words)
         for start, end in self.features.word_places(text):
             logit = self._logit(self.folds.get(topic), f" {text[start:end]} ", bare=True)
-            if logit > 0:
+            if logit > 0 and text[start:end].lower() in telling:
                 scored.append((-logit, start, end))
         return sorted((start, end) for _, start, end in sorted(scored)[:most])
 

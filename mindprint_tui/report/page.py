@@ -43,7 +43,7 @@ from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
 from mindprint_tui.view.in_model import in_model
 from mindprint_tui.view.panes.log import fitted
 from mindprint_tui.view.panes.outline import Row, outline
-from mindprint_tui.view.score_rows import CLAIMS, ScoreLine, counted, interval_of, score_lines, value_of
+from mindprint_tui.view.score_rows import CLAIMS, ScoreLine, counted, demanded, interval_of, score_lines, value_of
 from mindprint_tui.view.text import Interval, about, brief, count_of, estimate, mean_of, number, shorten, small
 
 HEAD = 1 << 12  # bytes of a file that show whether it is a report
@@ -152,7 +152,7 @@ def _values(found: Gathered) -> dict[str, Any]:
         "claims": CLAIMS if new else "",
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
         "checks": checks(found.tally),
-        "details": [_detail(topic, detail, topic.held_to or limits) for topic, detail in details],
+        "details": [_detail(topic, detail, demanded(topic.held_to or limits)) for topic, detail in details],
         "count": len(state.topics),
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         "failures": found.tally.broken,

@@ -1,7 +1,7 @@
 """The scores of a topic as rows, in their order on the screen and in the report: which there are, and what they say."""
 
-from collections.abc import Container, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from engine.contract.journal.events import Evaluated
 from engine.contract.vocabulary import COMPOSED, SCORES, score_label
@@ -11,6 +11,11 @@ LEARNED = ("voice", "style", "closeness", "loops", "void", "relevance")
 COUNTS = ("loops", "void")  # of the answers
 REST = ("concepts", "preference_accuracy", "heldout_margin")
 CLAIMS = "Voice is about voice, closeness about subject. Whether one answer makes sense is for you or a judge to say."
+
+
+def demanded(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """The thresholds that ask for something: one of 0 is always reached."""
+    return {name: limit for name, limit in limits.items() if limit != 0}
 
 
 class ScoreLine(NamedTuple):

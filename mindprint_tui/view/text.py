@@ -134,12 +134,17 @@ def count_of(count: int, of: int) -> str:
 
 
 def mean_of(values: Sequence[float], sure: bool = True) -> tuple[float | None, Interval | None]:
-    """The mean of values with its interval, if one is wanted and there are two values."""
+    """The mean of values with its interval, if one is wanted and there are two values.
+
+    The interval of values from 0 to 1 has its ends there.
+    """
     if not values:
         return None, None
     if not sure or len(values) < 2 or not all(map(math.isfinite, values)):
         return fmean(values), None
     found = mean_estimate(values)
+    if all(0 <= value <= 1 for value in values):
+        return found.mean, (max(0.0, found.low), min(1.0, found.high))
     return found.mean, (found.low, found.high)
 
 

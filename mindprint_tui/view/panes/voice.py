@@ -14,6 +14,7 @@ from mindprint_tui.view.score_rows import (
     CLAIMS,
     ScoreLine,
     counted,
+    demanded,
     interval_of,
     learned,
     reaches,
@@ -55,7 +56,7 @@ def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> 
     if chosen is None:
         return [line(("Scores come when the base model has answered.", "dim"))]
     topic = state.topics[chosen]
-    limits = topic.held_to or state.settings("thresholds")
+    limits = demanded(topic.held_to or state.settings("thresholds"))
     stages = [(key, row.short) for key, row in STAGES.items() if key in topic.scores]
     scores = [topic.scores[key] for key, _ in stages]
     new = learned(scores)
