@@ -58,9 +58,9 @@ def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
 
 
 def share_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
-    """Pools the spread of values from 0 to 1, with one degree of freedom of a uniform distribution (variance 1/12) added.
+    """Pools the spread of values from 0 to 1, and adds one degree of freedom of a uniform distribution (variance 1/12).
 
-    Three equal answers are then not taken for certainty. None if no group has two values.
+    So three equal answers are not certainty. None if no group has two values.
     """
     found = pooled_spread(groups)
     if found is None:

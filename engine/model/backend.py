@@ -22,6 +22,7 @@ SLOW_GFLOPS = 30.0  # MLX's own reference BLAS does about 7 where OpenBLAS does 
 PRODUCT_SIZE = 768
 TRIES = 3
 OPEN_FILES = 4096
+ADDRESS_SPACE = 2 << 30  # bytes
 TEMPORARY = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")  # variables that C++ heeds, and takes at their word
 BREADTH = "1000"  # arrays that MLX schedules breadth first; with fewer than an adapter has, it takes lane after lane
 
@@ -50,6 +51,7 @@ def prepare() -> Backend:
     """
     require_temporary_folder()
     require_open_files()
+    require_address_space()
     imported_before = "mlx.core" in sys.modules
     library = find_blas()
     if library is None:
@@ -92,6 +94,16 @@ def require_open_files() -> None:
     if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
         raise InputError(
             f"ulimit -n: found {hard}, expected {OPEN_FILES} at least; mlx-lm asks for that many open files"
+        )
+
+
+def require_address_space() -> None:
+    """Raises InputError if this process may reserve too little memory: OpenBLAS then tries again for ever."""
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if soft != resource.RLIM_INFINITY and soft < ADDRESS_SPACE:
+        raise InputError(
+            f"ulimit -v: found {soft >> 20:,} MB, expected {ADDRESS_SPACE >> 20:,} MB at least; the linear algebra "
+            "libraries reserve that much"
         )
 
 
