@@ -82,7 +82,8 @@ def test_without_a_terminal_a_run_prints_the_same_plain_lines(tmp_path: Path, fl
     run, process = started(tmp_path, TRAINS, flags=flags)
     said, told = process.communicate(timeout=60)
     assert (process.returncode, told) == (1, words)
-    assert said.splitlines() == ["run logs/night", *map(line, read_journal(run.journal)), *NEXT]
+    in_model = "in the model: 0 of 1 topics; not in it: a/b/c (running)"
+    assert said.splitlines() == ["run logs/night", *map(line, read_journal(run.journal)), in_model, *NEXT]
 
 
 def test_a_folder_in_which_a_topic_had_begun_stays_whatever_the_supervisor_says(tmp_path: Path) -> None:
@@ -145,6 +146,7 @@ SAID = (
     "cut: a row",
     "topic passed",
     "run finished passed=1/1",
+    "in the model: 0 of 1 topics; not in it: unit-01/chapter-01/topic-01 (nothing kept)",
     *NEXT,
 )
 
@@ -212,8 +214,8 @@ def test_without_a_terminal_there_are_lines_alone_each_as_it_is_said(tmp_path: P
     for _ in range(2):
         (run.path / "on").touch()
         first.append(process.stdout.readline())
-    first += process.stdout.read().splitlines()  # communicate() would lose what readline has read ahead
-    assert process.wait(timeout=30) == 0
+    first += process.stdout.readlines()  # `communicate` would lose what is in this file's buffer
+    assert process.wait(30) == 0
     assert len(first) == 1 + len(SAID) and not any(
         "\r" in row or "\x1b" in row or " loss 2.000" in row for row in first
     )

@@ -192,7 +192,7 @@ def without(value: Any, names: tuple[str, ...]) -> Any:
 def new_run(folder: Path, config: dict[str, Any]) -> RunDir:
     folder.mkdir(parents=True)
     run = RunDir(folder)
-    run.config.write_text(yaml.safe_dump(config))
+    run.config.write_text(yaml.safe_dump(json.loads(json.dumps(config))))  # no list twice, which would be an alias
     return run
 
 

@@ -251,6 +251,7 @@ def test_a_model_of_a_hub_stays_at_the_commit_that_the_run_began_on(kit, tmp_pat
 def test_a_checkpoint_of_another_seed_is_not_gone_on_from(stopped):
     file = stopped.checkpoint / checkpoint.STATE
     state = json.loads(file.read_text())
+    del state["digest"]  # as an older engine wrote it: the digest would find the change before the rule does
     file.write_text(json.dumps(state | {"seed": state["seed"] + 1}))
     ran = tiny.train_here(stopped)
     (failed,) = ran.of(e.Failed)

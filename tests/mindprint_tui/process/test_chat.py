@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import Terminal
 
+from engine.contract import python_child
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import chat, programs
@@ -93,7 +94,7 @@ def test_what_an_export_says_is_shown_and_not_obeyed(monkeypatch, capfd, tmp_pat
     program = tmp_path / "python"
     program.write_text(f"#!{sys.executable}\n{ASIDE}")
     program.chmod(0o700)
-    monkeypatch.setattr(programs.sys, "executable", str(program))
+    monkeypatch.setattr(python_child, "PYTHON", (str(program),))
     assert programs.export(RunDir(tmp_path), tmp_path / "made", "mlx", None) == 2
     assert capfd.readouterr() == (HARMLESS, f"{HARMLESS}half � of it\n")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from mindprint_tui.view.pages.preflight import TABLE, lines
 
-BLANK = dict.fromkeys(("model", "data", "gates", "selftest", "rules", "prediction"))
+BLANK = dict.fromkeys(("model", "data", "gates", "controls", "selftest", "rules", "prediction"))
 
 
 def topic(number: int, title: str) -> dict[str, Any]:
