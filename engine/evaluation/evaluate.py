@@ -12,12 +12,13 @@ from engine.contract.journal.events import Evaluated, Health, Sample, Stage
 from engine.data.chat_template import Message
 from engine.data.curriculum import Topic
 from engine.data.rows import Question
-from engine.evaluation import checks, estimates, generation, markers, pairs, scorer
-from engine.evaluation.answer_score import AnswerScore
-from engine.evaluation.closeness import cosines
+from engine.evaluation import checks, estimates, generation, markers, pairs
 from engine.evaluation.generation import Answer
+from engine.evaluation.score import scorer
+from engine.evaluation.score.answer_score import AnswerScore
+from engine.evaluation.score.closeness import cosines
+from engine.evaluation.score.texts import Text
 from engine.evaluation.scoring import Scoring, scoring_of
-from engine.evaluation.texts import Text
 from engine.training import examples
 from engine.training.session import Session
 

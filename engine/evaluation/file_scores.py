@@ -11,8 +11,8 @@ from engine.contract.intervals import mean_estimate, pooled_spread
 from engine.contract.wording import short
 from engine.data.curriculum import Curriculum
 from engine.data.sources import read_file
-from engine.evaluation.answer_score import AnswerScore
-from engine.evaluation.scorer import Answer
+from engine.evaluation.score.answer_score import AnswerScore
+from engine.evaluation.score.scorer import Answer
 from engine.evaluation.scoring import Scoring
 
 FIELDS = {"topic": True, "question": True, "answer": True, "reference": False}  # and whether a row must have it

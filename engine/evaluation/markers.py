@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from engine.contract.text_match import one_spelling, whole_words
 from engine.data.voice_profile import VoiceProfile
-from engine.evaluation.pattern_search import matches
+from engine.evaluation.score.pattern_search import matches
 
 
 def find_markers(profile: VoiceProfile, answer: str) -> tuple[dict[str, float], tuple[str, ...]]:

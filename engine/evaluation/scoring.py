@@ -15,14 +15,14 @@ from engine.data.batches import collate
 from engine.data.chat_template import Example, Message, Renderer
 from engine.data.curriculum import Curriculum, Topic
 from engine.data.voice_profile import VoiceProfile
-from engine.evaluation.answer_score import AnswerScore
-from engine.evaluation.closeness import Vectors
-from engine.evaluation.likelihood import LogprobSource
-from engine.evaluation.logprob_source import logprob_source
-from engine.evaluation.profile_claims import Claims
-from engine.evaluation.scorer import Answer, Scorer, Tools, fit, score_answers
-from engine.evaluation.storage import load_scorer, save_scorer
-from engine.evaluation.texts import ScoringTexts, Text, TextPair
+from engine.evaluation.score.answer_score import AnswerScore
+from engine.evaluation.score.closeness import Vectors
+from engine.evaluation.score.likelihood import LogprobSource
+from engine.evaluation.score.logprob_source import logprob_source
+from engine.evaluation.score.profile_claims import Claims
+from engine.evaluation.score.scorer import Answer, Scorer, Tools, fit, score_answers
+from engine.evaluation.score.storage import load_scorer, save_scorer
+from engine.evaluation.score.texts import ScoringTexts, Text, TextPair
 from engine.model import cpu_lanes, logprobs
 from engine.model.arrays import numbers
 from engine.model.sentence_embedder import Embedder

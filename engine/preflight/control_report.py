@@ -6,9 +6,9 @@ from typing import Any
 
 from engine.contract.journal.events import Sample
 from engine.contract.journal.store import read_journal
-from engine.evaluation.controls import Control, attacks, run_controls
+from engine.evaluation.score.controls import Control, attacks, run_controls
+from engine.evaluation.score.texts import Text
 from engine.evaluation.scoring import Scoring, scoring_of, texts_of
-from engine.evaluation.texts import Text
 from engine.training.session import Session
 
 MOST = 24  # texts of a control, about

@@ -17,8 +17,8 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.wording import short
 from engine.data.chat_template import Renderer
 from engine.data.voice_profile import load_profile
-from engine.evaluation import pattern_search
 from engine.evaluation.markers import find_markers
+from engine.evaluation.score import pattern_search
 from engine.formats import model_card
 from engine.model.loading import locate
 from engine.pipeline.resumable import require_own_folders

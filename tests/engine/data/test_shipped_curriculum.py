@@ -13,10 +13,10 @@ from mlx_lm.utils import load_tokenizer
 from engine.contract.settings.config import CurriculumConfig, ThresholdsConfig, load_config
 from engine.data.curriculum import Curriculum, Pair, Topic, load_curriculum
 from engine.data.leaks import find_leaks
-from engine.evaluation.health import measure_health
 from engine.evaluation.markers import find_markers, named
-from engine.evaluation.profile_claims import Violations, find_violations
-from engine.evaluation.scorer import Scorer
+from engine.evaluation.score.health import measure_health
+from engine.evaluation.score.profile_claims import Violations, find_violations
+from engine.evaluation.score.scorer import Scorer
 from engine.evaluation.scoring import claims_of
 from engine.model import loading
 from engine.preflight.gates import scorer_of_rows, unreachable, voice_of_rows

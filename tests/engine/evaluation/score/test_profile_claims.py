@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from engine.evaluation.profile_claims import Claims, find_violations
+from engine.evaluation.score.profile_claims import Claims, find_violations
 
 MACHINE = re.compile(
     r"\b(?:I(?:'m| am) an? (?:AI|language model|chatbot)|as an? (?:AI|language model))\b", re.IGNORECASE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.evaluation.texts import grams, unspaced, words
+from engine.evaluation.score.texts import grams, unspaced, words
 
 PAIRS_FLOOR = 0.25  # repeated word pairs; finds 13 of 13 senseless answers of ten models, loses 5 % of the good ones
 WORD_FLOOR = 0.4  # share of the most frequent word

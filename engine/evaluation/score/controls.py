@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from engine.contract.intervals import count_interval
-from engine.evaluation.answer_score import AnswerScore
-from engine.evaluation.scorer import Answer, whole_topics
-from engine.evaluation.texts import ScoringTexts, Text, words
+from engine.evaluation.score.answer_score import AnswerScore
+from engine.evaluation.score.scorer import Answer, whole_topics
+from engine.evaluation.score.texts import ScoringTexts, Text, words
 
 Kind: TypeAlias = Literal["must_pass", "must_not_pass"]
 ScoreAll: TypeAlias = Callable[[Sequence[Answer]], list[AnswerScore]]

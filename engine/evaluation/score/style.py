@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.evaluation.style_features import Features, clause_words
-from engine.evaluation.texts import WORD, Text, clauses, words
+from engine.evaluation.score.style_features import Features, clause_words
+from engine.evaluation.score.texts import WORD, Text, clauses, words
 
 FOLDS = 4
 BEST_PART = 0.25  # share of the words, those most like the voice, that a score leaves out

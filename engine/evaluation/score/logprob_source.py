@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from engine.evaluation.likelihood import AnswerLogprobs, LogprobSource
+from engine.evaluation.score.likelihood import AnswerLogprobs, LogprobSource
 
 
 class Rendered(Protocol):

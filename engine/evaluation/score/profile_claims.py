@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.evaluation.pattern_search import matches
+from engine.evaluation.score.pattern_search import matches
 
 NEGATION = re.compile(r"\b(?:no|not|never|nor|neither|without|cannot|canna|dinna|hardly|\w+n't)$")
 INSIDE = re.compile(r"\b(?:not|never|no|nor|neither|hardly)\b|n't\b")

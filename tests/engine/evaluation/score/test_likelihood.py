@@ -1,16 +1,10 @@
 """The base model's word on answers: relevance, improbable text, and cut text."""
 
 import pytest
-from voices import RecordedLogprobs
+from scored_voices import RecordedLogprobs
 
-from engine.evaluation.controls import attacks
-from engine.evaluation.likelihood import (
-    NEUTRAL,
-    AnswerLogprobs,
-    Likelihood,
-    fit_likelihood,
-    measure_likelihood,
-)
+from engine.evaluation.score.controls import attacks
+from engine.evaluation.score.likelihood import NEUTRAL, AnswerLogprobs, Likelihood, fit_likelihood, measure_likelihood
 
 
 def fake(prompts, answers):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.evaluation.style_features import clause_words
+from engine.evaluation.score.style_features import clause_words
 
 NEUTRAL = "Say something."
 SIGMAS = 3.5  # standard deviations from the references' median at which an answer is called unlikely or cut

@@ -6,21 +6,21 @@ from typing import TypeAlias
 
 import numpy as np
 
-from engine.evaluation.answer_score import AnswerScore, combine
-from engine.evaluation.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
-from engine.evaluation.familiarity import Familiarity, fit_familiarity
-from engine.evaluation.health import FEWEST_WORDS, HealthLimits, fit_limits, measure_health
-from engine.evaluation.likelihood import (
+from engine.evaluation.score.answer_score import AnswerScore, combine
+from engine.evaluation.score.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
+from engine.evaluation.score.familiarity import Familiarity, fit_familiarity
+from engine.evaluation.score.health import FEWEST_WORDS, HealthLimits, fit_limits, measure_health
+from engine.evaluation.score.likelihood import (
     Likelihood,
     LikelihoodLimits,
     LogprobSource,
     fit_likelihood,
     measure_likelihood,
 )
-from engine.evaluation.profile_claims import Claims, find_violations
-from engine.evaluation.style import StyleModel, fit_style
-from engine.evaluation.texts import ScoringTexts, Text, TextPair, words
-from engine.evaluation.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
+from engine.evaluation.score.profile_claims import Claims, find_violations
+from engine.evaluation.score.style import StyleModel, fit_style
+from engine.evaluation.score.texts import ScoringTexts, Text, TextPair, words
+from engine.evaluation.score.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]  # unit vectors (n, d)
 MOST_READ = 16  # references that the base model reads for its limits

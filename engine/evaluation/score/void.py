@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.evaluation.texts import CHARACTERS_PER_WORD, Text, grams, unspaced, words
+from engine.evaluation.score.texts import CHARACTERS_PER_WORD, Text, grams, unspaced, words
 
 GRAM = 8  # words of the n-grams by which copies are found
 COPIED = 0.5  # share of an answer's n-grams from one text from which it counts as a copy of it

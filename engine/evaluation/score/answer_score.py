@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from engine.evaluation.health import Health
-from engine.evaluation.likelihood import Likelihood
-from engine.evaluation.profile_claims import Violations
-from engine.evaluation.style import StyleScore
+from engine.evaluation.score.health import Health
+from engine.evaluation.score.likelihood import Likelihood
+from engine.evaluation.score.profile_claims import Violations
+from engine.evaluation.score.style import StyleScore
 
 PASSES = 0.5  # voice from which an answer passes, on the calibrated scale
 

@@ -1,15 +1,9 @@
 """The keeper's texts and a scorer fitted on them, once for all tests of the folder."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from scored_voices import keeper
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from voices import keeper
-
-from engine.evaluation.scorer import Tools, fit
+from engine.evaluation.score.scorer import Tools, fit
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.evaluation.scorer import Tools, fit
-from engine.evaluation.style import fit_style, weaker_mean
-from engine.evaluation.texts import Text
+from engine.evaluation.score.scorer import Tools, fit
+from engine.evaluation.score.style import fit_style, weaker_mean
+from engine.evaluation.score.texts import Text
 
 
 def share(style, texts):

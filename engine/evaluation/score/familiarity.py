@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.evaluation.texts import normalized
+from engine.evaluation.score.texts import normalized
 
 SIZE = 3
 SIGMAS = 3.5

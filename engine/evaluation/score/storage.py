@@ -16,14 +16,14 @@ from safetensors.numpy import load, save
 
 from engine.contract.errors import InputError
 from engine.contract.regular_file import only_regular
-from engine.evaluation.closeness import ClosenessScale
-from engine.evaluation.familiarity import MOST_TRIPLES, SIZE, Familiarity
-from engine.evaluation.health import HealthLimits
-from engine.evaluation.likelihood import LikelihoodLimits
-from engine.evaluation.scorer import Scorer
-from engine.evaluation.style import FOLDS, TELLING_WORDS, StyleModel
-from engine.evaluation.style_features import LONGEST_GRAM, MOST_GRAMS, Features
-from engine.evaluation.void import CopyIndex
+from engine.evaluation.score.closeness import ClosenessScale
+from engine.evaluation.score.familiarity import MOST_TRIPLES, SIZE, Familiarity
+from engine.evaluation.score.health import HealthLimits
+from engine.evaluation.score.likelihood import LikelihoodLimits
+from engine.evaluation.score.scorer import Scorer
+from engine.evaluation.score.style import FOLDS, TELLING_WORDS, StyleModel
+from engine.evaluation.score.style_features import LONGEST_GRAM, MOST_GRAMS, Features
+from engine.evaluation.score.void import CopyIndex
 
 HEAD, ARRAYS = "scorer.json", "scorer.safetensors"
 VERSION = 1

@@ -4,10 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from engine.evaluation.likelihood import AnswerLogprobs
-from engine.evaluation.texts import ScoringTexts, Text, TextPair
+from engine.evaluation.score.likelihood import AnswerLogprobs
+from engine.evaluation.score.texts import ScoringTexts, Text, TextPair
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "scores"
 KEEPER = ROOT / "configs" / "curricula" / "keeper"
 

@@ -1,10 +1,10 @@
 """The attacks that a curriculum brings along do not pass, and its own texts do: the bars of the score."""
 
 import pytest
-from voices import FIXTURES, ROOT, RecordedLogprobs, read_texts
+from scored_voices import FIXTURES, ROOT, RecordedLogprobs, read_texts
 
-from engine.evaluation.controls import Control, attacks, first_half, run_controls
-from engine.evaluation.scorer import Tools, fit, score_answers
+from engine.evaluation.score.controls import Control, attacks, first_half, run_controls
+from engine.evaluation.score.scorer import Tools, fit, score_answers
 
 NEEDS_EMBEDDER = "references of another question"
 VOICES = ROOT / "tests" / "voices"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.evaluation.texts import CHARACTERS_PER_WORD, WORD, normalized, unspaced, words
+from engine.evaluation.score.texts import CHARACTERS_PER_WORD, WORD, normalized, unspaced, words
 
 LONGEST_GRAM = 4
 FEWEST_CLAUSES = 2  # an n-gram of fewer clauses is left out

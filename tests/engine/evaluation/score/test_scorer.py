@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from voices import RecordedLogprobs
+from scored_voices import RecordedLogprobs
 
 from engine.contract.errors import InputError
-from engine.evaluation.scorer import Answer, Tools, fit, score_answers
-from engine.evaluation.storage import ARRAYS, HEAD, load_scorer, save_scorer
-from engine.evaluation.texts import ScoringTexts
+from engine.evaluation.score.scorer import Answer, Tools, fit, score_answers
+from engine.evaluation.score.storage import ARRAYS, HEAD, load_scorer, save_scorer
+from engine.evaluation.score.texts import ScoringTexts
 
 
 def embed(texts):
