@@ -131,7 +131,9 @@ def test_a_hub_id_is_downloaded_or_one_sentence_says_what_was_tried(folder, tmp_
 
 
 @pytest.mark.parametrize("spec", ["no-such-model", "./no/such/folder", "../x"])
-def test_a_name_that_means_nothing_gives_one_sentence(spec):
+def test_a_name_that_means_nothing_gives_one_sentence(spec, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # beside which there is no folder x
     with pytest.raises(InputError, match="is neither an embedded one"):
         locate(spec, print)
 
