@@ -1,1 +1,1 @@
-"""The phases of a topic: SFT and DPO, their losses, optimizer, checkpoints and checks."""
+"""Training phases of a topic: SFT and DPO, with their losses, optimizer, checkpoints and checks."""

@@ -1,4 +1,7 @@
-"""The checkpoint of a phase: adapter, optimizer state, RNG, cursor and reference, written beside and renamed."""
+"""Saves and loads a phase's checkpoint: adapter, optimizer, random state, cursor, DPO reference.
+
+A checkpoint is written to a temporary folder and then renamed.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -19,11 +22,12 @@ STATE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A phase as it stood before optimizer step `step` (from 0), between two steps: no accumulation is half done.
+    """State of a phase between two optimizer steps. No gradient accumulation is in progress.
 
-    Every batch follows from (`seed`, `step`), so they are the data cursor; `rng` is MLX's random state. `seq` is the
-    journal's number at that moment, `refused` counts the steps that were not finite, `model` is the fingerprint of the
-    frozen weights under the adapter, `reference` holds what DPO computed before its first step.
+    `step` is the number of the next optimizer step, from 0. Every batch follows from (`seed`, `step`), so these two are
+    the data cursor. `rng` is MLX's random state. `seq` is the journal's sequence number at that moment. `refused`
+    counts the steps that were not finite. `model` is the fingerprint of the frozen weights under the adapter.
+    `reference` holds the values that DPO computed before its first step.
     """
 
     topic: str
@@ -41,7 +45,7 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> int:
-    """Writes the checkpoint in one go; returns its size in bytes."""
+    """Writes the checkpoint atomically. Returns its size in bytes."""
     groups = {"adapter": checkpoint.adapter, "optimizer": checkpoint.optimizer, "reference": checkpoint.reference}
     arrays = {f"{group}/{name}": array for group, items in groups.items() for name, array in items.items()}
     names = ("topic", "attempt", "phase", "seed", "step", "rng", "refused", "seq", "model")
@@ -58,12 +62,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> int:
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The checkpoint of the phase that was at work, None where there is none; raises where it cannot be read."""
+    """Returns the checkpoint of the interrupted phase, or None if there is none. Raises if it cannot be read."""
     if not (folder / STATE).exists():
         return None
     state = json.loads(read_text(folder / STATE))
     arrays = load_arrays(folder / ARRAYS)
-    wanted = state.pop("digest", None)  # an older engine wrote none
+    wanted = state.pop("digest", None)  # older engines wrote no digest
     if wanted is not None and _digest(state, arrays) != wanted:
         raise ValueError("its arrays or its numbers are not those that were written")
     groups: dict[str, dict[str, mx.array]] = {"adapter": {}, "optimizer": {}, "reference": {}}
@@ -74,27 +78,27 @@ def load(folder: Path) -> Checkpoint | None:
 
 
 def _digest(state: dict[str, Any], arrays: dict[str, mx.array]) -> str:
-    """One hash over a checkpoint's numbers and arrays: a bit that flips on the disk is seen."""
+    """Returns one hash over a checkpoint's numbers and arrays, to detect a bit flip on the disk."""
     return fingerprint({name: repr(value) for name, value in state.items()} | digests_of(arrays))
 
 
 def clear(folder: Path) -> None:
-    """Forgets the checkpoint of a phase that has been committed or rolled back."""
+    """Deletes the checkpoint after its phase was committed or rolled back."""
     remove_folder(folder)
 
 
 def random_state() -> int:
-    """MLX's random state as the number that `mx.random.seed` makes it from."""
+    """Returns MLX's random state as the integer that `mx.random.seed` accepts to restore it."""
     high, low = integers(cast(list[mx.array], mx.random.state)[0])
     return high << 32 | low
 
 
 def flat(tree: object) -> dict[str, mx.array]:
-    """A tree of arrays (an optimizer's state) as names and arrays."""
+    """Flattens a tree of arrays, such as an optimizer's state, into a dictionary from name to array."""
     return dict(leaves(tree))
 
 
 def unflat(arrays: dict[str, mx.array]) -> dict[str, object]:
-    """The tree that `flat` took apart."""
+    """Rebuilds the tree that `flat` flattened."""
     tree: dict[str, object] = tree_unflatten(list(arrays.items()))
     return tree

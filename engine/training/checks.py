@@ -1,4 +1,7 @@
-"""The rules of a phase, each looked at where it can break: rows, checkpoint, supervised tokens, steps, weights."""
+"""Rule checks of a training phase: rows, checkpoint, supervised tokens, steps, weights.
+
+Each rule is checked at the point at which it can break.
+"""
 
 import math
 from collections.abc import Sequence
@@ -17,19 +20,22 @@ from engine.rules.enforce import CHECKS, require
 from engine.training.checkpoint import Checkpoint
 from engine.training.session import Attached, Session
 
-MOVED = 1e-12  # norm of the change above which an adapter has moved at all
+MOVED = 1e-12  # an adapter counts as changed if the norm of its change is larger than this
 
 
 @CHECKS.timed()
 def held_out(session: Session, rows: Sequence[SftRow | Pair]) -> None:
-    """Rule 19, of the very rows that are trained on now: none holds a held-out question or answer."""
+    """Checks rule 19 on the rows of this phase: no row contains a held-out question or answer."""
     leak = next(leaks.leaks_of(rows, session.curriculum.topics), None)
     require("questions-held-out", leak is None, leak or "")
 
 
 @CHECKS.timed()
 def as_declared(session: Session) -> dict[str, str]:
-    """Digests of the frozen weights before attach; rule 8: they are the ledger's. It knows what they answer then."""
+    """Returns the digests of the frozen weights before attach. Checks rule 8: they equal the ledger's digests.
+
+    Also lets the ledger record the model's answer to the probe. `silent` compares with it after detach.
+    """
     found, declared = fingerprint.frozen_digests(session.model), session.ledger.digests
     astray = sorted(name for name, _ in found.items() ^ declared.items())
     require("ledger-declares", not astray, f"weights differ from the ledger's as a phase begins: {astray[:2]}")
@@ -39,7 +45,7 @@ def as_declared(session: Session) -> dict[str, str]:
 
 @CHECKS.timed()
 def as_asked(session: Session, asked: SftConfig | DpoConfig) -> None:
-    """Rules 3 to 5 of a fresh adapter, by the settings themselves: its modules, layers, rank and scale."""
+    """Checks rules 3 to 5 on a new adapter: its modules, layers, rank and scale match the settings."""
     found = lora.adapter_modules(session.model)
     lora.require_exactly(session.model, asked, set(found))
     scales, wanted = {float(module.scale) for module in found.values()}, asked.alpha / asked.rank
@@ -48,9 +54,10 @@ def as_asked(session: Session, asked: SftConfig | DpoConfig) -> None:
 
 
 def checkpoint(saved: Checkpoint, seed: int) -> None:
-    """Rule 27: a checkpoint has its adapter, both moments of the optimizer for each array, and as many steps.
+    """Checks rule 27 on a checkpoint that is about to be resumed.
 
-    Its steps saw the batches of `seed`, which is the phase's.
+    It must contain the adapter and both optimizer moments of each array. The optimizer must have counted as many steps
+    as were applied. The batches must follow from `seed`, the seed of the phase.
     """
     same = saved.seed == seed
     require("resume-exact", same, f"the checkpoint's batches follow from seed {saved.seed}, the phase's from {seed}")
@@ -68,7 +75,7 @@ def checkpoint(saved: Checkpoint, seed: int) -> None:
 
 @CHECKS.timed()
 def supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
-    """Rule 12: what is supervised is each answer and one end token, exactly; a cut row has no end token."""
+    """Checks rule 12: exactly each answer and one end token are supervised. A cut row has no end token."""
     expected = [token for example in examples for token in example.ids[example.prompt :]]
     counts = sum(example.answer_tokens + 1 for example in examples if not example.cut)
     counts += sum(example.supervised for example in examples if example.cut)
@@ -87,7 +94,7 @@ def supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
 
 @CHECKS.timed()
 def trained(session: Session, attached: Attached, steps: int) -> float:
-    """Rules 14, 6, 3 and 1 at the end of the steps; returns the norm of the change."""
+    """Checks rules 14, 6, 3 and 1 after the last step. Returns the norm of the adapter's change."""
     done = attached.step - attached.refused
     require(
         "steps-as-planned",
@@ -111,7 +118,7 @@ def trained(session: Session, attached: Attached, steps: int) -> float:
 
 @CHECKS.timed()
 def frozen(session: Session, attached: Attached) -> None:
-    """Rule 6: raises Broken that names a frozen parameter that changed."""
+    """Checks rule 6. Raises Broken with the names of frozen parameters that changed."""
     now = fingerprint.frozen_digests(session.model)
     changed = sorted(name for name in attached.frozen.keys() | now.keys() if attached.frozen.get(name) != now.get(name))
     message = f"{len(changed)} frozen parameters changed, among them {changed[:2]}"
@@ -120,7 +127,7 @@ def frozen(session: Session, attached: Attached) -> None:
 
 @CHECKS.timed()
 def silent(session: Session) -> None:
-    """Rule 7: after detach the model answers the probe, bit for bit, as it did before attach."""
+    """Checks rule 7: after detach the model's logits on the probe equal those before attach, bit for bit."""
     ledger = session.ledger
     same = mx.array_equal(log_softmax(ledger.model, session.probe), ledger.answers(session.probe)).item()
     require("detach-restores", bool(same), "the probe's logits after detach differ from those before attach")

@@ -1,4 +1,7 @@
-"""The preference phase of a topic, top to bottom; sft.py has the same shape, word for word where it can."""
+"""Training loop of the DPO (preference) phase of a topic.
+
+sft.py has the same structure and, if possible, the same lines.
+"""
 
 import math
 import time
@@ -20,14 +23,14 @@ from engine.training.optimizer import accumulate
 from engine.training.session import Attached, Session
 
 PHASE: Phase = "dpo"
-LN2_WITHIN = 1e-3  # of the first loss; its margin may be twice as far from 0
-STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # nats of margin that are nothing, or rounding
+LN2_WITHIN = 1e-3  # tolerance of the first loss around ln 2; its margin may be twice as far from 0
+STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # a smaller margin, in nats, is noise or rounding
 
 
 def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
-    """Trains on the topic's pairs and leaves the adapter attached; raises Broken where a rule does not hold.
+    """Trains on the topic's pairs and leaves the adapter attached. Raises Broken if a rule does not hold.
 
-    `sft` is the adapter to go on with (strategy shared); without it a fresh one is attached.
+    `sft` is the adapter to continue with (strategy shared). If it is None, a new adapter is attached.
     """
     settings, say = session.config.dpo, session.recorder.say
     checks.held_out(session, topic.pairs)
@@ -50,7 +53,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
         asked = session.config.sft if session.config.adapters.strategy == "shared" else settings
         attached = phase.attach(session, topic.id, attempt, PHASE, settings, plan.steps, asked)
     if not attached.reference:
-        session.control.on_pause = lambda: None  # without it there is nothing new to go on from
+        session.control.on_pause = lambda: None  # before the reference is complete there is nothing new to save
         attached.reference = dpo_reference.measure(session, chosen, rejected, groups, plan.micro_batches)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
@@ -113,14 +116,14 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
 
 
 def undo(session: Session, attached: Attached) -> None:
-    """Puts a shared adapter back to what SFT had made of it."""
+    """Restores a shared adapter to its state after SFT."""
     lora.load_weights(session.model, dpo_reference.start_of(attached))
 
 
 def _warn_if_still(session: Session, topic: str, margin: float) -> None:
-    """Says so where DPO has moved its own pairs by no more than nothing, or than what the model's type rounds away.
+    """Warns if DPO barely changed its own training pairs: by less than noise, or than the model's dtype rounds away.
 
-    `margin`, in nats, is by how much chosen answers have gained on rejected ones in the last step.
+    `margin`, in nats, tells how much the chosen answers gained on the rejected answers, measured in the last step.
     """
     if abs(margin) < STILL[session.ledger.dtype]:
         settings, name = session.config.dpo, str(session.ledger.dtype).rpartition(".")[2]
@@ -132,7 +135,7 @@ def _warn_if_still(session: Session, topic: str, margin: float) -> None:
 
 
 def _check_sign(beta: float) -> None:
-    """Rule 9 on a toy pair: the loss falls as the chosen answer gains on its reference, and rises as the other does."""
+    """Checks rule 9 on a toy pair: the loss falls if the chosen answer gains, and rises if the rejected one gains."""
     still, gained = mx.zeros(1), mx.ones(1)
     pairs = ((gained, still), (still, still), (still, gained))
     better, same, worse = (number(dpo_loss(a, b, still, still, beta)[0]) for a, b in pairs)
@@ -145,7 +148,10 @@ def _check_sign(beta: float) -> None:
 
 
 def _check_loss(mean: float, margin: float, step: int) -> None:
-    """Rule 9; a loss that is not finite is rule 28's. A mean loss within 1e-3 of ln 2 has a margin within 2e-3 of 0."""
+    """Checks rule 9: no loss is negative, and the first loss is ln 2. Rule 28 handles losses that are not finite.
+
+    A mean loss within 1e-3 of ln 2 has a margin within 2e-3 of 0.
+    """
     if math.isfinite(mean):
         require("dpo-starts-at-ln2", mean >= 0, f"the DPO loss is {mean:.4f}; it can never be negative")
         off = abs(mean - math.log(2))

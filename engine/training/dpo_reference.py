@@ -1,4 +1,4 @@
-"""What DPO compares with: log-probabilities under the model as the phase begins, and how it is seen that they stay."""
+"""DPO's reference: log-probabilities from before the first step, and checks that they stay fixed."""
 
 import dataclasses
 import math
@@ -14,14 +14,14 @@ from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Attached, Session
 
-START = "start/"  # the adapter as DPO began, in Attached.reference
-WITNESS = "witness"  # log-probabilities (N,) of one answer's tokens, alone, as DPO began, likewise
-SEEN = 8  # of its first tokens are looked at again after the last step
+START = "start/"  # prefix in Attached.reference of the adapter's arrays before DPO's first step
+WITNESS = "witness"  # key there of one answer's token log-probabilities (N,), computed alone before the first step
+SEEN = 8  # number of that answer's first tokens that are checked again after the last step
 TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}  # relative, between equal log-probabilities
 
 
 def paired(session: Session, chosen: Sequence[Example], rejected: Sequence[Example], rows: Sequence[int]) -> Batch:
-    """Chosen answers in the first half of the batch, rejected ones in the second."""
+    """Returns a batch with the chosen answers in its first half and the rejected answers in its second half."""
     both = [*(chosen[row] for row in rows), *(rejected[row] for row in rows)]
     return collate(both, session.renderer.end_id)
 
@@ -33,13 +33,17 @@ def measure(
     groups: Sequence[Sequence[int]],
     visited: int,
 ) -> dict[str, mx.array]:
-    """Log-probabilities `chosen` and `rejected` (pairs,) under the model as it stands; NaN where no step asks for it.
+    """Measures the log-probabilities `chosen` and `rejected` (pairs,) under the current model.
 
-    `groups` are the micro-batches in which the pairs are trained on, each pair in one: in them, and by the kernels of
-    training, the first step finds the very same numbers, also where a bfloat16 sum depends on what is computed with it.
-    Measured are the first `visited` of them, to which training comes, and the one with the answer that rules 10 and 11
-    look at. With them the adapter as it stands, and that answer's log-probabilities alone. A person's commands are
-    taken between two micro-batches.
+    `groups` are the micro-batches of training; each pair is in exactly one. The reference is computed in the same
+    micro-batches and with the same kernels as training. So the first step finds exactly the same numbers, although a
+    bfloat16 sum depends on the rest of its batch.
+
+    Only the first `visited` micro-batches are measured, because training reaches no others. The micro-batch with the
+    answer that rules 10 and 11 check is always measured. Pairs that were not measured are NaN.
+
+    The result also has the current adapter (prefix START) and the log-probabilities of that answer alone (WITNESS).
+    Commands from the user are handled between two micro-batches.
     """
     row = _shortest(chosen, rejected)[1]
     wanted = [group for place, group in enumerate(groups) if place < visited or row in group]
@@ -61,30 +65,30 @@ def measure(
 
 
 def _placed(parts: list[mx.array], rows: list[int], count: int) -> mx.array:
-    """(count,) with the numbers of `parts`, which are those of `rows`, at their places, and NaN at all others."""
+    """Returns an array (count,) with the values of `parts` at the positions `rows`, and NaN at all others."""
     whole = mx.full((count,), math.nan)
     whole[mx.array(rows)] = mx.concatenate(parts)
     return whole
 
 
 def _as_in_training(score: Callable[[Batch], mx.array], batch: Batch) -> mx.array:
-    """The score of a batch, not to be differentiated, and yet by the kernels that training takes.
+    """Scores a batch with the kernels that training uses, although no gradient is needed.
 
-    On a GPU MLX has a fused attention for what is not differentiated; in bfloat16 an answer comes out up to two nats
-    different there.
+    On a GPU, MLX uses a fused attention kernel if nothing is differentiated. In bfloat16 that kernel gives results for
+    an answer that differ by up to two nats.
     """
     (_, found), _ = mx.value_and_grad(lambda unused: (unused, score(batch)))(mx.zeros(()))
     return found
 
 
 def start_of(attached: Attached) -> dict[str, mx.array]:
-    """The adapter's arrays as DPO began."""
+    """Returns the adapter's arrays from before DPO's first step."""
     return {name.removeprefix(START): a for name, a in attached.reference.items() if name.startswith(START)}
 
 
 @CHECKS.timed()
 def digest(attached: Attached) -> str:
-    """One hash over all that DPO compares with."""
+    """Returns one hash over the whole DPO reference."""
     return fingerprint.fingerprint(fingerprint.digests_of(attached.reference))
 
 
@@ -92,10 +96,11 @@ def digest(attached: Attached) -> str:
 def check(
     session: Session, attached: Attached, chosen: Sequence[Example], rejected: Sequence[Example], begun: str
 ) -> None:
-    """Rule 10 after the last step; `begun` is the digest as DPO began.
+    """Checks rule 10 after the last step. `begun` is the reference's digest before the first step.
 
-    The reference in use is that of an answer alone before step 1, and with the adapter of before step 1 that answer
-    begins as likely as it did.
+    Three things must hold. The reference has not changed. It agrees with the log-probability of one answer that was
+    computed alone before step 1. With the adapter from before step 1, the first tokens of that answer are still as
+    likely as they were then.
     """
     require("reference-fixed", digest(attached) == begun, "what DPO compares with is not what it began with")
     _require_as_alone("reference-fixed", session, chosen, rejected, attached.reference)
@@ -128,7 +133,7 @@ def _require_as_alone(
     rejected: Sequence[Example],
     reference: dict[str, mx.array],
 ) -> None:
-    """Rules 10 and 11: the shortest answer, alone and padded further, is as likely as `reference` has it."""
+    """Checks rules 10 and 11: the shortest answer, alone and with extra padding, is as likely as in `reference`."""
     side, row, _ = _shortest(chosen, rejected)
     alone, used = number(reference[WITNESS].sum()), number(reference[side][row])
     where = f"the log-probability of {side} answer {row + 1}"
@@ -148,5 +153,5 @@ def _near(session: Session, found: float, expected: float) -> bool:
 
 
 def _tolerance(session: Session, found: float, expected: float) -> float:
-    """Nats by which rounding alone may make two log-probabilities differ."""
+    """Returns the difference in nats that rounding alone may cause between two log-probabilities."""
     return max(TOLERANCE.get(session.ledger.dtype, 5e-2) * max(abs(found), abs(expected)), 1e-3)

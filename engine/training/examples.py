@@ -1,4 +1,4 @@
-"""Rows as token ids for training and evaluation, and the check that the chat template made them."""
+"""Renders rows to token ids for training and evaluation, and checks them against the chat template."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,10 @@ from engine.training.session import Session
 
 
 def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]]) -> list[Example]:
-    """Renders (file:line, messages, answer) rows; a row that does not fit is cut and reported."""
+    """Renders rows of (file:line, messages, answer). A row that is too long is cut, with a warning in the journal.
+
+    Raises InputError with file and line if a row cannot be rendered.
+    """
     examples = []
     for where, messages, answer in rows:
         try:
@@ -25,12 +28,12 @@ def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]])
 
 
 def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
-    """How many tokens are supervised, and how many there are in all."""
+    """Returns the number of supervised tokens and the number of all tokens."""
     return sum(example.supervised for example in examples), sum(len(example.ids) for example in examples)
 
 
 @CHECKS.timed()
 def template(session: Session, messages: Sequence[Message], prompt: Sequence[int], where: str) -> None:
-    """Rule 13: a prompt, trained on or asked, is what the model's own template makes; plain text has no prompt."""
+    """Checks rule 13: a prompt equals the output of the model's own chat template. Plain text has no prompt."""
     same = not messages or list(prompt) == session.renderer.template_ids(messages)
     require("one-template", same, f"{where}: begins with other tokens than the model's own chat template makes")

@@ -1,4 +1,4 @@
-"""Optimizer updates: warm-up and cosine, clipping, accumulation, and a refusal of steps that are not finite."""
+"""Optimizer steps: learning-rate schedule, clipping, accumulation, and refusal of non-finite steps."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +14,12 @@ from engine.contract.settings.config import DpoConfig, SftConfig
 from engine.model import cpu_lanes
 from engine.model.arrays import leaves, number
 
-Gradients = Any  # a tree of arrays, shaped as the trainable parameters
+Gradients = Any  # a tree of arrays with the shapes of the trainable parameters
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one optimizer step did; `applied` False where its loss or gradient was not finite."""
+    """Result of one optimizer step. `applied` is False if the loss or the gradient was not finite."""
 
     lr: float
     grad_norm: float  # before clipping
@@ -27,7 +27,7 @@ class Update:
 
 
 class Updater:
-    """AdamW with its own step size at every step."""
+    """AdamW with a learning rate that is set at every step."""
 
     def __init__(self, settings: SftConfig | DpoConfig, steps: int) -> None:
         self._settings = settings
@@ -47,14 +47,14 @@ class Updater:
             gradients = tree_map(lambda array: array * (self._settings.clip / norm), gradients)
         self.optimizer.learning_rate = lr
         self.optimizer.update(model, gradients)
-        # Row by row in memory, as a checkpoint would bring them back: BLAS rounds otherwise for a transposed layout.
+        # Store arrays row by row, as a loaded checkpoint has them: BLAS rounds differently for a transposed layout.
         model.update(tree_map(mx.contiguous, model.trainable_parameters()))
         mx.eval(model.trainable_parameters(), self.optimizer.state)
         return Update(lr, norm, applied=True)
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
-    """Linear warm-up over the first `warmup` share of the steps, then a cosine that ends just above 0."""
+    """Returns the learning rate: linear warm-up over the share `warmup` of the steps, then a cosine to just above 0."""
     rising = math.ceil(warmup * steps)
     if step < rising:
         return peak * (step + 1) / rising
@@ -67,10 +67,10 @@ def accumulate(
     batches: Iterable[Sequence[tuple[Any, ...]]],
     count: int,
 ) -> tuple[Gradients, list[float]]:
-    """Means over `count` (tokens or pairs) of the gradients of `loss(*part)[0]`, and of each value that it returns.
+    """Returns the gradients of `loss(*part)[0]` and all values of `loss`, each as a mean over `count` tokens or pairs.
 
-    A micro-batch comes in parts that are computed side by side. `loss` returns sums, so that parts of unlike size weigh
-    what they hold. Each micro-batch is computed before the next is begun, so that one alone is in memory.
+    A micro-batch consists of parts that are computed in parallel. `loss` returns sums, so parts of different size get
+    the right weight. Each micro-batch is finished before the next one starts, so only one is in memory at a time.
     """
     step = nn.value_and_grad(model, loss)
     gradients, values = None, []

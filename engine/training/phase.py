@@ -1,4 +1,4 @@
-"""What opens and closes a phase, the same for SFT and DPO: attach, check, journal, commit or roll back."""
+"""Start and end of a phase, shared by SFT and DPO: attach, checkpoint, commit, roll back, journal."""
 
 import dataclasses
 import shutil
@@ -26,20 +26,21 @@ from engine.training.session import Attached, Session
 
 
 def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
-    """Whether this phase goes on from a checkpoint."""
+    """Tells whether this phase continues from a checkpoint."""
     saved = session.resume
     return saved is not None and (saved.topic, saved.attempt, saved.phase) == (topic, attempt, phase)
 
 
 def spec_of(settings: SftConfig | DpoConfig) -> AdapterSpec:
-    """The adapter that a phase's settings ask for."""
+    """Returns the adapter specification from a phase's settings."""
     return AdapterSpec(settings.rank, settings.alpha / settings.rank, settings.modules, settings.layers)
 
 
 def growth_ahead(session: Session) -> int:
-    """Bytes that the model is still to grow by: every module that this run trains stays dequantized once committed.
+    """Returns the number of bytes by which the model will still grow in this run; 0 if the base is not quantized.
 
-    0 of a base that is not quantized. No adapter may be attached.
+    Every trained module of a quantized base stays dequantized after its commit. No adapter may be attached during
+    the call.
     """
     config, specs = session.config, [spec_of(session.config.sft)]
     if may_prefer(config) and config.adapters.strategy != "shared":  # else SFT's modules are DPO's
@@ -50,7 +51,7 @@ def growth_ahead(session: Session) -> int:
 
 
 def seed_of(session: Session, topic: str, attempt: int, phase: str) -> int:
-    """A seed of its own for every attempt at every phase of every topic."""
+    """Returns the seed of one attempt at one phase of one topic; each has a different seed."""
     return zlib.crc32(f"{session.config.run.seed}/{topic}/{attempt}/{phase}".encode())
 
 
@@ -63,9 +64,10 @@ def attach(
     steps: int,
     asked: SftConfig | DpoConfig,
 ) -> Attached:
-    """Puts a fresh adapter on the model, or the checkpoint's, and journals what is trainable.
+    """Attaches a new adapter, or restores the checkpoint's adapter, and journals what is trainable.
 
-    `settings` are the phase's; `asked` are those of the adapter, which another phase may have made (strategy shared).
+    `settings` are the phase's settings. `asked` are the adapter's settings; with strategy shared they come from another
+    phase.
     """
     frozen = checks.as_declared(session)
     seed, spec = seed_of(session, topic, attempt, phase), spec_of(asked)
@@ -88,7 +90,7 @@ def attach(
 
 
 def take_over(session: Session, sft: Attached, phase: Phase, settings: DpoConfig, steps: int) -> Attached:
-    """`phase` goes on with the adapter that SFT left attached (strategy shared), with an optimizer of its own."""
+    """Continues in `phase` with the adapter that SFT left attached (strategy shared), and with a new optimizer."""
     updater = Updater(settings, steps)
     attached = dataclasses.replace(sft, phase=phase, updater=updater, reference={}, step=0, refused=0, whole=False)
     session.attached = attached
@@ -97,7 +99,7 @@ def take_over(session: Session, sft: Attached, phase: Phase, settings: DpoConfig
 
 
 def take_checkpoint(session: Session, topic: str, attempt: int, phase: str) -> Checkpoint | None:
-    """The checkpoint to go on from, once, where it is this very phase's."""
+    """Returns the checkpoint to resume if it belongs to this phase, and only once. Returns None if it does not."""
     saved = session.resume
     if not resuming(session, topic, attempt, phase):
         return None
@@ -106,7 +108,7 @@ def take_checkpoint(session: Session, topic: str, attempt: int, phase: str) -> C
 
 
 def save_checkpoint(session: Session, attached: Attached) -> None:
-    """Writes the phase as it stands between two optimizer steps, and journals it."""
+    """Writes a checkpoint of the phase between two optimizer steps, and journals it."""
     started = time.perf_counter()
     state = Checkpoint(
         topic=attached.topic,
@@ -129,7 +131,10 @@ def save_checkpoint(session: Session, attached: Attached) -> None:
 
 
 def note_update(session: Session, attached: Attached, update: Update, rows: Sequence[str]) -> None:
-    """Counts a step; rule 28: a step that is not finite is not applied, its rows are named, two end the phase."""
+    """Counts a step and checks rule 28.
+
+    A step that is not finite was not applied; a warning names its rows. A second such step ends the phase.
+    """
     attached.step += 1
     where = ", ".join(rows)
     if not update.applied:
@@ -139,14 +144,17 @@ def note_update(session: Session, attached: Attached, update: Update, rows: Sequ
         )
     message = f"{attached.refused} steps were not finite; the last on {where}"
     require("finite-steps", attached.refused < 2, message, found=attached.refused, limit=1)
-    if attached.step == 1:  # so that a person sees early that the phase began as it has to
+    if attached.step == 1:  # shows the user early that the phase started correctly
         say_rules(session, attached.topic, attached.phase)
 
 
 def commit(session: Session, attached: Attached) -> None:
-    """Writes the delta to the disk, fuses it, and only then journals it; raises Broken where a rule does not hold."""
+    """Writes the delta to the disk, fuses it, and only then journals it. Raises Broken if a rule does not hold.
+
+    If anything fails, the model and the ledger are reverted and the delta's folder is deleted.
+    """
     require("exception-ends-phase", attached.whole, "the phase did not come to its end, and is not committed")
-    checks.frozen(session, attached)  # the fuse would mend what it touches, and hide that another model was scored
+    checks.frozen(session, attached)  # before the fuse: it rewrites the weights and would hide that they had changed
     weights = dict(lora.adapter_weights(session.model))
     mx.eval(weights)
     name = new_delta(session.ledger.commits + 1, attached.topic, attached.phase)
@@ -176,7 +184,7 @@ def commit(session: Session, attached: Attached) -> None:
 
 
 def roll_back(session: Session, attached: Attached, state: Literal["rolled_back", "detached"]) -> None:
-    """Takes the adapter off and commits nothing; rules 6 and 7: everything is as it was before attach, bit for bit."""
+    """Detaches the adapter without a commit. Checks rules 6 and 7: the model is as before attach, bit for bit."""
     lora.detach(session.model)
     checks.frozen(session, attached)
     checks.silent(session)
@@ -185,9 +193,10 @@ def roll_back(session: Session, attached: Attached, state: Literal["rolled_back"
 
 
 def drop(session: Session, topic: str) -> None:
-    """Takes what a topic has committed out of the model, before it is trained again; the folders stay on the disk.
+    """Removes a topic's committed deltas from the model before the topic is trained again. Their folders stay on disk.
 
-    The journal says so before ledger.json does: after a death between the two it is done, and said, once more.
+    The journal is written before ledger.json. If the engine dies between the two, the next engine removes and journals
+    the deltas once more.
     """
     gone = [delta for delta in session.ledger.deltas if delta.topic == topic]
     if not gone:
@@ -223,7 +232,7 @@ def announce(
     survival: Survival | None = None,
     norm: float | None = None,
 ) -> None:
-    """Journals the adapter's state, read from the module tree at this moment."""
+    """Journals the adapter's state as the module tree shows it now."""
     found = lora.adapter_modules(session.model)
     on = bool(found)
     event = _changed(
@@ -248,14 +257,14 @@ def announce(
 
 
 def say_rules(session: Session, topic: str | None, phase: Phase | None = None) -> None:
-    """Journals what the rules came to since this was last done, if any was checked."""
+    """Journals the results of all rule checks since the last call, if there were any."""
     event = CHECKS.take(topic, phase, texts=not session.recorder.said[RulesChecked.kind])
     if event is not None:
         session.recorder.say(event)
 
 
 def _changed(session: Session, spec: AdapterSpec, **more: Any) -> AdapterChanged:
-    """The event, with what it says of spec and model in every state."""
+    """Returns the AdapterChanged event with the fields of spec and model that every state has."""
     return AdapterChanged(
         rank=spec.rank,
         scale=spec.scale,

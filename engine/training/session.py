@@ -1,4 +1,7 @@
-"""What the phases of a run share: configuration, model, ledger, journal, control; put together in pipeline/setup.py."""
+"""Session: the state that all phases of a run share, such as model, ledger, journal and control.
+
+pipeline/setup.py creates it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -27,11 +30,11 @@ from engine.training.optimizer import Updater
 
 @dataclass(slots=True)
 class Attached:
-    """A phase whose adapter is on the model.
+    """A phase in progress: its adapter is attached to the model.
 
-    `frozen` holds digests of the weights under it, `step` the optimizer steps done, `refused` those that were not
-    finite, `reference` what DPO compares with; `whole` is set when every check after the last step has held, and
-    nothing is committed without it.
+    `frozen` holds digests of the weights under the adapter. `step` counts the optimizer steps done; `refused` counts
+    those that were not finite. `reference` is DPO's reference. `whole` becomes True when every check after the last
+    step has held; nothing is committed without it.
     """
 
     topic: str
@@ -54,10 +57,10 @@ class Attached:
 
 @dataclass(slots=True)
 class Session:
-    """A run at work.
+    """State of a run in progress.
 
-    `probe` is (1, L) token ids of a fixed text; `resume` is the checkpoint to go on from, until its phase has begun;
-    `attached` is the phase whose adapter is on the model.
+    `probe` is (1, L) token ids of a fixed text. `resume` is the checkpoint to continue from; it becomes None when its
+    phase starts. `attached` is the phase in progress, or None if no adapter is on the model.
     """
 
     config: RunConfig
@@ -68,24 +71,24 @@ class Session:
     renderer: Renderer
     ledger: Ledger
     scorer: Scorer
-    base: Scorer  # of the base model, which is never trained
+    base: Scorer  # for the base model, which is never trained
     embedder: Embedder
     probe: mx.array
     parameters: int
     resume: Checkpoint | None = None
     attached: Attached | None = None
-    dpo_rolled_back: int = 0  # topics in a row
-    collapsed: bool = False  # whether a phase of the topic at work broke the answers
-    scoring: Any = None  # what evaluation scores answers with, as soon as it is fitted
-    scored: ScoreLog = field(default_factory=ScoreLog)  # the answers of this run so far
-    pieces: int = 1  # of a micro-batch, worked on one after another where memory asks for it
+    dpo_rolled_back: int = 0  # number of consecutive topics whose DPO was rolled back
+    collapsed: bool = False  # whether a phase of the current topic broke the answers
+    scoring: Any = None  # the fitted Scoring of evaluation; None until it is fitted
+    scored: ScoreLog = field(default_factory=ScoreLog)  # the scored answers of this run so far
+    pieces: int = 1  # a micro-batch is processed in this number of pieces, to save memory
 
     @property
     def model(self) -> nn.Module:
         return self.ledger.model
 
     def parts(self, rows: Sequence[int]) -> list[list[int]]:
-        """A micro-batch in its pieces."""
+        """Splits a micro-batch into its pieces."""
         size = math.ceil(len(rows) / self.pieces)
         return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 

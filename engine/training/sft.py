@@ -1,4 +1,7 @@
-"""The supervised phase of a topic, top to bottom; dpo.py has the same shape, word for word where it can."""
+"""Training loop of the SFT (supervised) phase of a topic.
+
+dpo.py has the same structure and, if possible, the same lines.
+"""
 
 import time
 
@@ -20,7 +23,7 @@ PHASE: Phase = "sft"
 
 
 def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
-    """Trains a fresh adapter on the topic's rows and leaves it attached; raises Broken where a rule does not hold."""
+    """Trains a new adapter on the topic's rows and leaves it attached. Raises Broken if a rule does not hold."""
     settings, say = session.config.sft, session.recorder.say
     checks.held_out(session, topic.sft)
     examples = render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
