@@ -1,1 +1,1 @@
-"""What is known before training: token counts, reachable gates, time and memory."""
+"""Checks and estimates before training: token counts, reachable gates, time and memory."""

@@ -1,4 +1,4 @@
-"""The controls of a preflight: the curriculum's own rows, turned into attacks on the score, and what must pass it."""
+"""Preflight controls of the score: attacks made from the curriculum's rows, and texts that must pass."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from engine.evaluation.score.texts import Text
 from engine.evaluation.scoring import Scoring, scoring_of, texts_of
 from engine.training.session import Session
 
-MOST = 24  # texts of a control, about
+MOST = 24  # texts per control, approximately
 
 
 def measure_controls(session: Session) -> list[Control]:
-    """Runs every control on the topics of the run; the base model's answers are those in the journal."""
+    """Runs every control on the topics of the run. The base model's answers come from the journal."""
     records = read_journal(session.run.journal)
     before = [record.event for record in records if isinstance(record.event, Sample) and record.event.stage == "before"]
     base = [Text(sample.topic, sample.question, sample.answer) for sample in before]
@@ -27,11 +27,11 @@ def measure_controls(session: Session) -> list[Control]:
 
 
 def as_rows(controls: Sequence[Control]) -> list[dict[str, Any]]:
-    """Each control as it stands in the JSON report."""
+    """Returns the controls as rows for the JSON report."""
     names = ("name", "kind", "passed", "n", "bound", "holds", "interval")
     return [{name: getattr(control, name) for name in names} for control in controls]
 
 
 def control_warnings(controls: Sequence[Control]) -> list[str]:
-    """A sentence for each control that does not hold."""
+    """Returns a sentence for each control that does not hold."""
     return [f"the score fails a control: {control}" for control in controls if not control.holds]

@@ -1,4 +1,4 @@
-"""How long a run will take: its work counted in tokens, and what a token takes here; pure functions."""
+"""Predicts a run's duration from its work in tokens and the seconds per token (pure functions)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,14 +9,18 @@ from engine.contract.journal.events import Record
 from engine.contract.settings.config import RunConfig, may_prefer
 from engine.contract.vocabulary import ATTEMPT_STAGES, BASE, PREFERENCE
 
-TRAINED = tuple(stage for stage in ATTEMPT_STAGES if stage != BASE)  # stages of a topic as it is trained
-STEP = 2.3  # forward passes that a training step takes: one, one back through frozen weights, and the adapter's own
+TRAINED = tuple(stage for stage in ATTEMPT_STAGES if stage != BASE)  # stages evaluated while a topic is trained
+STEP = 2.3  # cost of a training step in forward passes: forward, backward through frozen weights, adapter gradients
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a topic asks for: tokens trained on by SFT and by DPO, tokens of the DPO reference, tokens that one
-    evaluation reads (prompts, held-out pairs), and its decoding steps when answers are as long as their references."""
+    """Work of one topic. All fields count tokens, except `answers`.
+
+    `sft` and `dpo`: tokens that the phase trains on. `reference`: tokens of the DPO reference. `read`: tokens that one
+    evaluation reads (prompts and held-out pairs). `answers`: decoding steps of one evaluation, if answers are as long
+    as their references.
+    """
 
     sft: int
     dpo: int
@@ -27,8 +31,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Seconds: of a trained token in SFT and in DPO, of a token in a forward pass, of a decoding step, and of what is
-    done around the steps of a phase (attach, checks, checkpoint, fuse)."""
+    """Costs in seconds.
+
+    `sft` and `dpo`: per trained token. `forward`: per token of a forward pass. `decode`: per decoding step. `phase`:
+    per phase, for the work around its steps (attach, checks, checkpoint, fuse).
+    """
 
     sft: float
     dpo: float
@@ -39,7 +46,10 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Seconds if DPO runs in every topic, and at least, if it runs in none (a gate, SFT that is rolled back)."""
+    """Predicted duration in seconds.
+
+    `seconds`: if DPO runs in every topic. `least`: if it runs in none, because of a gate or because SFT is rolled back.
+    """
 
     seconds: float
     least: float
@@ -49,7 +59,7 @@ class Span:
 
 
 def of_topics(works: Sequence[Work], rates: Rates, config: RunConfig, begun: bool) -> Span:
-    """Seconds of these topics one after the other; `begun` says whether a topic was trained before the first."""
+    """Returns the duration of these topics in sequence. `begun` tells whether a topic was trained before them."""
     total = Span(0.0, 0.0)
     for number, work in enumerate(works):
         total += _topic(work, rates, config, begun or number > 0)
@@ -64,13 +74,19 @@ def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
 
 
 def as_answered(work: Work, cut: int, limit: int) -> Work:
-    """Where answers of the base model were cut at the limit, trained ones will be; the longest of a batch counts."""
+    """Returns `work` with answers of `limit` tokens if any answers of the base model were cut (`cut` > 0).
+
+    Answers after training will be cut then, too, and the longest answer of a batch decides its decoding steps.
+    """
     return replace(work, answers=limit) if cut else work
 
 
 def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> Rates:
-    """Rates from what a journal says that steps and evaluations took; `guess` where it has none of a kind yet."""
-    tokens: Counter[bool] = Counter()  # of the steps of supervised phases, and of those that learn from pairs
+    """Returns rates from the durations of steps and evaluations in a journal.
+
+    If the journal has none of a kind yet, the rate from `guess` is used. DPO without steps gets the rate of SFT.
+    """
+    tokens: Counter[bool] = Counter()  # of all steps; the key is True for phases that learn from pairs
     seconds: dict[bool, float] = defaultdict(float)
     evaluated: list[e.Evaluated] = []
     for record in records:

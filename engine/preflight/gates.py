@@ -1,4 +1,4 @@
-"""Whether the gates can be reached at all (rules 20 and 21): references and rejected answers, scored as answers are."""
+"""Checks that the gates can be reached (rules 20 and 21), by scoring references and rejected answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,18 +10,18 @@ from engine.evaluation.score.profile_claims import Claims, find_violations
 from engine.evaluation.score.scorer import Answer, Scorer, Tools, score_answers
 from engine.evaluation.scoring import FOR_GATES, claims_of, fit_texts, texts_of
 
-ADAPTER = ("rank", "alpha", "modules", "layers")  # settings of a phase that say what its adapter is
-FEW_QUESTIONS = 5  # of a topic; with fewer most verdicts are undecided
+ADAPTER = ("rank", "alpha", "modules", "layers")  # settings of a phase that define its adapter
+FEW_QUESTIONS = 5  # with fewer questions in a topic, most verdicts are undecided
 
 
 def scorer_of_rows(curriculum: Curriculum) -> Scorer | None:
-    """A scorer from the rows alone, before the base model has answered; None if no answer is a rejected one."""
+    """Fits a scorer on the rows alone, before the base model has answered. Returns None if there are no pairs."""
     texts = texts_of(curriculum, [], FOR_GATES)
     return fit_texts(texts, Tools()) if texts.pairs else None
 
 
 def unreachable(curriculum: Curriculum, limits: ThresholdsConfig, scorer: Scorer | None) -> list[str]:
-    """A sentence for each topic whose own references fail the voice threshold, or whose rejected answers pass it."""
+    """Returns a sentence for each topic with references that fail the voice threshold or rejected answers that pass."""
     if scorer is None or limits.voice == 0:
         return []
     why = f" ({scorer.style.advice})" if scorer.style.advice else ""
@@ -43,7 +43,10 @@ def unreachable(curriculum: Curriculum, limits: ThresholdsConfig, scorer: Scorer
 
 
 def voice_of_rows(curriculum: Curriculum, topic: Topic, scorer: Scorer) -> dict[str, float | None]:
-    """The mean voice of a topic's references, chosen and rejected answers, out of fold; None if there are none."""
+    """Returns the mean voice of a topic's references, chosen and rejected answers, scored out of fold.
+
+    The mean is None for a group without texts.
+    """
     pairs = (*topic.pairs, *topic.heldout)
     texts = {
         "references": [(item.question, item.reference) for item in topic.questions],
@@ -60,7 +63,7 @@ def voice_of_rows(curriculum: Curriculum, topic: Topic, scorer: Scorer) -> dict[
 
 
 def reference_warnings(curriculum: Curriculum) -> list[str]:
-    """Rule 20: a sentence for each way in which a quiz's references break the voice rules, with file and line."""
+    """Checks rule 20: returns a sentence with file and line for each voice rule that quiz references break."""
     claims = claims_of(curriculum.profile)
     broken: dict[str, list[str]] = {}
     for topic in curriculum.topics:
@@ -71,7 +74,7 @@ def reference_warnings(curriculum: Curriculum) -> list[str]:
 
 
 def _faults(claims: Claims, reference: str) -> list[str]:
-    """What an answer in the reference's words would be marked down for."""
+    """Returns the reasons why an answer with the reference's text would lose points."""
     health = measure_health(reference)
     if not health.healthy:
         return [f"is no text that can be scored ({health.state})"]
@@ -81,7 +84,7 @@ def _faults(claims: Claims, reference: str) -> list[str]:
 
 
 def question_warnings(curriculum: Curriculum) -> list[str]:
-    """A sentence if topics have so few questions that their verdicts will mostly be undecided."""
+    """Returns a sentence if topics have so few questions that most of their verdicts will be undecided."""
     few = [topic for topic in curriculum.topics if len(topic.questions) < FEW_QUESTIONS]
     if not few:
         return []
@@ -97,7 +100,7 @@ def _and_more(places: Sequence[str]) -> str:
 
 
 def gate_warnings(config: RunConfig) -> list[str]:
-    """What thresholds and settings say about DPO when they are read together."""
+    """Returns warnings about thresholds and DPO settings that contradict each other."""
     limits, strategy = config.thresholds, config.adapters.strategy
     if strategy == "sft_only" or config.dpo.when == "never":
         return []
@@ -119,7 +122,10 @@ def gate_warnings(config: RunConfig) -> list[str]:
 
 
 def base_warnings(topics: Sequence[dict[str, Any]], limits: ThresholdsConfig) -> list[str]:
-    """Where the base model itself makes the gates say little; `topics` are rows of the preflight's report."""
+    """Returns warnings if the base model already passes gates, or if its answers are not healthy.
+
+    `topics` are rows of the preflight's report.
+    """
     found = []
     passing = [t for t in topics if t["base"]["voice"] >= limits.voice and t["base"]["accuracy"] >= limits.accuracy]
     if passing:

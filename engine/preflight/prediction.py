@@ -1,4 +1,4 @@
-"""The cheap part of the preflight, at the head of every run: the rows audited, the run's seconds predicted."""
+"""Audits the rows and predicts the duration at the start of every run (the cheap part of a preflight)."""
 
 import time
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from engine.preflight.token_audit import audit, summed
 from engine.runtime.history import read_history
 from engine.training.session import Session
 
-ROWS = 2  # in the forward pass that is timed
-FEW = 4  # tokens of each answer; the first one comes with its prompt
-PREDICTIONS = 2  # of a run
-LOOKS = 6  # times that a phase fingerprints the frozen weights, about, and what it does besides takes no longer
+ROWS = 2  # rows in the timed forward pass
+FEW = 4  # tokens per timed answer; the first one is computed with its prompt
+PREDICTIONS = 2  # predictions per run
+LOOKS = 6  # a phase fingerprints the frozen weights about 6 times; its other overhead takes no more time
 
 
 class Outlook:
-    """Predicts a run's seconds twice: when the base model is scored, and better when the first topic is done."""
+    """Predicts a run's duration twice: after the base model is scored, and more precisely after the first topic."""
 
     def __init__(self, session: Session, began: float) -> None:
-        """Audits the rows and journals what they amount to, once a run.
+        """Audits the rows and journals the result, once per run.
 
-        `began` is the monotonic time at which the run began, time between two processes left out. Raises InputError
+        `began` is the monotonic time at which the run began, without the time between two processes. Raises InputError
         if a row cannot be rendered.
         """
         self._session = session
@@ -52,7 +52,7 @@ class Outlook:
                 )
 
     def at_start(self, before: dict[str, e.Evaluated]) -> None:
-        """When the base has been scored (`before`): from one forward pass and a few tokens."""
+        """Predicts from one forward pass and a few decoded tokens. `before` are the base model's evaluations."""
         limit = self._session.config.evaluation.max_tokens
         self._works = {topic: as_answered(work, before[topic].cut, limit) for topic, work in self._works.items()}
         if self._said < PREDICTIONS:
@@ -61,7 +61,7 @@ class Outlook:
             self._say(self._guess, "one forward pass and a few tokens of answers")
 
     def after_topic(self) -> None:
-        """When the first topic is done: from its own steps and evaluations."""
+        """Predicts from the steps and evaluations of the first topic, when it is done."""
         if self._said < PREDICTIONS:
             rates = refined(self._works, self._guess, records(self._session.run.journal))
             self._say(rates, "the steps and evaluations of the first topic")
@@ -79,7 +79,7 @@ class Outlook:
 
 
 def guess(session: Session) -> Rates:
-    """Rates before anything is trained: a step is taken to cost STEP forward passes."""
+    """Estimates rates before anything is trained. A training step is assumed to cost STEP forward passes."""
     topic = session.curriculum.topics[0]
     forward = forward_rate(session, topic.sft[:ROWS])
     decode = decode_rate(session, topic.questions, FEW)
@@ -90,7 +90,7 @@ def guess(session: Session) -> Rates:
 
 
 def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
-    """Seconds a token of one forward pass over the first batch of these rows, in lanes as a training step is."""
+    """Measures seconds per token in one forward pass over the first batch of rows, in lanes as in a training step."""
     limit = session.config.model.max_length
     examples = [session.renderer.example(row.messages, row.answer, limit) for row in rows[: session.config.sft.batch]]
     batches = [collate(part, session.renderer.end_id) for part in cpu_lanes.split(examples)]
@@ -100,7 +100,7 @@ def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
 
 
 def decode_rate(session: Session, questions: Sequence[Question], tokens: int) -> float:
-    """Seconds of a decoding step when these questions are answered together, timed over a few tokens of each."""
+    """Measures seconds per decoding step if these questions are answered together. Decodes `tokens` tokens each."""
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in questions]
     ticks: list[float] = []
     generate(session, prompts, tokens, ticks)

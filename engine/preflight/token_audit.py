@@ -1,4 +1,4 @@
-"""What the rows of a curriculum amount to once the real renderer has turned them into tokens, topic by topic."""
+"""Counts rows and tokens of each topic, rendered with the real chat template and tokenizer."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ Row = tuple[str, Sequence[Message], str]  # file:line, the conversation, the ans
 
 @dataclass(frozen=True, slots=True)
 class TopicAudit:
-    """One topic: rows, tokens of its SFT rows, rows that are cut, and lengths.
+    """Audit of one topic: number of rows, tokens of its SFT rows, rows that are cut, and lengths.
 
-    `length_ratio` is characters of rejected over characters of chosen answers; `cut` names file and line;
-    `rendered` is a digest of the tokens of all rows and questions.
+    `length_ratio` is the characters of rejected answers divided by those of chosen answers. `cut` has file and line of
+    each cut row. `rendered` is a digest of the tokens of all rows and questions.
     """
 
     topic: str
@@ -39,12 +39,12 @@ class TopicAudit:
 
 
 def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> list[TopicAudit]:
-    """Renders every row; raises InputError with file and line where a prompt leaves no room for an answer."""
+    """Renders every row. Raises InputError with file and line if a prompt leaves no room for an answer."""
     return [_topic(topic, renderer, config) for topic in curriculum.topics]
 
 
 def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
-    """The audit of the whole curriculum, as it is journaled."""
+    """Returns the audit of the whole curriculum as a journal event."""
     return Audited(
         rows_read=curriculum.rows_read,
         rows_used=curriculum.rows_used,
@@ -115,7 +115,7 @@ def _tokens(rows: Sequence[tuple[str, Example]]) -> int:
 
 
 def _dpo_tokens(config: RunConfig, pairs: int, tokens: int) -> int:
-    """Tokens of all steps: so many micro-batches, over the pairs again and again."""
+    """Returns the tokens of all DPO steps. Their micro-batches go through the pairs repeatedly."""
     if not pairs:
         return 0
     settings = config.dpo
@@ -124,6 +124,9 @@ def _dpo_tokens(config: RunConfig, pairs: int, tokens: int) -> int:
 
 
 def _decode_steps(config: RunConfig, lengths: Sequence[int]) -> int:
-    """Steps of the generator until answers of these lengths are there: the longest of a batch counts."""
+    """Estimates the decoding steps for answers of these lengths.
+
+    At least the longest answer needs one step per token. More answers than a batch holds need more steps.
+    """
     capped = [min(length, config.evaluation.max_tokens) for length in lengths]
     return max(max(capped), -(-sum(capped) // config.evaluation.batch))
