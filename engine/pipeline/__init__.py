@@ -1,1 +1,1 @@
-"""A run from set-up to verdict."""
+"""The pipeline of a run: set-up, topics, decisions, resuming and the final summary."""

@@ -1,4 +1,7 @@
-"""Pure decisions: keep or roll back, run DPO or not, passed or not; each returns its reason in words."""
+"""Decisions about a topic: keep or roll back, run DPO, verdict, retry.
+
+All are pure functions, and all but `trouble`, `collapsed` and `estimate` return a sentence with the reason.
+"""
 
 import math
 from collections.abc import Mapping
@@ -10,12 +13,12 @@ from engine.contract.journal.events import Evaluated
 from engine.contract.settings.config import DpoConfig, Strategy, ThresholdsConfig
 from engine.contract.vocabulary import GATES, PASSED, SETTLED, UNDECIDED, Verdict, health_label
 
-UNKNOWN = (math.nan, math.nan)  # the interval of a mean whose spread is unknown
+UNKNOWN = (math.nan, math.nan)  # the interval of a mean with unknown spread
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided, and a sentence with the numbers."""
+    """A decision, and a sentence with the numbers behind it."""
 
     decision: Literal["run_dpo", "skip_dpo", "roll_back", "keep", "retry"]
     reason: str
@@ -24,9 +27,10 @@ class Decision:
 def after_phase(
     before: Evaluated, after: Evaluated, changes: Mapping[str, Estimate], limits: ThresholdsConfig
 ) -> Decision:
-    """Keeps a phase unless it broke the answers or made them worse, answer by answer and beyond its interval.
+    """Keeps a phase unless it broke the answers or made them worse.
 
-    `changes` are the paired changes of the answers; one that was not measured is left out.
+    `changes` are the paired changes of the answers with their intervals. The phase is rolled back only if a change for
+    the worse is certain beyond its interval. Scores that were not measured are missing from `changes`.
     """
     numbers = f"combined {before.combined:.2f} -> {after.combined:.2f}, {_change('voice', before, after)}"
     if after.closeness is not None:
@@ -48,7 +52,7 @@ def after_phase(
 
 
 def collapsed(before: Evaluated, after: Evaluated) -> bool:
-    """Whether a phase broke the answers: sick after it, and not before it."""
+    """Tells whether a phase broke the answers: healthy before it, and not healthy after it."""
     return after.health != "ok" and before.health == "ok"
 
 
@@ -59,22 +63,23 @@ def after_dpo(
     margin: Estimate | None,
     limits: ThresholdsConfig,
 ) -> Decision:
-    """As after_phase; moreover the margin of the held-out pairs must rise, or at least not be known to fall.
+    """Decides as after_phase does, with one more condition: the margin of the held-out pairs must rise.
 
-    `margin` is its mean over the pairs, None if there are none.
+    It is enough if the interval of the margin still contains a rise. `margin` is the mean over the pairs, None if there
+    are none.
     """
     general = after_phase(before, after, changes, limits)
     if general.decision == "roll_back" or margin is None:
         return general
     shown = f"{margin.mean:+.3f}" if math.isnan(margin.low) else f"{margin.mean:+.3f} ± {margin.half_width:.3f}"
     shown = f"held-out margin {shown} ({margin.n})"
-    if not margin.mean > 0 and not margin.high > 0:  # written so that a NaN does not rise, either
+    if not margin.mean > 0 and not margin.high > 0:  # written so that a NaN does not count as a rise
         return Decision("roll_back", f"the {shown} did not rise")
     return Decision("keep", f"{general.reason}, {shown}")
 
 
 def gate(sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Strategy, rolled_back: int) -> Decision:
-    """Whether DPO runs after SFT; `rolled_back` counts the topics in a row whose DPO was rolled back."""
+    """Decides whether DPO runs after SFT. `rolled_back` counts the consecutive topics with a rolled-back DPO."""
     accuracy, voice = sft.accuracy, sft.voice
     if strategy == "sft_only":
         return Decision("skip_dpo", "adapters.strategy is sft_only")
@@ -95,10 +100,10 @@ def gate(sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Str
 def verdict(
     final: Evaluated, limits: ThresholdsConfig, in_model: bool = True, broke: Evaluated | None = None
 ) -> tuple[Verdict, str]:
-    """The topic's verdict from the evaluation of what was kept.
+    """Returns the topic's verdict and reason from the evaluation of the kept state.
 
-    `in_model` says whether anything of the topic is in the model: without that no score is the training's. `broke` is
-    the evaluation of an SFT that broke the answers and was rolled back, and the reason says so.
+    `in_model` tells whether the model contains any training of the topic. If not, no score is a result of training.
+    `broke` is the evaluation of an SFT that broke the answers and was rolled back; the reason then mentions it.
     """
     scores = {name: estimate(final, name) for name in GATES if _measured(final, name)}
     numbers = ", ".join(f"{name} {score}" for name, score in scores.items())
@@ -120,7 +125,7 @@ def verdict(
 
 
 def estimate(found: Evaluated, name: str) -> Estimate:
-    """A mean of an evaluation with its interval; NaN if it was not measured."""
+    """Returns a mean of an evaluation with its interval; NaN if it was not measured."""
     value = getattr(found, name)
     return Estimate(math.nan if value is None else value, *found.intervals.get(name, UNKNOWN), found.questions)
 
@@ -130,13 +135,13 @@ def _measured(found: Evaluated, name: str) -> bool:
 
 
 def _change(name: str, before: Evaluated, after: Evaluated) -> str:
-    """`voice 0.10 -> 0.70 ± 0.21 (3)`."""
+    """Formats a change, for example `voice 0.10 -> 0.70 ± 0.21 (3)`."""
     was = getattr(before, name)
     return f"{name} {'-' if was is None else f'{was:.2f}'} -> {estimate(after, name)}"
 
 
 def _subject(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> str:
-    """Whether answers that repeat themselves keep to their subject: greedy decoding alone may be what fails then."""
+    """Tells whether answers that repeat themselves keep to their subject. If so, the cause may be greedy decoding."""
     if after.health != "repeating" or before.closeness is None or after.closeness is None:
         return ""
     kept = after.closeness >= before.closeness - limits.worse
@@ -144,14 +149,17 @@ def _subject(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> s
 
 
 def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:
-    """What run.pause_on may ask a pause for: a phase that broke the answers, rolled back or not, or one that failed."""
+    """Returns the trouble for which run.pause_on may pause the run, or None.
+
+    It is `failed` if the attempt failed, and `collapsed` if a phase broke the answers, even if it was rolled back.
+    """
     if word == "error":
         return "failed"
     return "collapsed" if collapsed or word == "collapsed" else None
 
 
 def retry(word: Verdict, attempt: int, retries: int) -> Decision | None:
-    """Whether a topic that did not pass is trained again; `attempt` counts from 1."""
-    if word in (*SETTLED, UNDECIDED) or attempt > retries:  # another attempt decides nothing: more questions would
+    """Decides whether a topic that did not pass is trained again. `attempt` counts from 1."""
+    if word in (*SETTLED, UNDECIDED) or attempt > retries:  # an undecided topic needs more questions, not a retry
         return None
     return Decision("retry", f"{word} at attempt {attempt}; {retries - attempt + 1} more allowed")

@@ -1,4 +1,4 @@
-"""The self-test of a preflight: two steps of each phase on the heaviest rows, through the phases that a run uses."""
+"""The preflight's self-test: two real training steps of each phase, on the longest rows."""
 
 import dataclasses
 import time
@@ -21,13 +21,16 @@ from engine.training.dpo import train_dpo
 from engine.training.session import Session
 from engine.training.sft import train_sft
 
-STEPS = 2  # the first proves, the second is timed: on a GPU the first one compiles
-TOKENS = 48  # of an answer
+STEPS = 2  # only the second is timed: on a GPU the first one compiles
+TOKENS = 48  # tokens per timed answer
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseTrial:
-    """A phase that held every rule: seconds and tokens of its last step, losses of both, MLX's peak in bytes."""
+    """Result of a phase that held every rule.
+
+    `seconds` and `tokens` are those of its last step. `losses` has the loss of each step. `peak_bytes` is MLX's peak.
+    """
 
     phase: Phase
     steps: int
@@ -39,9 +42,9 @@ class PhaseTrial:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The phases, what things take here, and the most memory that MLX will hold at once.
+    """Result of the self-test: the phases, the measured rates, and the expected peak memory of MLX in bytes.
 
-    That is what it held here, and what a quantized base grows by (`growth`) when every module is committed to.
+    `peak_bytes` includes `growth`: the bytes by which a quantized base grows until every trained module is committed.
     """
 
     phases: tuple[PhaseTrial, ...]
@@ -51,7 +54,7 @@ class Trial:
 
 
 def run_trial(session: Session) -> Trial:
-    """Trains and takes back; raises Broken where a rule does not hold. The session is of no use afterwards."""
+    """Runs the self-test. Raises Broken if a rule does not hold. The session cannot be used afterwards."""
     config, topic = session.config, heaviest(session)
     session.config = dataclasses.replace(
         config,
@@ -97,7 +100,10 @@ def _phase(name: Any, steps: list[Step]) -> PhaseTrial:
 
 
 def heaviest(session: Session) -> Topic:
-    """A topic of the longest rows of all topics, one optimizer step of each kind, so that no run needs more memory."""
+    """Builds a topic from the longest rows of all topics, enough for one optimizer step of each phase.
+
+    No step of a run needs more memory than these rows.
+    """
     topics, config = session.curriculum.topics, session.config
 
     def length(messages: tuple[Message, ...], answer: str) -> int:

@@ -1,4 +1,4 @@
-"""Whether an engine may begin a run, or go on with it: what its journal says, and what lies in its folder."""
+"""Checks a run's journal and folder before an engine starts or resumes the run."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.wording import short
 
-BEFORE_START = (e.Failed, e.EngineDied, e.Warned)  # of an engine that refused the run or died before it had begun it
+BEFORE_START = (e.Failed, e.EngineDied, e.Warned)  # from an engine that refused the run or died before run_started
 HARMLESS = ("preparing", "predicted", "phase_started", "step", "sample", "warned", "checkpointed", "audited", "rules")
 KIND = re.compile(rb'"kind": ?"([a-z_]{1,40})"')
 DECIDE = (e.TopicStarted, e.TopicFinished, e.Evaluated, e.Decided, e.AdapterChanged)
@@ -20,9 +20,9 @@ PUT_BACK = "put the file back from a copy and resume, or start a new run"
 
 
 def require_beginning(run: RunDir, records: Iterable[Record]) -> None:
-    """Raises InputError if something of a run exists and its journal does not say how the run began.
+    """Raises InputError if a run has files but no run_started event at the beginning of its journal.
 
-    Such a run is never begun a second time: that would drop what it has committed.
+    Such a run must not be started again, because that would discard what it has committed.
     """
     number = 0
     for number, record in enumerate(records, 1):
@@ -37,15 +37,15 @@ def require_beginning(run: RunDir, records: Iterable[Record]) -> None:
 
 
 def damaged_lines(run: RunDir) -> list[int]:
-    """The numbers of the lines of a run's journal that cannot be read, and on which nothing hangs.
+    """Returns the numbers of the journal lines that are damaged but harmless.
 
-    Raises InputError that names a line if what is done next could hang on one that is damaged, missing or written
-    twice. A damaged line is harmless if its kind can still be read and is one of HARMLESS, or if it stands between two
-    steps of a phase as the one that they lack.
+    A damaged line is harmless if its kind can still be read and is one of HARMLESS. It is also harmless if it is the
+    one step that is missing between two readable steps of a phase. Raises InputError with the line number if any other
+    line is damaged, missing or written twice, because the next actions could depend on it.
     """
     damaged: list[int] = []
-    last: tuple[int, Record] | None = None  # the line before that can be read, and its number
-    waits: tuple[int, Record] | None = None  # a damaged line that the line behind it has to explain
+    last: tuple[int, Record] | None = None  # the last readable line so far, with its number
+    waits: tuple[int, Record] | None = None  # a damaged line that is harmless only if the next line is the right step
     for number, line in enumerate(_lines(run), 1):
         record = decode(line)
         if waits is not None and not (last and _one_step_apart(last[1], record)):
@@ -81,7 +81,7 @@ def _hangs(run: RunDir, number: int, record: Record) -> InputError:
 
 
 def _one_step_apart(before: Record, after: Record) -> bool:
-    """Whether one step of one phase is missing between two lines."""
+    """Tells whether exactly one step of one phase is missing between two lines."""
     match before.event, after.event:
         case e.Step() as one, e.Step() as two:
             same = (one.topic, one.phase, one.of) == (two.topic, two.phase, two.of)
@@ -91,7 +91,7 @@ def _one_step_apart(before: Record, after: Record) -> bool:
 
 
 def require_known_topics(run: RunDir, records: Iterable[Record], topics: Collection[str]) -> None:
-    """Raises InputError that names the first line about a topic that the run's curriculum does not have."""
+    """Raises InputError with the first journal line about a topic that is not in the run's curriculum."""
     for number, record in enumerate(records, 1):
         topic = getattr(record.event, "topic", None)
         if isinstance(record.event, DECIDE) and topic not in topics:
@@ -100,9 +100,10 @@ def require_known_topics(run: RunDir, records: Iterable[Record], topics: Collect
 
 
 def require_own_folders(run: RunDir) -> None:
-    """Raises InputError if a link or a file is in the place of a folder of the run.
+    """Raises InputError if a folder of the run is a symbolic link or a file.
 
-    What a kill left half done there is renamed and deleted; behind a link that would be somebody else's files.
+    Half-written files from a killed process are renamed and deleted there. Through a link, that could delete files
+    outside the run.
     """
     for folder in (run.adapters, run.checkpoint):
         if folder.is_symlink():
@@ -112,7 +113,7 @@ def require_own_folders(run: RunDir) -> None:
 
 
 def found(event: Event) -> str:
-    """What a line says, in a word or two; of a damaged one, what is wrong with it."""
+    """Returns the kind of an event; for a damaged line, a description of the damage."""
     if not isinstance(event, e.Unknown):
         return event.kind
     return f"a line that cannot be read ({f'{event.name}: ' if event.name else ''}{event.problem})"

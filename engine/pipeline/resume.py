@@ -1,4 +1,4 @@
-"""Goes on with a run: what must not have changed, the ledger replayed, the checkpoint found."""
+"""Resumes a run: checks that nothing has changed, replays the ledger, finds the checkpoint."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ from engine.training import checkpoint, phase
 from engine.training.dpo_reference import WITNESS
 from engine.training.session import Session
 
-TRAINED: dict[str, Iterable[str]] = {  # settings that decide what is trained; of base and rows, what they hold does
+TRAINED: dict[str, Iterable[str]] = {  # settings that affect training; base and rows are compared by their contents
     "run": ("seed",),
     "model": ("dtype", "max_length"),
     "curriculum": ("heldout_share", "quiz_share"),
@@ -41,9 +41,10 @@ GOES_ON = "a run goes on as it began"
 
 
 def restarted(config: RunConfig, history: History) -> EngineRestarted:
-    """The first event of an engine that goes on with a run: after which death, none where a person resumes it.
+    """Returns the first event of an engine that resumes a run.
 
-    Its settings may be others than the run began with, where they decide nothing of what is trained.
+    It names the death of the previous engine, if there was one; after a resume by the user there is none. Settings that
+    do not affect training may have changed since the run began.
     """
     died, settings = history.died, dataclasses.asdict(config)
     how = (died.status, died.signal, died.attempt) if died else (None, None, 1)
@@ -51,7 +52,7 @@ def restarted(config: RunConfig, history: History) -> EngineRestarted:
 
 
 def require_same_settings(config: RunConfig, history: History) -> None:
-    """Raises InputError where a setting that decides what is trained is not what the run began with."""
+    """Raises InputError if a setting that affects training has changed since the run began."""
     now = json.loads(json.dumps(dataclasses.asdict(config)))
     for section, names in TRAINED.items():
         for name in names:
@@ -65,7 +66,7 @@ def require_same_settings(config: RunConfig, history: History) -> None:
 
 
 def require_same_rows(config: RunConfig, curriculum: Curriculum, history: History) -> None:
-    """Raises InputError that names the first topic which is not what the run began with, wherever its rows lie now."""
+    """Raises InputError with the first topic that has changed since the run began. The rows may be in other files."""
     if not history.rows:
         return
     for was, found in zip_longest(history.rows.items(), curriculum.digests.items()):
@@ -77,9 +78,9 @@ def require_same_rows(config: RunConfig, curriculum: Curriculum, history: Histor
 
 
 def require_same_tokens(session: Session, rendered: str) -> None:
-    """Raises InputError if rows and questions are rendered to other tokens than those that the run began with.
+    """Raises InputError if rows and questions are now rendered to different tokens than when the run began.
 
-    `rendered` is a digest of those tokens; `audited` in the journal has the one of the run's beginning.
+    `rendered` is the digest of the tokens now. The event `audited` in the journal has the digest from the beginning.
     """
     events = (record.event for record in records(session.run.journal))
     began_with = {event.rendered for event in events if isinstance(event, Audited)} - {""}
@@ -92,7 +93,7 @@ def require_same_tokens(session: Session, rendered: str) -> None:
 
 
 def take_up(session: Session, history: History) -> None:
-    """Goes on with a run: replays the ledger, rewinds to the checkpoint, and says so."""
+    """Restores the state of a run: replays the ledger, finds the checkpoint, and journals where the run continues."""
     recorder = session.recorder
     base = session.ledger.declared
     same = history.base in (None, base)
@@ -124,14 +125,14 @@ def take_up(session: Session, history: History) -> None:
         why = f"{current} goes on at {saved.phase} step {saved.step} from its checkpoint"
         recorder.say(Restored(min(saved.seq, recorder.seq), why), durable=True)
     else:
-        boundary = max(done.seq, _last_ended(session.run))  # the steps of a phase that has ended stay good
+        boundary = max(done.seq, _last_ended(session.run))  # steps of a finished phase stay valid
         recorder.say(Restored(boundary, f"{current} goes on from its last boundary"), durable=True)
 
 
 def _require_journaled(session: Session, history: History) -> None:
-    """Rules 29 and 8: the ledger has every delta that is in the journal, and makes the model that is there.
+    """Checks rules 29 and 8: the ledger has every committed delta of the journal and gives the same model.
 
-    It may have more: that a retry takes deltas out is journaled first.
+    The ledger may have more deltas, because a retry journals the removal of deltas before it changes the ledger.
     """
     found, declared = {(delta.topic, delta.phase) for delta in session.ledger.deltas}, session.ledger.declared
     missing = sorted(" ".join(delta) for delta in history.committed - found)
@@ -146,9 +147,10 @@ def _require_journaled(session: Session, history: History) -> None:
 
 
 def _drop_dropped(session: Session, history: History) -> None:
-    """Ends a drop that a death interrupted: the journal has the delta as rolled back, the ledger still has it.
+    """Finishes a removal of deltas that was interrupted when the engine died.
 
-    Raises Broken if the ledger has a delta that the journal never had.
+    The journal has such a delta as rolled back, but the ledger still has it. Raises Broken if the ledger has a delta
+    that the journal does not mention.
     """
     more = {(delta.topic, delta.phase) for delta in session.ledger.deltas} - history.committed
     for topic, part in sorted(more):
@@ -159,7 +161,7 @@ def _drop_dropped(session: Session, history: History) -> None:
 
 
 def ask_again(session: Session, history: History) -> None:
-    """What a person had asked of the engine that died holds for this one: a stop ends the run, a pause goes on."""
+    """Applies the user's requests to the engine that died: a stop ends the run, and a pause continues."""
     if history.died is not None and history.stopping:
         raise Stop("a person, before the engine died")
     if history.died is not None and history.paused is not None:
@@ -167,7 +169,7 @@ def ask_again(session: Session, history: History) -> None:
 
 
 def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
-    """The checkpoint; one that cannot be gone on from costs the steps of its phase, and no more."""
+    """Returns the checkpoint, or None with a warning if it cannot be used. Then only its phase starts again."""
     problem = "of an older engine, without what DPO is compared with after its last step"
     try:
         saved = checkpoint.load(session.run.checkpoint)
@@ -180,7 +182,7 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
 
 
 def _last_ended(run: RunDir) -> int:
-    """Where the journal last says that a phase was committed or rolled back, or that it failed."""
+    """Returns the sequence number of the last event that ended a phase (commit, roll-back or failure), or -1."""
     return max((record.seq for record in records(run.journal) if _ends_phase(record.event)), default=-1)
 
 

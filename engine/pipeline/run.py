@@ -1,4 +1,7 @@
-"""The run, top to bottom: load, score the base, train topic after topic, sum up. Resuming takes the same path."""
+"""Main sequence of a run: load, score the base model, train each topic, write the summary.
+
+A resumed run takes the same path.
+"""
 
 import json
 import time
@@ -47,14 +50,14 @@ from engine.training.session import Session
 def train(
     folder: RunDir, recorder: Recorder, backend: Backend, heartbeat: Heartbeat | None = None, unheard: int = 0
 ) -> int:
-    """Trains the run in `folder` to its end, or on from where it was; returns the exit status.
+    """Trains the run in `folder` to its end, or resumes it. Returns the exit status.
 
-    `unheard` is the lock's: how much of commands.jsonl was written while nobody was there. Raises InputError, with
-    nothing begun, where configuration or data cannot be trained on.
+    `unheard` is the size of commands.jsonl when the lock was taken; earlier commands were written while no engine ran.
+    Raises InputError, before anything has started, if configuration or data cannot be used for training.
     """
     started, heartbeat = time.monotonic(), heartbeat or Heartbeat()
     heartbeat.beat()
-    CHECKS.take(None, None, texts=False)  # where a process has trained another run before
+    CHECKS.take(None, None, texts=False)  # clears counts if this process trained another run before
     config = load_config(folder.config)
     require_own_folders(folder)
     damaged = damaged_lines(folder)
@@ -71,7 +74,7 @@ def train(
             lines = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
             recorder.warn("journal", f"{several(len(damaged), 'line')} of the journal cannot be read ({lines})")
     else:
-        history.started = round(recorder.say(run_started(folder, config)).t, 3)  # as a resumed run reads it
+        history.started = round(recorder.say(run_started(folder, config)).t, 3)  # same value as a resumed run reads
         warn_early(recorder, backend, curriculum, config)
     with heartbeat.beating():
         session = open_session(folder, recorder, backend, config, curriculum, history)
@@ -84,7 +87,7 @@ def train(
     stopped = False
     try:
         if history.began:
-            folder.summary.unlink(missing_ok=True)  # of an earlier end: from here on the run goes further
+            folder.summary.unlink(missing_ok=True)  # it describes an earlier end of the run
             take_up(session, history)
             ask_again(session, history)
         require_ledger(folder.adapters, session.ledger)
@@ -99,7 +102,10 @@ def train(
 
 
 def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
-    """Writes summary.json and the last event; success is every topic passed, skipped or undecided, one at least."""
+    """Writes summary.json and the last event. Returns the exit status.
+
+    A run succeeds if every topic passed, was skipped or is undecided, and there is at least one topic.
+    """
     journal = session.run.journal
     verdicts = [finished.verdict for finished in read_history(live_records(journal)).finished.values()]
     good = len(verdicts) == len(session.curriculum.topics) and all(VERDICTS[word].success for word in verdicts)
@@ -122,7 +128,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
 
 
 def _check_success(summary: dict[str, Any], status: int) -> None:
-    """Rule 17: status 0 if the summary says of no topic that it failed, and there is at least one."""
+    """Checks rule 17: status 0 requires at least one topic in the summary and no topic that failed."""
     words = [row["verdict"] for row in summary["topics"]]
     missed = [word for word in words if word not in VERDICTS or not VERDICTS[word].success]
     earned = bool(words) and not missed
@@ -134,7 +140,7 @@ def _check_success(summary: dict[str, Any], status: int) -> None:
 
 
 def _score_base(session: Session, history: History) -> None:
-    """`before`: every topic's questions, answered in one go by the model before this run taught it anything."""
+    """Evaluates the stage `before`: the untrained model answers the questions of all topics in one batch."""
     missing = [topic for topic in session.curriculum.topics if topic.id not in history.before]
     if missing:
         doing = f"scoring the base model on {several(len(missing), 'topic')}"
@@ -143,7 +149,7 @@ def _score_base(session: Session, history: History) -> None:
 
 
 def _train_all(session: Session, history: History, outlook: Outlook) -> None:
-    """Every topic in the order of the course, then those that a person wants trained again; each with its retries."""
+    """Trains every topic in curriculum order, then those that the user wants to retry; each with its retries."""
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.topics}
     while True:
@@ -156,7 +162,7 @@ def _train_all(session: Session, history: History, outlook: Outlook) -> None:
 
 
 def _train(session: Session, history: History, topic: Topic) -> None:
-    """An attempt at a topic, until it has its verdict and run.pause_on has been heeded."""
+    """Trains one attempt at a topic, journals its verdict, and pauses if run.pause_on asks for it."""
     control = session.control
     goes_on = history.current == topic.id
     done = history.topics[topic.id] if goes_on else _next_attempt(session, history, topic)
@@ -166,12 +172,12 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     session.collapsed = False
     verdict, reason = _attempt(session, history, topic, done)
     phase.say_rules(session, topic.id)
-    session.resume = None  # where its topic was skipped, nobody goes on from it
+    session.resume = None  # if the topic was skipped, its checkpoint is no longer needed
     again = decisions.retry(verdict, done.tries, session.config.run.retries)
-    if again is not None:  # said before the topic is finished: a death between the two loses no retry
+    if again is not None:  # journaled before the topic is finished: if the engine dies in between, no retry is lost
         session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
     pauses = decisions.trouble(verdict, session.collapsed) in session.config.run.pause_on
-    if pauses:  # said before, too
+    if pauses:  # journaled before the topic is finished, for the same reason
         control.hold("run.pause_on")
     finish(session, topic, verdict, reason, started)
     control.end(topic.id, again is not None)
@@ -180,11 +186,14 @@ def _train(session: Session, history: History, topic: Topic) -> None:
 
 
 def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
-    """One attempt; an exception ends the topic, is journaled whole, and leaves the model as the ledger declares it."""
+    """Trains one attempt. Returns the verdict and the reason.
+
+    An exception ends the topic. It is journaled with its traceback, and the model is restored to the ledger's state.
+    """
     by = session.control.skipped.pop(topic.id, None)
     if by is not None:
         return "skipped", f"skipped by {by}" + ("" if done.seq else " before it began")
-    if done.failed is not None:  # and the engine died before it had said the verdict
+    if done.failed is not None:  # the attempt failed, and the engine died before it journaled the verdict
         return "error", done.failed
     begun, steps = bool(done.settled) or session.resume is not None, session.recorder.said["step"]
     try:
@@ -199,19 +208,19 @@ def _attempt(session: Session, history: History, topic: Topic, done: TopicHistor
         raise
     except Exception as error:
         if exhausted(error) or isinstance(error, Unwritable):
-            raise  # of the engine, not of the topic: another one goes on with smaller batches
+            raise  # a problem of the engine, not of the topic; the next engine continues, with smaller batches
         reason = _say_failed(session, topic.id, error)
         _clean_up(session, "rolled_back")
         return "error", reason
 
 
 def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> None:
-    """Takes the adapter of an interrupted phase off; where the model is not as declared then, it is made anew."""
+    """Detaches the adapter of an interrupted phase. Reloads the model if it does not match the ledger afterwards."""
     attached, whole = session.attached, True
     if attached is not None:
         try:
             phase.roll_back(session, attached, state)
-        except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
+        except Exception as error:  # noqa: BLE001 - journaled with its traceback
             _say_failed(session, attached.topic, error)
             whole = False
     session.attached = None
@@ -222,7 +231,7 @@ def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> No
 
 
 def _say_failed(session: Session, topic: str, error: Exception) -> str:
-    """Journals what ended a topic, and returns it in a sentence."""
+    """Journals the error that ended a topic. Returns its message."""
     attached = session.attached
     where = f"{topic} {attached.phase}" if attached else topic
     event = failure(where, error, topic, attached.phase if attached else None)
@@ -231,7 +240,7 @@ def _say_failed(session: Session, topic: str, error: Exception) -> str:
 
 
 def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHistory:
-    """An attempt that begins with a model that holds nothing of the attempts before it."""
+    """Prepares the next attempt: removes the deltas of earlier attempts from the model."""
     phase.drop(session, topic.id)
     earlier = history.topics.get(topic.id)
     if earlier is None:
@@ -240,7 +249,7 @@ def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHist
 
 
 def _reevaluate(session: Session, topic: str) -> str:
-    """Scores a topic with the model as it stands, and says which state that was."""
+    """Evaluates a topic with the current model. Returns the scores and a description of the model's state."""
     wanted = next(item for item in session.curriculum.topics if item.id == topic)
     found = evaluate.measure(session, [wanted], REEVALUATED)[topic]
     attached = session.attached

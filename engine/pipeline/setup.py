@@ -1,4 +1,4 @@
-"""Puts a run's session together: data first, then models; and takes a run up again where it was."""
+"""Creates a run's session: checks and loads the data first, then the models. Can reload the model."""
 
 import dataclasses
 import os
@@ -42,14 +42,17 @@ PACKAGES = ("mindprint-tui", "mlx", "mlx-lm", "transformers")
 
 
 def run_started(folder: RunDir, config: RunConfig) -> RunStarted:
-    """The first event of a run."""
+    """Returns the first event of a run."""
     versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     settings = dataclasses.asdict(config)
     return RunStarted(folder.name, config.run.name, config.run.seed, os.getpid(), versions, settings)
 
 
 def read_curriculum(config: RunConfig) -> Curriculum:
-    """The curriculum of a run; raises InputError for what cannot be trained on, leaks and closed gates included."""
+    """Returns the curriculum of a run.
+
+    Raises InputError if it cannot be used for training, which includes leaks and gates that cannot be reached.
+    """
     curriculum = load(config)
     if problems := pointless(curriculum, config):
         more = f" ({len(problems) - 1} more: mindprint-tui check lists them)" if len(problems) > 1 else ""
@@ -58,12 +61,12 @@ def read_curriculum(config: RunConfig) -> Curriculum:
 
 
 def load(config: RunConfig) -> Curriculum:
-    """The curriculum with every row used or reported; raises InputError for rows that cannot be read or are missing."""
+    """Loads the curriculum; every row is used or reported. Raises InputError for unreadable or missing rows."""
     return load_curriculum(config.curriculum, needs_pairs=may_prefer(config))
 
 
 def pointless(curriculum: Curriculum, config: RunConfig) -> list[str]:
-    """What makes a run pointless before it begins, a sentence each: leaks, and gates that nothing can pass."""
+    """Returns a sentence for each reason why the run would be pointless: leaks, and gates that nothing can pass."""
     found = list(find_leaks(curriculum.topics))
     if config.thresholds.unreachable == "error":
         found += [f"{sentence}; {ADVICE}" for sentence in gates_missed(curriculum, config)]
@@ -71,12 +74,12 @@ def pointless(curriculum: Curriculum, config: RunConfig) -> list[str]:
 
 
 def gates_missed(curriculum: Curriculum, config: RunConfig) -> list[str]:
-    """Rule 21, as far as rows alone can tell it: without rejected answers it waits for those of the base model."""
+    """Checks rule 21 with the rows alone. Without rejected answers, it must wait for the base model's answers."""
     return unreachable(curriculum, config.thresholds, scorer_of_rows(curriculum))
 
 
 def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, config: RunConfig) -> None:
-    """Journals what is off before anything is trained."""
+    """Journals warnings about machine, curriculum and gates before anything is trained."""
     if backend.warning:
         recorder.warn("slow-blas", backend.warning)
     missed = gates_missed(curriculum, config) if config.thresholds.unreachable == "warn" else []
@@ -91,7 +94,7 @@ def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, con
 def open_session(
     folder: RunDir, recorder: Recorder, backend: Backend, config: RunConfig, curriculum: Curriculum, history: History
 ) -> Session:
-    """Loads base model and embedder; raises InputError where they cannot be had or lack what the config asks for."""
+    """Loads base model and embedder. Raises InputError if they are unavailable or do not fit the configuration."""
 
     def say(message: str) -> None:
         recorder.say(Preparing(message))
@@ -145,7 +148,7 @@ def open_session(
 
 
 def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
-    """In how many pieces micro-batches are worked on after so many deaths for lack of memory; says so."""
+    """Returns the number of pieces per micro-batch after `deaths` deaths from lack of memory. Warns if it is not 1."""
     pieces = out_of_memory.pieces(deaths, config)
     if pieces > 1:
         recorder.warn(
@@ -158,9 +161,10 @@ def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:
 
 
 def reload(session: Session) -> None:
-    """Makes the model anew from the base on disk and the ledger, where the one in memory cannot be trusted.
+    """Reloads the model from the base on disk and the ledger, because the model in memory cannot be trusted.
 
-    That one is let go first, whoever still holds a part of it: memory need not have room for two.
+    The old model's arrays are released first, even if other objects still refer to its modules. So memory need not hold
+    two models.
     """
     declared = session.ledger.declared
     for module in (*session.model.modules(), *session.base.modules()):
@@ -168,7 +172,7 @@ def reload(session: Session) -> None:
     mx.clear_cache()
     fresh = loading.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
     session.base = Scorer(loading.twin(fresh.model, session.ledger.base), session.probe)
-    session.scoring = None  # its tools hold the base model that was let go
+    session.scoring = None  # its tools refer to the base model that was released
     session.ledger.restore(fresh.model, session.ledger.deltas)
     found = session.ledger.declared
     require("ledger-declares", found == declared, f"made anew, the model is {found}; the ledger declared {declared}")

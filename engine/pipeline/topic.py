@@ -1,4 +1,4 @@
-"""One topic from start to verdict: SFT, evaluate, gate, DPO, evaluate, verdict; a phase that harms is rolled back."""
+"""Trains one topic: SFT, evaluation, gate, DPO, evaluation, verdict. Rolls back a phase that harms."""
 
 import time
 
@@ -20,9 +20,9 @@ from engine.training.sft import train_sft
 
 
 def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHistory) -> tuple[Verdict, str]:
-    """Trains one attempt at a topic; returns its verdict and the reason.
+    """Trains one attempt at a topic. Returns its verdict and the reason.
 
-    `before` is the base model's evaluation, `done` what an earlier process had already settled of this attempt.
+    `before` is the base model's evaluation. `done` is the part of this attempt that an earlier process completed.
     """
     attempt = done.attempt
     declared = session.ledger.declared
@@ -35,15 +35,15 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         session.recorder.say(TopicStarted(topic.id, number, len(topics), attempt, declared), durable=True)
     limits, config = session.config.thresholds, session.config
     start = before
-    if any(delta.topic != topic.id for delta in session.ledger.deltas):  # its own are there where a death lies behind
+    if any(delta.topic != topic.id for delta in session.ledger.deltas):  # after a restart its own may be there, too
         start = done.evaluated.get(START) or _evaluate(session, topic, START)
     best, sft, after = _supervised(session, topic, attempt, start, done)
     broke = after if after is not None and sft == "rolled_back" and decisions.collapsed(start, after) else None
-    seen = done.evaluated.get(DPO)  # by an earlier process
+    seen = done.evaluated.get(DPO)  # evaluated by an earlier process
     session.collapsed = broke is not None or (seen is not None and decisions.collapsed(best, seen))
     if sft == "rolled_back":
         _decide(session, topic, Decision("skip_dpo", "SFT was rolled back; there is nothing to sharpen"))
-    elif phase.resuming(session, topic.id, attempt, DPO):  # as was decided before the checkpoint
+    elif phase.resuming(session, topic.id, attempt, DPO):  # DPO was decided before the checkpoint was written
         best = _preferred(session, topic, attempt, best)
     elif DPO not in done.settled:
         decision = decisions.gate(best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back)
@@ -63,7 +63,10 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
 def _supervised(
     session: Session, topic: Topic, attempt: int, start: Evaluated, done: TopicHistory
 ) -> tuple[Evaluated, str, Evaluated | None]:
-    """Returns the evaluation to go on from, `kept` or `rolled_back`, and the evaluation after SFT, if there was one."""
+    """Runs SFT, or takes its result from an earlier process.
+
+    Returns the evaluation to continue from, `kept` or `rolled_back`, and the evaluation after SFT, if there was one.
+    """
     shared = session.config.adapters.strategy == "shared"
     if SFT in done.settled:
         kept = done.settled[SFT] == "kept"
@@ -87,7 +90,7 @@ def _supervised(
 
 
 def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> Evaluated:
-    """Runs DPO; returns the evaluation of what is kept."""
+    """Runs DPO. Returns the evaluation of the state that is kept."""
     shared = session.config.adapters.strategy == "shared"
     attached = train_dpo(session, topic, attempt, session.attached)
     after = _evaluate(session, topic, DPO, sft)
@@ -112,7 +115,7 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
 
 
 def finish(session: Session, topic: Topic, verdict: Verdict, reason: str, started: float) -> None:
-    """Journals the verdict; `started` is the monotonic time at which the topic began."""
+    """Journals the verdict. `started` is the monotonic time at which the topic began."""
     event = TopicFinished(topic.id, verdict, reason, time.monotonic() - started)
     session.recorder.say(event, durable=True)
 
