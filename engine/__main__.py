@@ -1,6 +1,6 @@
-"""`python -m engine RUN_DIR [LOCK BEATS]`: trains the run whose config.yaml is in that folder, or goes on with it.
+"""`python -m engine RUN_DIR [LOCK BEATS]`: trains or resumes the run in RUN_DIR.
 
-A supervisor hands on two open files: the run's lock, and the pipe for signs of life.
+LOCK and BEATS are file descriptors from a supervisor: the run's lock, and the pipe for heartbeats.
 """
 
 import contextlib
@@ -20,7 +20,11 @@ from engine.runtime.out_of_memory import exhausted
 
 
 def main() -> int:
-    """Returns the exit status: 0 all passed, 1 not all, 2 bad input with nothing begun, 3 it could not go on, 130."""
+    """Returns the exit status.
+
+    0: all topics passed. 1: not all passed. 2: bad input, and nothing was started. 3: the run could not continue.
+    130: stopped.
+    """
     os.umask(0o077)
     if len(sys.argv) not in (2, 4):
         print("usage: python -m engine RUN_DIR", file=sys.stderr)
@@ -58,17 +62,17 @@ def main() -> int:
         with contextlib.suppress(OSError):  # engine.out may be on the same disk
             print(words, file=sys.stderr, flush=True)
         return DIED
-    except Exception as error:  # noqa: BLE001 - journaled whole, with its traceback
+    except Exception as error:  # noqa: BLE001 - journaled with its traceback
         traceback.print_exc()
         if exhausted(error):
-            recorder.warn("out-of-memory", f"{type(error).__name__}: {error}")  # a supervisor starts a smaller engine
+            recorder.warn("out-of-memory", f"{type(error).__name__}: {error}")  # supervisor: smaller batches
             return DIED
         from engine.rules.enforce import failure
 
         recorder.say(failure("run", error), durable=True)
         return DIED
     finally:
-        with contextlib.suppress(OSError):  # what could not be written has been said
+        with contextlib.suppress(OSError):  # a write failure was reported above
             recorder.close()
         lock.release()
 

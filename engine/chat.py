@@ -1,7 +1,8 @@
-"""`python -m engine.chat RUN_DIR`: a run's model at a committed stage answers, one JSON line a question, as it speaks.
+"""`python -m engine.chat RUN_DIR`: chat with a run's model at a committed stage, over JSON lines.
 
-In: {"question": text, "fresh": whether the conversation begins anew}. Out: {"ready": what speaks}, then for each
-question {"text": piece} … and {"end": "eos", "length" or "stopped"}, or {"refused": a sentence}. SIGINT ends an answer.
+Input, one line per question: {"question": text, "fresh": true to start a new conversation}.
+Output first: {"ready": description of the model}. Then for each question {"text": piece} as it is generated, and
+{"end": "eos", "length" or "stopped"} at the end; or {"refused": a sentence}. SIGINT ends an answer.
 """
 
 import argparse
@@ -19,10 +20,13 @@ from engine.model.backend import prepare
 
 
 class Talk:
-    """One conversation with one model; answers are greedy, as in evaluation."""
+    """One conversation with one model. Answers are decoded greedily, as in evaluation."""
 
     def __init__(self, run: RunDir, stage: str | None, max_tokens: int, out: TextIO) -> None:
-        """Loads the model; raises InputError where that stage was never committed. 0 tokens: the configuration's."""
+        """Loads the model. Raises InputError if that stage was never committed.
+
+        If `max_tokens` is 0, the limit of the configuration is used.
+        """
         backend = prepare()  # before mlx
         from engine.adapters.committed_model import open_stage
         from engine.data.chat_template import Message, Renderer
@@ -40,7 +44,7 @@ class Talk:
         self._say(ready=f"{opened.config.model.name}{after}, model {opened.ledger.declared}")
 
     def follow(self, questions: TextIO) -> None:
-        """Answers until there are no more questions."""
+        """Answers questions until the input ends."""
         signal.signal(signal.SIGINT, self._stop)
         for line in iter(questions.readline, ""):
             asked = json.loads(line)
@@ -49,7 +53,7 @@ class Talk:
             self.answer(asked["question"])
 
     def answer(self, question: str) -> None:
-        """Says an answer piece by piece; what was said of one that was stopped stays in the conversation."""
+        """Writes an answer piece by piece. The text of a stopped answer stays in the conversation."""
         from mlx_lm.generate import stream_generate
 
         self._stopped = False
@@ -78,14 +82,14 @@ class Talk:
 
 
 def main() -> int:
-    """Exit status 0, or 2 with a sentence."""
+    """Returns exit status 0, or 2 after printing an error."""
     parser = argparse.ArgumentParser(prog="python -m engine.chat")
     parser.add_argument("run", type=Path)
     parser.add_argument("--stage")
     parser.add_argument("--max-tokens", type=int, default=0)
     given = parser.parse_args()
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints does not speak for the model
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output that a library prints goes to stderr
     try:
         Talk(RunDir(given.run), given.stage, given.max_tokens, out).follow(sys.stdin)
     except InputError as error:

@@ -1,6 +1,7 @@
-"""`python -m engine.check FOLDER`: the preflight of FOLDER/config.yaml as one JSON object; trains nothing that stays.
+"""`python -m engine.check FOLDER`: the preflight of FOLDER/config.yaml, printed as one JSON object.
 
-FOLDER is a throw-away run folder: the self-test journals, checkpoints and commits there as a run does.
+FOLDER is a temporary run folder. The self-test writes its journal, checkpoints and commits there, as a run does. No
+training result is kept.
 """
 
 import contextlib
@@ -35,13 +36,13 @@ from engine.rules.catalogue import LATER, OF_DATA, RULES
 from engine.runtime.control import Stop
 from engine.runtime.recorder import Recorder
 
-CROWDED = 0.9  # share of the memory that a run can have from which a run is warned of
+CROWDED = 0.9  # warn if a run needs more than this share of the available memory
 
 Report = dict[str, Any]
 
 
 class Telling(Recorder):
-    """Says on stderr, too, what is being prepared."""
+    """A recorder that also prints Preparing events to stderr."""
 
     def say(self, event: Event, *, durable: bool = False) -> Record:
         if isinstance(event, Preparing):
@@ -50,7 +51,7 @@ class Telling(Recorder):
 
 
 def check(run: RunDir) -> Report:
-    """The report; `problems` says what makes a run pointless, and sections that were not come to are null."""
+    """Returns the report. `problems` has the reasons why a run would be pointless. Sections not reached are null."""
     sections = ("model", "data", "topics", "gates", "controls", "selftest", "rules", "prediction")
     report: Report = dict.fromkeys(sections) | {"problems": [], "warnings": []}
     try:
@@ -75,7 +76,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     report["gates"] = dataclasses.asdict(limits) | {"when": config.dpo.when, "strategy": config.adapters.strategy}
     curriculum = setup.load(config)
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
-    missed = setup.gates_missed(curriculum, config) if limits.unreachable == "warn" else []  # else problems, below
+    missed = setup.gates_missed(curriculum, config) if limits.unreachable == "warn" else []  # else they are problems
     report["warnings"] += [*missed, *reference_warnings(curriculum), *question_warnings(curriculum)]
     if backend.warning:
         report["warnings"].append(backend.warning)
@@ -107,9 +108,9 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
 
 
 def _of_data(curriculum: Curriculum, missed: list[str]) -> dict[str, list[bool]]:
-    """The rules that are looked at before anything is loaded, and whether each look found that they hold.
+    """Returns the rules that are checked before a model is loaded, with the result of each check.
 
-    Settings that break theirs never come here. `missed` are gates out of reach.
+    Settings that break a rule were refused earlier. `missed` has a sentence for each gate that cannot be reached.
     """
     pairs = [topic for topic in curriculum.topics if length_ratio(topic) is not None]
     lengths = [not length_warnings(topic) for topic in pairs]
@@ -117,7 +118,7 @@ def _of_data(curriculum: Curriculum, missed: list[str]) -> dict[str, list[bool]]
 
 
 def _rules(held: Counter[str], broken: set[str]) -> Report:
-    """Every rule once: how often it was found to hold, that it does not, or why it was not looked at."""
+    """Returns every rule once: with the number of checks that held, as broken, or with the reason for no check."""
     rest = [name for name in RULES if name not in broken and not held[name]]
     return {
         "held": {name: count for name, count in held.items() if name not in broken and count},
@@ -127,7 +128,7 @@ def _rules(held: Counter[str], broken: set[str]) -> Report:
 
 
 def _measure(session: Any, report: Report, works: list[Any], loading: float) -> set[str]:
-    """Scores the base model, tries the phases, and adds up what a run would take; returns the rules that broke."""
+    """Scores the base model, runs the self-test, and predicts time and memory of a run. Returns the broken rules."""
     from engine.pipeline.dry_run import run_trial
     from engine.rules.enforce import Broken
 
@@ -143,7 +144,7 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
         trial = run_trial(session)
     except (InputError, Stop):
         raise
-    except Exception as error:  # noqa: BLE001 - told with its traceback: a run would end in it too
+    except Exception as error:  # noqa: BLE001 - printed with its traceback; it would end a run, too
         traceback.print_exc()
         what = f"broke the rule {error.rule.name}:" if isinstance(error, Broken) else f"failed: {type(error).__name__}:"
         report["problems"].append(f"the self-test {what} {error}")
@@ -158,7 +159,7 @@ def _measure(session: Any, report: Report, works: list[Any], loading: float) -> 
 
 
 def _score(session: Any, rows: list[Report]) -> float:
-    """The base model's scores into the topics' rows; returns the seconds that they took."""
+    """Adds the base model's scores to the topics' rows. Returns the seconds that scoring took."""
     from engine.evaluation.evaluate import measure
 
     started = time.monotonic()
@@ -170,7 +171,7 @@ def _score(session: Any, rows: list[Report]) -> float:
 
 
 def _voice(session: Any, report: Report) -> None:
-    """What the fitted scorer makes of the rows, and the controls of the score."""
+    """Adds to the report the voice of the rows under the fitted scorer, and the controls of the score."""
     from engine.evaluation.scoring import scoring_of
     from engine.pipeline.setup import ADVICE
     from engine.preflight.control_report import as_rows, control_warnings, measure_controls
@@ -180,7 +181,7 @@ def _voice(session: Any, report: Report) -> None:
     for row, topic in zip(report["topics"], curriculum.topics, strict=True):
         row["voice"] = voice_of_rows(curriculum, topic, scorer)
     report["warnings"] += filter(None, [scorer.style.advice])
-    if not any(topic.pairs or topic.heldout for topic in curriculum.topics):  # else it was looked at before
+    if not any(topic.pairs or topic.heldout for topic in curriculum.topics):  # else it was checked before
         missed = unreachable(curriculum, limits, scorer)
         if limits.unreachable == "warn":
             report["warnings"] += missed
@@ -216,7 +217,7 @@ def _tell(message: str) -> None:
 
 
 def main() -> int:
-    """Exit status 0; 2 when a run would be pointless; 130 when it was interrupted."""
+    """Returns exit status 0; 2 if a run would be pointless; 130 if it was interrupted."""
     os.umask(0o077)
     if len(sys.argv) != 2:
         _tell("usage: python -m engine.check FOLDER")

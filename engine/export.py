@@ -1,4 +1,4 @@
-"""`python -m engine.export RUN_DIR FOLDER`: what a run made, as a folder that other tools load."""
+"""`python -m engine.export RUN_DIR FOLDER`: exports a run's model or adapter for other tools."""
 
 import argparse
 import dataclasses
@@ -22,9 +22,10 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[str]:
-    """Writes base and committed deltas as one model, or the deltas as one adapter; returns what to say of it.
+    """Writes base and committed deltas as one model, or the deltas as one adapter. Returns lines to print.
 
-    `rank` above 0 cuts an adapter to the nearest one of that rank. Raises InputError with nothing written.
+    A `rank` above 0 approximates the adapter by the nearest one of that rank. Raises InputError before anything is
+    written.
     """
     taken = InputError(f"{target}: exists already; name a folder that does not")
     if os.path.lexists(target):
@@ -38,7 +39,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     from engine.formats import adapter_folders, fused_model, low_rank
     from engine.formats.model_card import card
 
-    told = live_records(run.journal)  # before the ledger: a card counts nothing that the model has not
+    told = live_records(run.journal)  # read before the ledger, so the card counts nothing that the model lacks
     records: Sequence[Record] = [record for record in told if not isinstance(record.event, Step | Sample | Void)]
     opened = open_stage(run, None, backend, print)
     records = _begun(records, run, opened.config)
@@ -66,7 +67,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
         target.parent.mkdir(parents=True, exist_ok=True)
         write_folder(target, fill, replace=False)
     except Unwritable as error:
-        if os.path.lexists(target):  # by now
+        if os.path.lexists(target):  # created since the first check
             raise taken from error
         raise InputError(f"{target}: {'no folder can be made there' if error.gone else error.reason}") from error
     except OSError as error:
@@ -80,7 +81,10 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
 
 
 def _begun(records: Sequence[Record], run: RunDir, config: RunConfig) -> Sequence[Record]:
-    """The records with a beginning: where that line is damaged, what the run folder says of it, without versions."""
+    """Returns the records, starting with RunStarted.
+
+    If that line of the journal is damaged, the event is rebuilt from the run folder, without versions.
+    """
     from engine.pipeline.setup import run_started
 
     if any(isinstance(record.event, RunStarted) for record in records):
@@ -89,7 +93,10 @@ def _begun(records: Sequence[Record], run: RunDir, config: RunConfig) -> Sequenc
 
 
 def _end_once() -> None:
-    """A request to end interrupts the work, and no later one the clearing up; what `nohup` ignores stays ignored."""
+    """Lets the first signal to end interrupt the work, and ignores later ones, so that the clean-up can finish.
+
+    Signals that were already ignored, for example by `nohup`, stay ignored.
+    """
     heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -102,7 +109,7 @@ def _end_once() -> None:
 
 
 def main() -> int:
-    """Exit status 0, 2 with a sentence, or 130 where it was interrupted."""
+    """Returns exit status 0; 2 after printing an error; 130 if it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m engine.export")
     parser.add_argument("run", type=Path)
     parser.add_argument("target", type=Path)

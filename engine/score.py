@@ -1,7 +1,8 @@
-"""`python -m engine.score FOLDER FILE`: scores the texts of FILE as an evaluation would, as one JSON object on stdout.
+"""`python -m engine.score FOLDER FILE`: scores the texts in FILE as an evaluation does.
 
-With `--fit`, FOLDER is a throw-away run folder with a configuration, and a scorer is fitted for it: the base model
-answers the questions of the curriculum first. Without it, FOLDER is a run, and its own scorer is used.
+Prints one JSON object to stdout. With `--fit`, FOLDER is a temporary run folder with a configuration. The base model
+first answers the questions of the curriculum, and a new scorer is fitted. Without it, FOLDER is a run, and the run's
+own scorer is used.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from engine.runtime.recorder import Recorder
 
 
 class Telling(Recorder):
-    """Says on stderr, too, what is being prepared."""
+    """A recorder that also prints Preparing events to stderr."""
 
     def say(self, event: Event, *, durable: bool = False) -> Record:
         if isinstance(event, Preparing):
@@ -33,7 +34,10 @@ class Telling(Recorder):
 
 
 def score(folder: RunDir, file: Path, fit: bool) -> dict[str, Any]:
-    """Returns `rows`, each with its parts, and `means` by topic and of all; raises InputError with file and line."""
+    """Returns the scored `rows`, and their means by topic (`topics`) and overall (`all`).
+
+    Raises InputError with file and line.
+    """
     config = load_config(folder.config)
     backend = prepare()  # before mlx
     from engine.evaluation.file_scores import read_texts, report
@@ -51,7 +55,7 @@ def score(folder: RunDir, file: Path, fit: bool) -> dict[str, Any]:
 
 
 def _saved(folder: RunDir, backend: Any, config: RunConfig, curriculum: Curriculum) -> Any:
-    """The scorer of a run, with the base model that the run began on."""
+    """Loads the scorer of a run, and the base model that the run started with."""
     import mlx.core as mx
 
     from engine.adapters.committed_model import open_stage
@@ -70,7 +74,7 @@ def _saved(folder: RunDir, backend: Any, config: RunConfig, curriculum: Curricul
 
 
 def _fitted(folder: RunDir, recorder: Recorder, backend: Any, config: RunConfig, curriculum: Curriculum) -> Any:
-    """A scorer for a configuration, from its rows and from what the base model answers to its questions."""
+    """Fits a scorer for a configuration, from its rows and from the base model's answers to its questions."""
     from engine.evaluation.evaluate import measure
     from engine.evaluation.scoring import scoring_of
     from engine.pipeline import setup
@@ -88,7 +92,7 @@ def _tell(message: str) -> None:
 
 
 def main() -> int:
-    """Exit status 0; 2 with a sentence; 130 when it was interrupted."""
+    """Returns exit status 0; 2 after printing an error; 130 if it was interrupted."""
     os.umask(0o077)
     parser = argparse.ArgumentParser(prog="python -m engine.score")
     parser.add_argument("folder", type=Path)

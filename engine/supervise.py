@@ -1,7 +1,8 @@
-"""`python -m engine.supervise RUN_DIR`: starts the engine, and again from its checkpoint when it has died.
+"""`python -m engine.supervise RUN_DIR`: runs the engine and restarts it if it dies.
 
-The supervisor holds the run's lock from first to last and hands it to each engine that it starts, so that the run
-belongs to somebody between two engines, too. It writes to the journal only while no engine of its own is alive.
+A restarted engine continues from its checkpoint. The supervisor holds the run's lock from start to end and passes it to
+each engine. So the run stays locked between two engines, too. It writes to the journal only while its engine is not
+running.
 """
 
 import contextlib
@@ -32,16 +33,20 @@ from engine.runtime.history import landmarks, read_history
 from engine.runtime.recorder import Recorder
 
 ENGINE = python("engine")
-TICK = 0.5  # seconds between two looks at the engine
-NICE = 5  # steps that a run stands behind what a person waits for
-DEATHS = 3  # at the same place, and the run ends, unless memory was the reason and pieces can still be smaller
-WORDS = 1 << 16  # bytes of what an engine printed last
-ASKED = (signal.SIGTERM, signal.SIGINT)  # an engine that one of these ended was asked to end
+TICK = 0.5  # seconds between two checks of the engine
+NICE = 5  # niceness of a run, so that interactive programs go first
+DEATHS = 3  # deaths at the same place that end the run, unless memory was the reason and pieces can still be smaller
+WORDS = 1 << 16  # bytes of the engine's last output to search
+ASKED = (signal.SIGTERM, signal.SIGINT)  # signals that ask an engine to end; it did not crash
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an engine ended: `code` as subprocess gives it (-9 for SIGKILL), the time without a sign if it hung."""
+    """How an engine ended.
+
+    `code` is the return code of subprocess (-9 for SIGKILL). `silent` is the time in seconds without a heartbeat if
+    the engine hung, or None. `no_memory` tells whether it ran out of memory.
+    """
 
     code: int
     silent: float | None
@@ -59,22 +64,22 @@ class End:
 
 
 class Supervisor:
-    """One run's; raises InputError where another has its lock."""
+    """Supervisor of one run. Raises InputError if another process holds the run's lock."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
         self._lock = Lock(run)
         self._engine: subprocess.Popen[bytes] | None = None
-        self._requests = 0  # to stop: one is passed on, a second one ends the engine
+        self._requests = 0  # requests to stop: the first is passed on to the engine, the second kills it
         self._config = _config(run)
         self._limit = self._config.run.hang_after if self._config else 0.0
-        self._reached, self._deaths = -1, 0  # how far the run had come at the last death, and the deaths there
+        self._reached, self._deaths = -1, 0  # progress at the last death, and number of deaths at that point
 
     def run(self) -> int:
-        """Until the run has ended, was stopped, or cannot go on; returns its exit status."""
+        """Runs engines until the run has ended, was stopped, or cannot continue. Returns the exit status."""
         for number in (*ASKED, signal.SIGQUIT):
             signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes takes no run with it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # closing the terminal must not end the run
         awake = stay_awake()
         try:
             while (status := self._life()) is None:
@@ -87,7 +92,7 @@ class Supervisor:
                 awake.wait()
 
     def _life(self) -> int | None:
-        """One engine from its start to its end; returns the run's exit status, None where another is to be started."""
+        """Runs one engine. Returns the run's exit status, or None if another engine has to be started."""
         heard = whole_lines(self._run.journal)
         end = self._live()
         status = self._final(end, heard)
@@ -101,7 +106,7 @@ class Supervisor:
         return DIED if over else None
 
     def _live(self) -> End:
-        """Starts an engine and waits until it has ended, by itself or because it gave no sign of life."""
+        """Starts an engine and waits until it ends. Kills it if its heartbeat stops."""
         output = _size(self._run.output)
         kills = out_of_memory.kernel_kills()
         beats, pipe = os.pipe()
@@ -122,9 +127,9 @@ class Supervisor:
         return End(code, silent, killed or (code not in (0, 1, BAD_INPUT, STOPPED) and said))
 
     def _watch(self, engine: subprocess.Popen[bytes], beats: int) -> float | None:
-        """Returns when the engine has ended; after how many silent seconds, where it had to be ended for them.
+        """Waits for the engine's end. Returns the seconds without a heartbeat if it had to be killed, or None.
 
-        The engine gives its first sign when its libraries are loaded, and others while it reads data and model.
+        The engine sends its first heartbeat when its libraries are loaded, and more while it reads data and model.
         """
         last: float | None = None
         while engine.poll() is None:
@@ -139,10 +144,10 @@ class Supervisor:
         return None
 
     def _final(self, end: End, heard: int) -> int | None:
-        """The run's exit status if this end is its end; None if the engine died and is to be started again.
+        """Returns the run's exit status if the run is over, or None if the engine died and must be restarted.
 
-        What this engine said begins at byte `heard` of the journal. 2 says that nothing was started, so it is not for
-        one that follows a death.
+        This engine's records start at byte `heard` of the journal. Status 2 means that nothing was started, so it is
+        not returned after the death of an earlier engine.
         """
         finished = None
         for record in records(self._run.journal, heard):
@@ -154,11 +159,11 @@ class Supervisor:
         if self._requests or -end.code in ASKED:
             return STOPPED
         if end.code >= 0 and not end.no_memory:
-            return DIED  # it could not go on, and has said why
+            return DIED  # it could not continue, and has journaled why
         return None
 
     def _shrinks(self, end: End) -> bool:
-        """Whether the next engine works in smaller pieces than this one, which died for lack of memory."""
+        """Tells whether this engine died from lack of memory and the next one can use smaller pieces."""
         if end.reason != OUT_OF_MEMORY or self._config is None:
             return False
         before = read_history(live_records(self._run.journal)).out_of_memory
@@ -189,12 +194,13 @@ class Supervisor:
 
 
 def give_way() -> None:
-    """Lets what a person waits for, the console first of all, go before this session of the run's own.
+    """Lowers the priority of the run, so that interactive programs, above all the console, go first.
 
-    Linux shares the cores out among sessions first, and looks at the niceness of a process only within its own.
+    Linux first divides the cores among sessions. The niceness of a process counts only within its session. So the
+    autogroup of the session is changed, too.
     """
     if os.getsid(0) != os.getpid():
-        return  # a person started this by hand, and the shell would stand behind, too
+        return  # started by hand from a shell: the shell is in the same session and would become slower, too
     with contextlib.suppress(OSError):
         os.nice(NICE)
     with contextlib.suppress(OSError):
@@ -202,7 +208,7 @@ def give_way() -> None:
 
 
 def stay_awake() -> subprocess.Popen[bytes] | None:
-    """Keeps the machine from sleeping while this process lives, where the platform has a program for that (macOS)."""
+    """Keeps the machine awake while this process lives, if the platform has a program for it (macOS: caffeinate)."""
     program = shutil.which("caffeinate")
     if program is None:
         return None
@@ -214,7 +220,7 @@ def _config(run: RunDir) -> RunConfig | None:
     try:
         return load_config(run.config)
     except InputError:
-        return None  # the engine refuses it, in words
+        return None  # the engine refuses it with a message
 
 
 def _size(path: Path) -> int:
@@ -222,7 +228,7 @@ def _size(path: Path) -> int:
 
 
 def _last_words(path: Path, offset: int) -> str:
-    """What was printed from byte `offset` on, or the end of it."""
+    """Returns the output from byte `offset` on, at most its last WORDS bytes."""
     if not path.exists():
         return ""
     with open(path, "rb", opener=only_regular) as file:
@@ -231,7 +237,7 @@ def _last_words(path: Path, offset: int) -> str:
 
 
 def main() -> int:
-    """The run's exit status: 0, 1, 2, 3 or 130."""
+    """Returns the run's exit status: 0, 1, 2, 3 or 130."""
     os.umask(0o077)
     if len(sys.argv) != 2:
         print("usage: python -m engine.supervise RUN_DIR", file=sys.stderr)
