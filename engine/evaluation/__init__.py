@@ -1,1 +1,1 @@
-"""Answers, their scores, and the checks that the scores are true."""
+"""Evaluation: generates answers, scores them, and checks the scores."""

@@ -1,4 +1,4 @@
-"""Whether scores come from answers, one to each question, greedy and scored one by one: rules 16, 20, 25 and 26."""
+"""Checks that scores come from real, journaled answers of the declared model (rules 16, 20 and 25)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,10 @@ from engine.training.session import Session
 
 @CHECKS.timed()
 def check_scores(scoring: Scoring, samples: Sequence[Sample], found: Evaluated) -> None:
-    """Rule 20: the voice is the mean of the answers' own, style is each answer's alone, nothing said scores nothing."""
+    """Checks rule 20: the voice is the mean over the answers, and each answer's style is scored alone.
+
+    An answer that is empty, not healthy or void must have a voice of 0.
+    """
     each = [sample.scores["voice"] or 0.0 for sample in samples]
     mean = sum(each) / len(each)
     same = math.isclose(found.voice, mean, abs_tol=1e-9)
@@ -33,7 +36,7 @@ def check_scores(scoring: Scoring, samples: Sequence[Sample], found: Evaluated) 
 
 @CHECKS.timed()
 def scored_model(session: Session) -> str:
-    """The fingerprint of what answers: the declared weights, and the adapter on them with its scales."""
+    """Returns the fingerprint of the model that answers: declared weights, attached adapter and its scales."""
     weights = lora.adapter_weights(session.model)
     scales = {path: str(module.scale) for path, module in lora.adapter_modules(session.model).items()}
     return fingerprint.fingerprint(session.ledger.digests | fingerprint.digests_of(weights) | scales)
@@ -41,7 +44,7 @@ def scored_model(session: Session) -> str:
 
 @CHECKS.timed()
 def require_measured(session: Session, topics: Sequence[Topic], found: Mapping[str, Evaluated], journaled: int) -> None:
-    """Rules 16 and 25 of whole evaluations; `journaled` is how many answers the journal took meanwhile."""
+    """Checks rules 16 and 25 on finished evaluations. `journaled` counts their answers in the journal."""
     now = scored_model(session)
     for topic in topics:
         item, asked = found[topic.id], len(topic.questions)

@@ -1,4 +1,7 @@
-"""Means and paired changes of a run's scores with 90 % intervals; spreads are pooled over the topics so far."""
+"""Means and paired changes of a run's scores, with 90 % intervals.
+
+Spreads are pooled over the topics evaluated so far.
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ CHANGES = ("combined", "voice", "closeness", "relevance", "loops")
 
 
 def value(sample: Sample, name: str) -> float | None:
-    """A score of one answer; `combined` is the mean of voice and closeness, `loops` is 1 if it repeats itself."""
+    """Returns one score of an answer. `combined` is the mean of voice and closeness; `loops` is 1 if it repeats."""
     if name == "loops":
         return float(sample.health == "repeating")
     if name == "combined":
@@ -23,17 +26,17 @@ def value(sample: Sample, name: str) -> float | None:
 
 
 def combined(voice: float | None, closeness: float | None) -> float | None:
-    """The mean of voice and closeness, or the voice alone if closeness was not measured."""
+    """Returns the mean of voice and closeness, or only the voice if closeness was not measured."""
     return voice if voice is None or closeness is None else (voice + closeness) / 2
 
 
 def values(samples: Sequence[Sample], name: str) -> list[float]:
-    """The scores of those answers that have one."""
+    """Returns the scores of the answers that have this score."""
     return [found for sample in samples if (found := value(sample, name)) is not None]
 
 
 def mean(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample], name: str) -> Estimate | None:
-    """The mean of a topic's answers; the spread is that of all topics evaluated so far at this stage."""
+    """Returns the mean over a topic's answers. The spread is pooled over all topics evaluated so far at this stage."""
     own = values(samples, name)
     if not own:
         return None
@@ -43,7 +46,7 @@ def mean(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample], name:
 
 
 def intervals(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
-    """A mean's name -> its 90 % interval; a mean whose spread is unknown has none."""
+    """Returns the 90 % interval of each mean by name. A mean with unknown spread has no interval."""
     found = {name: mean(log, stage, topic, samples, name) for name in MEANS}
     ends = {name: (each.low, each.high) for name, each in found.items() if each and math.isfinite(each.low)}
     return {name: _bounded(*pair) if name in SHARES else pair for name, pair in ends.items()}
@@ -54,10 +57,11 @@ def _bounded(low: float, high: float) -> tuple[float, float]:
 
 
 def changes(log: ScoreLog, topic: str, first: str, last: str) -> dict[str, Estimate]:
-    """What changed between two stages, question by question; a score that was not measured at both is left out.
+    """Returns the change of each score between two stages, paired by question.
 
-    Relevance is measured with the base model, to which its own answers are the likeliest: any other voice falls behind
-    them, so that it is not compared with theirs.
+    A score that was not measured at both stages is left out. Relevance is measured with the base model, and to that
+    model its own answers are the most likely. Any other voice would seem worse, so relevance is never compared with the
+    stage of the base model.
     """
     found = {}
     for name in CHANGES:
@@ -73,7 +77,7 @@ def changes(log: ScoreLog, topic: str, first: str, last: str) -> dict[str, Estim
 
 
 def margin(log: ScoreLog, topic: str, beta: float) -> Estimate | None:
-    """The held-out DPO margin: how much further chosen and rejected answers are apart after DPO, pair by pair."""
+    """Returns the held-out DPO margin: beta times the growth of the chosen-rejected gap during DPO, paired."""
     groups = {}
     for other in log.topics("dpo"):
         before, after = (log.gaps.get((stage, other), ()) for stage in ("sft", "dpo"))
@@ -85,7 +89,7 @@ def margin(log: ScoreLog, topic: str, beta: float) -> Estimate | None:
 
 
 def _changed(log: ScoreLog, topic: str, first: str | None, last: str, name: str) -> list[float]:
-    """The changes of one topic's answers; without `first`, since the stage at which its phase began."""
+    """Returns the changes of one topic's answers. If `first` is None, they start at the stage before the last phase."""
     if first is None:
         first = "sft" if last == "dpo" else "start" if ("start", topic) in log.samples else "before"
     before, after = log.samples.get((first, topic), ()), log.samples[last, topic]

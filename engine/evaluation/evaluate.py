@@ -1,4 +1,7 @@
-"""Held-out questions -> answers, generated in one batch -> scores and health; held-out pairs -> preference accuracy."""
+"""Evaluates topics: generates answers to held-out questions, scores and journals them.
+
+Held-out pairs give the preference accuracy.
+"""
 
 import math
 from collections import Counter
@@ -22,7 +25,7 @@ from engine.evaluation.scoring import Scoring, scoring_of
 from engine.training import examples
 from engine.training.session import Session
 
-DIGITS = 4  # of a clause's probability in the journal
+DIGITS = 4  # decimal places of a clause's probability in the journal
 
 Row = tuple[Question, Answer]
 
@@ -30,10 +33,10 @@ Row = tuple[Question, Answer]
 def evaluate(
     session: Session, topics: Sequence[Topic], stage: Stage, since: Evaluated | None = None, doing: str = ""
 ) -> dict[str, Evaluated]:
-    """Scores topics with the model as it stands, journals every answer, and returns the evaluations by topic.
+    """Scores topics with the current model, journals every answer, and returns the evaluations by topic.
 
-    `since` is the evaluation with which DPO began, for the margin that it has made on the held-out pairs. `doing` is
-    said with how far it is, every TOLD seconds. Time in which a pause held the run still is no part of its seconds.
+    `since` is the evaluation before DPO; the margin on the held-out pairs is computed from it. `doing` is journaled
+    with the progress every TOLD seconds. Time during a pause does not count in the evaluation's seconds.
     """
     clock = session.control.clock
     started, model = clock(), checks.scored_model(session)
@@ -70,7 +73,7 @@ def evaluate(
 def measure(
     session: Session, topics: Sequence[Topic], stage: Stage, since: Evaluated | None = None, doing: str = ""
 ) -> dict[str, Evaluated]:
-    """Evaluates, and looks whether every answer is in the journal and the scores are of the model as it stands."""
+    """Evaluates, then checks that every answer is in the journal and that the scores belong to the current model."""
     before = session.recorder.said["sample"]
     found = evaluate(session, topics, stage, since, doing)
     checks.require_measured(session, topics, found, session.recorder.said["sample"] - before)
@@ -78,7 +81,7 @@ def measure(
 
 
 def _samples(session: Session, scoring: Scoring, topic: Topic, stage: Stage, rows: Sequence[Row]) -> list[Sample]:
-    """A topic's answers with their scores; they are scored together, since one may be the same as another."""
+    """Scores a topic's answers together, because an answer may be the same as another one."""
     asked = [scorer.Answer(topic.id, question.question, answer.text, question.reference) for question, answer in rows]
     scores = scoring.score(asked)
     near = _cosines(scoring, [question for question, _ in rows], [answer for _, answer in rows])
@@ -89,7 +92,7 @@ def _samples(session: Session, scoring: Scoring, topic: Topic, stage: Stage, row
 
 
 def _cosines(scoring: Scoring, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
-    """Cosine between each answer and its reference under MiniLM; 0 for a negative one and for an empty answer."""
+    """Returns the cosine between each answer and its reference under MiniLM; 0 if it is negative or no answer."""
     spoken = [place for place, answer in enumerate(answers) if answer.text.strip()]
     found = [0.0] * len(answers)
     if spoken and scoring.tools.embed is not None:

@@ -1,4 +1,4 @@
-"""Scores of texts of any origin: rows of a file in; each row with its parts, and means with intervals, out."""
+"""Scores the texts of a file: returns each row with its parts, and means with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from engine.evaluation.score.answer_score import AnswerScore
 from engine.evaluation.score.scorer import Answer
 from engine.evaluation.scoring import Scoring
 
-FIELDS = {"topic": True, "question": True, "answer": True, "reference": False}  # and whether a row must have it
+FIELDS = {"topic": True, "question": True, "answer": True, "reference": False}  # True: required
 MEANS = ("voice", "closeness", "relevance", "style")
 
 
@@ -28,7 +28,7 @@ class FileText:
 
 
 def read_texts(file: Path, curriculum: Curriculum) -> list[FileText]:
-    """Reads rows; a question that the curriculum knows has its reference, unless the row brings one.
+    """Reads rows. A row without a reference gets the curriculum's reference if its question is known there.
 
     Raises InputError with file, line and field.
     """
@@ -51,7 +51,7 @@ def read_texts(file: Path, curriculum: Curriculum) -> list[FileText]:
 
 
 def report(scoring: Scoring, texts: Sequence[FileText]) -> dict[str, Any]:
-    """Scores all texts together; `means` has each topic and, under `all`, every row."""
+    """Scores all texts together. Returns `rows`, their means by topic (`topics`), and the means of all rows (`all`)."""
     try:
         scores = scoring.score([text.answer for text in texts])
     except InputError as error:
@@ -86,7 +86,10 @@ def _row(text: FileText, score: AnswerScore) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[Mapping[str, Any]], topics: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """Each mean with its 90 % interval; the spread is pooled over the topics, null if no topic has two rows."""
+    """Returns each mean with its 90 % interval. The spread is pooled over the topics.
+
+    The interval is None if no topic has two rows.
+    """
     found: dict[str, Any] = {"n": len(rows), "passes": sum(row["passes"] for row in rows)}
     for name in MEANS:
         values = [row[name] for row in rows if row[name] is not None]

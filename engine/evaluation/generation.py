@@ -1,4 +1,4 @@
-"""Greedy answers to many prompts in one batch, and the checks of them."""
+"""Generates greedy answers to many prompts in one batch, and checks them (rule 26)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session
 
-TOLD = 5.0  # seconds after which a long evaluation says how far it is, again and again
+TOLD = 5.0  # seconds between two progress messages of a long evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A generated answer; `tokens` counts without the end token, `stop` says whether it ended by itself."""
+    """A generated answer. `tokens` does not count the end token. `stop` tells why the answer ended."""
 
     text: str
     tokens: int
@@ -32,10 +32,11 @@ def generate(
     ticks: list[float] | None = None,
     doing: str = "",
 ) -> list[Answer]:
-    """Greedy answers to prompts of token ids, in one batch; a person's commands are taken between tokens.
+    """Generates greedy answers to prompts of token ids, in one batch.
 
-    `limit` is the longest answer in tokens; evaluation.max_tokens where it is left out. `ticks` gets the time of each
-    decoding step, by the clock that pauses stop. `doing` is said with answers and tokens so far, every TOLD seconds.
+    `limit` is the maximum of tokens per answer; the default is evaluation.max_tokens. The time of each decoding step is
+    appended to `ticks`, from a clock that stops during pauses. `doing` is journaled with the number of answers and
+    tokens every TOLD seconds. Commands from the user are handled between tokens.
     """
     settings, clock = session.config.evaluation, session.control.clock
     limit = limit or settings.max_tokens
@@ -74,16 +75,17 @@ def generate(
     return answers
 
 
-NEAR = {mx.float32: 0.05, mx.float16: 0.5, mx.bfloat16: 1.0}  # between logits that may change places by rounding
+NEAR = {mx.float32: 0.05, mx.float16: 0.5, mx.bfloat16: 1.0}  # rounding may swap two logits that are this close
 
 
 @CHECKS.timed()
 def check_answers(
     session: Session, prompts: Sequence[Sequence[int]], firsts: Sequence[int], answers: Sequence["Answer"], limit: int
 ) -> None:
-    """Rule 26: answered greedily, and cut at `limit` tokens exactly where it says `length`.
+    """Checks rule 26: answers are greedy, and `stop` is `length` exactly if the answer has `limit` tokens.
 
-    Greedy is looked at in the first token said to the shortest prompt, against the logits of a plain forward pass.
+    Greedy decoding is checked on the first token of the answer to the shortest prompt, against the logits of a plain
+    forward pass.
     """
     for answer in answers:
         as_counted = (answer.stop == "length") == (answer.tokens == limit) and answer.tokens <= limit

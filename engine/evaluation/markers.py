@@ -1,4 +1,4 @@
-"""The marker groups of voice.yaml and listed concepts in an answer: shown beside the score, and no part of it."""
+"""Finds markers of voice.yaml and expected concepts in an answer, for display and not for the score."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from engine.evaluation.score.pattern_search import matches
 
 
 def find_markers(profile: VoiceProfile, answer: str) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Returns each group's share of its expected markers, from 0 to 1, and the markers as the answer has them."""
+    """Returns each group's share of its expected markers, from 0 to 1, and the markers as written in the answer."""
     text = one_spelling(answer)
     shares, markers = {}, []
     for group in profile.groups:
@@ -20,6 +20,6 @@ def find_markers(profile: VoiceProfile, answer: str) -> tuple[dict[str, float], 
 
 
 def named(concepts: Sequence[str], answer: str) -> list[str]:
-    """The concepts that an answer names, each as whole words."""
+    """Returns the concepts that occur in an answer as whole words."""
     text = one_spelling(answer)
     return [concept for concept in concepts if whole_words(re.escape(concept)).search(text)]

@@ -1,4 +1,4 @@
-"""Held-out preference pairs: log-probabilities, preference accuracy and the gap between chosen and rejected."""
+"""Scores held-out preference pairs: preference accuracy, and the gap between chosen and rejected."""
 
 import mlx.core as mx
 
@@ -13,9 +13,9 @@ PAIR_BATCH = 4  # held-out pairs scored at a time
 
 
 def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-    """Held-out pairs: log-probabilities of chosen and of rejected (pairs,), then their token counts (pairs,).
+    """Returns the log-probabilities of chosen and of rejected answers (pairs,), then their token counts (pairs,).
 
-    A person's commands are taken between PAIR_BATCH of them and the next.
+    The pairs are scored PAIR_BATCH at a time. Commands from the user are handled between two batches.
     """
     pairs = topic.heldout
     chosen = examples.render(session, [(pair.where, pair.messages, pair.chosen) for pair in pairs])
@@ -36,7 +36,7 @@ def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.a
 
 
 def preferences(session: Session, topic: Topic) -> tuple[float | None, tuple[float, ...]]:
-    """(accuracy by log-probability per token, gap between chosen and rejected of each pair in nats).
+    """Returns the accuracy by log-probability per token, and each pair's gap between chosen and rejected in nats.
 
     Without held-out pairs, the accuracy is None.
     """

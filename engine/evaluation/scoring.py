@@ -1,4 +1,4 @@
-"""The scorer of a run: fitted once on the course's rows and the base model's answers, kept in the run folder."""
+"""The scorer of a run, fitted once on the rows and the base model's answers and saved with the run."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,26 +28,26 @@ from engine.model.arrays import numbers
 from engine.model.sentence_embedder import Embedder
 from engine.training.session import Session
 
-FOR_GATES = 8  # topics that a scorer for the gates alone is fitted on, unless the run has more
-TELLING = 12  # of the voice's most telling words, journaled
+FOR_GATES = 8  # number of topics for fitting a scorer for the gates only, unless the run has more
+TELLING = 12  # number of the voice's most telling words in the journal
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """A fitted scorer with the tools that it measures with."""
+    """A fitted scorer, with the tools that it uses for measuring."""
 
     scorer: Scorer
     tools: Tools
 
     def score(self, answers: Sequence[Answer]) -> list[AnswerScore]:
-        """Scores answers together; all of a topic belong into one call."""
+        """Scores answers together. All answers of a topic must be in the same call."""
         return score_answers(self.scorer, answers, self.tools)
 
 
 class CachedVectors:
-    """Embeds texts; those of the curriculum once, and the last other ones until the next.
+    """Embeds texts with a cache: questions and references are embedded once; of other texts, the last call is kept.
 
-    Both groups are embedded apart, so that a text's vector does not depend on what else was asked before.
+    The two groups are embedded separately, so that a text's vector does not depend on earlier calls.
     """
 
     def __init__(self, embedder: Embedder, curriculum: Curriculum, between: Callable[[], None]) -> None:
@@ -60,7 +60,7 @@ class CachedVectors:
         self._last: tuple[list[str], dict[str, Vectors]] = [], {}
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, d)."""
+        """Returns unit vectors (n, d)."""
         missing = [text for text in dict.fromkeys(texts) if text in self._fixed and text not in self._known]
         self._known |= self._embedded(missing)
         others = [text for text in dict.fromkeys(texts) if text not in self._fixed]
@@ -74,10 +74,10 @@ class CachedVectors:
 
 
 def scoring_of(session: Session, base: Sequence[Text] = ()) -> Scoring:
-    """The run's scorer: as it was fitted before, or else fitted now and kept.
+    """Returns the run's scorer. If the run has none yet, it is fitted and saved.
 
-    `base` are answers of the base model that the journal does not have yet. Raises InputError if the scorer in the
-    run folder is damaged, or if there is nothing to learn from.
+    `base` are answers of the base model that are not in the journal yet. Raises InputError if the scorer in the run
+    folder is damaged, or if there are no texts to learn from.
     """
     if session.scoring is None:
         started, tools = time.monotonic(), tools_of(session)
@@ -89,7 +89,7 @@ def scoring_of(session: Session, base: Sequence[Text] = ()) -> Scoring:
         else:
             scorer = fit_texts(texts, tools)
             write_folder(session.run.scores, lambda folder: save_scorer(scorer, folder))
-        if not any(isinstance(event, ScorerFitted) for event in events):  # an engine may have died before it said so
+        if not any(isinstance(event, ScorerFitted) for event in events):  # an engine may have died before this
             _announce(session, scorer, texts, time.monotonic() - started)
         session.scoring = Scoring(scorer, tools)
     found: Scoring = session.scoring
@@ -112,9 +112,10 @@ def _announce(session: Session, scorer: Scorer, texts: ScoringTexts, seconds: fl
 
 
 def saved_scorer(run: RunDir, curriculum: Curriculum, tools: Tools) -> Scorer:
-    """A run's scorer without writing anything: the saved one, or one from its base answers if an older engine made it.
+    """Returns a run's scorer without writing anything.
 
-    Raises InputError if the run has neither.
+    It is the saved scorer, or, for a run of an older engine, a new one fitted on its base answers. Raises InputError if
+    the run has neither.
     """
     if run.scores.exists():
         return load_scorer(run.scores)
@@ -127,13 +128,13 @@ def saved_scorer(run: RunDir, curriculum: Curriculum, tools: Tools) -> Scorer:
 
 
 def _before(events: Iterable[object]) -> list[Text]:
-    """The base model's answers in a journal."""
+    """Returns the base model's answers from a journal."""
     samples = (event for event in events if isinstance(event, Sample) and event.stage == "before")
     return [Text(sample.topic, sample.question, sample.answer) for sample in samples]
 
 
 def fit_texts(texts: ScoringTexts, tools: Tools) -> Scorer:
-    """Fits a scorer; raises InputError if there is nothing that the voice could be told from."""
+    """Fits a scorer. Raises InputError if there are no texts in the voice, or no other texts to compare with."""
     try:
         return fit(texts, tools)
     except ValueError as error:
@@ -141,9 +142,9 @@ def fit_texts(texts: ScoringTexts, tools: Tools) -> Scorer:
 
 
 def texts_of(curriculum: Curriculum, base: Sequence[Text], topics: int | None = None) -> ScoringTexts:
-    """The texts of the whole course: topics that are not trained in this run tell the voice, too.
+    """Returns the texts of the whole curriculum, since topics that this run does not train show the voice, too.
 
-    With `topics`, those of the run and of others until there are so many.
+    If `topics` is given, topics outside the run are added only up to this total.
     """
     further = curriculum.further if topics is None else curriculum.further[: max(0, topics - len(curriculum.topics))]
     every: list[Topic] = [*curriculum.topics, *further]
@@ -160,18 +161,18 @@ def texts_of(curriculum: Curriculum, base: Sequence[Text], topics: int | None = 
 
 
 def _asked(messages: Sequence[Message]) -> str:
-    """The last message of a person; plain text has none."""
+    """Returns the last message of the user, or an empty text for plain text."""
     return next((message.content for message in reversed(messages) if message.role == "user"), "")
 
 
 def claims_of(profile: VoiceProfile) -> Claims:
-    """What voice.yaml counts against an answer."""
+    """Returns the phrases and distinctions of voice.yaml that count against an answer."""
     distinctions = [(item.name, item.patterns) for item in profile.distinctions]
     return Claims(profile.avoid, profile.avoid_penalty, distinctions)
 
 
 def tools_of(session: Session) -> Tools:
-    """The session's embedder, base model and profile as tools."""
+    """Returns the session's embedder, base model and profile as tools."""
     return make_tools(
         session.curriculum,
         session.embedder,
@@ -190,7 +191,7 @@ def make_tools(
     max_length: int,
     between: Callable[[], None] = lambda: None,
 ) -> Tools:
-    """Everything that scoring measures with; `between` is called between batches of texts."""
+    """Returns all tools that scoring needs. `between` is called between batches of texts."""
     return Tools(
         embed=CachedVectors(embedder, curriculum, between),
         source=base_source(renderer, base, max_length),
@@ -200,10 +201,10 @@ def make_tools(
 
 
 def base_source(renderer: Renderer, base: logprobs.Scorer, max_length: int) -> LogprobSource:
-    """The base model's log-probabilities of answers."""
+    """Returns a source for the base model's log-probabilities of answers."""
 
     def render(prompt: str, answer: str) -> Example:
-        for mark in renderer.special_tokens:  # no row may contain one; such an answer scores 0 anyway
+        for mark in renderer.special_tokens:  # a row must not contain one; such an answer scores 0 anyway
             answer = answer.replace(mark, " ")
         return renderer.example([Message("user", prompt)], answer, max_length)
 

@@ -1,4 +1,4 @@
-"""The score of one answer: voice and its parts, closeness, relevance, and a reason in words if it says nothing."""
+"""The score of one answer: voice and its parts, closeness, relevance, and the reason for a low voice."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from engine.evaluation.score.likelihood import Likelihood
 from engine.evaluation.score.profile_claims import Violations
 from engine.evaluation.score.style import StyleScore
 
-PASSES = 0.5  # voice from which an answer passes, on the calibrated scale
+PASSES = 0.5  # an answer passes with at least this voice, on the calibrated scale
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerScore:
-    """Every part of one answer's score.
+    """All parts of one answer's score.
 
-    `voice` = healthy x not void x not unlikely x style x what voice.yaml counts against the answer. It is about voice
-    and not about sense. `void` and `unlikely` are reasons in words, or None. `closeness` and `relevance` are None if
-    nothing was there to measure them; they are shown beside the voice.
+    `voice` = healthy x not void x not unlikely x style x the factor for violations of voice.yaml. It does not measure
+    whether the answer makes sense. `void` and `unlikely` are reasons as text, or None. `closeness` and `relevance` are
+    None if they could not be measured. They are shown with the voice but are not part of it.
     """
 
     voice: float
@@ -40,12 +40,12 @@ class AnswerScore:
 
     @property
     def passes(self) -> bool:
-        """Tells whether the voice took in this answer."""
+        """Tells whether the answer is in the voice."""
         return self.voice >= PASSES
 
     @property
     def reason(self) -> str | None:
-        """Says in words why the voice is 0 or reduced, if it is not for style alone."""
+        """Returns the reason why the voice is 0 or reduced, or None if style is the only reason."""
         if self.violations.confused:
             name, quote = self.violations.confused[0]
             claim = f'says "{quote}", against: {name}'
@@ -64,7 +64,7 @@ def combine(
     closeness: float | None,
     likelihood: Likelihood | None,
 ) -> AnswerScore:
-    """Combines the parts into the voice."""
+    """Computes the voice from the parts, and returns the whole score."""
     whole = health.healthy and void is None and unlikely is None
     voice = style.value * violations.factor(penalty) if whole else 0.0
     return AnswerScore(voice, style, health, void, unlikely, violations, closeness, likelihood)

@@ -1,6 +1,7 @@
-"""Closeness of an answer to its reference in subject, from unit vectors of a sentence embedder.
+"""Closeness: similarity of subject between an answer and its reference, from sentence embeddings.
 
-It says whether the answer is about the same things as the reference. It does not say whether the answer is right.
+It measures whether the answer is about the same things as the reference. It does not measure whether the answer is
+right. All vectors have unit length.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 
 Vectors: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
-SMALLEST_SPAN = 0.05  # between question and ceiling, so that no difference of the embedder's noise counts as a 1
-MISPLACED_SIGMAS = 2.33  # below the mean of the pairs' margins: what one pair of a hundred has by chance
+SMALLEST_SPAN = 0.05  # smallest distance from question to ceiling, so that embedder noise cannot give a closeness of 1
+MISPLACED_SIGMAS = 2.33  # distance of the limit from the mean margin; one pair in a hundred is below it by chance
 FEWEST_PAIRS = 5  # with fewer, the ceiling and the limit are estimated without pairs
 
 
 @dataclass(frozen=True, slots=True)
 class ClosenessScale:
-    """`ceiling`: cosine that counts as a faithful paraphrase. `span`: smallest distance from question to ceiling.
+    """The fitted scale of closeness.
 
-    `misplaced`: an answer belongs to another question of its topic if its cosine with that question's reference exceeds
-    the one with its own by more than -misplaced. `from_pairs` says whether pairs were there to measure these.
+    `ceiling`: cosine of a faithful paraphrase. `span`: smallest distance from question to ceiling. `misplaced`: an
+    answer belongs to another question of its topic if its cosine with that question's reference exceeds the cosine with
+    its own reference by more than -misplaced. `from_pairs` tells whether these values were measured on pairs.
     """
 
     ceiling: float
@@ -34,10 +36,11 @@ class ClosenessScale:
 def fit_closeness(
     questions: Vectors, references: Vectors, topics: Sequence[str], prompts: Vectors, chosen: Vectors, rejected: Vectors
 ) -> ClosenessScale:
-    """Fits the scale; `topics` belong to pairs, whose `prompts`, `chosen` and `rejected` are (pairs, d).
+    """Fits the scale. `prompts`, `chosen` and `rejected` are (pairs, d); `topics` has the topic of each pair.
 
-    The ceiling is the mean cosine of rejected with chosen, which say the same in other words. Without enough pairs it
-    is half-way between the mean cosine of question and reference and 1, which is rather strict than kind.
+    The ceiling is the mean cosine between rejected and chosen answers, because a pair says the same in other words.
+    Without enough pairs, it is half-way between 1 and the mean cosine of question and reference. That is a strict
+    estimate.
     """
     asked = cosines(questions, references) if len(questions) else cosines(prompts, chosen)
     bare = float(asked.mean()) if len(asked) else 0.5
@@ -58,7 +61,7 @@ def closeness(scale: ClosenessScale, question: Vectors, reference: Vectors, answ
 
 
 def misplaced(scale: ClosenessScale, answer: Vectors, reference: Vectors, others: Vectors) -> int | None:
-    """Returns which of the topic's other references (n, d) the answer is decidedly closer to than to its own."""
+    """Returns the index of another reference (n, d) that is clearly closer to the answer than its own, or None."""
     if not len(others):
         return None
     found = others @ answer
@@ -72,7 +75,10 @@ def cosines(a: Vectors, b: Vectors) -> Vectors:
 
 
 def _pair_margins(topics: Sequence[str], chosen: Vectors, rejected: Vectors) -> list[float | None]:
-    """How much closer each rejected answer is to its own chosen one than to any other of the topic."""
+    """Returns how much closer each rejected answer is to its own chosen answer than to any other of its topic.
+
+    The margin is a difference of cosines, or None if the topic has no other pair.
+    """
     margins: list[float | None] = []
     for row, topic in enumerate(topics):
         others = [other for other, name in enumerate(topics) if name == topic and other != row]

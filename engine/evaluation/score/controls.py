@@ -1,4 +1,4 @@
-"""Attacks on the score, made of a curriculum's own rows, and the texts that must pass."""
+"""Controls of the score: attacks made from a curriculum's rows, and texts that must pass."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ from engine.evaluation.score.texts import ScoringTexts, Text, words
 
 Kind: TypeAlias = Literal["must_pass", "must_not_pass"]
 ScoreAll: TypeAlias = Callable[[Sequence[Answer]], list[AnswerScore]]
-MARKERS = 12  # most telling words in a prefix
-FRAME = 4  # most telling words on each side of a question
+MARKERS = 12  # number of the voice's most telling words in a prefix
+FRAME = 4  # number of these words on each side of a question
 OTHER_LANGUAGES = (
     "Der Zug hält heute nicht an jeder Station, weil an zwei Brücken gebaut wird. Wer umsteigen will, nimmt den Bus "
     "vor dem Bahnhof. Er fährt alle zwanzig Minuten und braucht etwas länger als sonst.",
@@ -24,14 +24,15 @@ OTHER_LANGUAGES = (
     "The town hall opens at nine on weekdays. Visitors take a number at the entrance and wait for the display. A form "
     "for a new passport can be filled in at the desk, and the photographs are taken upstairs.",
 )
-KNOWN_SHARE = 0.15  # of a text's words among the person's own; above it, the text's language may be the person's
+KNOWN_SHARE = 0.15  # if the person uses a larger share of a text's words, the text may be in the person's language
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How many of a control's texts passed; `bound` is the smallest share that must pass, or the largest that may.
+    """Result of one control: `passed` of `n` texts passed.
 
-    `broken` are the places of the texts that passed and should not, or did not pass and should.
+    `bound` is the smallest share that must pass, or the largest share that may pass. `broken` has the indices of texts
+    with the wrong result.
     """
 
     name: str
@@ -43,13 +44,13 @@ class Control:
 
     @property
     def holds(self) -> bool:
-        """Tells whether the share that passed is within the bound."""
+        """Tells whether the share of passed texts is within the bound."""
         share = self.passed / self.n if self.n else 0.0
         return not self.n or (share >= self.bound if self.kind == "must_pass" else share <= self.bound)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 90 % interval of the share that passes."""
+        """Returns Wilson's 90 % interval of the share that passes."""
         return count_interval(self.passed, self.n)
 
     def __str__(self) -> str:
@@ -59,7 +60,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A control's texts before they are scored; `needs_base` tells that only the base model can find it out."""
+    """Texts of a control before they are scored. `needs_base`: only the base model can detect this attack."""
 
     name: str
     kind: Kind
@@ -69,7 +70,7 @@ class Attack:
 
 
 def attacks(texts: ScoringTexts, telling: Sequence[str], most: int = 100) -> list[Attack]:
-    """Makes every control of at most about `most` texts each; `telling` are the voice's most telling words."""
+    """Builds all controls, each with about `most` texts at most. `telling` has the voice's most telling words."""
     references = list(texts.references)[: max(most, 1)]
     pairs = whole_topics(texts.pairs, most)
     prefix = " ".join(telling[:MARKERS])
@@ -120,7 +121,7 @@ def attacks(texts: ScoringTexts, telling: Sequence[str], most: int = 100) -> lis
 
 
 def run_controls(found: Sequence[Attack], score_all: ScoreAll, has_base: bool) -> list[Control]:
-    """Scores the controls; those that only the base model can find out are left out without it."""
+    """Scores the controls. Without the base model, those that need it are left out."""
     controls = []
     for attack in found:
         if not attack.answers or (attack.needs_base and not has_base):
@@ -133,7 +134,7 @@ def run_controls(found: Sequence[Attack], score_all: ScoreAll, has_base: bool) -
 
 
 def first_half(text: str) -> str:
-    """Returns the first half of a text's words, never a whole sentence: then one word less."""
+    """Returns the first half of a text's words. If that ends with a whole sentence, the last word is removed."""
     found = text.split()
     size = max(1, len(found) // 2)
     if size > 1 and found[size - 1][-1] in ".!?\"'”’":
@@ -171,7 +172,7 @@ def _shuffled(text: str, seed: int) -> str:
 
 
 def _foreign(texts: ScoringTexts, references: Sequence[Text]) -> list[Answer]:
-    """Answers in languages that are not the person's; each topic's questions get different ones."""
+    """Returns answers in languages other than the person's. Questions of the same topic get different answers."""
     known = {word for text in texts.own for word in words(text.text)}
     foreign = []
     for other in OTHER_LANGUAGES:

@@ -1,4 +1,4 @@
-"""Whether an answer is in the person's language: the share of its letter triples that occur in the person's texts."""
+"""Detects answers in another language, by the share of letter triples known from the person's texts."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from engine.evaluation.score.texts import normalized
 
 SIZE = 3
 SIGMAS = 3.5
-SMALLEST_SIGMA = 0.03  # other subjects in the same language share up to 0.1 less
+SMALLEST_SIGMA = 0.03  # texts on other subjects in the same language have a share up to 0.1 lower
 QUARTILE_IN_SIGMAS = 0.6745  # from the median to a quartile of a normal distribution
 FEWEST_TEXTS = 5
 MOST_TRIPLES = 200_000
@@ -18,7 +18,10 @@ MOST_TRIPLES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """The person's letter triples; `median`, `sigma` and `letters` are those of texts that were held out."""
+    """The person's letter triples.
+
+    `median` and `sigma` describe the shares of held-out texts, and `letters` is the median of their numbers of triples.
+    """
 
     triples: frozenset[str] = field(repr=False)
     median: float
@@ -26,12 +29,12 @@ class Familiarity:
     letters: int
 
     def share(self, text: str) -> float:
-        """Returns the share of a text's letter triples that the person has used; 1 for a text without any."""
+        """Returns the share of a text's letter triples that the person has used; 1 if the text has no triples."""
         found = _triples(text)
         return sum(triple in self.triples for triple in found) / len(found) if found else 1.0
 
     def unfamiliar(self, text: str) -> str | None:
-        """Says that a text is in another language, or None."""
+        """Returns a reason if a text is in another language, or None."""
         share = self.share(text)
         widening = max(1.0, math.sqrt(self.letters / max(1, len(_triples(text)))))  # short answers vary more
         limit = self.median - SIGMAS * self.sigma * widening
@@ -41,10 +44,10 @@ class Familiarity:
 
 
 def fit_familiarity(own: Sequence[str], references: Sequence[str], rejected: Sequence[str]) -> Familiarity | None:
-    """Learns the triples of own texts; rejected answers say how many a text in the same language shares.
+    """Learns the triples of own texts. The rejected answers set the limit for a text in the same language.
 
-    Rejected answers are in another style, so the limit does not depend on style. Without enough of them references say
-    it, or else every fifth own text.
+    Rejected answers are in another style, so the limit does not depend on style. If there are too few, the references
+    set the limit. If these are too few, too, every fifth own text is held out for it.
     """
     if len(rejected) >= FEWEST_TEXTS:
         references = rejected

@@ -1,4 +1,4 @@
-"""Health of an answer: whether it is text at all, and whether it repeats itself."""
+"""Measures the health of an answer: whether it is text, and whether it repeats itself."""
 
 import re
 from collections import Counter
@@ -9,19 +9,19 @@ import numpy as np
 
 from engine.evaluation.score.texts import grams, unspaced, words
 
-PAIRS_FLOOR = 0.25  # repeated word pairs; finds 13 of 13 senseless answers of ten models, loses 5 % of the good ones
+PAIRS_FLOOR = 0.25  # share of repeated word pairs; catches 13 of 13 senseless answers of ten models, 5 % of good ones
 WORD_FLOOR = 0.4  # share of the most frequent word
-DISTINCT_FLOOR = 0.3  # different words of all words, within WINDOW words
-WINDOW = 50  # words over which different words are counted, so that long answers are not punished
-FEWEST_WORDS = 8  # below it shares say little, and an answer repeats itself only if it is one word, four times or more
+DISTINCT_FLOOR = 0.3  # share of different words, within WINDOW words
+WINDOW = 50  # window in words for counting different words, so that long answers are not punished
+FEWEST_WORDS = 8  # shares of shorter answers mean little; these repeat only if they are one word, four times or more
 QUANTILE = 0.99
-MARGIN = 1.5  # a threshold lies at least this far beyond the references' quantile
+MARGIN = 1.5  # a threshold is beyond the references' quantile by at least this factor
 STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # the same 1 to 8 characters, ten times
 
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """An answer repeats itself above `pairs` or `word`, or below `distinct`."""
+    """Limits for repetition: an answer repeats itself above `pairs` or `word`, or below `distinct`."""
 
     pairs: float = PAIRS_FLOOR
     word: float = WORD_FLOOR
@@ -30,7 +30,10 @@ class HealthLimits:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`state` is ok, empty, special_tokens or repeating; `repeated_pairs` is the share of repeated word pairs."""
+    """Health of one answer.
+
+    `state` is ok, empty, special_tokens or repeating. `repeated_pairs` is the share of repeated word pairs.
+    """
 
     state: str
     repeated_pairs: float
@@ -43,7 +46,7 @@ class Health:
 
 
 def fit_limits(references: Iterable[str]) -> HealthLimits:
-    """Returns limits beyond the references' own quantiles, never stricter than the floors."""
+    """Returns limits beyond the references' quantiles, never stricter than the floors."""
     measured = [
         (_repeated(tokens), _commonest(tokens), _distinct(tokens)) for tokens in map(words, references) if tokens
     ]
@@ -81,7 +84,7 @@ def measure_health(answer: str, limits: HealthLimits | None = None, special_toke
 
 
 def health(answer: str, special_tokens: Iterable[str] = ()) -> str:
-    """Returns the state alone, by the floors: ok, empty, special_tokens or repeating."""
+    """Returns only the state, measured with the floors as limits: ok, empty, special_tokens or repeating."""
     return measure_health(answer, None, special_tokens).state
 
 
@@ -95,7 +98,10 @@ def _commonest(tokens: Sequence[str]) -> float:
 
 
 def _distinct(tokens: Sequence[str]) -> float:
-    """Returns the smallest share of different words in any window; letters of a script without spaces repeat freely."""
+    """Returns the smallest share of different words in any window; 1 in a script without spaces between words.
+
+    In such a script each letter counts as a word, and letters repeat in every text.
+    """
     if unspaced(tokens):
         return 1.0
     starts = range(max(1, len(tokens) - WINDOW + 1))

@@ -1,7 +1,8 @@
-"""What the base model says about an answer: relevance, improbable text, and text that is cut off.
+"""Measures with the base model: relevance, improbable text, and text that is cut off.
 
-Relevance is pointwise mutual information in nats per token: the log-probability of the answer given its question, less
-the one given a neutral prompt. It orders models and runs; for one answer it says next to nothing.
+Relevance is pointwise mutual information in nats per token: the log-probability of the answer given its question, minus
+the log-probability given a neutral prompt. Use it to compare models and runs; for a single answer it means almost
+nothing.
 """
 
 import math
@@ -14,14 +15,14 @@ import numpy as np
 from engine.evaluation.score.style_features import clause_words
 
 NEUTRAL = "Say something."
-SIGMAS = 3.5  # standard deviations from the references' median at which an answer is called unlikely or cut
+SIGMAS = 3.5  # an answer is unlikely or cut if it is this many standard deviations below the references' median
 FEWEST_REFERENCES = 5
 SMALLEST_SIGMA = 0.1  # nats
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLogprobs:
-    """Log-probabilities of one answer in nats: the sum over its `tokens`, and that of the end token behind them."""
+    """Log-probabilities of one answer in nats: `total` over its `tokens`, and `end` of the end token after them."""
 
     total: float
     tokens: int
@@ -36,9 +37,10 @@ class LogprobSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Of one answer, in nats: `per_word` given the question, `relevance` per token, and `end` of the end token.
+    """Likelihood of one answer under the base model, in nats.
 
-    `relevance` is None if the answer was not read after the neutral prompt.
+    `per_word`: log-probability per word, given the question. `relevance`: per token; None if the answer was not read
+    after the neutral prompt. `end`: log-probability of the end token.
     """
 
     per_word: float
@@ -58,7 +60,10 @@ class LikelihoodLimits:
     end_sigma: float
 
     def unlikely(self, found: Likelihood) -> str | None:
-        """Says why the base model takes an answer for no text of this kind, or None. Likely text is no fault."""
+        """Returns the reason if the base model finds an answer too unlikely or cut off, or None.
+
+        There is no upper limit: very likely text is not a fault.
+        """
         widening = max(1.0, math.sqrt(self.words / max(1, found.words)))  # short answers vary more
         limit = self.per_word - SIGMAS * self.per_word_sigma * widening
         if found.per_word < limit:
@@ -72,10 +77,10 @@ class LikelihoodLimits:
 def measure_likelihood(
     source: LogprobSource, questions: Sequence[str], answers: Sequence[str], relevance: bool = True
 ) -> list[Likelihood]:
-    """Measures answers; with `relevance` each is read a second time by the base model, after a neutral prompt."""
+    """Measures answers. With `relevance`, the base model reads each answer again, after a neutral prompt."""
     count = len(answers)
     neutral = [NEUTRAL] * count if relevance else []
-    read = source([*questions, *neutral], [*answers, *answers[: len(neutral)]])  # together: fewer, fuller batches
+    read = source([*questions, *neutral], [*answers, *answers[: len(neutral)]])  # one call: fewer, fuller batches
     found = []
     for place, (answer, own) in enumerate(zip(answers, read, strict=False)):
         size, tokens = clause_words(answer), max(1, own.tokens)
@@ -95,5 +100,5 @@ def fit_likelihood(references: Sequence[Likelihood]) -> LikelihoodLimits | None:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the median and the standard deviation, which 16 values tell; a quartile of them would not."""
+    """Returns the median and the standard deviation. Quartiles would be too uncertain with only 16 values."""
     return float(np.median(values)), max(SMALLEST_SIGMA, float(np.std(values, ddof=1)))

@@ -1,4 +1,7 @@
-"""Makes a source of log-probabilities out of a renderer and a model's scorer; the caller sees to the base weights."""
+"""Builds a source of answer log-probabilities from a renderer and a model's scorer.
+
+The caller must make sure that the scorer uses the base weights.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -14,15 +17,15 @@ class Rendered(Protocol):
 
 
 Row = TypeVar("Row", bound=Rendered)
-BATCH = 8  # rows at a time, of like length
+BATCH = 8  # rows per batch, of similar length
 
 
 def logprob_source(
     render: Callable[[str, str], Row], token_logps: Callable[[Sequence[Row]], Sequence[Sequence[float]]]
 ) -> LogprobSource:
-    """Returns a source; `render` takes a user's prompt and an answer.
+    """Returns a source. `render` takes a user's prompt and an answer.
 
-    `token_logps` returns for each row the log-probabilities of its answer's tokens, the end token last.
+    For each row, `token_logps` returns the log-probabilities of its answer's tokens, with the end token last.
     """
 
     def source(prompts: Sequence[str], answers: Sequence[str]) -> list[AnswerLogprobs]:

@@ -1,4 +1,4 @@
-"""Finds the patterns of a received voice.yaml in a text, with a limit on the time that a pattern may compute."""
+"""Searches a text for patterns from voice.yaml, with a time limit, since they may be untrusted."""
 
 import re
 
@@ -6,10 +6,10 @@ from engine.contract.text_match import core
 from engine.contract.wording import short
 from engine.runtime.limits import limited
 
-PATIENCE = 10.0  # seconds that a pattern may compute on one answer; one that ends takes microseconds
+PATIENCE = 10.0  # time limit in seconds per pattern and answer; a normal search takes microseconds
 
 
 def matches(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
-    """Returns every match; raises InputError that names the pattern if it computes for longer than PATIENCE."""
+    """Returns every match. Raises InputError with the pattern if its search takes longer than PATIENCE."""
     with limited(PATIENCE, f"voice.yaml: the pattern {short(core(pattern))} on one answer"):
         return list(pattern.finditer(text))

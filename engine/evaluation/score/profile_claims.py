@@ -1,4 +1,4 @@
-"""What voice.yaml counts against an answer: phrases to avoid and distinctions, unless the answer denies them."""
+"""Finds violations of voice.yaml in an answer: avoided phrases and distinctions that it does not deny."""
 
 import re
 import unicodedata
@@ -14,12 +14,16 @@ PHRASES = re.compile(r"\b(?:never mind|no doubt|no matter|not only|no wonder|not
 FILLERS = frozenset(
     "a an the i i'm am is are be been being was were any some such mere just really ever your you".split()
 )
-REACH = 3  # words between a negation and what it denies
+REACH = 3  # maximum of words between a negation and the claim that it denies
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Patterns of voice.yaml: `avoid` costs `penalty` each, a distinction (name, patterns) sets the voice to 0."""
+    """Patterns of voice.yaml.
+
+    Each pattern of `avoid` that matches costs `penalty`. A distinction (name, patterns) that matches sets the voice
+    to 0.
+    """
 
     avoid: Sequence[re.Pattern[str]] = ()
     penalty: float = 0.15
@@ -28,18 +32,18 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Violations:
-    """Quotes of avoided phrases, and distinction -> quote."""
+    """Violations in one answer: quotes of avoided phrases, and (distinction, quote)."""
 
     avoided: tuple[str, ...] = ()
     confused: tuple[tuple[str, str], ...] = ()
 
     def factor(self, penalty: float) -> float:
-        """Returns what the voice is multiplied with."""
+        """Returns the factor by which the voice is multiplied."""
         return 0.0 if self.confused else max(0.0, 1 - penalty * len(self.avoided))
 
 
 def find_violations(claims: Claims, answer: str) -> Violations:
-    """Finds what the answer says against the profile."""
+    """Finds the answer's violations of the profile."""
     text = " ".join(unicodedata.normalize("NFC", answer).replace("’", "'").replace("‘", "'").split())
     avoided = tuple(hit for pattern in claims.avoid if (hit := _asserted(pattern, text)))
     confused = []
@@ -50,16 +54,16 @@ def find_violations(claims: Claims, answer: str) -> Violations:
 
 
 def _asserted(pattern: re.Pattern[str], text: str) -> str | None:
-    """Returns the first hit that is not denied."""
+    """Returns the text of the first match that is not denied, or None."""
     hits = matches(pattern, text)
     return next((hit.group(0) for hit in hits if not denied(text[: hit.start()].lower(), hit.group(0).lower())), None)
 
 
 def denied(before: str, claim: str) -> bool:
-    """Tells whether a claim is denied: by a negation inside it, or by one before it that governs it.
+    """Tells whether a claim is denied, by a negation inside it or by one before it that applies to it.
 
-    A negation governs the claim if it stands in the same clause with nothing but function words or one verb between the
-    two: "I am not an AI", but not "never say that I am an AI". Set phrases such as "never mind" deny nothing.
+    A negation applies if it is in the same clause, with only function words and at most one other word between the two.
+    "I am not an AI" is denied, but "never say that I am an AI" is not. Set phrases such as "never mind" deny nothing.
     """
     if INSIDE.search(claim):
         return True

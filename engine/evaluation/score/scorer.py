@@ -1,4 +1,4 @@
-"""The fitted scorer of a run: fits every part on the curriculum's own texts and scores answers with all of them."""
+"""Scorer: fits every part of the score on the curriculum's texts, and scores answers with all parts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,14 +23,14 @@ from engine.evaluation.score.texts import ScoringTexts, Text, TextPair, words
 from engine.evaluation.score.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]  # unit vectors (n, d)
-MOST_READ = 16  # references that the base model reads for its limits
-MOST_PAIRS = 48  # pairs that are embedded for the scale of closeness
-MOST_EMBEDDED = 28  # references likewise
+MOST_READ = 16  # maximum of references that the base model reads to fit its limits
+MOST_PAIRS = 48  # pairs embedded to fit the closeness scale, about at most
+MOST_EMBEDDED = 28  # maximum of references embedded to fit the closeness scale
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to be scored; `training` marks the curriculum's own rows, which may of course be found among them."""
+    """An answer to be scored. `training` marks a row of the curriculum, which does not count as a copy of itself."""
 
     topic: str
     question: str
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """All that is learned from the curriculum; `closeness` and `likelihood` are None if nothing measured them."""
+    """All values learned from the curriculum. `closeness` and `likelihood` are None if they could not be measured."""
 
     style: StyleModel
     health: HealthLimits
@@ -55,9 +55,9 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What scoring needs besides the scorer: the embedder, the base model, and the profile's claims, each optional.
+    """Further inputs of scoring: embedder, base model, and the profile's claims, each optional.
 
-    Without `relevance` the base model reads an answer once, not twice.
+    Without `relevance`, the base model reads an answer once, not twice.
     """
 
     embed: Embed | None = None
@@ -68,7 +68,7 @@ class Tools:
 
 
 def fit(texts: ScoringTexts, tools: Tools) -> Scorer:
-    """Fits a scorer; raises ValueError if there are no texts in the voice, or none that are not."""
+    """Fits a scorer. Raises ValueError if there are no texts in the voice, or no other texts."""
     held_out = list(texts.references) or texts.own
     every = [*texts.own, *texts.references]
     health, echo = fit_limits(text.text for text in every), fit_echo(every)
@@ -87,9 +87,9 @@ def fit(texts: ScoringTexts, tools: Tools) -> Scorer:
 
 
 def _sound(base: Sequence[Text], health: HealthLimits, echo: float) -> list[Text]:
-    """Leaves out answers of the base that other parts of the score reject: loops, echoes, and a few words.
+    """Leaves out base answers that other parts of the score reject: loops, echoes, and very short answers.
 
-    They are no examples of another style. A small base that does not know the language gives many.
+    They are not examples of another style. A small base model that does not know the language gives many of them.
     """
     return [
         text
@@ -101,7 +101,7 @@ def _sound(base: Sequence[Text], health: HealthLimits, echo: float) -> list[Text
 
 
 def score_answers(scorer: Scorer, answers: Sequence[Answer], tools: Tools) -> list[AnswerScore]:
-    """Scores answers together: those of one topic are compared with each other and with the topic's references."""
+    """Scores answers together. Answers of one topic are compared with each other and with the topic's references."""
     near, belongs = _subjects(scorer.closeness, answers, tools.embed)
     likelihoods: list[Likelihood | None] = [None] * len(answers)
     spoken = [place for place, answer in enumerate(answers) if answer.text.strip()]
@@ -134,7 +134,7 @@ def score_answers(scorer: Scorer, answers: Sequence[Answer], tools: Tools) -> li
 
 
 def _voids(scorer: Scorer, answers: Sequence[Answer], belongs: Sequence[str | None]) -> list[str | None]:
-    """Says in words why an answer says nothing of its own, or None."""
+    """Returns for each answer the reason why it has no content of its own, or None."""
     same = same_answers([Text(answer.topic, answer.question, answer.text) for answer in answers])
     voids: list[str | None] = []
     for answer, other, elsewhere in zip(answers, same, belongs, strict=True):
@@ -159,7 +159,7 @@ def _voids(scorer: Scorer, answers: Sequence[Answer], belongs: Sequence[str | No
 def _subjects(
     scale: ClosenessScale | None, answers: Sequence[Answer], embed: Embed | None
 ) -> tuple[list[float | None], list[str | None]]:
-    """Returns each answer's closeness, and the other question of its topic that it belongs to."""
+    """Returns each answer's closeness, and the other question of its topic to which it belongs, if there is one."""
     near: list[float | None] = [None] * len(answers)
     belongs: list[str | None] = [None] * len(answers)
     if scale is None or embed is None:
@@ -187,7 +187,7 @@ def _subjects(
 
 
 def _fit_closeness(texts: ScoringTexts, embed: Embed) -> ClosenessScale:
-    """Embeds references and whole topics of pairs, so that a pair's neighbours are there to compare with."""
+    """Embeds references and whole topics of pairs, so that each pair can be compared with the others of its topic."""
     pairs = whole_topics(texts.pairs, MOST_PAIRS)
     references = spread_out(texts.references, MOST_EMBEDDED)
     columns = [
@@ -206,7 +206,7 @@ def _fit_closeness(texts: ScoringTexts, embed: Embed) -> ClosenessScale:
 def _fit_likelihood(
     references: Sequence[Text], chosen: Sequence[Text], source: LogprobSource
 ) -> LikelihoodLimits | None:
-    """Measures references, and chosen answers too if there are few, evenly spread over the curriculum."""
+    """Measures references, evenly spread over the curriculum. If there are few, chosen answers are used, too."""
     pool = list(references) if len(references) >= MOST_READ // 2 else [*references, *chosen]
     read = spread_out(pool, MOST_READ)
     found = measure_likelihood(source, [text.question for text in read], [text.text for text in read], relevance=False)
@@ -214,12 +214,12 @@ def _fit_likelihood(
 
 
 def spread_out(texts: Sequence[Text], most: int) -> list[Text]:
-    """Returns at most so many texts, evenly spread over the curriculum."""
+    """Returns at most `most` texts, evenly spread over the curriculum."""
     return list(texts[:: max(1, -(-len(texts) // most))])
 
 
 def whole_topics(pairs: Sequence[TextPair], most: int) -> list[TextPair]:
-    """Returns the pairs of the first topics, until there are `most`; a topic is never divided."""
+    """Returns the pairs of the first topics until there are at least `most`. A topic is never divided."""
     kept: list[TextPair] = []
     for topic in dict.fromkeys(pair.topic for pair in pairs):
         if len(kept) >= most:

@@ -1,6 +1,7 @@
-"""A scorer in a folder: scorer.json and scorer.safetensors, no pickle. Loading checks every size and number.
+"""Saves and loads a scorer as scorer.json and scorer.safetensors, without pickle.
 
-Run folders may come from strangers: a file that is too large, damaged or inconsistent raises InputError.
+Run folders may come from strangers, so loading checks every size and number. A file that is too large, damaged or
+inconsistent raises InputError.
 """
 
 import json
@@ -30,11 +31,11 @@ VERSION = 1
 MOST_BYTES = {HEAD: 32_000_000, ARRAYS: 512_000_000}
 MOST_TOPICS = 100_000
 LONGEST_NAME = 1_000
-LARGEST = 1e6  # magnitude of any number
+LARGEST = 1e6  # largest magnitude that a number may have
 
 
 def save_scorer(scorer: Scorer, folder: Path) -> None:
-    """Writes the scorer's two files; each appears whole or not at all."""
+    """Writes the scorer's two files, each atomically."""
     style = scorer.style
     head = {
         "version": VERSION,
@@ -62,7 +63,7 @@ def save_scorer(scorer: Scorer, folder: Path) -> None:
 
 
 def load_scorer(folder: Path) -> Scorer:
-    """Reads a scorer; raises InputError with the file and what is wrong."""
+    """Reads a scorer. Raises InputError with the file and the problem."""
     try:
         head = json.loads(_read(folder / HEAD))
         arrays = load(_read(folder / ARRAYS))

@@ -1,9 +1,10 @@
-"""Learned style: how sure a classifier is that the person wrote a text, out of fold and calibrated on the curriculum.
+"""Style score: how certain a classifier is that the person wrote a text.
 
-Clauses are vectors of character 1-4-grams (TF-IDF), classified by logistic regression. A text's raw score is the mean
-probability of its clauses, weighted by words, over the weaker part of the text: the clauses that look most like the
-voice, up to BEST_PART of the words, do not count. So markers that are put before or into another text gain nothing.
-Each clause of the person is learned a second time without the most telling words, so that they are not all that counts.
+Clauses are vectors of character 1-4-grams (TF-IDF), classified by logistic regression. Texts are scored out of fold,
+and the score is calibrated on the curriculum. A text's raw score is the mean probability of its clauses, weighted by
+words. The clauses most like the voice, up to BEST_PART of the words, do not count. So it does not help to put markers
+before or into another text. Each clause of the person is learned a second time without the most telling words, so that
+the score does not depend on these words alone.
 """
 
 import math
@@ -19,12 +20,12 @@ from engine.evaluation.score.style_features import Features, clause_words
 from engine.evaluation.score.texts import WORD, Text, clauses, words
 
 FOLDS = 4
-BEST_PART = 0.25  # share of the words, those most like the voice, that a score leaves out
+BEST_PART = 0.25  # share of the words that a score leaves out: those of the clauses most like the voice
 NOT_VOICE_QUANTILE, REFERENCE_QUANTILE = 0.95, 0.05
 FEW_REFERENCES = 40  # with fewer, the training texts in the voice (out of fold) count as references too
-MARKERS = 12  # most telling words that are put before other texts, to see how far that gets them
-PRIOR_WORDS = 5  # words at `low` that are added to every text, so that a word alone tells little
-SMALLEST_GAP = 0.02  # between the two quantiles; below it the rows do not tell the voice
+MARKERS = 12  # number of telling words put before other texts, to measure how much that raises their score
+PRIOR_WORDS = 5  # words with score `low` that are added to every text, so that a single word proves little
+SMALLEST_GAP = 0.02  # smallest gap between the two quantiles; if it is smaller, the rows do not show the voice
 TELLING_WORDS = 40
 STRENGTH = 1.0  # inverse of the L2 penalty, scikit-learn's default
 
@@ -40,7 +41,7 @@ class ClauseScore:
 
 @dataclass(frozen=True, slots=True)
 class StyleScore:
-    """`value` is calibrated and clipped to [0, 1]; `raw` is the mean over the weaker clauses."""
+    """Style score of a text. `value` is calibrated and clipped to [0, 1]; `raw` is the mean over the weaker clauses."""
 
     value: float
     raw: float
@@ -51,9 +52,9 @@ class StyleScore:
 class StyleModel:
     """One linear classifier per fold over the same n-grams.
 
-    `weights` (folds, n-grams) already contain the inverse document frequencies. A text of a known topic is scored by
-    the classifier that has not seen the topic, any other text by the mean of the classifiers. `low` and `high` are the
-    raw scores that become 0 and 1. `telling_words` are the words most typical of the voice, most typical first.
+    `weights` is (folds, n-grams). A text of a known topic is scored by the classifier that has not seen the topic. Any
+    other text is scored by the mean of the classifiers. `low` and `high` are the raw scores that become 0 and 1.
+    `telling_words` are the words most typical of the voice, most typical first.
     """
 
     features: Features
@@ -66,12 +67,12 @@ class StyleModel:
 
     @property
     def separable(self) -> bool:
-        """Tells whether the rows tell the voice: few other texts score as high as the weakest references."""
+        """Tells whether the rows separate the voice: few other texts score as high as the weakest references."""
         return self.high - self.low >= SMALLEST_GAP
 
     @property
     def advice(self) -> str | None:
-        """Says what would help if the rows cannot tell the voice."""
+        """Returns advice if the rows do not separate the voice from other texts, or None."""
         if self.separable:
             return None
         return (
@@ -95,11 +96,11 @@ class StyleModel:
         return StyleScore(min(1.0, max(0.0, value)), raw, tuple(found))
 
     def shrunk(self, raw: float, size: int) -> float:
-        """Moves the raw score of a short text towards `low`: a word or two tell no voice."""
+        """Moves the raw score of a short text towards `low`, because one or two words do not show a voice."""
         return self.low + (raw - self.low) * size / (size + PRIOR_WORDS)
 
     def telling_spans(self, topic: str, text: str, most: int = 8) -> list[tuple[int, int]]:
-        """Returns places (start, end) of the telling words that speak most for the voice, in the order of the text."""
+        """Returns the positions (start, end) of the words most typical of the voice, in the order of the text."""
         scored: list[tuple[float, int, int]] = []
         telling = set(self.telling_words)
         for start, end in self.features.word_places(text):
@@ -128,14 +129,14 @@ def weaker_mean(probabilities: Sequence[float], sizes: Sequence[int]) -> float:
 
 
 def unshrunk(score: StyleScore) -> float:
-    """Returns the mean probability over the weaker clauses, whatever the length of the text."""
+    """Returns the mean probability over the weaker clauses, without the correction for short texts."""
     return weaker_mean([clause.probability for clause in score.clauses], [clause.words for clause in score.clauses])
 
 
 def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[Text]) -> StyleModel:
-    """Fits and calibrates the classifiers; `own` and `others` are learned from, `references` are only scored.
+    """Fits the classifiers on `own` and `others`, and calibrates them. `references` are only scored.
 
-    Raises ValueError if there is nothing on one side: a voice cannot be told from nothing.
+    Raises ValueError if `own` or `others` has no texts, because the classifiers need both.
     """
     own, others = ([text for text in side if clauses(text.text)] for side in (own, others))
     if not own or not others:
@@ -172,13 +173,16 @@ def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[
 
 
 def without(clause: str, telling: Sequence[str]) -> str:
-    """Returns a clause without these words."""
+    """Returns a clause without the telling words."""
     removed = set(telling)
     return " ".join(part for part in clause.split() if " ".join(words(part)) not in removed)
 
 
 def _divide(texts: Sequence[Text]) -> tuple[dict[str, int], list[int]]:
-    """Returns topic -> fold and the fold of each text; with fewer topics than folds, questions are divided instead."""
+    """Divides the texts into folds. Returns the fold of each topic and the fold of each text.
+
+    If there are fewer topics than folds, questions are divided instead of topics.
+    """
     topics = sorted({text.topic for text in texts})
     if len(topics) >= FOLDS:
         folds = {topic: number % FOLDS for number, topic in enumerate(topics)}
@@ -190,8 +194,8 @@ def _divide(texts: Sequence[Text]) -> tuple[dict[str, int], list[int]]:
 def _fit_folds(
     matrix: Any, labels: NDArray[np.bool_], held_out: NDArray[np.int_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns the weights (folds, n-grams) and intercepts (folds,) of a classifier for each fold, fitted without it."""
-    # scikit-learn takes a second to import: only where something is fitted
+    """Fits one classifier per fold on the other folds. Returns weights (folds, n-grams) and intercepts (folds,)."""
+    # Imported here because scikit-learn takes a second to import, and only fitting needs it.
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -209,7 +213,7 @@ def _fit_folds(
 
 
 def _telling(model: StyleModel, own: Sequence[Text]) -> tuple[str, ...]:
-    """Returns the words of at least two own texts that the classifiers take most surely for the voice."""
+    """Returns the words most typical of the voice for the classifiers, among words of at least two own texts."""
     counts = Counter(word for text in own for word in set(words(text.text)))
     logits = {word: model._logit(None, f" {word} ", bare=True) for word, count in counts.items() if count > 1}
     return tuple(sorted((w for w in logits if logits[w] > 0), key=lambda word: (-logits[word], word))[:TELLING_WORDS])

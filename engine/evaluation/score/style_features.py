@@ -1,4 +1,7 @@
-"""Clauses as vectors of character 1-4-grams: TF-IDF with logarithmic counts and unit length."""
+"""Vectors of clauses for the style classifier: TF-IDF of character 1-4-grams.
+
+Counts are logarithmic, and vectors have unit length.
+"""
 
 import math
 import unicodedata
@@ -13,13 +16,13 @@ from numpy.typing import NDArray
 from engine.evaluation.score.texts import CHARACTERS_PER_WORD, WORD, normalized, unspaced, words
 
 LONGEST_GRAM = 4
-FEWEST_CLAUSES = 2  # an n-gram of fewer clauses is left out
-MOST_GRAMS = 60_000  # those of most clauses are kept
+FEWEST_CLAUSES = 2  # an n-gram that occurs in fewer clauses is left out
+MOST_GRAMS = 60_000  # if there are more, the n-grams that occur in the most clauses are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The n-grams in their order and the inverse document frequency of each; `columns` finds an n-gram's place."""
+    """The n-grams in order, with the inverse document frequency of each. `columns` maps an n-gram to its index."""
 
     grams: tuple[str, ...]
     frequencies: NDArray[np.float32]
@@ -32,7 +35,7 @@ class Features:
 
     @classmethod
     def fit(cls, clauses: Sequence[str]) -> "Features":
-        """Finds the n-grams of clauses; the inverse document frequency is ln((1 + n) / (1 + df)) + 1."""
+        """Finds the n-grams of clauses. The inverse document frequency is ln((1 + n) / (1 + df)) + 1."""
         counts = Counter(gram for clause in clauses for gram in _counts(clause))
         fewest = FEWEST_CLAUSES if len(clauses) > 20 else 1
         kept = [gram for gram, count in counts.items() if count >= fewest]
@@ -41,7 +44,7 @@ class Features:
         return cls.of(kept, np.array(inverse, np.float32))
 
     def vector(self, clause: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Returns the columns of a clause's known n-grams in ascending order, and its values there."""
+        """Returns the columns of a clause's known n-grams in ascending order, and the values in these columns."""
         counts = sorted((self.columns[gram], count) for gram, count in _counts(clause).items() if gram in self.columns)
         columns = np.array([column for column, _ in counts], np.int64)
         values = 1 + np.log(np.array([count for _, count in counts], np.float64))
@@ -50,7 +53,7 @@ class Features:
         return columns, values / length if length else values
 
     def matrix(self, clauses: Sequence[str], above: Any = None) -> Any:
-        """Returns the vectors of clauses as a sparse matrix (clauses, n-grams), below the rows of another one."""
+        """Returns the vectors of clauses as a sparse matrix (clauses, n-grams), after the rows of `above` if given."""
         from scipy.sparse import csr_matrix, vstack  # type: ignore[import-untyped]
 
         vectors = [self.vector(clause) for clause in clauses]
@@ -61,13 +64,13 @@ class Features:
         return rows if above is None else vstack([above, rows], format="csr")
 
     def word_places(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yields where each word of a text begins and ends."""
+        """Yields the start and end of each word in a text."""
         for found in WORD.finditer(text.replace("’", "'")):
             yield found.span()
 
 
 def clause_words(clause: str) -> int:
-    """Returns how many words a clause counts for, at least 1; two letters of a script without spaces count as one."""
+    """Returns the number of words in a clause, at least 1. In a script without spaces, two letters are one word."""
     tokens = words(clause)
     return max(1, len(tokens) // CHARACTERS_PER_WORD if unspaced(tokens) else len(tokens))
 

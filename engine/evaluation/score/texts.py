@@ -1,4 +1,4 @@
-"""The texts that a scorer is fitted on, and how a text is divided into words, clauses and n-grams."""
+"""The texts that fit a scorer, and functions that split text into words, clauses and n-grams."""
 
 import re
 import unicodedata
@@ -11,13 +11,13 @@ UNSPACED = (  # letters of scripts that put no space between words: Thai, Lao, B
 WORD = re.compile(rf"[{UNSPACED}]|'?[^\W{UNSPACED}](?:'?[^\W{UNSPACED}])*")
 LETTER = re.compile(rf"[{UNSPACED}]")
 CLAUSE_END = re.compile(r"(?<=[.!?…,;:—–])[\"'”’)\]]*\s+|(?<=[。！？，；：、])|\n+")
-CLAUSE_WORDS = 12  # longest clause; a longer one is divided
-CHARACTERS_PER_WORD = 2  # of a script without spaces: what counts as much as one word of another script
+CLAUSE_WORDS = 12  # a longer clause is divided
+CHARACTERS_PER_WORD = 2  # in a script without spaces, this number of characters counts as one word
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """An answer with the topic and the question that it belongs to."""
+    """An answer with its topic and question."""
 
     topic: str
     question: str
@@ -26,7 +26,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class TextPair:
-    """A preferred answer in the voice and a rejected one that says the same in other words."""
+    """A chosen answer in the voice, and a rejected answer that says the same in other words."""
 
     topic: str
     question: str
@@ -38,8 +38,8 @@ class TextPair:
 class ScoringTexts:
     """All texts that a scorer learns from.
 
-    `sft` and `pairs` are training rows. `references` are the quiz's reference answers, never trained on. `base` are the
-    answers of the base model, to the quiz's questions or any others of the curriculum.
+    `sft` and `pairs` are training rows. `references` are the quiz's reference answers, which are never trained on.
+    `base` are the base model's answers to the quiz's questions or to other questions of the curriculum.
     """
 
     sft: Sequence[Text]
@@ -59,18 +59,18 @@ class ScoringTexts:
 
     @property
     def own(self) -> list[Text]:
-        """Training rows in the voice: SFT answers, then chosen answers."""
+        """All training texts in the voice: SFT answers, then chosen answers."""
         return [*self.sft, *self.chosen]
 
 
 def normalized(text: str) -> str:
-    """Returns the text in lower case with composed letters, straight apostrophes and single spaces."""
+    """Returns the text in lower case, in Unicode NFC, with straight apostrophes and single spaces."""
     text = unicodedata.normalize("NFC", text).replace("’", "'").replace("‘", "'")
     return " ".join(text.lower().split())
 
 
 def words(text: str) -> list[str]:
-    """Returns the words in lower case; in a script without spaces each letter is one."""
+    """Returns the words in lower case. In a script without spaces, each letter is a word."""
     return WORD.findall(normalized(text))
 
 
@@ -80,7 +80,7 @@ def unspaced(tokens: Sequence[str]) -> bool:
 
 
 def clauses(text: str) -> list[str]:
-    """Divides a text at punctuation into clauses of at most CLAUSE_WORDS words."""
+    """Splits a text at punctuation into clauses of at most CLAUSE_WORDS words."""
     found: list[str] = []
     for clause in CLAUSE_END.split(text):
         if LETTER.search(clause):
@@ -93,7 +93,7 @@ def clauses(text: str) -> list[str]:
 
 
 def grams(tokens: Sequence[str], size: int) -> list[tuple[str, ...]]:
-    """Returns the n-grams of `size` words; in a script without spaces they have twice as many letters."""
+    """Returns the n-grams of `size` words. In a script without spaces, they have two letters per word."""
     if unspaced(tokens):
         size *= CHARACTERS_PER_WORD
     return [tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1)]

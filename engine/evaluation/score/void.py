@@ -1,4 +1,4 @@
-"""Answers that say nothing of their own: a training row, another answer of the topic, or the question itself."""
+"""Detects answers without content of their own: copies of training rows or answers, echoes, cut texts."""
 
 import hashlib
 from collections import Counter
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from engine.evaluation.score.texts import CHARACTERS_PER_WORD, Text, grams, unspaced, words
 
-GRAM = 8  # words of the n-grams by which copies are found
-COPIED = 0.5  # share of an answer's n-grams from one text from which it counts as a copy of it
-LONGER_WORD = 5  # letters of a word that counts for an echo
-FEWEST_LONGER = 4  # with fewer longer words an answer is too short to be called an echo
-RUN = 4  # words that follow each other in both question and answer
+GRAM = 8  # words per n-gram when searching for copies
+COPIED = 0.5  # an answer is a copy if at least this share of its n-grams comes from one text
+LONGER_WORD = 5  # a word needs this number of letters to count for an echo
+FEWEST_LONGER = 4  # an answer with fewer longer words is too short to count as an echo
+RUN = 4  # number of consecutive words that question and answer must share
 ECHO_FLOOR = 0.25
 ECHO_QUANTILE, ECHO_MARGIN = 0.99, 1.25
-WHOLE_SHARE = 0.98  # of the person's answers must end as a sentence does before another ending counts as cut
+WHOLE_SHARE = 0.98  # another ending counts as cut only if this share of the person's answers ends like a sentence
 SENTENCE_END = tuple(".!?…。！？\"'”’)»")
 
 
 @dataclass(frozen=True, slots=True)
 class CopyIndex:
-    """Finds the training row that an answer is a copy of.
+    """Finds the training row that an answer copies.
 
-    `hashes` (n,) are those of the rows' n-grams and of the rows as a whole, ascending; `rows` (n,) the row of each.
+    `hashes` (n,) has the hashes of the rows' n-grams and of whole rows, ascending. `rows` (n,) has each hash's row.
     """
 
     hashes: NDArray[np.uint64]
@@ -34,13 +34,13 @@ class CopyIndex:
 
     @classmethod
     def of(cls, rows: Iterable[str]) -> "CopyIndex":
-        """Makes an index of training answers."""
+        """Builds an index of training answers."""
         found = [(key, number) for number, row in enumerate(rows) for key in {_whole_hash(row), *_gram_hashes(row)}]
         found.sort()
         return cls(np.array([key for key, _ in found], np.uint64), np.array([row for _, row in found], np.uint32))
 
     def copied(self, answer: str) -> int | None:
-        """Returns the number of the row that an answer repeats for the most part, or None."""
+        """Returns the index of the row that makes up at least COPIED of the answer, or None."""
         if whole := self._rows_of(_whole_hash(answer)):
             return whole[0]
         own = _gram_hashes(answer)
@@ -54,7 +54,7 @@ class CopyIndex:
 
 
 def same_answers(answers: Sequence[Text]) -> list[int | None]:
-    """For each answer, returns the place of another answer of its topic that is the same, to a different question."""
+    """Returns for each answer the index of the same answer to a different question of its topic, or None."""
     keys = [_bare(answer.text) for answer in answers]
     found = [set(grams(words(answer.text), GRAM)) for answer in answers]
     by_topic: dict[str, list[int]] = {}
@@ -77,10 +77,11 @@ def same_answers(answers: Sequence[Text]) -> list[int | None]:
 
 
 def echo_share(question: str, answer: str) -> float:
-    """Returns how much of the answer is the question's: the larger of two shares.
+    """Returns the share of the answer that comes from the question: the larger of two shares.
 
-    One is the share of its longer words (letter pairs in a script without spaces) that the question has, and 0 if the
-    answer has few. The other is the share of its words that stand in a run of RUN words of the question.
+    The first is the share of the answer's longer words (letter pairs in a script without spaces) that the question
+    has; it is 0 if the answer has few longer words. The second is the share of the answer's words that are part of RUN
+    consecutive words of the question.
     """
     longer, tokens = _longer(answer), words(answer)
     asked, runs = set(_longer(question)), set(grams(words(question), RUN))
@@ -91,18 +92,18 @@ def echo_share(question: str, answer: str) -> float:
 
 
 def fit_echo(own: Iterable[Text]) -> float:
-    """Returns the largest echo share that is no fault: beyond nearly all of the person's own answers."""
+    """Returns the largest acceptable echo share, higher than in nearly all of the person's own answers."""
     shares = [echo_share(text.question, text.text) for text in own]
     return max(ECHO_FLOOR, ECHO_MARGIN * float(np.quantile(shares, ECHO_QUANTILE))) if shares else ECHO_FLOOR
 
 
 def ends_whole(answer: str) -> bool:
-    """Tells whether an answer ends as a sentence does."""
+    """Tells whether an answer ends like a sentence."""
     return answer.rstrip().endswith(SENTENCE_END)
 
 
 def always_whole(own: Iterable[Text]) -> bool:
-    """Tells whether nearly all of the person's answers end as a sentence does, so that one which does not is cut."""
+    """Tells whether nearly all of the person's answers end like a sentence. If so, another ending means a cut text."""
     ends = [ends_whole(text.text) for text in own]
     return bool(ends) and sum(ends) >= WHOLE_SHARE * len(ends)
 
@@ -116,7 +117,7 @@ def _gram_hashes(text: str) -> list[int]:
 
 
 def _hash(tokens: Sequence[str]) -> int:
-    """Returns 63 bits, the same in every process."""
+    """Returns a hash of 63 bits that is the same in every process."""
     return int.from_bytes(hashlib.blake2b(" ".join(tokens).encode(), digest_size=8).digest()) >> 1
 
 
