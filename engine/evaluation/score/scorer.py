@@ -134,7 +134,7 @@ def score_answers(scorer: Scorer, answers: Sequence[Answer], tools: Tools) -> li
 
 
 def _voids(scorer: Scorer, answers: Sequence[Answer], belongs: Sequence[str | None]) -> list[str | None]:
-    """Returns for each answer the reason why it has no content of its own, or None."""
+    """Returns for each answer the reason why it is void (without original content), or None."""
     same = same_answers([Text(answer.topic, answer.question, answer.text) for answer in answers])
     voids: list[str | None] = []
     for answer, other, elsewhere in zip(answers, same, belongs, strict=True):

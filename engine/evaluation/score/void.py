@@ -1,4 +1,4 @@
-"""Detects answers without content of their own: copies of training rows or answers, echoes, cut texts."""
+"""Detects void answers: copies of training rows, repeated answers, echoes of the question, cut texts."""
 
 import hashlib
 from collections import Counter
