@@ -1,1 +1,1 @@
-"""What the engine and its readers agree on: configuration, events, commands and the layout of a run folder."""
+"""The contract between the engine and its readers: settings, events, commands and run folders."""

@@ -1,4 +1,4 @@
-"""Exceptions that mean "a person can mend this": their text is a whole sentence, shown without a traceback."""
+"""Exceptions that a person can fix: their text is a full sentence, shown without a traceback."""
 
 import errno
 from pathlib import Path
@@ -18,13 +18,17 @@ WORDS = {
 
 
 class InputError(Exception):
-    """Bad usage, configuration or data: says the file, line and field, what was found and what was expected."""
+    """Bad usage, configuration or data.
+
+    The text names the file, line and field. It says what was found and what was expected.
+    """
 
 
 class Unwritable(OSError):
-    """A file of a run cannot be written: the disk is full, read-only or gone. It ends the run, and no topic.
+    """A file of a run cannot be written: the disk is full, read-only or gone.
 
-    `reason` is that without the path; `gone` where what it lies in was taken away.
+    This ends the run, not a topic. `reason` is the message without the path. `gone` is true if the folder that holds
+    the file was removed.
     """
 
     def __init__(self, path: Path, error: OSError) -> None:

@@ -1,8 +1,8 @@
-"""How sure a mean, a change or a count is: 90 % intervals, and verdicts that may be `undecided`.
+"""90 % intervals of means, changes and counts, and verdicts that may be `undecided`.
 
-Means: Student's t with the spread pooled over groups (topics), s^2 = sum of squared deviations from group means divided
-by the sum of (n_g - 1); the half-width is t * s / sqrt(n). Counts: the score interval of E. B. Wilson, "Probable
-Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927), 209-212.
+Means use Student's t with the spread pooled over groups (topics). s^2 is the sum of squared deviations from group
+means, divided by the sum of (n_g - 1). The half-width is t * s / sqrt(n). Counts use the score interval of E. B.
+Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927), 209-212.
 """
 
 import math
@@ -12,13 +12,13 @@ from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 CONFIDENCE = 0.90
-UNIFORM_VARIANCE = 1 / 12  # of a value that may lie anywhere from 0 to 1
+UNIFORM_VARIANCE = 1 / 12  # of a value that is equally likely anywhere from 0 to 1
 Verdict: TypeAlias = Literal["passed", "below_threshold", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with the ends of its interval and the number of values; the ends are NaN if no spread is known."""
+    """A mean, the ends of its interval and the number of values; the ends are NaN if no spread is known."""
 
     mean: float
     low: float
@@ -27,7 +27,7 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """The distance from the mean to the further end: an interval that was cut at 0 or 1 is not symmetric."""
+        """The distance from the mean to the further end; an interval that was cut at 0 or 1 is not symmetric."""
         return max(self.mean - self.low, self.high - self.mean)
 
     def __str__(self) -> str:
@@ -58,9 +58,9 @@ def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
 
 
 def share_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
-    """Pools the spread of values from 0 to 1, and adds one degree of freedom of a uniform distribution (variance 1/12).
+    """Pools the spread of values from 0 to 1, plus one degree of freedom of a uniform distribution (variance 1/12).
 
-    So three equal answers are not certainty. None if no group has two values.
+    The addition keeps three equal answers from counting as certain. Returns None if no group has two values.
     """
     found = pooled_spread(groups)
     if found is None:
@@ -70,7 +70,10 @@ def share_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
 
 
 def mean_estimate(values: Sequence[float], spread: Spread | None = None) -> Estimate:
-    """Returns the mean of values with its interval; `spread` is the run's, else that of the values themselves."""
+    """Returns the mean of values with its interval; raises ValueError if there are no values.
+
+    `spread` is pooled over the run. If it is None, the spread of the values themselves is used.
+    """
     if not values:
         raise ValueError("a mean needs at least one value")
     mean = math.fsum(values) / len(values)
@@ -82,12 +85,15 @@ def mean_estimate(values: Sequence[float], spread: Spread | None = None) -> Esti
 
 
 def paired_change(before: Sequence[float], after: Sequence[float], spread: Spread | None = None) -> Estimate:
-    """Returns the mean change of paired values; `spread` is that of changes, pooled over the run's topics."""
+    """Returns the mean change of paired values; `spread` is the spread of changes, pooled over the run's topics."""
     return mean_estimate([new - old for old, new in zip(before, after, strict=True)], spread)
 
 
 def count_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Returns Wilson's interval of a share; (0, 1) without trials."""
+    """Returns Wilson's interval of the share hits / n, or (0, 1) if n is 0.
+
+    Raises ValueError if hits is not from 0 to n.
+    """
     if not 0 <= hits <= n:
         raise ValueError(f"{hits} of {n} is no count")
     if n == 0:
@@ -115,8 +121,8 @@ def worse(change: Estimate, tolerance: float) -> bool:
 def student_t(freedom: int, confidence: float = CONFIDENCE) -> float:
     """Returns the two-sided quantile of Student's t: exact for 1 and 2 degrees of freedom, else to 0.1 %.
 
-    The expansion is that of Fisher and Cornish, "The Percentile Points of Distributions Having Known Cumulants",
-    Technometrics 2 (1960), 209-225. No library of numbers is loaded for it, since the console shows intervals too.
+    The expansion is from Fisher and Cornish, "The Percentile Points of Distributions Having Known Cumulants",
+    Technometrics 2 (1960), 209-225. The console shows intervals too, so no numerical library is loaded for it.
     """
     if freedom < 1:
         raise ValueError("a quantile needs at least one degree of freedom")

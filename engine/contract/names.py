@@ -1,4 +1,4 @@
-"""Names that may touch a path: of topics, runs and adapters, checked against a strict pattern first."""
+"""Checks names of topics, runs and adapters against strict patterns before they touch a path."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ TOPIC_ID = re.compile(rf"{PART}/{PART}/{PART}")
 RUN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?")
 DELTA_NAME = re.compile(rf"[0-9]{{3,9}}-{PART}\.{PART}\.{PART}-(?:sft|dpo)")
 COMMAND_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-LISTED = 40  # topics that a message names
+LISTED = 40  # most topics that a message lists
 
 
 def topic_id(text: str) -> str:
@@ -22,16 +22,17 @@ def topic_id(text: str) -> str:
 
 
 def run_name(text: str) -> str:
-    """Returns a run name (letters, digits, `_`, `-`, `.` inside); raises InputError for anything else."""
+    """Returns a run name (letters, digits, `_`, `-`, inner dots); raises InputError for anything else."""
     if not RUN_NAME.fullmatch(text):
         raise InputError(f"run name {_short(text)} may hold only letters, digits, '_', '-' and inner dots, 100 at most")
     return text
 
 
 def find_topic(wanted: str, titles: Mapping[str, str]) -> str:
-    """Returns the id of the topic that is meant: by its id, or by the id's last part or the title if that is unique.
+    """Returns the id of the topic that a person named: by its id, its title or the last part of its id.
 
-    `titles` maps id to title. Raises InputError, with the ids that there are, for any other word.
+    A title or a last part must be unique. `titles` maps id to title. If no single topic matches, raises InputError,
+    which lists the ids.
     """
     if wanted in titles:
         return wanted
@@ -47,7 +48,7 @@ def find_topic(wanted: str, titles: Mapping[str, str]) -> str:
 
 
 def _listed(ids: list[str], titles: Mapping[str, str]) -> str:
-    """A line for each topic, with its title if it has one."""
+    """Returns a line for each topic, with its title if it has one; at most LISTED lines."""
     lines = [f"\n  {id}" + (f"  {titles[id]}" if titles[id] not in ("", id) else "") for id in ids[:LISTED]]
     more = f"\n  and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
     return "".join(lines) + more
@@ -61,7 +62,7 @@ def delta_name(text: str) -> str:
 
 
 def new_delta(number: int, topic: str, phase: str) -> str:
-    """The name that the run's `number`th commit gets: `003-unit-01.chapter-01.topic-02-sft`."""
+    """Returns the folder name of the run's `number`th commit: `003-unit-01.chapter-01.topic-02-sft`."""
     return f"{number:03d}-{topic.replace('/', '.')}-{phase}"
 
 

@@ -1,6 +1,6 @@
-"""Files that came from elsewhere: opened without waiting, of a regular file only, and read up to a bound.
+"""Opens files that came from elsewhere: only regular files, without waiting, up to a size limit.
 
-A pipe in the place of a file would hold the reader for ever, a device would never end.
+A pipe would block the reader for ever, and a device would never end.
 """
 
 import errno
@@ -8,8 +8,8 @@ import os
 import stat
 from pathlib import Path
 
-TEXT = 16 << 20  # bytes of a text that a person writes, as YAML
-STATE = 256 << 20  # bytes of what a program wrote: ledger.json, state.json, config.json of a model
+TEXT = 16 << 20  # most bytes of a file that a person writes, such as YAML
+STATE = 256 << 20  # most bytes of a file that a program wrote: ledger.json, state.json, config.json of a model
 
 KINDS = (
     (stat.S_ISFIFO, "a pipe"),
@@ -20,15 +20,15 @@ KINDS = (
 
 
 class NotRegular(OSError):
-    """Something else is in the place of a file; `strerror` says what."""
+    """The path is a pipe, a socket or a device, not a file; `strerror` says which."""
 
 
 def only_regular(path: str | Path, flags: int) -> int:
-    """An opener for `open`: raises NotRegular for a pipe, a socket or a device, and IsADirectoryError."""
+    """Opener for `open`: raises NotRegular for a pipe, a socket or a device, IsADirectoryError for a folder."""
     try:
         descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        if error.errno in (errno.ENXIO, errno.EISDIR):  # a socket, a pipe that nobody reads
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # a socket, or a pipe without a reader
             require_regular(Path(path))
         raise
     try:
@@ -40,12 +40,12 @@ def only_regular(path: str | Path, flags: int) -> int:
 
 
 def require_regular(path: Path) -> None:
-    """For a file that a library opens by its name: raises as only_regular does, and FileNotFoundError."""
+    """Checks a file that a library opens by name: raises as only_regular does, and FileNotFoundError."""
     _require(path, path.stat().st_mode)
 
 
 def read_bytes(path: Path, most: int = STATE) -> bytes:
-    """The bytes of a regular file; raises OSError (EFBIG) if it has more than `most`."""
+    """Returns the bytes of a regular file; raises OSError (EFBIG) if it has more than `most`."""
     with open(path, "rb", opener=only_regular) as file:
         data = file.read(most + 1)
     if len(data) > most:
@@ -54,7 +54,7 @@ def read_bytes(path: Path, most: int = STATE) -> bytes:
 
 
 def read_text(path: Path, most: int = STATE) -> str:
-    """The text of a regular file, UTF-8; raises OSError and UnicodeDecodeError."""
+    """Returns the text of a regular UTF-8 file; raises OSError or UnicodeDecodeError."""
     return read_bytes(path, most).decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Turns plain data from YAML into frozen dataclasses, and says which field is wrong when it cannot."""
+"""Builds frozen dataclasses from plain YAML data, and names the field that does not fit."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class FieldError(ValueError):
-    """A field that does not fit: `field` is its dotted path, the text says what was found and what was expected."""
+    """A field does not fit: `field` is its dotted path, `problem` says what was found and what was expected."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
@@ -24,10 +24,10 @@ class FieldError(ValueError):
 
 
 def build(cls: type, data: Any, path: str = "") -> Any:
-    """Builds dataclass `cls` from a mapping.
+    """Builds dataclass `cls` from a mapping; raises FieldError.
 
-    An unknown key is refused with the nearest known one, and a number may be written as YAML 1.1 mistakes it for text
-    (`5e-7`). Raises FieldError.
+    The error for an unknown key suggests the nearest known key. A number may also be text, because YAML 1.1 reads
+    `5e-7` as text.
     """
     if not isinstance(data, Mapping):
         raise FieldError(path, f"found {short(data)}, expected a mapping")
@@ -47,7 +47,7 @@ def build(cls: type, data: Any, path: str = "") -> Any:
 
 
 def number(default: float | int, low: float, high: float = math.inf) -> Any:
-    """A dataclass field that holds a number from low to high, both included."""
+    """Returns a dataclass field for a number from low to high, both included."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 

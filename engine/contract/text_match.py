@@ -1,9 +1,9 @@
-"""How a voice's words are found in a text, to score them and to mark them: whole words, in one spelling."""
+"""Finds a voice's words in a text, as whole words in one spelling, to score them and to mark them."""
 
 import re
 import unicodedata
 
-UNSPACED = (  # letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese
+UNSPACED = (  # letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 START = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
@@ -11,23 +11,23 @@ END = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
 
 
 def whole_words(pattern: str) -> re.Pattern[str]:
-    """`pattern`, without regard to case, where it is no part of a longer word; raises re.error.
+    """Compiles `pattern` to match whole words only, ignoring case; raises re.error.
 
-    Beside a letter of a script without spaces every place may be the boundary of a word.
+    Next to a letter of a script without spaces, every position may be a word boundary.
     """
     return re.compile(f"{START}(?:{one_spelling(pattern)}){END}", re.IGNORECASE)
 
 
 def core(pattern: re.Pattern[str]) -> str:
-    """What `whole_words` was given."""
+    """Returns the pattern inside a result of `whole_words`, without the word boundaries."""
     return pattern.pattern.removeprefix(f"{START}(?:").removesuffix(f"){END}")
 
 
 def one_spelling(text: str) -> str:
-    """Letters composed (NFC), apostrophes straight; composed text keeps its length."""
+    """Returns the text in NFC with straight apostrophes; text in NFC keeps its length."""
     return composed(text).replace("’", "'").replace("‘", "'")
 
 
 def composed(text: str) -> str:
-    """A letter and its accent as one character, where there is one (NFC)."""
+    """Returns the text in NFC: a letter and its accent become one character if there is one."""
     return unicodedata.normalize("NFC", text)

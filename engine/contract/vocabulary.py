@@ -1,8 +1,8 @@
-"""The words of a run, one table each: phases, stages, verdicts, states of an adapter, health, scores.
+"""Tables of a run's fixed names: phases, stages, verdicts, adapter states, health, scores.
 
-A new word is a row of its table and a member of the Literal above it; the order of the rows is the order on the screen.
-Labels are for people, names stand in journals and never change. `role` is a colour of the console, `colour` one of the
-report.
+To add a name, add a row to its table and a member to the Literal above it. The rows are in the order of the screen.
+Labels are for people. Names are stored in journals and never change. `role` is a colour of the console, `colour` a
+colour of the report.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Colour = Literal["before", "start", "supervised", "preference"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseRow:
-    """A way of training; one with `preference` learns from pairs, after a phase that learns from answers."""
+    """A training phase. A `preference` phase learns from pairs, and follows a phase that learns from answers."""
 
     name: Phase
     label: str
@@ -41,10 +41,10 @@ PREFERENCE = tuple(name for name, row in PHASES.items() if row.preference)
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """A moment at which a topic is scored: after `phase`, of the same name, if it is one after a phase.
+    """A moment at which a topic is scored; `phase` is set if it comes after the phase of the same name.
 
-    `summary` is its key in summary.json. A stage that is `repeated` is scored whenever a person asks, and belongs to no
-    attempt; any other is scored once an attempt.
+    `summary` is its key in summary.json. A `repeated` stage is scored whenever a person asks, and belongs to no
+    attempt. Any other stage is scored once per attempt.
     """
 
     name: Stage
@@ -66,17 +66,17 @@ STAGES: dict[Stage, StageRow] = {
         StageRow("reevaluated", "scored again", "again", "reevaluated", "start", repeated=True),
     )
 }
-BASE: Stage = "before"  # the base model, which is scored once a run and holds for every attempt
-START: Stage = "start"  # the model as the topics before left it
-REEVALUATED: Stage = "reevaluated"  # whenever a person asks
+BASE: Stage = "before"  # the base model: scored once per run, valid for every attempt
+START: Stage = "start"  # the model as the earlier topics left it
+REEVALUATED: Stage = "reevaluated"  # scored whenever a person asks
 ATTEMPT_STAGES = tuple(name for name, row in STAGES.items() if not row.repeated)
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """What became of a topic. One that is `settled` is not tried again; `success` counts for exit status 0.
+    """The outcome of a topic. A `settled` one is not tried again; a `success` counts for exit status 0.
 
-    `scored` verdicts come from an evaluation; `open` ones are neither a yes nor a no. `meaning` explains `mark` on
+    `scored` verdicts come from an evaluation. `open` verdicts are neither a yes nor a no. `meaning` explains `mark` on
     the help page.
     """
 
@@ -118,12 +118,12 @@ VERDICTS: dict[Verdict, VerdictRow] = {
 }
 PASSED: Verdict = "passed"
 UNDECIDED: Verdict = "undecided"
-SETTLED = tuple(name for name, row in VERDICTS.items() if row.settled)  # after these nothing is repeated
+SETTLED = tuple(name for name, row in VERDICTS.items() if row.settled)  # topics with these verdicts are not repeated
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterStateRow:
-    """Where the adapter of a phase is. `settled` states end the phase; of a `kept` one it stays in the model."""
+    """The state of a phase's adapter. A `settled` state ends the phase; in a `kept` one it stays in the model."""
 
     name: AdapterState
     label: str
@@ -143,17 +143,17 @@ ADAPTER_STATES: dict[AdapterState, AdapterStateRow] = {
         AdapterStateRow("rolled_back", "rolled back", "⟲", "warn"),
     )
 }
-KEPT = tuple(name for name, row in ADAPTER_STATES.items() if row.kept)  # how a phase is settled that is in the model
+KEPT = tuple(name for name, row in ADAPTER_STATES.items() if row.kept)  # settled states of a phase that is in the model
 
 
 def last_kept(settled: Mapping[Phase, str | None]) -> Phase | None:
-    """The last phase that is in the model, from the state in which each phase was settled."""
+    """Returns the last phase that is in the model, given the state in which each phase was settled."""
     return next((phase for phase in reversed(PHASES) if settled.get(phase) in KEPT), None)
 
 
 @dataclass(frozen=True, slots=True)
 class HealthRow:
-    """What answers are: `label` completes "the answers are …"."""
+    """The health of answers: `label` completes "the answers are …"."""
 
     name: Health
     label: str
@@ -172,16 +172,16 @@ HEALTH: dict[str, HealthRow] = {
 
 
 def health_label(name: str) -> str:
-    """What completes "the answers are …"; a word that the table does not have is shown as it is."""
+    """Returns the text that completes "the answers are …"; for an unknown name, the name itself."""
     return HEALTH[name].label if name in HEALTH else name.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """A figure of an evaluation, a field of `Evaluated`; `column` heads a narrow table.
+    """A score of an evaluation, in the field of `Evaluated` with the same name; `column` heads a narrow table.
 
-    A `headline` score is always measured and lies in [0, 1]; a `gate` is held against the threshold of its name. A
-    score with `per_answer` is measured of every answer, too. `signed` scores are differences in nats, without bounds.
+    A `headline` score is always measured and lies in [0, 1]. A `gate` is compared with the threshold of the same name.
+    A `per_answer` score is also measured for every answer. A `signed` score is a difference in nats, without bounds.
     """
 
     name: str
@@ -192,7 +192,7 @@ class ScoreRow:
     gate: bool = False
     per_answer: bool = False
     signed: bool = False
-    summarized: bool = True  # whether summary.json and the pages have it
+    summarized: bool = True  # whether summary.json and the pages show it
 
 
 SCORES: dict[str, ScoreRow] = {
@@ -218,5 +218,5 @@ PER_ANSWER = tuple(name for name, row in SCORES.items() if row.per_answer)
 
 
 def score_label(name: str) -> str:
-    """The short label of a score or of a part of one; a marker group of a voice is called as its author named it."""
+    """Returns the short label of a score or of its part; a voice's marker group keeps its author's name."""
     return SCORES[name].short if name in SCORES else name

@@ -1,4 +1,4 @@
-"""Every request that a person can make of a running engine, in the imperative, and its line in commands.jsonl."""
+"""Commands that a person can give a running engine, and their lines in commands.jsonl."""
 
 import fcntl
 import getpass
@@ -18,12 +18,12 @@ from engine.contract.wording import short
 CommandKind = Literal["pause", "resume", "stop", "skip", "reevaluate", "retry"]
 KINDS: tuple[str, ...] = get_args(CommandKind)
 WITH_TOPIC = ("skip", "reevaluate", "retry")
-LONGEST = 4096  # bytes of a line
+LONGEST = 4096  # most bytes of a line
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request; `topic` is set for skip, reevaluate and retry."""
+    """A command; `topic` is set for skip, reevaluate and retry."""
 
     id: str
     kind: CommandKind
@@ -33,7 +33,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class BadCommand:
-    """A line that asks for nothing that can be done; `id` is what the answer goes to."""
+    """A line that is not a valid command; the answer goes to `id`."""
 
     id: str
     kind: str
@@ -41,7 +41,7 @@ class BadCommand:
 
 
 def new_command(kind: str, topic: str | None = None) -> Command:
-    """A command with a fresh id, from the person at this terminal; raises InputError."""
+    """Returns a command with a fresh id from the person at this terminal; raises InputError."""
     parsed = parse(json.dumps({"id": uuid.uuid4().hex[:12], "kind": kind, "topic": topic, "by": _me()}).encode(), 0)
     if isinstance(parsed, BadCommand):
         raise InputError(parsed.reason)
@@ -49,7 +49,7 @@ def new_command(kind: str, topic: str | None = None) -> Command:
 
 
 def append(path: Path, command: Command) -> None:
-    """Appends the command as one write, one writer after the other: half a line is somebody's mistake, never a race."""
+    """Appends the command in one write, under a lock. So a half line is a person's mistake, never a race."""
     data: dict[str, Any] = {"id": command.id, "kind": command.kind, "by": command.by}
     if command.topic is not None:
         data["topic"] = command.topic
@@ -57,14 +57,17 @@ def append(path: Path, command: Command) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # somebody's `printf` forgot its newline
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a line written by hand without its newline
         os.write(descriptor, ("\n" * torn + json.dumps(data) + "\n").encode())
     finally:
         os.close(descriptor)
 
 
 def parse(line: bytes, offset: int) -> Command | BadCommand:
-    """Reads one line that starts at byte `offset` of its file (the id of an answer where it has none of its own)."""
+    """Parses one line; `offset` is the byte of its file at which it starts.
+
+    If the line has no id, the offset becomes the id of the answer (`line-at-OFFSET`).
+    """
     unnamed = f"line-at-{offset}"
     if len(line) > LONGEST:
         return BadCommand(unnamed, "", f"the line has {len(line)} bytes; {LONGEST} at most")

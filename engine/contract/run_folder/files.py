@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, flushed to the disk, renamed."""
+"""Writes files and folders so that they are whole or absent: temporary name, flush, rename."""
 
 import contextlib
 import errno
@@ -13,13 +13,13 @@ from pathlib import Path
 from engine.contract.errors import Unwritable
 from engine.contract.regular_file import only_regular
 
-LITTLE = 1 << 17  # bytes; a disk with fewer is full
-LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a file or folder half made, or the one it was to replace
+LITTLE = 1 << 17  # bytes; a disk with less free space counts as full
+LEFT = re.compile(r"\.(.+)\.(\d+|old)")  # what a kill leaves: a half-made file or folder, or the one it was to replace
 
 
 @contextlib.contextmanager
 def _in_words(path: Path, beside: Path) -> Iterator[None]:
-    """What the system has against a file becomes a sentence; MLX says it without a number."""
+    """Turns a failed write into Unwritable, which has a sentence; MLX raises RuntimeError without an errno."""
     try:
         yield
     except Unwritable:
@@ -31,7 +31,7 @@ def _in_words(path: Path, beside: Path) -> Iterator[None]:
 
 
 def _number(beside: Path) -> int:
-    """What is wrong where a library could not write, as the system would number it; 0 where it cannot be told."""
+    """Returns the best guess at the errno behind a library's write failure; 0 if unknown."""
     try:
         if shutil.disk_usage(beside).free < LITTLE:
             return errno.ENOSPC
@@ -41,7 +41,7 @@ def _number(beside: Path) -> int:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replaces a file in one go; on the disk when this returns."""
+    """Replaces a file in one step; the new one is on the disk when this returns. Raises Unwritable."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with _in_words(path, beside):
         with open(beside, "wb") as file:
@@ -53,9 +53,9 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = True) -> None:
-    """Makes a folder through `fill(temporary folder)` and puts it in place in one go, instead of an older one.
+    """Fills a temporary folder through `fill(folder)`, then renames it to `path`, replacing an older one.
 
-    Without `replace` nothing that is there gives way: raises Unwritable where the place is taken.
+    Without `replace` nothing that exists is overwritten: raises Unwritable if the path is taken.
     """
     beside = half_made(path, os.getpid())
     shutil.rmtree(beside, ignore_errors=True)
@@ -68,7 +68,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = Tr
                 _sync(file)
             _sync_folder(beside)
             if replace and path.exists():
-                shutil.rmtree(old, ignore_errors=True)  # where it was in use, and could not be taken away before
+                shutil.rmtree(old, ignore_errors=True)  # a leftover that was in use, so it could not be deleted before
                 path.replace(old)
             beside.replace(path)
             _sync_folder(path.parent)
@@ -82,7 +82,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = Tr
 
 
 def remove_folder(path: Path) -> None:
-    """Takes a folder away in one go: a kill leaves it whole, or not there."""
+    """Renames a folder and then deletes it: if the process is killed, the folder is whole or absent."""
     if path.exists():
         gone = path.with_name(f".{path.name}.{os.getpid()}")
         with _in_words(path, gone):
@@ -91,9 +91,9 @@ def remove_folder(path: Path) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Ends what a kill left half done in a folder: the old goes back where the new never came, the rest goes.
+    """Cleans up a folder after a kill: restores an old item if the new one never came, deletes other leftovers.
 
-    Only for who alone writes there.
+    Only the sole writer of the folder may call this.
     """
     for left in sorted(folder.iterdir()):
         if (match := LEFT.fullmatch(left.name)) is None:
@@ -121,23 +121,23 @@ def _sync_folder(path: Path) -> None:
 
 
 def own(path: str | Path, flags: int) -> int:
-    """Opens a file of a run, made for its owner alone; raises OSError if a link, a pipe or a folder is in its place.
+    """Opens a file of a run, created for its owner only; raises OSError if the path is a link, a pipe or a folder.
 
-    A run folder may come from elsewhere, and no link in it is to lead a writer to a file of another kind.
+    A run folder may come from elsewhere. No link in it may lead a writer to another file.
     """
     return only_regular(path, flags | os.O_NOFOLLOW)
 
 
 def half_made(path: Path, pid: int) -> Path:
-    """Where a process makes what is to stand at `path`, until it is whole and is renamed."""
+    """Returns the temporary path at which a process builds `path`, until it is whole and renamed."""
     return path.with_name(f".{path.name}.{pid}")
 
 
 def to_disk(descriptor: int) -> None:
-    """Returns when the disk has what was written to an open file, or to a folder; raises OSError where it cannot.
+    """Flushes an open file or folder to the disk; raises OSError if that fails.
 
-    macOS's fsync hands it to the drive, which may hold it back and lose it with the power: F_FULLFSYNC waits for it. A
-    file system that does not know that (a network disk) has fsync alone.
+    On macOS, fsync only hands the data to the drive, which may hold it back and lose it when the power fails.
+    F_FULLFSYNC waits for the drive. A file system that does not know it (a network disk) gets fsync alone.
     """
     if hasattr(fcntl, "F_FULLFSYNC"):
         with contextlib.suppress(OSError):

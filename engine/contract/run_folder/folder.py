@@ -1,4 +1,4 @@
-"""The layout of logs/<run>/, who may write there, and whether its engine is alive."""
+"""The layout of logs/<run>/, and functions that create, find and list runs."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from engine.contract.regular_file import NotRegular, only_regular
 
 @dataclass(frozen=True, slots=True)
 class RunDir:
-    """The files of one run."""
+    """The paths of one run's files and folders."""
 
     path: Path
 
@@ -41,7 +41,7 @@ class RunDir:
 
     @property
     def output(self) -> Path:
-        """What the engine process itself printed: libraries' words, and a crash's last ones."""
+        """Output of the engine process itself: messages of libraries, and the last lines before a crash."""
         return self.path / "engine.out"
 
     @property
@@ -54,7 +54,7 @@ class RunDir:
 
     @property
     def scores(self) -> Path:
-        """The fitted scorer: every evaluation of the run uses it."""
+        """The fitted scorer, which every evaluation of the run uses."""
         return self.path / "scores"
 
     @property
@@ -71,8 +71,8 @@ OWN = frozenset(getattr(RunDir(Path()), name).name for name in PLACES)  # names 
 
 
 def require_free(target: Path) -> None:
-    """Raises InputError if `target` is a place that a run keeps for a file of its own, written already or not."""
-    place = Path(os.path.realpath(target))  # which raises nothing, of a circle of links neither
+    """Raises InputError if `target` is a path that a run reserves for its own files, even if nothing is there yet."""
+    place = Path(os.path.realpath(target))  # never raises, not even for a circle of links
     for folder in place.parents:
         name = place.relative_to(folder).parts[0]
         if (name in OWN or name.startswith(".")) and os.path.lexists(folder / RunDir(folder).journal.name):
@@ -80,7 +80,7 @@ def require_free(target: Path) -> None:
 
 
 def create(logs: Path, name: str) -> RunDir:
-    """Makes a new run folder, readable by its owner only; raises InputError where that cannot be."""
+    """Makes a new run folder, readable by its owner only; raises InputError if that fails."""
     path = logs / run_name(name)
     try:
         logs.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def create(logs: Path, name: str) -> RunDir:
 
 
 def fresh_name(stem: str, logs: Path, now: float) -> str:
-    """A run name from the configuration's name and the time, not yet taken in logs."""
+    """Returns a run name that is not taken in `logs`, made of the configuration's name and the time."""
     clean = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-") or "run"
     base = f"{clean[:60]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
     names = [base, *(f"{base}-{i}" for i in range(2, 1000))]
@@ -103,7 +103,7 @@ def fresh_name(stem: str, logs: Path, now: float) -> str:
 
 
 def find(logs: Path, name: str | None) -> RunDir:
-    """The run of that name, or the newest; raises InputError where there is none."""
+    """Returns the run of that name, or the newest if `name` is None; raises InputError if there is none."""
     if name is None:
         runs = list_runs(logs)
         if not runs:
@@ -122,16 +122,16 @@ def find(logs: Path, name: str | None) -> RunDir:
 
 
 def list_runs(logs: Path) -> list[RunDir]:
-    """Runs in logs, newest first."""
+    """Returns the runs in `logs`, newest first."""
     found = []
     for file in logs.glob("*/journal.jsonl"):
-        with suppress(OSError):  # it was removed since, or may not be read
+        with suppress(OSError):  # it was removed since the glob, or is not readable
             found.append((_born(file), file.parent.stat().st_ctime, file.parent))
     return [RunDir(path) for _, _, path in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
 def _born(journal: Path) -> float:
-    """The time of the first event; the file's own time if it holds none yet, or cannot be read."""
+    """Returns the time of the first event in unix seconds; the file's own time if there is none to read."""
     try:
         with open(journal, "rb", opener=only_regular) as file:
             line = file.readline(1 << 16)

@@ -1,4 +1,4 @@
-"""Who holds a run: supervisor and engine lock one file for as long as they live."""
+"""The lock of a run: the supervisor and the engine lock one file for as long as they live."""
 
 import errno
 import fcntl
@@ -11,17 +11,21 @@ from engine.contract.regular_file import NotRegular, read_text
 from engine.contract.run_folder.files import own
 from engine.contract.run_folder.folder import RunDir
 
-LOOKS = 10  # tries to take a lock: a console that asks who holds it has it for an instant itself
+LOOKS = 10  # tries to take a lock; a console that asks for its holder also has it for an instant
 
 
 class Lock:
-    """Held by the engine for as long as it lives; the kernel lets it go when the process dies, however it dies.
+    """The lock of a run; the kernel releases it when the process ends, however it ends.
 
-    `unheard` is the size of commands.jsonl when it was taken: what had been asked by then was asked of nobody.
+    `unheard` is the size of commands.jsonl, in bytes, when the lock was taken. Earlier commands were written while no
+    engine ran.
     """
 
     def __init__(self, run: RunDir, inherited: int | None = None) -> None:
-        """Takes the lock, or shares the one that a supervisor hands on; raises InputError where another has it."""
+        """Takes the lock, or shares the `inherited` one of a supervisor; raises InputError if it is held elsewhere.
+
+        Also raises InputError if the file cannot be locked, or if `inherited` is not this run's lock.
+        """
         if inherited is not None:
             try:
                 same = os.path.samestat(os.fstat(inherited), run.lock.lstat())
@@ -54,18 +58,18 @@ class Lock:
                 os.close(self._descriptor)
                 why = f"its disk cannot lock a file ({error.strerror}); keep runs on one that can (--logs)"
                 raise InputError(f"{run.path}: {why}") from error
-        if _written(run):  # by an engine whose lock was deleted
+        if _written(run):  # by an engine whose lock file was deleted
             os.close(self._descriptor)
             raise InputError(f"{run.path}: an engine is already at work on this run")
         self.sign()
 
     @property
     def descriptor(self) -> int:
-        """To hand on to a child process: the lock is held until both have closed it."""
+        """The descriptor to pass to a child process; the lock is held until both have closed it."""
         return self._descriptor
 
     def sign(self) -> None:
-        """Says that this process is the one to ask about the run."""
+        """Writes the pid of this process into the lock file, so that others can find it."""
         told = {"pid": os.getpid(), "started": time.time(), "unheard": self.unheard}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(told).encode(), 0)
@@ -75,9 +79,9 @@ class Lock:
 
 
 def holder(run: RunDir) -> int | None:
-    """The pid of the engine that is alive on this run, None if there is none; asks the kernel, not the clock.
+    """Returns the pid of the engine that is alive on this run, None if there is none; asks the kernel, not the clock.
 
-    -1 of an engine whose lock was deleted, or says no pid.
+    Returns -1 if the lock file of a live engine was deleted or has no pid.
     """
     try:
         descriptor = own(run.lock, os.O_RDONLY)
@@ -93,16 +97,16 @@ def holder(run: RunDir) -> int | None:
         except (ValueError, KeyError, TypeError):
             return -1
     except OSError:
-        pass  # where nothing can be locked, no engine is at work
+        pass  # no engine can start on a disk that cannot lock
     finally:
         os.close(descriptor)
     return -1 if _written(run) else None
 
 
 def only_writer(journal: int) -> bool:
-    """Locks an open journal for its writer; False if another writer has it.
+    """Locks an open journal for its writer; returns False if another writer has it.
 
-    The lock of the journal stands behind engine.lock, which somebody may delete while its holder is at work.
+    This is a second guard: a person may delete engine.lock while its holder is at work.
     """
     for left in reversed(range(LOOKS)):
         try:
@@ -110,13 +114,13 @@ def only_writer(journal: int) -> bool:
             return True
         except BlockingIOError:
             time.sleep(0.01 if left else 0)
-        except OSError:  # a disk that cannot lock; engine.lock was refused for it
+        except OSError:  # a disk that cannot lock; taking engine.lock already failed there
             return True
     return False
 
 
 def _written(run: RunDir) -> bool:
-    """Whether somebody is writing the run's journal."""
+    """Tells whether a process is writing the run's journal."""
     try:
         descriptor = own(run.journal, os.O_RDONLY)
     except OSError:
@@ -133,7 +137,7 @@ def _written(run: RunDir) -> bool:
 
 
 def unheard(run: RunDir) -> int:
-    """How much of commands.jsonl was there before the engine that is alive on this run; 0 where that cannot be told."""
+    """Returns the size of commands.jsonl, in bytes, when the live engine took the lock; 0 if unknown."""
     try:
         return int(json.loads(read_text(run.lock))["unheard"])
     except (OSError, ValueError, KeyError, TypeError):
