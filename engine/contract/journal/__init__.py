@@ -1,1 +1,1 @@
-"""The journal: every event, its line of bytes, the append-only files, the greppable log."""
+"""The journal: events, their encoding as lines, the append-only files, the log for grep."""

@@ -1,7 +1,7 @@
-"""An event as a line of the journal, and back. Writing loses nothing, and no line makes a reader raise.
+"""Encodes an event as a line of the journal, and decodes it.
 
-A line is first read by msgspec. What that refuses (a loss of "nan", half a surrogate pair, damage) goes through the
-slower `_decode_text`, which says what is wrong.
+Encoding loses nothing, and decoding never raises. msgspec reads each line first. If it refuses a line (a loss of "nan",
+half a surrogate pair, damage), the slower `_decode_text` reads it and says what is wrong.
 """
 
 import json
@@ -15,16 +15,16 @@ import msgspec
 from engine.contract.journal.events import KINDS, Record, Unknown
 
 VERSION = 1
-DIGITS = 18  # of the longest whole number in a journal: all arithmetic of a reader stays within bounds
-LONGEST = 200  # characters of what an Unknown says of its line
-NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # how a line spells what JSON has no number for
+DIGITS = 18  # most digits of a whole number in a journal, so that a reader's arithmetic stays within bounds
+LONGEST = 200  # most characters of the problem in an Unknown
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # how a line spells the numbers that JSON lacks
 AS_ZEROS = bytes(48 if 48 <= code < 58 else 32 for code in range(256))  # translates each digit to 0, the rest to blanks
 TOO_LONG = b"0" * (DIGITS + 1)
 Time = Annotated[float, msgspec.Meta(gt=-1e15, lt=1e15)]
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What every line begins with."""
+    """The fields at the start of every line."""
 
     seq: int
     t: Time
@@ -32,7 +32,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class Glance(msgspec.Struct, frozen=True, gc=False):
-    """The head of a line and, if it is a finite step, what a loss curve is made of; three times as fast as `decode`."""
+    """The head of a line and, for a finite step, the values of a loss curve; three times as fast as `decode`."""
 
     seq: Annotated[int, msgspec.Meta(ge=0, lt=10**DIGITS)]
     t: Time
@@ -53,7 +53,7 @@ _fields = {  # of each kind, with their types
 
 
 def encode(record: Record) -> bytes:
-    """One line, UTF-8, with its newline. Numbers that JSON has no word for (NaN) are written as text."""
+    """Returns one UTF-8 line with its newline. Numbers that JSON lacks (NaN, infinity) are written as text."""
     head = {"v": VERSION, "seq": record.seq, "t": round(record.t, 3), "kind": record.event.kind}
     data = _finite(head | {item.name: getattr(record.event, item.name) for item in fields(record.event)})
     try:
@@ -63,9 +63,9 @@ def encode(record: Record) -> bytes:
 
 
 def decode(line: bytes | str, before: float = 0.0) -> Record:
-    """Reads one line. Never raises: what cannot be read becomes Unknown, with seq -1 if it has none.
+    """Reads one line and never raises: an unreadable line becomes Unknown, with seq -1 if it has none.
 
-    `before` is the time of a line that has none, in unix seconds: that of the line before it.
+    `before` is the time of the previous line in unix seconds, used if this line has no time.
     """
     data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
     if TOO_LONG not in data.translate(AS_ZEROS):
@@ -78,7 +78,7 @@ def decode(line: bytes | str, before: float = 0.0) -> Record:
 
 
 def glance(line: bytes) -> Glance | None:
-    """The beginning of a line that is well-formed JSON, None if `decode` must say what it is."""
+    """Returns the start of a well-formed JSON line; None if the line needs `decode`."""
     try:
         return _glance(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -86,7 +86,7 @@ def glance(line: bytes) -> Glance | None:
 
 
 def _decode_text(line: bytes, before: float) -> Record:
-    """The slow way, for what is not the JSON that `encode` writes of finite numbers and proper text."""
+    """Reads lines that msgspec refuses: numbers written as text, invalid text, damage. Slower."""
     try:
         data = json.loads(line, parse_int=_whole)
     except (ValueError, RecursionError) as error:
@@ -104,12 +104,12 @@ def _decode_text(line: bytes, before: float) -> Record:
     known = {name: _number(data[name], hint) for name, hint in _fields[cls.kind].items() if name in data}
     try:
         return Record(seq, t, msgspec.convert(known, cls))
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # UnicodeEncodeError of half a surrogate pair
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: half a surrogate pair
         return Record(seq, t, Unknown(cls.kind, _short(str(error)), damaged=True))
 
 
 def _number(value: Any, hint: Any) -> Any:
-    """A value of this type, with each number that was written as text made one again."""
+    """Returns the value with each number that was written as text turned back into a number, by its type `hint`."""
     parts = typing.get_args(hint)
     if isinstance(value, dict) and typing.get_origin(hint) is dict:
         return {key: _number(item, parts[1]) for key, item in value.items()}
@@ -130,7 +130,7 @@ def _short(problem: str) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The same value with "nan", "inf" and "-inf" for the numbers that JSON has no word for."""
+    """Returns the same value with "nan", "inf" and "-inf" for the numbers that JSON lacks."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

@@ -1,9 +1,12 @@
-"""Every fact that the engine can state, in the past tense; codec.py makes each a line of the journal."""
+"""The events that the engine can write to a journal, named in the past tense.
+
+codec.py turns each into a line of the journal.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from engine.contract.vocabulary import KEPT as KEPT  # "as": a name that others may import from here
+from engine.contract.vocabulary import KEPT as KEPT  # "as" marks names that other modules may import from here
 from engine.contract.vocabulary import SETTLED as SETTLED
 from engine.contract.vocabulary import AdapterState as AdapterState
 from engine.contract.vocabulary import Health as Health
@@ -11,7 +14,7 @@ from engine.contract.vocabulary import Phase as Phase
 from engine.contract.vocabulary import Stage as Stage
 from engine.contract.vocabulary import Verdict as Verdict
 
-OUT_OF_MEMORY = "out of memory"  # the reason of a death
+OUT_OF_MEMORY = "out of memory"  # the `reason` of an EngineDied
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,9 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class Preparing:
-    """Something slow before the first topic: fetching, converting, loading. `message` is a sentence.
+    """Slow work before the first topic: fetching, converting, loading. `message` is a sentence.
 
-    `progress` marks a message that says how far the work has come, and so takes the place of the one before it.
+    `progress` marks a message about how far the work has come; it replaces the message before it.
     """
 
     kind: ClassVar[str] = "preparing"
@@ -72,7 +75,7 @@ class CurriculumLoaded:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """The rows of the run once the model's own renderer has turned them into tokens; tokens are of the SFT rows."""
+    """The run's rows after the model's own renderer turned them into tokens; token counts are of the SFT rows."""
 
     kind: ClassVar[str] = "audited"
     rows_read: int
@@ -81,19 +84,19 @@ class Audited:
     duplicates: int
     supervised_tokens: int
     total_tokens: int
-    longest: int  # tokens, of any row
+    longest: int  # tokens of the longest row of any kind
     cut: int  # rows that do not fit model.max_length
     rendered: str = ""  # digest of the tokens that rows and questions are rendered to
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """How long the run takes in all, pauses left out: `seconds` with DPO in every topic, `least` with it in none."""
+    """The predicted length of the whole run without pauses: `seconds` with DPO in every topic, `least` with none."""
 
     kind: ClassVar[str] = "predicted"
     seconds: float
     least: float
-    basis: str  # what was measured for it
+    basis: str  # what was measured for the prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,9 @@ class AdapterChanged:
     fuse_kl: float | None = None
     module_names: tuple[str, ...] = ()
     layers: int = 0
-    base_unchanged: bool | None = None  # None: not looked at in this state
-    check_seconds: float = 0.0  # what the rules took since the adapter event before
-    fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more where rounding alone makes more
+    base_unchanged: bool | None = None  # None: not checked in this state
+    check_seconds: float = 0.0  # time spent on rule checks since the previous adapter event
+    fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more if rounding alone causes more
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +184,10 @@ class Sample:
     scores: dict[str, float | None]
     health: Health = "ok"
     quotes: dict[str, str] = field(default_factory=dict)  # a distinction among the violations -> what the answer said
-    reason: str | None = None  # why the voice is 0 or reduced, if it is not for style alone
-    void: str | None = None  # why the answer says nothing of its own: a copy, an echo, cut off, ...
-    clauses: tuple[
-        tuple[str, float], ...
-    ] = ()  # the answer's clauses, each with the probability that the person wrote it
-    telling: tuple[str, ...] = ()  # the pieces of the answer that tell the voice most
+    reason: str | None = None  # why the voice is 0 or reduced, if style is not the only cause
+    void: str | None = None  # why the answer is void: a copy, an echo, cut off, ...
+    clauses: tuple[tuple[str, float], ...] = ()  # each clause with the probability that the person wrote it
+    telling: tuple[str, ...] = ()  # the pieces of the answer that show the voice most
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,37 +203,35 @@ class Evaluated:
     health: Health
     seconds: float
     concepts: float | None = None  # share of the listed concepts that the answers name
-    heldout_margin: float | None = None  # mean DPO margin on held-out pairs, since the evaluation with which DPO began
+    heldout_margin: float | None = None  # mean DPO margin on held-out pairs, relative to the model before DPO
     cut: int = 0  # answers that stopped at the token limit
     questions: int = 0
     model_fingerprint: str = ""
-    heldout_gap: float | None = None  # mean log-probability of chosen over rejected, nats, of the held-out pairs
-    style: float | None = (
-        None  # mean over the answers, from 0 to 1; None in a run of an engine without the learned style
-    )
+    heldout_gap: float | None = None  # mean log-probability of chosen minus rejected on held-out pairs, nats
+    style: float | None = None  # mean over the answers, from 0 to 1; None if the engine has no learned style
     closeness: float | None = None  # to the references' subject: 0 says no more than the question, 1 is a paraphrase
-    relevance: float | None = None  # nats a token: log-probability given the question less that given a neutral prompt
+    relevance: float | None = None  # nats per token: log-probability given the question minus given a neutral prompt
     loops: int = 0  # answers that repeat themselves
-    void: int = 0  # answers that say nothing of their own
+    void: int = 0  # answers that are void: a copy, an echo, cut off, ...
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # a mean's name -> its 90 % interval
-    heldout_gaps: tuple[float, ...] = ()  # of each held-out pair
-    heldout_pairs: int = 0  # of `preference_accuracy`; 0 if the engine did not say
+    heldout_gaps: tuple[float, ...] = ()  # one per held-out pair, nats
+    heldout_pairs: int = 0  # pairs behind `preference_accuracy`; 0 if the engine did not record it
 
     @property
     def learned(self) -> bool:
-        """Tells whether an engine with the learned style scored it: then there are loops, void answers, intervals."""
+        """Tells whether an engine with the learned style scored it. Only then are loops, void and intervals set."""
         return self.style is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerFitted:
-    """What the style score was learned from; `separable` says whether these texts tell the voice at all."""
+    """The fit of the style score; `separable` says whether its texts tell the voice from others at all."""
 
     kind: ClassVar[str] = "scorer_fitted"
     own: int  # texts in the voice
-    others: int  # rejected answers and the base model's own
+    others: int  # rejected answers and the base model's answers
     separable: bool
-    advice: str | None  # what would help, if they do not
+    advice: str | None  # what would help if the texts are not separable
     telling: tuple[str, ...]  # the most telling pieces of the voice
     seconds: float
 
@@ -303,7 +302,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An exception or a broken rule; `rule` names the invariant where it was one."""
+    """An exception or a broken rule; `rule` names the rule if one broke."""
 
     kind: ClassVar[str] = "failed"
     where: str
@@ -316,17 +315,17 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class RulesChecked:
-    """What the engine's rules came to since the event of this kind before: how often each held, and was broken.
+    """The rule checks since the previous event of this kind: how often each rule held and was broken.
 
-    `numbers` has, of a rule that measures, the last number that it found and the most that it may be, if there is such
-    a limit. The first event of an engine's process has every rule in a sentence (`texts`).
+    `numbers` maps a rule that measures to its last number and the upper limit, if there is one. The first event of an
+    engine process has every rule's sentence in `texts`.
     """
 
     kind: ClassVar[str] = "rules"
     held: dict[str, int]
     broken: dict[str, int]
     numbers: dict[str, tuple[float, float | None]] = field(default_factory=dict)
-    topic: str | None = None  # of what they were checked; nothing where no topic was at work
+    topic: str | None = None  # the topic that was checked; None if no topic was at work
     phase: Phase | None = None
     texts: dict[str, str] = field(default_factory=dict)
 
@@ -337,7 +336,7 @@ class EngineDied:
     status: int | None
     signal: str | None
     attempt: int  # deaths at the same place
-    reason: str = ""  # what is known besides
+    reason: str = ""  # what else is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,16 +356,16 @@ class RunFinished:
     exit_status: int
     fingerprint: str
     seconds: float
-    predicted_seconds: float | None = None  # at the start, for the phases that ran; None where nothing was
+    predicted_seconds: float | None = None  # at the start, for the phases that ran; None if there was no prediction
     paused_seconds: float = 0.0
-    process_bytes: int | None = None  # the most memory that the engine's process had, of its last start
-    checkpoint_seconds: float = 0.0  # of these, writing checkpoints
-    check_seconds: float = 0.0  # and looking whether the rules hold
+    process_bytes: int | None = None  # peak memory of the engine's process since its last start
+    checkpoint_seconds: float = 0.0  # part of `seconds`: writing checkpoints
+    check_seconds: float = 0.0  # part of `seconds`: checking rules
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A line that this reader does not understand: of a newer engine, or `damaged`. It changes nothing."""
+    """A line that this reader does not understand: written by a newer engine, or `damaged`. It changes nothing."""
 
     kind: ClassVar[str] = "unknown"
     name: str
@@ -376,7 +375,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """What a restart made void, as `live_records` gives it: the time was spent, and the event happens once more."""
+    """An event that a restart made void, as `live_records` yields it: its time was spent, and it happens again."""
 
     kind: ClassVar[str] = "void"
     event: Step | Decided

@@ -1,4 +1,4 @@
-"""One greppable line for each event that a person would grep for: training.log and `--no-ui` print the same ones."""
+"""Formats each event as one line for grep, for training.log and `--no-ui`."""
 
 import time
 
@@ -6,11 +6,14 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.vocabulary import ADAPTER_STATES, VERDICTS
 
-TELLING = 8  # of the pieces that tell the voice
+TELLING = 8  # most pieces of the voice that a line shows
 
 
 def line(record: Record) -> str | None:
-    """`2026-01-10 09:24:11 INFO text`, or None for events that are only for programs. Control characters are shown."""
+    """Returns `2026-01-10 09:24:11 INFO text`, or None for an event that only programs need.
+
+    Control characters are replaced by visible ones.
+    """
     found = _text(record.event)
     if found is None:
         return None
@@ -91,7 +94,7 @@ def _text(event: e.Event) -> tuple[str, str] | None:
         case e.Failed():
             rule = f" rule={event.rule}" if event.rule else ""
             return "ERROR", f"failed {event.where}{rule}: {event.message}"
-        case e.EngineRestarted(status=None, signal=None):  # a person's doing: no engine had died
+        case e.EngineRestarted(status=None, signal=None):  # a person started it again; no engine had died
             return "INFO", "the run was started again"
         case e.EngineDied() | e.EngineRestarted():
             word = "died" if isinstance(event, e.EngineDied) else "restarted"
@@ -109,7 +112,7 @@ def _text(event: e.Event) -> tuple[str, str] | None:
 
 
 def _predicted(event: e.RunFinished) -> str:
-    """What the prediction at the start was, beside the real seconds; a pause was in nobody's prediction."""
+    """Returns the predicted and the paused seconds; no prediction includes pauses."""
     text = "" if event.predicted_seconds is None else f" predicted={event.predicted_seconds:.0f}"
     return text + (f" paused={event.paused_seconds:.0f}" if event.paused_seconds else "")
 
@@ -140,7 +143,7 @@ def _step(event: e.Step) -> str:
 
 
 def _learned(event: e.Evaluated) -> str:
-    """The parts of the voice as name=number, each with its interval as name_interval=low..high."""
+    """Returns the parts of the voice as name=number, and each interval as name_interval=low..high."""
     text = f" n={event.questions} loops={event.loops} void={event.void}"
     for name in ("style", "closeness", "relevance"):
         value = getattr(event, name)

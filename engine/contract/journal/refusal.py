@@ -1,11 +1,14 @@
-"""Whether anything of a run has begun: a refusal has status 2, and takes the folder with it, only where nothing had."""
+"""Decides whether a refused run's folder may be deleted: only if it never got past start-up.
+
+A refusal has exit status 2 only in that case.
+"""
 
 from collections.abc import Iterable
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Event, Record
 
-OPENING = (  # what an engine says before it scores or trains anything
+OPENING = (  # events of an engine before it scores or trains anything
     e.RunStarted,
     e.EngineRestarted,
     e.Preparing,
@@ -17,12 +20,12 @@ OPENING = (  # what an engine says before it scores or trains anything
 
 
 def begun(records: Iterable[Record]) -> bool:
-    """Whether a journal says more than that engines opened a run and refused it; a line without a meaning is more."""
+    """Tells whether a journal has more than start-ups and refusals; an unreadable line counts as more."""
     return any(not isinstance(record.event, OPENING) and not _refusal(record.event) for record in records)
 
 
 def refused(records: Iterable[Record]) -> bool:
-    """Whether a journal says that an engine refused the run, and nothing had begun; it is read until something had."""
+    """Tells whether an engine refused the run and nothing had begun; stops reading once something has begun."""
     found = False
     for record in records:
         if begun([record]):

@@ -1,4 +1,4 @@
-"""The append-only files of a run: whole lines in, whole lines out, and a torn last line is not yet a line."""
+"""Reads and writes the append-only files of a run by whole lines; a torn last line does not count."""
 
 import errno
 import os
@@ -14,13 +14,13 @@ from engine.contract.run_folder.files import own, to_disk
 from engine.contract.run_folder.lock import only_writer
 
 CHUNK = 1 << 20  # bytes read at a time
-HEAD = 256  # first bytes of a journal: they say when it was begun
+HEAD = 256  # first bytes of a journal; they contain its start time
 
 
 class Tail:
-    """Reads the lines that were added to a file since the last look; `offset` is where the next whole line begins.
+    """Reads the lines added to a file since the last read; `offset` is where the next whole line begins.
 
-    `replaced` says that the file begins otherwise than at an earlier look: its folder was removed and made again.
+    `replaced` is true if the first bytes differ from an earlier read: the folder was removed and made again.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
@@ -30,7 +30,7 @@ class Tail:
         self._head = b""
 
     def read(self, limit: int = CHUNK) -> list[tuple[int, bytes]]:
-        """As `lines`, each line with its own offset."""
+        """Returns the same as `lines`, each line with its byte offset."""
         found, end = [], 0
         for line in self.lines(limit):
             found.append((end, line))
@@ -38,10 +38,10 @@ class Tail:
         return [(self.offset - end + begin, line) for begin, line in found]
 
     def lines(self, limit: int = CHUNK) -> list[bytes]:
-        """Whole lines from the offset on; about `limit` bytes at most, empty at the end.
+        """Returns whole lines from the offset on, about `limit` bytes at most; an empty list at the end.
 
-        A file that does not exist yet has no lines. A file that became shorter (a repair cut its torn last line) is
-        read on from its new end.
+        A file that does not exist yet has no lines. If the file became shorter (a repair cut its torn last line),
+        reading goes on from its new end.
         """
         try:
             with open(self.path, "rb", opener=only_regular) as file:
@@ -61,7 +61,7 @@ class Tail:
 
 
 class JournalWriter:
-    """Numbers events and appends each as one write. `durable` events are on the disk before append returns."""
+    """Numbers events and appends each in one write. `durable` events are on the disk before append returns."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
@@ -76,7 +76,10 @@ class JournalWriter:
             raise InputError(f"{self.path.parent}: an engine is already at work on this run")
 
     def append(self, event: Event, *, durable: bool = False) -> Record:
-        """Raises Unwritable where the disk is full or the file gone; a line half written is taken back first."""
+        """Appends an event; raises Unwritable if the disk is full or the file is gone.
+
+        A half-written line is removed before the error is raised.
+        """
         record = Record(self.seq + 1, self._clock(), event)
         try:
             self._write(encode(record))
@@ -89,7 +92,7 @@ class JournalWriter:
 
     def _write(self, line: bytes) -> None:
         found = os.fstat(self._descriptor)
-        if not found.st_nlink:  # a file that was deleted takes all that is written, and nobody will ever read it
+        if not found.st_nlink:  # a deleted file still accepts writes, but no reader will see them
             raise FileNotFoundError(errno.ENOENT, "deleted")
         if os.write(self._descriptor, line) != len(line):
             os.ftruncate(self._descriptor, found.st_size)
@@ -101,7 +104,7 @@ class JournalWriter:
 
 
 def repair(path: Path) -> int:
-    """Cuts a torn last line off and returns the highest sequence number in the file, -1 where there is none."""
+    """Cuts off a torn last line. Returns the highest sequence number in the file, -1 if there is none."""
     tail, last = Tail(path), -1
     while lines := tail.lines():
         numbers = (decode(line).seq for line in reversed(lines))
@@ -112,7 +115,7 @@ def repair(path: Path) -> int:
 
 
 def whole_lines(path: Path) -> int:
-    """How many bytes of a file are whole lines."""
+    """Returns how many bytes of a file are whole lines."""
     tail = Tail(path)
     while tail.lines():
         pass
@@ -120,9 +123,10 @@ def whole_lines(path: Path) -> int:
 
 
 def records(path: Path, offset: int = 0) -> Iterator[Record]:
-    """The whole lines of a journal from a byte on, decoded as they are asked for.
+    """Yields the whole lines of a journal from byte `offset` on, decoded one by one.
 
-    A line that has no time gets that of the line before it; the first ones that of the first that has one.
+    A line without a time gets the time of the line before it. The first lines get the time of the first line that has
+    one.
     """
     tail, t = Tail(path, offset), 0.0
     while lines := tail.lines():
@@ -134,5 +138,5 @@ def records(path: Path, offset: int = 0) -> Iterator[Record]:
 
 
 def read_journal(path: Path) -> list[Record]:
-    """Every whole line of a journal in memory, for tests: a program reads `records`, or `live_records`."""
+    """Returns every whole line of a journal, for tests; programs read `records` or `live_records`."""
     return list(records(path))

@@ -1,4 +1,4 @@
-"""The configuration of a run: YAML in, a frozen RunConfig out, every key typed, bounded and known."""
+"""Loads a run's configuration from YAML into a frozen RunConfig; every key is typed and bounded."""
 
 import dataclasses
 import difflib
@@ -18,15 +18,15 @@ from engine.contract.wording import nearest, short
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
-LEAST_RATE = 1e-12  # of learning; at none at all a phase would end in steps-as-planned
-PATIENCE = 300.0  # seconds that a step, a commit or a prompt may well take
-MOST_LINES = 10_000  # of keys whose place is noted
+LEAST_RATE = 1e-12  # smallest learning rate; at 0 a phase would break the rule steps-as-planned
+PATIENCE = 300.0  # seconds that a step, a commit or a prompt may take
+MOST_LINES = 10_000  # most keys with a noted line number
 ROLES = ("sft", "preferences", "quiz")  # kinds of rows
-FIELDS = (  # that a row can have, besides its topic
+FIELDS = (  # that a row can have; its topic is not one of them
     "messages system prompt completion instruction input output question answer text chosen rejected heldout reference "
     "concepts"
 ).split()
-FILES = (".jsonl", ".json", ".csv", ".parquet")  # what a path to a file of rows ends in
+FILES = (".jsonl", ".json", ".csv", ".parquet")  # suffixes of a path to a file of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """Everything that a run was asked for. `curriculum.path` is absolute once loaded."""
+    """All settings of a run. `curriculum.path` is absolute once loaded."""
 
     curriculum: CurriculumConfig
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -181,9 +181,9 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
 
 
 def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
-    """Makes paths absolute, seen from the configuration's folder; a source that is only a path gets its defaults.
+    """Makes paths absolute, relative to the configuration's folder; expands a source that is only a path.
 
-    Raises FieldError for a column that is mapped to no field of a row, and for a part of a file.
+    Raises FieldError if a column maps to an unknown field of a row, or if a part of a file is asked for.
     """
     found: dict[str, Any] = {"path": _local("curriculum.path", folder, settings.path)}
     for role in ROLES:
@@ -202,15 +202,15 @@ def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
 
 
 def _local(field: str, folder: Path, path: str) -> str:
-    """A path seen from `folder`, absolute; raises FieldError where it can be none."""
+    """Returns a path, relative to `folder`, as an absolute path; raises FieldError if it is not a valid path."""
     try:
         return str((folder / Path(path).expanduser()).resolve())
-    except (RuntimeError, ValueError) as error:  # ~nobody, a NUL, half a character
+    except (RuntimeError, ValueError) as error:  # an unknown ~user, a NUL, half a character
         raise FieldError(field, f"found {short(path)}, which is no path: {error}") from error
 
 
 def _require_whole_file(role: str, source: SourceConfig) -> None:
-    """Raises FieldError where a part of a file is asked for: a file is read whole."""
+    """Raises FieldError if a part of a file is asked for; a file is always read whole."""
     if Path(source.path).suffix.lower() in FILES:
         for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
             if (found := getattr(source, name)) != whole:
@@ -219,13 +219,13 @@ def _require_whole_file(role: str, source: SourceConfig) -> None:
 
 
 def keys() -> frozenset[str]:
-    """Every key that there is, as `section.key`."""
+    """Returns every known key as `section.key`."""
     sections = typing.get_type_hints(RunConfig)
     return frozenset(f"{name}.{field.name}" for name, cls in sections.items() for field in dataclasses.fields(cls))
 
 
 def dump_config(config: RunConfig) -> str:
-    """The effective configuration as YAML, every default written out; load_config reads it back equal."""
+    """Returns the effective configuration as YAML with every default; load_config reads it back equal."""
     text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
     return text
 
@@ -253,9 +253,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def _lines(path: Path, node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
-    """Notes the line of every key, and refuses a key that is written twice."""
+    """Notes the line of every key; raises InputError if a key is written twice."""
     if not isinstance(node, yaml.MappingNode) or prefix.count(".") > legacy_keys.DEPTH or len(lines) > MOST_LINES:
-        return  # deeper ones, endless ones too, build refuses
+        return  # `build` refuses deeper and endless ones
     for key, value in node.value:
         name = f"{prefix}.{key.value}" if prefix else str(key.value)
         line = key.start_mark.line + 1
@@ -298,23 +298,23 @@ def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], erro
 
 
 def _patience(config: RunConfig) -> None:
-    """Raises FieldError where an engine at work would be taken for one that hangs."""
+    """Raises FieldError if run.hang_after is so short that a working engine would count as hung."""
     if 0 < config.run.hang_after < PATIENCE:
         raise FieldError("run.hang_after", f"found {config.run.hang_after:g}, expected {PATIENCE:g} at least, or 0")
 
 
 def _modules(config: RunConfig) -> None:
-    """Raises FieldError where a phase names no module, or one twice."""
+    """Raises FieldError if a phase names no module, or the same one twice."""
     for name, phase in phase_settings(config).items():
         if not phase.modules or len(set(phase.modules)) != len(phase.modules):
             raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")
 
 
 def phase_settings(config: RunConfig) -> dict[Phase, SftConfig | DpoConfig]:
-    """The settings of each phase, which are the section of its name."""
+    """Returns the settings of each phase: the section with the same name."""
     return {phase: getattr(config, phase) for phase in PHASES}
 
 
 def may_prefer(config: RunConfig) -> bool:
-    """Whether this configuration ever runs DPO."""
+    """Tells whether this configuration can ever run DPO."""
     return config.adapters.strategy != "sft_only" and config.dpo.when != "never"

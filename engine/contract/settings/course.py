@@ -1,4 +1,4 @@
-"""curriculum.yaml: the units, chapters and topics of a course, with ids and titles."""
+"""Reads curriculum.yaml: the units, chapters and topics of a course, with ids and titles."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from engine.contract.settings.yaml_file import mapping, read_text
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A topic and where it stands in the course."""
+    """A topic and its place in the course."""
 
     id: str
     title: str
@@ -46,7 +46,7 @@ class _Course:
 
 
 def read_course(path: Path) -> dict[str, Place]:
-    """The topics of curriculum.yaml by the name that rows give them, which is their id; raises InputError."""
+    """Returns the topics of curriculum.yaml by id, the name that rows use; raises InputError."""
     try:
         data = mapping(path, read_text(path), "a mapping with units")
     except FileNotFoundError as error:

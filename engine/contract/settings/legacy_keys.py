@@ -1,7 +1,7 @@
-"""Configuration keys of other programs: what each is called here, or why there is none.
+"""Translates configuration keys of other programs: their names here, or why there is none.
 
-The file of the earlier system is lost. The table was made from the names that its documents use and from the names
-that such files have (Hugging Face's and PEFT's), so a key is known by its last word, wherever it is nested.
+The earlier system's own file is lost. The table comes from the names in its documents and from the usual names in such
+files (Hugging Face's and PEFT's). So only the last word of a key counts, however deep it is nested.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -10,10 +10,10 @@ from typing import Any
 
 from engine.contract.wording import short
 
-DEPTH, MOST = 6, 400  # how deep and how much of a file is looked at
+DEPTH, MOST = 6, 400  # most levels and most keys of a file that are checked
 PHASES = ("sft", "dpo")
 
-NEW = {  # the new key: last words of earlier ones; * stands for the phase, sft or dpo
+NEW = {  # the new key: last words of earlier keys; * stands for the phase, sft or dpo
     "*.rank": "r rank lora_r lora_rank",
     "*.alpha": "alpha lora_alpha",
     "*.modules": "modules target_modules lora_target_modules",
@@ -46,7 +46,7 @@ NEW = {  # the new key: last words of earlier ones; * stands for the phase, sft 
     "run.checkpoint_every": "save_steps save_every checkpoint_every checkpoint_interval",
     "run.name": "run_name experiment_name project_name",
 }
-NONE = {  # why there is no such key: last words of earlier ones
+NONE = {  # why there is no such key: last words of earlier keys
     "a share of the steps is given instead, as sft.warmup and dpo.warmup": "warmup_steps",
     "DPO counts optimizer steps, as dpo.steps": "dpo_epochs dpo_num_epochs",
     "there is no dropout, so that a run resumes to the same bytes": "dropout lora_dropout",
@@ -74,9 +74,9 @@ WHY_NOT = {name: why for why, names in NONE.items() for name in names.split()}
 
 
 def explain(data: Mapping[str, Any], known: Collection[str], lines: Mapping[str, int]) -> list[str]:
-    """A sentence for each key that is not `known`, where at least one of them is the earlier system's; else nothing.
+    """Returns a sentence for each unknown key if at least one is an earlier system's; else an empty list.
 
-    `known` has the keys that there are, dotted; `lines` the line of each key of the file.
+    `known` has the dotted keys that exist. `lines` maps each key of the file to its line.
     """
     leaves = islice(_leaves(data, "", 0), MOST)
     strange = [(key, value) for key, value in leaves if not _is_known(key, known)]

@@ -1,16 +1,19 @@
-"""The keys of a configuration of mlx-lm (`mlx_lm.lora --config`): what each is called here, or why there is none."""
+"""Translates the keys of an mlx-lm configuration: their names here, or why there is none.
+
+Such a file is for `mlx_lm.lora --config`.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.contract.wording import short
 
-OWN = frozenset(  # keys that mlx-lm has and no section of ours is called
+OWN = frozenset(  # keys of mlx-lm that are not section names here
     "iters lora_parameters fine_tune_type num_layers lora_layers steps_per_report steps_per_eval val_batches "
     "save_every adapter_path resume_adapter_file grad_checkpoint grad_accumulation_steps mask_prompt lr_schedule "
     "max_seq_length batch_size learning_rate test_batches optimizer_config".split()
 )
-ENOUGH = 2  # of these at the top level make a file one of mlx-lm
+ENOUGH = 2  # this many of them at the top level mark a file as mlx-lm's
 
 RENAMED = {  # same value, other name
     "batch_size": "sft.batch",
@@ -49,9 +52,9 @@ NONE = {
 
 
 def explain(data: Mapping[str, Any], lines: Mapping[str, int]) -> list[str]:
-    """A sentence for each key if this is a configuration of mlx-lm; else nothing.
+    """Returns a sentence for each key if this is an mlx-lm configuration; else an empty list.
 
-    `lines` has the line of each key of the file.
+    `lines` maps each key of the file to its line.
     """
     if len(OWN & data.keys()) < ENOUGH or isinstance(data.get("model"), Mapping):
         return []
@@ -96,7 +99,7 @@ def _layers(value: Any, _data: Mapping[str, Any]) -> str:
 
 
 def _scale(value: Any, data: Mapping[str, Any]) -> str:
-    """mlx-lm states the scale itself; here it is alpha / rank."""
+    """Returns sft.alpha for mlx-lm's scale, which it states directly; here the scale is alpha / rank."""
     parameters = data.get("lora_parameters")
     rank = parameters.get("rank", 8) if isinstance(parameters, Mapping) else 8
     if isinstance(value, int | float) and isinstance(rank, int):
@@ -113,7 +116,7 @@ def _shown(value: Any) -> str:
     return short(value).strip("'")
 
 
-CHANGED: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {  # the value changes with the name
+CHANGED: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {  # both the name and the value change
     "iters": _iters,
     "data": _data,
     "num_layers": _layers,

@@ -1,4 +1,4 @@
-"""A YAML file that holds a mapping; what is wrong with it is told with its line, as far as the reader knows it."""
+"""Reads a YAML file that holds a mapping; errors name the line if the reader knows it."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ HALF = re.compile("[\ud800-\udfff]")
 
 
 class Loader(yaml.SafeLoader):
-    """Plain YAML without aliases: a few hundred bytes of them stand for a value that no memory holds."""
+    """Plain YAML without aliases: a few hundred bytes of aliases can expand beyond any memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -34,7 +34,7 @@ class Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """JSON writes an emoji as two halves, which are joined; half of one alone can be written to no file."""
+        """Joins the two halves in which JSON writes an emoji; refuses a lone half, which no file can hold."""
         value = super().construct_scalar(node)
         if isinstance(value, str) and HALF.search(value):
             try:
@@ -46,7 +46,10 @@ class Loader(yaml.SafeLoader):
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; raises InputError, and FileNotFoundError, for which every file has words of its own."""
+    """Returns the text of a file; raises InputError.
+
+    FileNotFoundError passes through, because each caller has its own message for it.
+    """
     try:
         data = read_bytes(path, TEXT)
     except FileNotFoundError:
@@ -65,7 +68,7 @@ def read_text(path: Path) -> str:
 
 
 def mapping(path: Path, text: str, expected: str = "a mapping") -> dict[str, Any]:
-    """What the text of a file says; raises InputError."""
+    """Returns the mapping that the text of a file holds; raises InputError."""
     try:
         data = yaml.load(text, Loader)
     except yaml.reader.ReaderError as error:
@@ -85,5 +88,5 @@ def mapping(path: Path, text: str, expected: str = "a mapping") -> dict[str, Any
 
 
 def kind(value: Any) -> str:
-    """What sort of value it is, in a word or two that are not Python's."""
+    """Returns the kind of a value in plain words that are not Python's."""
     return KINDS.get(type(value), "a mapping" if isinstance(value, dict) else f"a {type(value).__name__}")
