@@ -1,1 +1,1 @@
-"""A run's process without MLX: recorder, commands, history, summary, heartbeat, out-of-memory."""
+"""A run's process, without MLX: recorder, commands, history, summary, heartbeat, out-of-memory."""

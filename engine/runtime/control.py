@@ -1,4 +1,4 @@
-"""Takes people's commands between steps, between tokens and at boundaries, and answers every one exactly once."""
+"""Takes a person's commands between steps, tokens and stages, and answers each exactly once."""
 
 import signal
 import time
@@ -17,7 +17,7 @@ from engine.rules.enforce import Broken, failure
 from engine.runtime.out_of_memory import exhausted
 from engine.runtime.recorder import Recorder
 
-PAUSE_TICK = 0.1  # seconds between two looks at commands.jsonl while paused
+PAUSE_TICK = 0.1  # seconds between two reads of commands.jsonl while paused
 UNHEARD = "asked before this engine was started, while none was at work on the run; ask again if it is still wanted"
 
 TopicStatus = Literal["pending", "running", "finished"]
@@ -40,40 +40,41 @@ class Skip(Exception):
 
 
 class Control:
-    """Reads commands.jsonl; `reevaluate`, `on_pause` and `beat` are set by the run, which alone can do those things.
+    """Reads commands.jsonl and obeys it; the run sets `reevaluate`, `on_pause` and `beat`, which only it can do.
 
-    So is `unheard`: what had been asked by that byte was asked while nobody was there. A stop or a pause among it is
-    refused, since who starts an engine wants it to go on; what is to become of a topic is done all the same.
+    The run also sets `unheard`, in bytes. Commands before that byte were written while no engine ran. A stop or a pause
+    among them is refused, since a person who starts an engine wants it to run. Commands about a topic are still obeyed.
     """
 
     def __init__(self, run: RunDir, recorder: Recorder, topics: Sequence[str], answered: Iterable[str] = ()) -> None:
         self._tail = Tail(run.commands)
         self._recorder = recorder
         self._signal: str | None = None
-        self._known = set(answered)  # ids that were taken; each is answered once
-        self._lines: deque[tuple[int, bytes]] = deque()  # read and not yet taken: Stop and Skip leave them for later
+        self._known = set(answered)  # ids of taken commands; each is answered once
+        self._lines: deque[tuple[int, bytes]] = deque()  # read but not taken: Stop and Skip leave them for later
         self._waiting: list[Command] = []
         self._paused = False
-        self._stood = 0.0  # seconds in which a pause held the run still
-        self._scoring: Literal["no", "running", "paused"] = "no"  # and what the run was when a re-evaluation began
+        self._stood = 0.0  # seconds for which pauses held the run
+        self._scoring: Literal["no", "running", "paused"] = "no"  # during a re-evaluation: the state before it
         self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
         self.skipped: dict[str, str] = {}
-        self.retries: list[str] = []  # topics that are to be trained again, which a skip takes back
-        self.owed: str | None = None  # the one that the run itself trains again, before all others
+        self.retries: list[str] = []  # topics to train again; a skip removes one
+        self.owed: str | None = None  # the topic that the run itself trains again, before all others
         self.unheard = 0
         self.reevaluate: Callable[[str], str] = lambda topic: topic
         self.on_pause: Callable[[], None] = lambda: None
         self.beat: Callable[[], None] = lambda: None
 
     def listen(self) -> None:
-        """Lets SIGTERM and SIGINT stop the run in order, with a checkpoint."""
+        """Makes SIGTERM and SIGINT stop the run in order, with a checkpoint."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
     def poll(self) -> None:
-        """Between two steps or tokens: may pause here; raises Stop or Skip. Re-evaluations wait for a boundary.
+        """Takes commands between two steps or tokens: may pause here; raises Stop or Skip.
 
-        A skip of the running topic does not end a pause: the next look holds again, until somebody resumes.
+        Re-evaluations wait for a boundary or a pause. A skip of the running topic does not end a pause: the next poll
+        pauses again, until a person resumes.
         """
         self.beat()
         self._take_all()
@@ -89,41 +90,44 @@ class Control:
             self._stood += time.perf_counter() - began
 
     def clock(self) -> float:
-        """Seconds since a moment of no meaning, by a clock that stands still while a pause holds the run."""
+        """Returns seconds since an arbitrary moment; the clock stands still while a pause holds the run."""
         return time.perf_counter() - self._stood
 
     def boundary(self) -> None:
-        """Between two stages of a topic: does what waited for the model to stand still, too."""
+        """Takes commands between two stages of a topic, and runs the re-evaluations that wait for a steady model."""
         self.poll()
         self._reevaluate_waiting()
         self.poll()
 
     def hold(self, by: str) -> None:
-        """Pauses at the next look: where a paused engine died, or where run.pause_on asks for it."""
+        """Pauses at the next poll: a paused engine died, or run.pause_on asks for it."""
         self._recorder.say(Paused(by), durable=True)
         self._paused = True
 
     def upcoming(self) -> str | None:
-        """The topic to train now: the one that the run owes a retry, else the first that waits, else a retry."""
+        """Returns the topic to train now: the retry that the run owes, else the first one waiting, else a retry.
+
+        Returns None if there is no topic left.
+        """
         if self.owed is not None:
             return self.owed
         waiting = [id for id, status in self.status.items() if status == "pending" and id not in self.retries]
         return next(iter(waiting or self.retries), None)
 
     def begin(self, topic: str) -> None:
-        """From here on the topic runs, and no retry of it waits."""
+        """Marks the topic as running and removes it from the waiting retries."""
         self.status[topic], self.owed = "running", None
         self.retries = [id for id in self.retries if id != topic]
 
     def end(self, topic: str, again: bool) -> None:
-        """The topic has its verdict; `again` says that the run owes it a retry."""
+        """Marks the topic as finished; if `again`, as pending, and the run owes it a retry."""
         self.status[topic] = "pending" if again else "finished"
         if again:
             self.owed = topic
             self.retries.insert(0, topic)
 
     def close(self) -> None:
-        """Refuses what is left when the run is over."""
+        """Refuses the commands that are left when the run is over."""
         for command in self._waiting:
             self._answer(command, "refused", "the run is over")
         self._waiting.clear()
@@ -134,7 +138,7 @@ class Control:
         self._signal = signal.Signals(number).name
 
     def _next(self) -> Command | BadCommand | None:
-        """The next request that was not taken before; the same id again asks for nothing new."""
+        """Returns the next command that was not taken before; a line with a known id is ignored."""
         while self._lines or (lines := self._tail.read()):
             if not self._lines:
                 self._lines.extend(lines)
@@ -220,10 +224,10 @@ class Control:
         self._answer(command, "done", f"{topic} is trained again after the topics that are still to come")
 
     def _reevaluate_waiting(self) -> None:
-        """What fails in a re-evaluation is a failure of the topic that was asked for, and not of the one at work.
+        """Runs the waiting re-evaluations. An error in one fails the topic asked for, not the running one.
 
-        What a person asked for meanwhile, what ends the engine, and a broken rule, after which no model is to be
-        trusted, pass.
+        Three kinds of exception pass through: a person's Stop or Skip, an error that ends the engine, and a broken
+        rule. After a broken rule no model can be trusted.
         """
         while self._waiting:
             command = self._waiting.pop(0)

@@ -1,4 +1,7 @@
-"""The sign of life that the training thread itself gives its supervisor, through a pipe, between steps and tokens."""
+"""Sends the training thread's sign of life to its supervisor, through a pipe.
+
+The thread sends it between steps and tokens.
+"""
 
 import os
 import threading
@@ -6,11 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-EVERY = 0.5  # seconds between two signs at least
+EVERY = 0.5  # least seconds between two signs
 
 
 class Heartbeat:
-    """Writes a byte now and then; without a supervisor, or once it is gone, nothing."""
+    """Writes a byte at most every EVERY seconds; writes nothing without a supervisor, or after it is gone."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = descriptor
@@ -21,9 +24,9 @@ class Heartbeat:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Gives signs from a thread of its own, while data may come from the network for as long as they take.
+        """Sends signs from a second thread, for as long as data takes to come from the network.
 
-        Python code that never ends (a regular expression, a template) holds that thread up, too.
+        Python code that never ends (a regular expression, a template) blocks that thread, too.
         """
         done = threading.Event()
 
@@ -47,6 +50,6 @@ class Heartbeat:
         try:
             os.write(self._descriptor, b".")
         except BlockingIOError:
-            pass  # the supervisor is behind: it has signs enough
+            pass  # the supervisor is behind: it has enough signs
         except BrokenPipeError:
             self._descriptor = None

@@ -1,4 +1,4 @@
-"""What a journal says has been done, so that a run goes on where it was; a fold over its live records."""
+"""The history of a run, folded from the live records of its journal, so that it resumes where it was."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,45 +12,45 @@ from engine.contract.vocabulary import BASE, PREFERENCE, STAGES
 
 @dataclass(slots=True)
 class TopicHistory:
-    """One attempt at a topic: its evaluations by stage, and the phases that are settled (`kept` or `rolled_back`)."""
+    """One attempt at a topic: its evaluations by stage, and its settled phases (`kept` or `rolled_back`)."""
 
     attempt: int
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
     settled: dict[str, str] = field(default_factory=dict)
-    seq: int = 0  # where it began
-    tries: int = 1  # this attempt and those before it that the run itself repeated
-    again: bool = False  # whether it was decided that another attempt follows
-    failed: str | None = None  # why, where a phase failed: that ends it, whatever the engine lived to do about it
-    seconds: float = 0.0  # that engines have worked on it
+    seq: int = 0  # of the event that began it
+    tries: int = 1  # this attempt and the earlier ones that the run itself repeated
+    again: bool = False  # whether another attempt was decided
+    failed: str | None = None  # why a phase failed, if one did: it is over, even if the engine died right after
+    seconds: float = 0.0  # engine time spent on it
 
 
 @dataclass(slots=True)
 class History:
-    """The whole run so far. `current` is the topic that was begun and not finished, `again` one that is to be repeated.
+    """The whole run up to now. `current` is the topic begun but not finished; `again` is the topic to repeat.
 
-    `paused` and `stopping` are what a person had asked for and the engine died before it ended: they count for the
-    engine that a supervisor starts instead (`died`), and not where a person resumes the run.
+    `paused` and `stopping` are requests that the engine died before fulfilling. They hold for the engine that a
+    supervisor starts next (`died`). They do not hold if a person resumes the run.
     """
 
     began: bool = False
     started: float | None = None  # unix seconds
     base: str | None = None  # fingerprint of the base model
-    model: str | None = None  # and of the model as the last commit or roll-back left it
-    committed: set[tuple[str, str]] = field(default_factory=set)  # (topic, phase) of the deltas that are in it
-    revisions: dict[str, str] = field(default_factory=dict)  # model of a hub -> commit that the run began on
+    model: str | None = None  # fingerprint of the model after the last commit or roll-back
+    committed: set[tuple[str, str]] = field(default_factory=set)  # (topic, phase) of the deltas in the model
+    revisions: dict[str, str] = field(default_factory=dict)  # hub model -> commit that the run began on
     settings: dict[str, Any] = field(default_factory=dict)
-    rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty where none was journaled
+    rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty if none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
     finished: dict[str, TopicFinished] = field(default_factory=dict)
     current: str | None = None
     again: str | None = None
     topics: dict[str, TopicHistory] = field(default_factory=dict)
     dpo_rolled_back: int = 0  # topics in a row
-    seconds: float = 0.0  # with an engine at work on it
-    waited: float = 0.0  # of these, while a person had it paused
+    seconds: float = 0.0  # engine time spent on the run
+    waited: float = 0.0  # of these, the time for which a person paused it
     answered: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)  # topics that a person wants skipped, and that have not come up yet
-    retries: list[str] = field(default_factory=list)  # topics that wait for a retry, which a skip takes back
+    retries: list[str] = field(default_factory=list)  # topics that wait for a retry; a skip removes one
     died: EngineDied | None = None  # the death that this engine follows
     out_of_memory: int = 0  # deaths for lack of memory
     paused: str | None = None  # by whom
@@ -72,13 +72,13 @@ class HistoryFold:
     def __init__(self) -> None:
         self.history = History()
         self._last: Record | None = None
-        self._waits = False  # whether a person has the run paused
+        self._waits = False  # whether a person has paused the run
 
     def take(self, record: Record) -> None:
-        """Takes in the next live record."""
+        """Adds the next live record."""
         history, last = self.history, self._last
         if last is not None and not _ended(last.event) and not _begins(record.event):
-            worked = max(0.0, record.t - last.t)  # a clock that was set back takes no work away
+            worked = max(0.0, record.t - last.t)  # a clock that was set back must not reduce it
             history.seconds += worked
             history.waited += worked if self._waits else 0.0
             if history.current is not None:
@@ -91,20 +91,20 @@ class HistoryFold:
 
 
 def _ended(event: Event) -> bool:
-    """Whether no engine is at work after this."""
+    """Tells whether no engine is at work after this event."""
     return isinstance(event, e.RunFinished | e.EngineDied) or (isinstance(event, e.Failed) and event.topic is None)
 
 
 def _begins(event: Event) -> bool:
-    """Whether no engine was at work before this, or nobody knows for how long."""
+    """Tells whether no engine was at work before this event, or for an unknown time."""
     refusal = isinstance(event, e.Failed) and event.where == "input"
     return refusal or isinstance(event, e.EngineDied | e.EngineRestarted)
 
 
 def landmarks(records: Iterable[Record]) -> int:
-    """How far a run has come: checkpoints, evaluations, settled phases and finished topics, each counted once.
+    """Counts a run's progress: checkpoints, evaluations, settled phases and finished topics, each once.
 
-    What is done again after a death counts nothing, so that the number grows only where the run gets further.
+    Work repeated after a death does not count, so the number grows only if the run gets further.
     """
     attempts: dict[str, int] = {}
     seen: set[tuple[Any, ...]] = set()
@@ -144,9 +144,9 @@ def _fold(history: History, record: Record) -> None:
             history.died = died
             history.out_of_memory += reason == e.OUT_OF_MEMORY
         case e.EngineRestarted(status=None, signal=None) | e.RunFinished() | e.Failed(where="engine"):
-            # a person goes on with it, or has to: a supervisor that gave up starts nothing
+            # a person resumes the run, or must: a supervisor that gave up starts nothing
             history.died, history.paused, history.stopping = None, None, False
-        case e.EngineRestarted():  # what was asked holds until this engine, which may die as it loads, has done it
+        case e.EngineRestarted():  # requests hold until an engine fulfils them; this one may die while it loads
             history.died = None
         case e.Paused(by=by):
             history.paused = by
@@ -154,7 +154,7 @@ def _fold(history: History, record: Record) -> None:
             history.paused = None
         case e.TopicStarted(topic=topic, attempt=attempt):
             earlier, tries, seconds = history.topics.get(topic), 1, 0.0
-            if earlier is not None and earlier.attempt == attempt:  # a death makes the same attempt begin once more
+            if earlier is not None and earlier.attempt == attempt:  # after a death the same attempt begins again
                 tries, seconds = earlier.tries, earlier.seconds
             elif earlier is not None and history.again == topic:
                 tries = earlier.tries + 1
@@ -186,7 +186,7 @@ def _fold(history: History, record: Record) -> None:
             if command == "stop":
                 history.stopping = True
             elif command == "pause":
-                history.paused = "a person"  # an engine that lived on says next who it was
+                history.paused = "a person"  # if the engine lives on, its Paused event says who
             elif command == "resume":
                 history.paused = None
             elif command == "skip" and topic in history.retries:
@@ -203,31 +203,31 @@ def _fold(history: History, record: Record) -> None:
 
 
 def _settle(history: History, changed: e.AdapterChanged) -> None:
-    """A phase was committed, rolled back or taken off, or what it had committed was dropped."""
+    """Records that a phase was committed, rolled back or detached, or that its commit was dropped."""
     topic, phase, kept = changed.topic, changed.phase, changed.state in e.KEPT
     attempt = _topic(history, topic)
     history.model = changed.model_fingerprint
     (history.committed.add if kept else history.committed.discard)((topic, phase))
     attempt.settled[phase] = "kept" if kept else "rolled_back"
     if changed.state == "rolled_back" and topic != history.current:
-        history.finished.pop(topic, None)  # it was dropped to be trained again, and cannot be left as it was
+        history.finished.pop(topic, None)  # its commit was dropped for a retry, so its result no longer holds
         history.retries = [id for id in history.retries if id != topic]
     elif phase in PREFERENCE and kept:
         history.dpo_rolled_back = 0
-    elif phase in PREFERENCE and phase in attempt.evaluated and not attempt.failed:  # a skip says nothing of DPO
+    elif phase in PREFERENCE and phase in attempt.evaluated and not attempt.failed:  # a skip says nothing about DPO
         history.dpo_rolled_back += changed.state == "rolled_back"
 
 
 def _topic(history: History, topic: str) -> TopicHistory:
-    """What is known of a topic; a journal may have lost the line that began it."""
+    """Returns the history of a topic; adds an empty one if the journal lost the line that began it."""
     return history.topics.setdefault(topic, TopicHistory(1))
 
 
 def commits(events: Iterable[Event], topic: str | None = None) -> dict[str, AdapterChanged]:
-    """The commits in the model by the names of their deltas, in order: at the end, or after a topic's last one.
+    """Returns the commits in the model by delta name, in order: at the end, or after the last one of `topic`.
 
-    What a retry took out later was in the model until then. A line that is damaged leaves its commit out, and shifts
-    the names of those after it; the fingerprint that the last one states tells.
+    With `topic`, commits that a retry removed later are included. A damaged line drops its commit and shifts the names
+    of those after it. The fingerprint in the last commit shows that.
     """
     standing: dict[str, AdapterChanged] = {}
     asked: dict[str, AdapterChanged] = {}

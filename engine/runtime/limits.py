@@ -1,4 +1,4 @@
-"""Limits on what data from elsewhere may make this process do: seconds of computing, and memory."""
+"""Limits on computing time and memory for work on data from elsewhere."""
 
 import resource
 import signal
@@ -16,10 +16,10 @@ STATM = Path("/proc/self/statm")
 
 @contextmanager
 def limited(seconds: float, what: str) -> Iterator[None]:
-    """Raises InputError (`what`, and the limit) if the block computes for longer; waiting is not counted.
+    """Raises InputError (`what`, and the limit) if the block computes for more than `seconds`; waiting is not counted.
 
-    Python's regular expressions and its byte code look for signals as they run. Off the main thread, which alone gets
-    them, there is no limit.
+    Python's regular expressions and its byte code check for signals as they run. Only the main thread gets signals, so
+    in other threads there is no limit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -39,9 +39,9 @@ def limited(seconds: float, what: str) -> Iterator[None]:
 
 @contextmanager
 def limited_memory(more: int) -> Iterator[None]:
-    """Lets the block take so many bytes beyond what the process has, where the system can hold it to that (Linux).
+    """Lets the block take at most `more` bytes beyond the memory that the process has; only Linux enforces this.
 
-    Beyond them an allocation raises MemoryError.
+    An allocation beyond the limit raises MemoryError.
     """
     if sys.platform != "linux":
         yield

@@ -1,4 +1,4 @@
-"""Whether memory was the reason: what can be known of it after a death, and what an exception says."""
+"""Tells whether a lack of memory caused an exception or a death; splits micro-batches after it."""
 
 import re
 from pathlib import Path
@@ -10,14 +10,14 @@ VMSTAT = Path("/proc/vmstat")
 
 
 def exhausted(error: BaseException) -> bool:
-    """Whether an exception says that there was no memory left; MLX says it in words alone."""
+    """Tells whether an exception means that memory ran out; MLX shows that only in the message."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and WORDS.search(str(error)) is not None)
 
 
 def kernel_kills() -> int:
-    """How many processes the kernel has ended for lack of memory, in containers too; 0 where it does not say.
+    """Returns how many processes the kernel has killed for lack of memory, containers included; 0 if unknown.
 
-    The count is the machine's: one more of them and a SIGKILL of ours at the same time may still be two stories.
+    The count is for the whole machine. A rise by one and a SIGKILL of our process at the same time may be unrelated.
     """
     try:
         lines = VMSTAT.read_text(encoding="ascii").splitlines()
@@ -27,6 +27,6 @@ def kernel_kills() -> int:
 
 
 def pieces(deaths: int, config: RunConfig) -> int:
-    """In how many pieces a micro-batch is worked on after so many deaths: twice as many each time, down to one row."""
+    """Returns the number of pieces to split a micro-batch into: doubled with each death, at most one per row."""
     doubled: int = 2**deaths
     return min(doubled, max(config.sft.batch, config.dpo.batch, config.evaluation.batch))

@@ -1,4 +1,4 @@
-"""Where the engine states facts: each event goes to the journal, and its line to training.log."""
+"""Writes each event of the engine to the journal, and its line to training.log."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.files import own
 from engine.contract.run_folder.folder import RunDir
 
-ROOM = 1 << 16  # bytes kept free for the last words of a run whose disk is full
+ROOM = 1 << 16  # bytes reserved for the last event of a run with a full disk
 
 
 class Recorder:
-    """The one writer of a run's journal and log; raises InputError if another process is that."""
+    """The only writer of a run's journal and log; raises InputError if another process is writing them."""
 
     def __init__(self, run: RunDir) -> None:
         self._journal = JournalWriter(run.journal)
@@ -34,7 +34,7 @@ class Recorder:
         return self._journal.seq
 
     def say(self, event: Event, *, durable: bool = False) -> Record:
-        """Journals an event; `durable` ones are on the disk when this returns."""
+        """Writes an event to journal and log; a `durable` one is on the disk when this returns. Raises Unwritable."""
         record = self._journal.append(event, durable=durable)
         self.said[event.kind] += 1
         if (text := line(record)) is not None:
@@ -45,14 +45,14 @@ class Recorder:
         return record
 
     def warn(self, key: str, message: str) -> None:
-        """Journals a warning with how often its key has come up."""
+        """Journals a warning with the number of times its key has come up."""
         self._warnings[key] += 1
         self.say(Warned(key, message, self._warnings[key]))
 
     def last_words(self, event: Event) -> None:
-        """States why nothing can be written any more, in the room that was kept for it."""
+        """Journals why nothing more can be written, in the space reserved for it."""
         self._reserve.unlink(missing_ok=True)
-        with contextlib.suppress(Unwritable):  # where even that is not to be had, engine.out is what is left
+        with contextlib.suppress(Unwritable):  # if even that fails, only engine.out is left
             self.say(event, durable=True)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Every answer's scores of a run by stage and topic, from which spreads and paired changes are estimated."""
+"""The scores of every answer by stage and topic, to estimate spreads and paired changes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,24 +10,24 @@ Key = tuple[str, str]  # stage and topic
 
 @dataclass(slots=True)
 class ScoreLog:
-    """The last evaluation of each topic at each stage; `gaps` are those of its held-out pairs, in nats."""
+    """The last evaluation of each topic at each stage; `gaps` has those of its held-out pairs, in nats."""
 
     samples: dict[Key, tuple[Sample, ...]] = field(default_factory=dict)
     gaps: dict[Key, tuple[float, ...]] = field(default_factory=dict)
 
     def add(self, found: Evaluated, samples: Sequence[Sample]) -> None:
-        """Takes an evaluation with its answers."""
+        """Adds an evaluation with its answers."""
         key = (found.stage, found.topic)
         self.samples[key] = tuple(samples)
         self.gaps[key] = found.heldout_gaps
 
     def topics(self, stage: str) -> list[str]:
-        """The topics evaluated at a stage, by name, so that sums over them are the same after a restart."""
+        """Returns the topics evaluated at a stage, sorted, so that sums over them are equal after a restart."""
         return sorted(topic for kind, topic in self.samples if kind == stage)
 
 
 def read_scores(records: Iterable[Record]) -> ScoreLog:
-    """Folds a journal; answers of an evaluation that did not end count nothing, nor do those of an older score."""
+    """Folds a journal; leaves out evaluations that did not finish, and those by an older kind of score."""
     log, open_samples = ScoreLog(), dict[Key, list[Sample]]()
     for record in records:
         match record.event:

@@ -1,4 +1,7 @@
-"""summary.json: what a journal amounts to, per topic, chapter and unit; a pure function of its records."""
+"""Builds summary.json from a journal: results per topic, chapter and unit.
+
+It is a pure function of the records.
+"""
 
 import math
 from collections import defaultdict
@@ -30,9 +33,10 @@ MEANS = (*(row.summary for row in STAGES.values() if not row.repeated), "final")
 def summarize(
     records: Iterable[Record], exit_status: int, fingerprint: str, seconds: float, process_bytes: int | None = None
 ) -> dict[str, Any]:
-    """The summary of live records; a stage that was not run is null, a topic without a verdict is `not_run`.
+    """Returns the summary of live records; raises ValueError if the journal has no run_started.
 
-    `final` of a topic is the evaluation of what was kept of it: after DPO, after SFT, at its start or before.
+    A stage that was not run is null. A topic without a verdict is `not_run`. `final` of a topic is the evaluation of
+    its last kept phase: after DPO or after SFT. If no phase was kept, it is the one at the topic's start, or before.
     """
     run = _Figures()
     for record in records:
@@ -63,7 +67,7 @@ def summarize(
 
 
 class _Figures:
-    """What the summary is made of, gathered in one pass, so that no journal is too long for it."""
+    """The figures for the summary, gathered in one pass, so that a journal may be of any length."""
 
     def __init__(self) -> None:
         self.started: e.RunStarted | None = None
@@ -71,14 +75,14 @@ class _Figures:
         self.predicted: list[e.Predicted] = []
         self.listed: int | None = None  # topics of the course
         self.preferred: set[str] = set()  # topics in which a preference phase began
-        self.peak_bytes: int | None = None  # of any step
-        self.checkpoint_seconds: float = 0  # of every process of the run, as those that follow
+        self.peak_bytes: int | None = None  # the highest of any step
+        self.checkpoint_seconds: float = 0  # over all processes of the run, as the next
         self.check_seconds: float = 0
         self._history = HistoryFold()
 
     @property
     def waited(self) -> float:
-        """Seconds that a person had the run paused."""
+        """Seconds for which a person had paused the run."""
         return self._history.history.waited
 
     def take(self, record: Record) -> None:
@@ -105,10 +109,10 @@ class _Figures:
 
 
 def _prediction(run: _Figures, seconds: float, process_bytes: int | None, whole: bool) -> dict[str, Any]:
-    """What was predicted beside what it took, pauses left out of both.
+    """Returns the predicted and the real seconds, both without pauses.
 
-    `of_what_ran` is the prediction at the start with DPO in those topics in which it ran, null where the run is not
-    `whole`: topics were left out of it; `ratio` is it over `real`.
+    `of_what_ran` is the prediction at the start, with DPO only in the topics in which it ran. It is null if the run is
+    not `whole`, because topics were left out. `ratio` is `of_what_ran` / `real`.
     """
     at_start, refined = (run.predicted[place] if len(run.predicted) > place else None for place in (0, 1))
     real = seconds - run.waited
@@ -127,12 +131,12 @@ def _prediction(run: _Figures, seconds: float, process_bytes: int | None, whole:
 
 
 def of_what_ran(said: e.Predicted, preferred: Collection[str], topics: int) -> float:
-    """What a prediction comes to when DPO counts only for the topics in which it began, of so many in all."""
+    """Returns the predicted seconds if DPO counts only for the `preferred` ones of all `topics`."""
     return said.least + (said.seconds - said.least) * len(preferred) / topics
 
 
 def _came_up(row: dict[str, Any]) -> bool:
-    """Whether a topic was begun and has its verdict: not where the run was stopped before, or it was skipped."""
+    """Tells whether a topic was begun and has a verdict; false if it was skipped or the run stopped before it."""
     return bool(row["verdict"] != "not_run" and row["attempts"] > 0)
 
 
@@ -175,7 +179,7 @@ def _row(info: e.TopicInfo | None) -> dict[str, Any]:
 
 def _figures(evaluated: Evaluated) -> dict[str, Any]:
     figures = {name: getattr(evaluated, name) for name in FIGURES}
-    rounded = {  # JSON has no word for what is not finite; the reason of the decision says it
+    rounded = {  # JSON lacks NaN and infinity; the reason of the decision states them
         name: None if value is None or not math.isfinite(value) else round(value, 4) for name, value in figures.items()
     }
     found = rounded | {"health": evaluated.health, "cut": evaluated.cut, "model": evaluated.model_fingerprint}
@@ -183,19 +187,19 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
 
 
 def _sure(evaluated: Evaluated) -> dict[str, Any]:
-    """How sure the means of the learned scores are: 90 % intervals, and of how many answers."""
+    """Returns the 90 % intervals of the learned scores, and the number of answers behind them."""
     ends = {name: list(ends) for name, ends in evaluated.intervals.items() if all(map(math.isfinite, ends))}
     intervals = {name: [round(end, 4) for end in found] for name, found in ends.items()}
     return {"answers": evaluated.questions, "loops": evaluated.loops, "void": evaluated.void, "intervals": intervals}
 
 
 def kept(row: dict[str, Any]) -> Phase | None:
-    """The last phase of a topic that is in the model."""
+    """Returns the last phase of a topic that is in the model."""
     return last_kept({phase: row[phase] for phase in PHASES})
 
 
 def _outside(row: dict[str, Any]) -> str:
-    """Why nothing of a topic is in the model: its verdict, and the reason that was given for it."""
+    """Returns why nothing of a topic is in the model: its verdict, and the reason for it."""
     word = row["verdict"]
     label = VERDICTS[word].label if word in VERDICTS else "not run"
     return f"{label}: {row['reason']}" if row["reason"] else label
@@ -208,7 +212,10 @@ def _final(row: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _preference_phase(rows: Iterable[dict[str, Any]], phase: Phase) -> dict[str, Any]:
-    """How a preference phase did: topics, roll-backs, the mean held-out margin, where preference accuracy fell."""
+    """Returns a preference phase's results: topics, roll-backs, the mean held-out margin.
+
+    `lowered_preference_accuracy` lists the topics in which preference accuracy fell.
+    """
     after, supervised = STAGES[phase].summary, STAGES[SUPERVISED[-1]].summary
     ran = [row for row in rows if row[after]]
     stayed = [row for row in ran if row[phase] in e.KEPT]
@@ -237,13 +244,13 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean of what is a number; a figure that was not finite is no number here."""
+    """Returns the mean of the numbers; a None (a figure that was not finite) is left out."""
     numbers = [value for value in values if value is not None]
     return round(sum(numbers) / len(numbers), 4) if numbers else None
 
 
 def _rolled_up(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, Any]:
-    """Means by the first `parts` parts of the topic id: 1 for units, 2 for chapters."""
+    """Returns means by the first `parts` parts of the topic id: 1 for units, 2 for chapters."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups["/".join(row["topic"].split("/")[:parts])].append(row)
