@@ -1,1 +1,1 @@
-"""The rules that a run must hold, and what enforces them."""
+"""The rules that a run must keep, and the code that enforces them."""

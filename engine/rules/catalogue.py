@@ -1,4 +1,4 @@
-"""Every rule by name and number, with what its breach looks like and what to do."""
+"""The catalogue of rules: name, number, the symptom and cause of a breach, and the remedy."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,9 +10,9 @@ Ends = Literal["phase", "run", "start", "warning"]
 class Rule:
     """A rule: `number` as in the list of old failures, `name` as journaled, `text` in a sentence.
 
-    `ends` is what a breach ends: the phase (rolled back, nothing committed, the topic is an error, the next one goes
-    on), the run (status 3), the start (status 2, one sentence, nothing begun), or nothing (a warning). `symptom`,
-    `cause` and `remedy` are for the person at the terminal.
+    `ends` is what a breach ends. phase: it is rolled back, nothing is committed, the topic is an error, and the next
+    topic goes on. run: status 3. start: status 2, one sentence, nothing begun. warning: nothing. `symptom`, `cause` and
+    `remedy` are for the person at the terminal.
     """
 
     number: int
@@ -261,8 +261,8 @@ ALL = (
 )  # fmt: skip
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in ALL}
-OF_DATA = ("settings-typed", "gates-reachable", "lengths-alike")  # looked at before anything is loaded
-LATER = {  # two steps of each phase do not come to these
+OF_DATA = ("settings-typed", "gates-reachable", "lengths-alike")  # checked before anything is loaded
+LATER = {  # two steps of each phase do not reach these
     "success-is-earned": "when a run ends",
     "attempt-has-steps": "when a topic ends",
     "resume-exact": "when a run is resumed",

@@ -1,4 +1,4 @@
-"""What the engine holds itself to while it runs: require() a rule; counts and cost of the checks, for the journal."""
+"""Enforces the rules while the engine runs: require() a rule; count and time checks for the journal."""
 
 import time
 import traceback
@@ -21,9 +21,9 @@ class Broken(Exception):
 
 
 class Checks:
-    """What this process has looked at: how often each rule was found to hold, and the seconds that looking took.
+    """The rule checks of this process: how often each rule held, and the seconds that checking took.
 
-    `held` counts since the process began, `take` what has come since it was asked before.
+    `held` counts since the process began. `take` returns the checks since its last call.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Checks:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Counts the time inside as the price of the rules; one inside another is counted once. Also a decorator."""
+        """Adds the time inside to the cost of the rules; nested blocks count once. Also a decorator."""
         started = time.perf_counter()
         self._depth += 1
         try:
@@ -45,7 +45,7 @@ class Checks:
                 self._seconds += time.perf_counter() - started
 
     def count(self, rule: str, holds: bool, found: float | None, limit: float | None) -> None:
-        """Notes that a rule was checked, the number that was found and what it may be at most."""
+        """Notes that a rule was checked, the number that was found and its upper limit."""
         counts = self._news.held if holds else self._news.broken
         counts[rule] = counts.get(rule, 0) + 1
         self.held[rule] += holds
@@ -53,7 +53,7 @@ class Checks:
             self._news.numbers[rule] = _brief(found), None if limit is None else _brief(limit)
 
     def take(self, topic: str | None, phase: Phase | None, texts: bool) -> RulesChecked | None:
-        """What was checked since this was asked before, as an event; None if that is nothing."""
+        """Returns the checks since the last call as an event; None if there were none."""
         news, self._news = self._news, RulesChecked({}, {})
         if not news.held and not news.broken:
             return None
@@ -61,13 +61,13 @@ class Checks:
         return replace(news, topic=topic, phase=phase, texts=told)
 
     def take_seconds(self) -> float:
-        """The seconds since this was asked before."""
+        """Returns the seconds of checking since the last call."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
 
 
 def _brief(value: float) -> float:
-    """Three digits: a number to show, in few bytes."""
+    """Rounds to three digits: a number to show, in few bytes."""
     return float(f"{value:.3g}")
 
 
@@ -75,16 +75,16 @@ CHECKS = Checks()
 
 
 def failure(where: str, error: Exception, topic: str | None = None, phase: Phase | None = None) -> Failed:
-    """The event that states an exception that is being handled: its rule where one broke, its type where none did."""
+    """Returns the event for the exception being handled, with the broken rule or the type of the exception."""
     rule = error.rule.name if isinstance(error, Broken) else None
     message = str(error) if rule else f"{type(error).__name__}: {error}"
     return Failed(where, message, traceback.format_exc(), topic, phase, rule)
 
 
 def require(rule: str, holds: bool, message: str, *, found: float | None = None, limit: float | None = None) -> None:
-    """Raises Broken, with what was found and what was expected, if a rule does not hold.
+    """Raises Broken if a rule does not hold; `message` says what was found and what was expected.
 
-    `found` is the number that was measured, if one was, and `limit` what it may be at most: both are journaled.
+    `found` is the number that was measured, if any, and `limit` its upper limit. Both are journaled.
     """
     CHECKS.count(RULES[rule].name, holds, found, limit)
     if not holds:

@@ -1,4 +1,7 @@
-"""Writes docs/TROUBLESHOOTING.md from the catalogue of rules: `python -m engine.rules.troubleshooting_page FILE`."""
+"""Writes docs/TROUBLESHOOTING.md from the catalogue of rules.
+
+Usage: `python -m engine.rules.troubleshooting_page FILE`.
+"""
 
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ ENDS = {
     "warning": "nothing: it is a warning",
 }
 
-ELSEWHERE = {  # what a breach ends besides, where it is found at another moment
+ELSEWHERE = {  # what else a breach ends if it is found at another moment
     "ledger-declares": "found as a run is resumed, or as a model is made anew: the run, with status 3",
     "questions-held-out": "found before the run, as it usually is: nothing is begun, status 2",
 }
@@ -54,7 +57,7 @@ TAIL = """
 
 
 def table() -> str:
-    """docs/TROUBLESHOOTING.md as it must be."""
+    """Returns docs/TROUBLESHOOTING.md as it must be."""
     lines = []
     for rule in ALL:
         named = f"{rule.number} `{rule.name}`: {rule.text}"
