@@ -1,1 +1,1 @@
-"""Rows from files to topics: sources, curriculum, hold-out, chat template, batches."""
+"""Training data, from files to topics: sources, curriculum, held-out rows, chat template, batches."""

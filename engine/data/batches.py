@@ -1,4 +1,7 @@
-"""Batches as a pure function of (seed, cursor): the cursor is a number, so training resumes exactly where it was."""
+"""Makes batches as a pure function of seed and cursor, so that training resumes exactly.
+
+The cursor is the number of the next micro-batch.
+"""
 
 import math
 import random
@@ -14,7 +17,7 @@ PAD_TO = 8  # lengths are rounded up to a multiple of this
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a phase walks over its rows: micro-batches and optimizer steps in all."""
+    """The size of a phase: rows, batch size, micro-batches per step, and the totals of micro-batches and steps."""
 
     rows: int
     batch: int
@@ -29,18 +32,21 @@ class Plan:
 
 
 def plan_epochs(rows: int, batch: int, accumulation: int, epochs: int) -> Plan:
-    """So many passes over the rows."""
+    """Returns the plan for `epochs` passes over the rows."""
     micro = epochs * math.ceil(rows / batch)
     return Plan(rows, batch, accumulation, micro, math.ceil(micro / accumulation))
 
 
 def plan_steps(rows: int, batch: int, accumulation: int, steps: int) -> Plan:
-    """So many optimizer steps, over the rows again and again."""
+    """Returns the plan for `steps` optimizer steps; the rows repeat if necessary."""
     return Plan(rows, batch, accumulation, steps * accumulation, steps)
 
 
 def epoch(plan: Plan, lengths: Sequence[int], seed: str, number: int) -> list[list[int]]:
-    """Row numbers of the micro-batches of epoch `number` (from 0), rows of like length together, in a seeded order."""
+    """Returns the row numbers of each micro-batch of epoch `number` (from 0).
+
+    A micro-batch holds rows of similar length. The seed determines the order of the micro-batches.
+    """
     ordered = sorted(range(plan.rows), key=lambda row: (lengths[row], row))
     groups = [ordered[i : i + plan.batch] for i in range(0, plan.rows, plan.batch)]
     random.Random(f"{seed}/{number}").shuffle(groups)
@@ -48,17 +54,20 @@ def epoch(plan: Plan, lengths: Sequence[int], seed: str, number: int) -> list[li
 
 
 def batch_rows(plan: Plan, lengths: Sequence[int], seed: str, cursor: int) -> list[int]:
-    """Row numbers of micro-batch `cursor`: the epochs come one after another."""
+    """Returns the row numbers of micro-batch `cursor`, counted across epochs."""
     number, position = divmod(cursor, math.ceil(plan.rows / plan.batch))
     return epoch(plan, lengths, seed, number)[position]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Right-padded rows, and where they are supervised.
+    """Right-padded rows and their supervised positions.
 
-    tokens (B, L) int32; gather (N,) flat positions into B x L whose hidden state predicts a supervised token;
-    targets (N,) those tokens; rows (N,) the row of each; supervised counts N, total counts the tokens without padding.
+    - tokens (B, L) int32
+    - gather (N,): flat positions in B x L; the hidden state there predicts a supervised token
+    - targets (N,): those supervised tokens
+    - rows (N,): the row of each of them
+    - size is B, supervised is N, total is the number of tokens without padding
     """
 
     tokens: mx.array
@@ -71,7 +80,10 @@ class Batch:
 
 
 def collate(examples: Sequence[Example], pad_id: int, extra_padding: int = 0) -> Batch:
-    """Puts rows into one batch; what stands in the padding can change no log-probability, since attention is causal."""
+    """Puts rows into one batch.
+
+    Attention is causal, so the content of the padding cannot change a log-probability.
+    """
     longest = max(len(example.ids) for example in examples)
     width = math.ceil(longest / PAD_TO) * PAD_TO + extra_padding
     tokens, gather, rows = [], [], []

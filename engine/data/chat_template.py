@@ -1,4 +1,4 @@
-"""The one renderer: conversations become prompt ids and completion ids, for SFT, DPO and evaluation alike."""
+"""Renders conversations as token ids with the model's chat template: for SFT, DPO and evaluation."""
 
 import re
 import time
@@ -13,9 +13,9 @@ from engine.contract.errors import InputError
 from engine.contract.wording import short
 from engine.runtime.limits import limited, limited_memory
 
-PATIENCE = 20.0  # seconds that a template may compute on one row
-ROOM = 2 << 30  # bytes that it may take for that
-LONGEST = 64 << 20  # characters that it may make
+PATIENCE = 20.0  # time limit of a template for one row, in seconds
+ROOM = 2 << 30  # its memory limit, in bytes
+LONGEST = 64 << 20  # its output limit, in characters
 SENTINEL = "the answer stands here"
 NOW = re.compile(r"""strftime_now\s*\(\s*(["'])(.*?)\1\s*\)""")
 
@@ -35,8 +35,8 @@ QUESTION, ANSWER = Message("user", "A question."), Message("assistant", SENTINEL
 class Example:
     """A rendered row: `ids` is the prompt, then the answer, then one end token; `prompt` counts the prompt's tokens.
 
-    Tokens from `prompt` on are supervised. A row longer than the limit is `cut`: it loses the end of its answer and
-    its end token with it, so that no model learns to stop in the middle of a sentence.
+    Tokens from `prompt` on are supervised. A row longer than the limit is `cut`: it loses the end of its answer. It
+    then has no end token either, so that the model does not learn to stop in the middle of a sentence.
     """
 
     ids: tuple[int, ...]
@@ -50,17 +50,17 @@ class Example:
 
 
 class Renderer:
-    """Renders with the model's own chat template; `end_id` is the token that the template puts behind an answer.
+    """Renders with the model's own chat template; `end_id` is the token that the template puts after an answer.
 
-    Many templates state the date: it is that of the day (UTC) on which the run began, so that a row is the same tokens
-    before and after midnight, and in a run that is resumed.
+    Many templates state the date. The renderer always gives them the day (UTC) on which the run began. A row therefore
+    has the same tokens before and after midnight, and in a resumed run.
     """
 
     def __init__(self, tokenizer: Any, started: float | None = None) -> None:
-        """`started` (unix seconds) is when the run began, and now where it is left out.
+        """`started` is the start of the run in Unix seconds; the default is now.
 
-        Raises InputError where the model has no chat template, or one that ends an answer with no end token, or states
-        the date in a form that cannot be told beforehand.
+        Raises InputError if the model has no chat template, or if the template adds no end token to an answer. Also
+        raises it if the template states the date in a form that cannot be computed in advance.
         """
         self._tokenizer = tokenizer
         if not getattr(tokenizer, "chat_template", None) and not getattr(tokenizer, "has_chat_template", False):
@@ -72,19 +72,21 @@ class Renderer:
         self.special_tokens: tuple[str, ...] = self._find_marks()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of the conversation so far, up to where the model begins its answer."""
+        """Returns the token ids of the conversation, up to the point at which the model begins its answer."""
         return self._encode(self._text(messages, answering=True))
 
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of plain text, with what the tokenizer itself puts before it."""
+        """Returns the token ids of plain text, including any tokens that the tokenizer adds before it."""
         return list(self._tokenizer.encode(text))
 
     def example(self, messages: Sequence[Message], answer: str, max_length: int) -> Example:
-        """Renders a training row; raises InputError where the prompt alone fills max_length tokens, or the answer holds
-        a special token: it would be trained on as the end of a turn, or as the user's next one.
+        """Renders a training row.
 
-        Without messages the answer is plain text and stands alone: nothing comes before its first token, which is what
-        the rest is predicted from, and all others are supervised, as mlx-lm does it.
+        If there are no messages, the answer is plain text. Its first token then serves as the prompt and all other
+        tokens are supervised, as in mlx-lm.
+
+        Raises InputError if the prompt alone fills max_length tokens. Also raises it if the answer contains a special
+        token: the model would learn it as the end of a turn, or as the start of the user's next turn.
         """
         if not messages:
             return self._plain(answer.strip(), max_length)
@@ -107,11 +109,11 @@ class Renderer:
         return Example(tuple(whole[:max_length]), 1, len(ids) - 1, len(whole) > max_length)
 
     def template_ids(self, messages: Sequence[Message]) -> list[int]:
-        """What the tokenizer's own template makes of it, ids at once: what prompt_ids is compared with."""
+        """Returns the ids that the tokenizer makes directly from the conversation, to check prompt_ids against them."""
         return list(self._template(messages, answering=True, tokenize=True, return_dict=False))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of generated ids, special tokens shown; surrounding space is dropped."""
+        """Returns the text of generated ids, with special tokens shown and surrounding white space removed."""
         text: str = self._tokenizer.decode(list(ids))
         return text.strip()
 
@@ -120,10 +122,10 @@ class Renderer:
             text: str = self._template(messages, answering, tokenize=False)
         except InputError:
             raise
-        except TemplateError as error:  # a role that it does not know, or turns out of order
+        except TemplateError as error:  # an unknown role, or turns in the wrong order
             roles = ", ".join(message.role for message in messages)
             raise InputError(f"the model's chat template refuses the turns {roles}: {error}") from error
-        except Exception as error:  # a template is a program, and raises what it likes
+        except Exception as error:  # a template is a program and can raise any exception
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise InputError(f"the model's chat template fails: {type(error).__name__}: {short(reason)}") from error
         if len(text) > LONGEST:
@@ -140,9 +142,9 @@ class Renderer:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _find_marks(self) -> tuple[str, ...]:
-        """What is no text inside an answer: the tokenizer's special tokens, and those that the template sets around it.
+        """Returns the tokens that an answer must not contain: the tokenizer's and the template's special tokens.
 
-        Not every added token: a base may have <filename> as one, which people write.
+        Other added tokens are allowed: some base models have <filename> as an added token, and people write that.
         """
         whole = self._text([QUESTION, ANSWER], answering=False)
         added = self._tokenizer.added_tokens_decoder.values()
@@ -165,9 +167,9 @@ class Renderer:
 
 
 def _as_of(tokenizer: Any, day: date) -> dict[str, str]:
-    """The argument that makes the tokenizer's template state this day; none where the template states no date.
+    """Returns the keyword argument that makes the template state this day; empty if the template states no date.
 
-    Raises InputError where the template asks for the date in a form that cannot be answered beforehand.
+    Raises InputError if the template asks for the date in a form that cannot be computed in advance.
     """
     if "strftime_now" not in str(getattr(tokenizer, "chat_template", "")):
         return {}

@@ -1,4 +1,4 @@
-"""Units, chapters and topics with their rows, every row used or reported by its place."""
+"""Loads a curriculum: units, chapters and topics with their rows; each row is used or reported."""
 
 import hashlib
 import os
@@ -20,17 +20,17 @@ from engine.data.topic_list import name_course
 from engine.data.voice_profile import VoiceProfile, load_profile
 from engine.rules.enforce import require
 
-FOUND = {  # of a curriculum's folder, the first that is there; *_data.jsonl are the earlier system's
+FOUND = {  # the first file that exists in the curriculum's folder is used; *_data.jsonl come from the earlier system
     "sft": ("sft.jsonl", "sft.parquet", "sft_data.jsonl"),
     "preferences": ("preferences.jsonl", "preferences.parquet", "preference_data.jsonl"),
     "quiz": ("quiz.jsonl", "quiz.parquet"),
 }
-LISTS = {"sft": "sft", "preferences": "pairs", "quiz": "questions"}  # where the rows of a topic go
+LISTS = {"sft": "sft", "preferences": "pairs", "quiz": "questions"}  # role -> field of TopicRows
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic after the audit; `pairs` are trained on, `heldout` are not."""
+    """A topic with its rows; training uses `pairs` but not `heldout`."""
 
     id: str
     title: str
@@ -49,7 +49,7 @@ class Topic:
 
     @property
     def digest(self) -> str:
-        """Of its rows in their order, and not of where they lie: files may be moved while a run is stopped."""
+        """A hash of the rows in their order. It leaves file paths out: files may move while a run is stopped."""
         lists = (self.sft, self.pairs, self.heldout, self.questions)
         rows = ascii([[replace(row, where="") for row in items] for items in lists])
         return hashlib.sha256(rows.encode()).hexdigest()[:16]
@@ -57,9 +57,9 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Curriculum:
-    """Topics in the order of the course, the voice profile, and a sentence for each row or topic that is off.
+    """Topics in the order of the course, the voice profile, and a warning for each problem with a row or a topic.
 
-    `further` are the topics of the course that the run leaves out: what they say tells the voice, too.
+    `further` are the topics of the course that the run leaves out. Their texts are examples of the voice, too.
     """
 
     topics: tuple[Topic, ...]
@@ -67,13 +67,13 @@ class Curriculum:
     warnings: tuple[str, ...]
     rows_read: int
     rows_used: int
-    orphans: int  # rows of topics that the course does not have
+    orphans: int  # rows whose topic is not in the course
     duplicates: int
     further: tuple[Topic, ...] = ()
 
     @property
     def digests(self) -> dict[str, str]:
-        """Topic -> digest of its rows, in the order of the course."""
+        """Topic id -> digest of its rows, in the order of the course."""
         return {topic.id: topic.digest for topic in self.topics}
 
     @property
@@ -83,7 +83,7 @@ class Curriculum:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A row and the topic that it names, if any; `key` is what makes it the same as another one."""
+    """A row and the topic that it names, if any; two rows with the same `key` are duplicates."""
 
     role: str
     topic: str | None
@@ -92,16 +92,16 @@ class _Found:
 
 
 def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum:
-    """Reads a curriculum; raises InputError with place and field for anything that cannot be trained on.
+    """Reads a curriculum; raises InputError with place and field for a row or topic that cannot be trained on.
 
-    With `needs_pairs`, a kept topic without a pair to train on is an error. Rows of topics that the course does not
-    have are reported, not dropped in silence.
+    If `needs_pairs` is true, a selected topic must have a pair to train on. A row whose topic is not in the course
+    gives a warning.
     """
     folder = Path(settings.path)
     warnings: list[str] = []
     try:
         is_folder = folder.is_dir()
-    except OSError as error:  # a name that is too long, a folder that may not be entered
+    except OSError as error:  # the name is too long, or permission is denied
         raise InputError(f"curriculum.path: {short(str(folder))}: cannot be read ({error.strerror})") from error
     if not is_folder:
         hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
@@ -140,13 +140,13 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
 
 
 def _untrained(place: Place, rows: TopicRows) -> Topic:
-    """A topic that the run leaves out."""
+    """Returns a topic that the run leaves out."""
     lists = (tuple(rows.sft), tuple(rows.pairs), tuple(rows.heldout), tuple(rows.questions))
     return Topic(place.id, place.title, place.unit_title, place.chapter_title, *lists)
 
 
 def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, Place]) -> set[str]:
-    """The ids of the topics that curriculum.topics names; raises InputError for a name of none or of several."""
+    """Returns the ids of the topics in curriculum.topics; raises InputError for an unknown or ambiguous name."""
     titles = {id: place.title for id, place in places.items()}
     try:
         return {find_topic(name, titles) for name in names}
@@ -155,7 +155,7 @@ def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, Place]) -> 
 
 
 def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: list[str]) -> SourceConfig | Path | None:
-    """What the configuration names for a role, or else the first file of the folder; the others are warned of."""
+    """Returns the source of a role: the configured one, or the first file in the folder; warns about other files."""
     named = {"sft": settings.sft, "preferences": settings.preferences, "quiz": settings.quiz}[role]
     if named:
         return SourceConfig(named) if isinstance(named, str) else named
@@ -202,9 +202,9 @@ def _read(role: str, source: SourceConfig | Path | None) -> Iterator[_Found]:
 
 
 def _sort(found: Sequence[_Found], names: Mapping[str, Place]) -> tuple[dict[str, TopicRows], list[str], list[str]]:
-    """The rows by topic id, and a sentence for each that belongs to no topic, and for each that is there already.
+    """Returns the rows by topic id, then a warning for each row without a topic, then one for each duplicate row.
 
-    In a course of one topic a row need not name it; where the rows name no topic at all, they all belong to one.
+    In a course with one topic, a row does not have to name it. If no row names a topic, all rows belong to one topic.
     """
     rows = {place.id: TopicRows() for place in names.values()}
     orphans, duplicates = [], []
@@ -236,7 +236,7 @@ def _require_rows(sources: Mapping[str, str], topic: Topic, needs_pairs: bool) -
 
 
 def _form_warnings(topic: Topic) -> list[str]:
-    """What of its rows is trained on otherwise than a question with its answer is, or otherwise than it is asked."""
+    """Returns warnings about rows of an unusual form: plain text, several answers, or a system message."""
     found = []
     if plain := sum(not row.messages for row in topic.sft):
         found.append(
@@ -258,14 +258,14 @@ def _form_warnings(topic: Topic) -> list[str]:
 
 
 def length_ratio(topic: Topic) -> float | None:
-    """Characters of the rejected answers that are trained on over those of the chosen ones; None without a pair."""
+    """Returns the total length of rejected answers divided by that of chosen ones; None without a training pair."""
     if not topic.pairs:
         return None
     return sum(len(pair.rejected) for pair in topic.pairs) / sum(len(pair.chosen) for pair in topic.pairs)
 
 
 def length_warnings(topic: Topic) -> list[str]:
-    """Rule 22: where rejected answers are much shorter or longer, DPO teaches length."""
+    """Rule 22: warns if rejected answers are much shorter or longer than chosen ones, since DPO then teaches length."""
     ratio = length_ratio(topic)
     if ratio is None or 0.8 <= ratio <= 1.25:
         return []

@@ -1,7 +1,7 @@
-"""Chooses what is kept out of training where the data do not say: pairs for preference accuracy, rows for a quiz.
+"""Chooses the held-out rows if the data do not: pairs for preference accuracy, questions for a quiz.
 
-Rows are taken in the order of a hash, so that the choice is the same at every start, and only such as overlap with
-nothing that is trained on: a held-out row that is trained on elsewhere measures nothing (rule 19).
+Rows are chosen in the order of a hash, so that the choice is the same at every start. A row that overlaps with a
+training row is not chosen: it would measure nothing, since the model was trained on its text (rule 19).
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from engine.data.rows import Pair, Question, SftRow
 
 @dataclass
 class TopicRows:
-    """Rows of one topic while the curriculum is put together; `heldout` pairs are not trained on."""
+    """Rows of one topic while the curriculum is built; training does not use `heldout` pairs."""
 
     sft: list[SftRow] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
@@ -34,7 +34,10 @@ class _Asked:
 
 
 def add_rows(index: Index, sft: Iterable[SftRow], pairs: Iterable[Pair]) -> None:
-    """Adds what rows and pairs train on, each turn before the answer too; in plain text a question may be hidden."""
+    """Adds the training text of rows and pairs to the index, including the turns before the answer.
+
+    A held-out question may be a small part of a plain text, so plain texts are added as running text.
+    """
     for row in sft:
         if row.messages:
             index.add(row.where, *_turns(row), row.answer)
@@ -45,15 +48,16 @@ def add_rows(index: Index, sft: Iterable[SftRow], pairs: Iterable[Pair]) -> None
 
 
 def _turns(row: SftRow | Pair) -> list[str]:
-    """What was asked and answered before the answer that is trained on."""
+    """Returns the texts of all user and assistant turns before the answer."""
     return [message.content for message in row.messages if message.role != "system"]
 
 
 def hold_out(topics: Mapping[str, TopicRows], pair_share: float, quiz_share: float) -> list[str]:
-    """Moves pairs to `heldout`, and rows to `questions` where a topic has none; returns a sentence for what is off.
+    """Moves pairs to `heldout`, and moves rows to `questions` if a topic has no questions; returns warnings.
 
-    Pairs go as the rows say; where none of a topic's says so, `pair_share` of them, one at least of two. Raises
-    InputError where a quiz is to be made and no row can be spared.
+    If any pair of a topic has the field `heldout`, that field decides for all of its pairs. If none has it, the
+    function holds out `pair_share` of the topic's pairs, and at least one if there are two or more. Raises InputError
+    if a quiz must be made and no row can be held out.
     """
     index = Index()
     unsaid = any(rows.pairs and all(pair.heldout is None for pair in rows.pairs) for rows in topics.values())
@@ -93,7 +97,7 @@ def _hold_pairs(rows: TopicRows, count: int, index: Index) -> None:
 
 
 def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
-    """Whole questions are taken: every row and every pair that asks the same leaves the training with it."""
+    """Holds out whole questions: all rows and pairs that ask the same question leave the training set together."""
     groups: dict[str, _Asked] = defaultdict(_Asked)
     for row in rows.sft:
         if len(row.messages) == 1:

@@ -1,4 +1,4 @@
-"""Finds held-out questions and pairs that overlap with what is trained on (rule 19): the same text, or nearly."""
+"""Finds held-out questions and pairs whose text is also, or almost, in the training rows (rule 19)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from engine.data.rows import Pair, SftRow
 
 
 def find_leaks(topics: Sequence[Topic]) -> Iterator[str]:
-    """A sentence for each held-out question or answer that is trained on, with both places."""
+    """Yields an error sentence, with both places, for each held-out question or answer that is in the training rows."""
     trained: list[SftRow | Pair] = []
     for topic in topics:
         trained += [*topic.sft, *topic.pairs]
@@ -17,7 +17,7 @@ def find_leaks(topics: Sequence[Topic]) -> Iterator[str]:
 
 
 def leaks_of(trained: Sequence[SftRow | Pair], topics: Sequence[Topic]) -> Iterator[str]:
-    """As find_leaks, of these rows against everything that the topics hold out."""
+    """Does the same as find_leaks, but compares the held-out texts of the topics with the rows in `trained`."""
     index = Index()
     add_rows(
         index, [row for row in trained if isinstance(row, SftRow)], [row for row in trained if isinstance(row, Pair)]

@@ -1,4 +1,4 @@
-"""Finds texts that are the same, or nearly: by the word 3-grams that they share."""
+"""Finds identical or nearly identical texts by the word 3-grams that they share."""
 
 import re
 import unicodedata
@@ -6,12 +6,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 
-NEAR = 0.6  # share of word 3-grams in common from which two texts count as the same
+NEAR = 0.6  # two texts count as the same if they share at least this fraction of their word 3-grams
 GRAM = 3
 
 
 class Index:
-    """Texts by their word 3-grams, so that a look-up touches only texts that share one of its rarer ones."""
+    """An index of texts by word 3-gram; a look-up only compares texts that share one of its rarer 3-grams."""
 
     def __init__(self) -> None:
         self._where: list[str] = []
@@ -19,12 +19,12 @@ class Index:
         self._by_gram: dict[int, list[int]] = defaultdict(list)
 
     def add(self, where: str, *texts: str) -> None:
-        """Adds texts that a look-up is compared with as a whole (Jaccard)."""
+        """Adds texts; a look-up compares itself with each whole text (Jaccard similarity)."""
         for text in texts:
             self._add(where, text, len(_grams(text)))
 
     def add_running(self, where: str, text: str) -> None:
-        """Adds running text: what is looked up counts as the same where it is found inside."""
+        """Adds running text; a look-up matches if the running text contains it."""
         self._add(where, text, 0)
 
     def _add(self, where: str, text: str, size: int) -> None:
@@ -34,9 +34,9 @@ class Index:
         self._size.append(size)
 
     def find(self, text: str, besides: frozenset[str] = frozenset()) -> str | None:
-        """Where a text stands that is the same or nearly, or None; `besides` are places that do not count."""
+        """Returns the place of an identical or nearly identical text, or None; ignores the places in `besides`."""
         places = sorted((self._by_gram.get(gram, []) for gram in _grams(text)), key=len)
-        few = len(places) - int(NEAR * len(places)) + 1  # a text that is near enough shares one of any so many grams
+        few = len(places) - int(NEAR * len(places)) + 1  # any `few` of the 3-grams include one that a match shares
         candidates = {number for found in places[:few] for number in found}
         shared = {number: sum(_holds(found, number) for found in places) for number in candidates}
         for number in sorted(shared, key=lambda number: (-shared[number], number)):
@@ -52,7 +52,7 @@ def _holds(ascending: Sequence[int], number: int) -> bool:
 
 
 def _grams(text: str) -> set[int]:
-    """Hashes of the word 3-grams: a tenth of the memory of the words."""
+    """Returns hashes of the word 3-grams, since hashes take a tenth of the memory of the words."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
     if len(words) < GRAM:
         return {hash(tuple(words))}

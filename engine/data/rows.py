@@ -1,4 +1,4 @@
-"""Takes rows apart, in every form that is accepted, and names place and field in each complaint."""
+"""Parses rows in every accepted form; each error message names the place and the field."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ MAX_TEXT = 8 << 20  # characters of a field
 
 @dataclass(frozen=True, slots=True)
 class SftRow:
-    """A conversation and the answer that is trained on; `where` is file:line. Plain text has no messages."""
+    """A conversation and the answer to train on; `where` is file:line. A row of plain text has no messages."""
 
     messages: tuple[Message, ...]
     answer: str
@@ -33,7 +33,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A held-out question with its reference answer and the concepts that an answer should name."""
+    """A held-out question with its reference answer and the concepts that an answer should mention."""
 
     question: str
     reference: str
@@ -42,13 +42,13 @@ class Question:
 
 
 def sft_row(where: str, data: dict[str, Any]) -> SftRow:
-    """A row to train on; raises InputError that names the field."""
+    """Parses a training row; raises InputError that names the field."""
     messages, answer = _conversation(where, data)
     return SftRow(_with_system(where, data, messages), answer, where)
 
 
 def pair_row(where: str, data: dict[str, Any]) -> Pair:
-    """A pair of answers to one prompt; raises InputError that names the field."""
+    """Parses a pair of answers to one prompt; raises InputError that names the field."""
     heldout = data.get("heldout")
     if heldout is not None and not isinstance(heldout, bool):
         raise InputError(f"{where}: heldout: found {short(heldout)}, expected true or false")
@@ -59,7 +59,7 @@ def pair_row(where: str, data: dict[str, Any]) -> Pair:
 
 
 def question_row(where: str, data: dict[str, Any]) -> Question:
-    """A held-out question; raises InputError that names the field."""
+    """Parses a held-out question; raises InputError that names the field."""
     concepts = data.get("concepts", [])
     if not isinstance(concepts, list) or not all(isinstance(item, str) and item.strip() for item in concepts):
         raise InputError(f"{where}: concepts: found {short(concepts)}, expected a list of words")
@@ -71,7 +71,11 @@ def question_row(where: str, data: dict[str, Any]) -> Question:
 
 
 def _conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], str]:
-    """`messages`, `prompt`/`completion`, the earlier system's two forms, or plain `text`, which has no prompt."""
+    """Returns the messages and the answer of a row.
+
+    Accepts `messages`, `prompt`/`completion`, the earlier system's two forms (`instruction`/`output` and
+    `question`/`answer`), or plain `text`, which has no prompt.
+    """
     if "messages" in data:
         messages = _messages(where, data, "messages")
         if [message.role for message in messages[-2:]] != ["user", "assistant"]:
@@ -97,7 +101,10 @@ def _conversation(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...]
 
 
 def _preference(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], str, str]:
-    """(prompt, chosen, rejected): each text or messages; or chosen and rejected are whole conversations."""
+    """Returns (prompt, chosen, rejected).
+
+    Each field may be text or messages. If chosen and rejected are whole conversations, they include the prompt.
+    """
     a, b = data.get("chosen"), data.get("rejected")
     whole = isinstance(a, list) and isinstance(b, list) and ("prompt" not in data or min(len(a), len(b)) > 1)
     if not whole:
@@ -118,13 +125,13 @@ def _preference(where: str, data: dict[str, Any]) -> tuple[tuple[Message, ...], 
 
 
 def _system(where: str, data: dict[str, Any]) -> str:
-    """What a row's `system` field says; nothing where it is absent or empty."""
+    """Returns the text of a row's `system` field; an empty string if the field is absent or empty."""
     value = data.get("system")
     return "" if value is None or (isinstance(value, str) and not value.strip()) else text(where, data, "system")
 
 
 def _with_system(where: str, data: dict[str, Any], messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The conversation with the row's `system` field before it."""
+    """Returns the conversation with the row's `system` field, if any, as its first message."""
     system = _system(where, data)
     if not system:
         return messages
@@ -168,7 +175,7 @@ def _messages(where: str, data: dict[str, Any], name: str) -> tuple[Message, ...
 
 
 def text(where: str, data: dict[str, Any], name: str) -> str:
-    """A field that must hold text."""
+    """Returns the text of a field, stripped; raises InputError if it is not text, is empty or is too long."""
     value = data.get(name)
     if not isinstance(value, str) or not value.strip():
         found = "empty text" if isinstance(value, str) else kind(value)
@@ -180,7 +187,10 @@ def text(where: str, data: dict[str, Any], name: str) -> str:
 
 
 def require_whole(field: str, value: str) -> None:
-    """Raises InputError for half of a surrogate pair, which JSON lets pass and neither tokenizer nor file takes."""
+    """Raises InputError for half of a surrogate pair.
+
+    JSON allows one, but it can neither be tokenized nor written to a file.
+    """
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -1,7 +1,7 @@
-"""Rows from where they lie, each with its place: JSONL, other files, dataset folders and Hugging Face datasets.
+"""Reads rows with their places from JSONL, other files, dataset folders and Hugging Face datasets.
 
-What is read is data and never code: datasets are built by a few plain readers of the `datasets` library, no script and
-no pickle is opened, and the size of a line and the number of rows are bounded.
+It only reads data and never runs code. It allows a few simple builders of the `datasets` library and opens no script
+and no pickle. The size of a line and the number of rows are limited.
 """
 
 import json
@@ -17,13 +17,13 @@ from engine.contract.settings import yaml_file
 from engine.contract.settings.config import FIELDS, FILES, SourceConfig
 
 Row = tuple[str, dict[str, Any]]
-PLAIN = ("json", "csv", "parquet", "arrow", "cache")  # the builders of `datasets` that are let near a dataset
+PLAIN = ("json", "csv", "parquet", "arrow", "cache")  # the builders of `datasets` that are allowed
 MAX_ROWS = 1_000_000
 MAX_LINE = 8 << 20  # bytes
 
 
 def read_file(path: Path) -> Iterator[Row]:
-    """The rows of a curriculum's own file, with every field that they have."""
+    """Yields the rows of a file in the curriculum's folder: all fields of JSONL, the known fields of other files."""
     if path.suffix.lower() == ".jsonl":
         yield from read_jsonl(path)
         return
@@ -32,9 +32,10 @@ def read_file(path: Path) -> Iterator[Row]:
 
 
 def read_source(source: SourceConfig) -> Iterator[Row]:
-    """The rows of a source that the configuration names, with the fields that a row can have.
+    """Yields the rows of a source that the configuration names, with the known fields only.
 
-    Where it names columns, a row has those fields and no others. Raises InputError for what cannot be read.
+    If the configuration names columns, a row has those fields and the topic. Raises InputError if the source cannot be
+    read.
     """
     fields = source.columns or {name: name for name in FIELDS}
     topic = source.topic_column or "topic"
@@ -56,7 +57,7 @@ def _require_columns(where: str, asked: Iterable[str], known: Iterable[str]) -> 
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:
-    """(file:line, object) of every line that is not blank."""
+    """Yields (file:line, object) for every line that is not blank."""
     try:
         with open(path, "rb", opener=only_regular) as file:
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
@@ -90,7 +91,10 @@ def _object(where: str, line: bytes) -> dict[str, Any]:
 
 
 def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collection[str]) -> Iterator[Row]:
-    """(source row N, row) of every row, from 1, with the wanted columns; those that are asked for have to be there."""
+    """Yields ("<source> row N", row) for every row, with N from 1 and the `wanted` columns.
+
+    Raises InputError if a column in `asked` does not exist, or if the data cannot be read.
+    """
     path, name = Path(source.path), source.path
     whole = path.suffix.lower() in FILES
     _require_files(path, whole)
@@ -101,7 +105,7 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
         )
     try:
         data = _open(source)
-        if (columns := data.column_names) is not None:  # of a CSV file they are known only as its rows are read
+        if (columns := data.column_names) is not None:  # None for a CSV file: its columns are known once rows are read
             _require_columns(name, asked, columns)
             data = data.remove_columns([column for column in columns if column not in wanted])
         classes = {column: kind for column, kind in (data.features or {}).items() if hasattr(kind, "int2str")}
@@ -113,7 +117,7 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
             yield f"{name} row {number}", row | names
     except InputError:
         raise
-    except Exception as error:  # datasets, pyarrow, the hub's client and its HTTP client raise types of their own
+    except Exception as error:  # datasets, pyarrow, the hub's client and its HTTP client raise their own types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         if path.is_absolute():
             raise InputError(f"{name}: the data cannot be read: {reason}") from error
@@ -124,7 +128,7 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
 
 
 def _require_files(path: Path, whole: bool) -> None:
-    """Raises InputError unless a local source is a file (`whole`), or a folder of files that can be opened."""
+    """Raises InputError unless a local source is a regular file (`whole`) or a folder of regular files."""
     try:
         if whole:
             require_regular(path)
@@ -139,12 +143,12 @@ def _require_files(path: Path, whole: bool) -> None:
 
 
 def _split(source: SourceConfig) -> str:
-    """The split that a source names, whatever part of it."""
+    """Returns the split that a source names, without a slice such as [:1000]."""
     return source.split.partition("[")[0]
 
 
 def _require_cache(folder: Path) -> None:
-    """Raises InputError if the library `datasets` cannot write where it keeps things, which it does for a file, too."""
+    """Raises InputError if the library `datasets` cannot write its cache, which it needs even for a single file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
@@ -155,12 +159,12 @@ def _require_cache(folder: Path) -> None:
 
 
 def _open(source: SourceConfig) -> Any:
-    """The dataset of a source; a file is streamed, a folder or a hub dataset goes through the library's own cache."""
+    """Opens the dataset of a source: streams a file, and loads a folder or hub dataset through the library's cache."""
     import datasets
 
     _require_cache(Path(datasets.config.HF_DATASETS_CACHE))
     datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)  # what it finds is raised too, and told in one sentence
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it also raises its errors, and we report them in one sentence
     suffix = Path(source.path).suffix.lower()
     if suffix in FILES:
         kind = suffix.removeprefix(".")

@@ -1,4 +1,4 @@
-"""The topics of a course without a curriculum.yaml: those that the rows name."""
+"""Builds the list of topics from the names in the rows if there is no curriculum.yaml."""
 
 import re
 from collections.abc import Iterable
@@ -14,10 +14,11 @@ MAX_TOPICS = 10_000
 
 
 def name_course(names: Iterable[str], source: str) -> dict[str, Place]:
-    """A topic for each name, in order, with an id made from it; one topic, called as its `source`, for no names.
+    """Returns a topic for each name, in order, with an id made from the name.
 
-    A name that is an id stays one, and its parts are the titles of unit, chapter and topic. Raises InputError for more
-    names than a course can have.
+    If a name is already a topic id, it stays the id, and its parts are the titles of unit, chapter and topic. If there
+    are no names, the course has one topic, with its title made from `source`. Raises InputError if there are more names
+    than a course can have, or if a name contains half of a surrogate pair.
     """
     places: dict[str, Place] = {}
     taken: set[str] = set()
@@ -37,7 +38,7 @@ def name_course(names: Iterable[str], source: str) -> dict[str, Place]:
 
 
 def _title(source: str) -> str:
-    """A name for rows from a file or a dataset: of sft.jsonl its folder's, else the last word of its path."""
+    """Returns a title for a file or a dataset: the folder's name for sft.jsonl, else the last part of the path."""
     path = Path(source)
     name = path.stem if path.suffix.lower() in FILES else path.name
     return (path.parent.name if name in ("sft", "sft_data") else "") or name or source

@@ -1,4 +1,4 @@
-"""Reads voice.yaml: marker groups that are shown, what to avoid, and distinctions; a curriculum can do without it."""
+"""Reads the optional voice.yaml: marker groups to show, patterns to avoid, and distinctions."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LONGEST = 2000  # characters of a pattern
 
 @dataclass(frozen=True, slots=True)
 class MarkerGroup:
-    """Patterns that belong together; full marks for `expected` distinct ones in an answer."""
+    """Patterns that belong together; an answer gets the full score if it has `expected` distinct ones."""
 
     name: str
     weight: float
@@ -26,7 +26,7 @@ class MarkerGroup:
 
 @dataclass(frozen=True, slots=True)
 class Distinction:
-    """Something this voice would never say: a hit caps the answer at 0 and is reported by name."""
+    """Something this voice would never say; a match sets the answer's score to 0 and is reported by name."""
 
     name: str
     patterns: tuple[re.Pattern[str], ...]
@@ -34,7 +34,7 @@ class Distinction:
 
 @dataclass(frozen=True, slots=True)
 class VoiceProfile:
-    """What voice.yaml says."""
+    """The content of voice.yaml."""
 
     name: str
     groups: tuple[MarkerGroup, ...]
@@ -44,7 +44,10 @@ class VoiceProfile:
 
 
 def load_profile(path: Path) -> VoiceProfile:
-    """Reads voice.yaml, or an empty profile if there is none; raises InputError with the file and the field."""
+    """Reads voice.yaml; returns an empty profile if the file does not exist.
+
+    Raises InputError that names the file and the field.
+    """
     if not path.exists():
         return VoiceProfile(path.parent.name, (), (), 0.15, ())
     found = mapping(path, read_text(path))
@@ -71,7 +74,7 @@ def load_profile(path: Path) -> VoiceProfile:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Takes the YAML apart and names the file and the field in every complaint."""
+    """Parses the YAML; each error message names the file and the field."""
 
     path: Path
 
@@ -103,7 +106,7 @@ class _Reader:
             raise self.fail(field, long[0], f"patterns of at most {LONGEST:,} characters")
         try:
             for item in value:
-                re.compile(item)  # by itself first: "[" or "a)(b" would be whole only inside what stands around it
+                re.compile(item)  # alone first: "a)(b" is invalid but would compile inside the text added around it
             found = tuple(map(whole_words, value))
         except (re.error, RecursionError, OverflowError, MemoryError) as error:
             found_in = error.pattern if isinstance(error, re.error) else item
