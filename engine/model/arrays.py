@@ -1,4 +1,4 @@
-"""MLX arrays, trees and operations with the types that MLX's own stubs leave open; no conversion, no copy."""
+"""Typed access to MLX arrays, trees and operations, since MLX's own stubs lack types; copies nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,36 +14,36 @@ R = TypeVar("R", covariant=True)
 
 
 def number(array: mx.array) -> float:
-    """The value of an array of one real element."""
+    """Returns the value of an array with one real element."""
     return cast(float, array.item())
 
 
 def numbers(array: mx.array) -> list[float]:
-    """The values of a one-dimensional array of real numbers."""
+    """Returns the values of a one-dimensional array of real numbers."""
     return cast(list[float], array.tolist())
 
 
 def integers(array: mx.array) -> list[int]:
-    """The values of a one-dimensional array of integers."""
+    """Returns the values of a one-dimensional array of integers."""
     return cast(list[int], array.tolist())
 
 
 def leaves(tree: object) -> list[tuple[str, mx.array]]:
-    """Name and array of every leaf of a tree, such as a model's parameters; names are joined with dots."""
+    """Returns the name and array of every leaf of a tree, such as a model's parameters; names are joined with dots."""
     return cast(list[tuple[str, mx.array]], tree_flatten(tree))
 
 
 def load_arrays(file: Path) -> dict[str, mx.array]:
-    """The arrays of a .safetensors file by name, read from the disk when they are used; raises as mx.load does.
+    """Returns the arrays of a .safetensors file by name; MLX reads them from the disk when they are used.
 
-    Raises OSError if something else is in the place of the file: a pipe, a device, a folder.
+    Raises OSError if the path is not a regular file (a pipe, a device, a folder), and any error that mx.load raises.
     """
     require_regular(file)
     return cast(dict[str, mx.array], mx.load(str(file)))
 
 
 class Operation(Protocol[P, R]):
-    """A function with a gradient of its own, which the decorator `vjp` gives it."""
+    """A function with a custom gradient, which its decorator `vjp` defines."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
@@ -51,5 +51,5 @@ class Operation(Protocol[P, R]):
 
 
 def operation(function: Callable[P, R]) -> Operation[P, R]:
-    """mx.custom_function with the function's own types."""
+    """Wraps a function with mx.custom_function and keeps its types."""
     return cast(Operation[P, R], mx.custom_function(function))

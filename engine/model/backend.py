@@ -1,4 +1,7 @@
-"""Chooses the device and its number type, and gives MLX a fast BLAS; to be called before mlx is imported anywhere."""
+"""Chooses the device and its number type, and loads a fast BLAS for MLX.
+
+Call `prepare` before anything imports mlx.
+"""
 
 import ctypes
 import os
@@ -16,23 +19,25 @@ from engine.contract.errors import InputError
 
 BLAS_PACKAGE = "cmeel-openblas"
 BLAS_FILE = "libopenblas.so.0"
-FORTRAN_FILE = "libgfortran.so.5"  # what OpenBLAS asks the system for, and many systems do not have
-FORTRAN_PACKAGE = "mlx-cpu"  # carries the same library, under a name of its own
-SLOW_GFLOPS = 30.0  # MLX's own reference BLAS does about 7 where OpenBLAS does hundreds
+FORTRAN_FILE = "libgfortran.so.5"  # OpenBLAS needs it, and many systems do not have it
+FORTRAN_PACKAGE = "mlx-cpu"  # contains the same library under another name
+SLOW_GFLOPS = 30.0  # MLX's own reference BLAS reaches about 7, OpenBLAS hundreds
 PRODUCT_SIZE = 768
 TRIES = 3
 OPEN_FILES = 4096
 ADDRESS_SPACE = 2 << 30  # bytes
-TEMPORARY = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")  # variables that C++ heeds, and takes at their word
-BREADTH = "1000"  # arrays that MLX schedules breadth first; with fewer than an adapter has, it takes lane after lane
+TEMPORARY = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")  # C++ reads these and does not check that the folder is usable
+BREADTH = "1000"  # arrays that MLX schedules breadth first; if an adapter has more, MLX runs the lanes one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the engine computes on.
+    """The device that the engine computes on.
 
-    `dtype` is the device's fast number type, `blas` the file name of the library loaded for MLX (None: MLX's own),
-    `gflops` the speed of one fp32 product, `warning` a sentence when that speed says the fast BLAS did not take.
+    - `dtype`: the fast number type of the device
+    - `blas`: file name of the library loaded for MLX; None if MLX uses its own
+    - `gflops`: speed of one fp32 matrix product, in GFLOP/s
+    - `warning`: a sentence if that speed shows that MLX does not use the fast BLAS
     """
 
     device: Literal["cpu", "gpu"]
@@ -44,10 +49,10 @@ class Backend:
 
 @cache
 def prepare() -> Backend:
-    """Load the fast BLAS, import mlx and time one product; a second call returns the first one's answer.
+    """Loads the fast BLAS, imports mlx and times one product; later calls return the first result.
 
-    Raises InputError if there is no folder for temporary files, into which MLX compiles as it trains, or if too few
-    files may be open.
+    Raises InputError if there is no folder for temporary files, since MLX compiles into it during training. Also raises
+    it if the limit on open files is too low.
     """
     require_temporary_folder()
     require_open_files()
@@ -89,7 +94,7 @@ def require_temporary_folder() -> None:
 
 
 def require_open_files() -> None:
-    """Raises InputError if this process may not have as many files open as mlx-lm asks for when it is imported."""
+    """Raises InputError if the limit on open files is below the number that mlx-lm requests when it is imported."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
         raise InputError(
@@ -98,7 +103,7 @@ def require_open_files() -> None:
 
 
 def require_address_space() -> None:
-    """Raises InputError if this process may reserve too little memory: OpenBLAS then tries again for ever."""
+    """Raises InputError if the limit on address space is too low, since OpenBLAS then retries forever."""
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
     if soft != resource.RLIM_INFINITY and soft < ADDRESS_SPACE:
         raise InputError(
@@ -108,13 +113,13 @@ def require_address_space() -> None:
 
 
 def process_bytes() -> int:
-    """The most memory that this process had at once so far, in bytes."""
+    """Returns the peak memory of this process, in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 
 
 def memory_bytes() -> int:
-    """The memory that a run can have, in bytes: as much as the device recommends to use, or all of the machine's."""
+    """Returns the memory available to a run, in bytes: the device's recommended limit, or all memory of the machine."""
     import mlx.core as mx
 
     recommended = mx.device_info().get("max_recommended_working_set_size")  # Metal's: about three quarters
@@ -122,12 +127,12 @@ def memory_bytes() -> int:
 
 
 def find_blas() -> Path | None:
-    """The OpenBLAS library file of the installed package; None where there is none (as off Linux)."""
+    """Returns the OpenBLAS library file of the installed package; None if it is not installed, as on macOS."""
     return next((file for file in installed_files(BLAS_PACKAGE) if file.name == BLAS_FILE), None)
 
 
 def load_blas(library: Path) -> None:
-    """Load OpenBLAS with its symbols global, so that mlx takes its matrix products from it. Raises OSError."""
+    """Loads OpenBLAS with global symbols, so that mlx uses it for its matrix products. Raises OSError."""
     try:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
@@ -138,11 +143,12 @@ def load_blas(library: Path) -> None:
 
 
 def supply_fortran() -> None:
-    """Load the Fortran runtime that the mlx wheel carries, under the name that OpenBLAS asks for.
+    """Loads the Fortran runtime from the mlx wheel under the name that OpenBLAS needs.
 
-    A wheel's build tool renames the libraries that it bundles, in the file name and in the ELF SONAME. The loader looks
-    for a dependency by SONAME among the libraries already loaded, so a copy with the real name in place of the longer
-    bundled one satisfies it. The bundled one is loaded first because it knows where its own dependencies are.
+    A wheel's build tool renames the libraries that it bundles, in the file name and in the ELF SONAME. The system's
+    loader searches the libraries already loaded for a dependency by SONAME. It therefore accepts a copy with the
+    original name written over the longer bundled name. The bundled library is loaded first, since it knows the paths
+    of its own dependencies.
     """
     stem = FORTRAN_FILE.partition(".")[0]
     for bundled in installed_files(FORTRAN_PACKAGE):
@@ -158,7 +164,7 @@ def supply_fortran() -> None:
 
 
 def installed_files(package: str) -> list[Path]:
-    """The files of an installed package; none where it is not installed."""
+    """Returns the files of an installed package; an empty list if it is not installed."""
     try:
         files = metadata.distribution(package).files or []
     except metadata.PackageNotFoundError:
@@ -167,10 +173,10 @@ def installed_files(package: str) -> list[Path]:
 
 
 def time_product() -> float:
-    """GFLOP/s of one square fp32 product on the default device, the best of a few tries."""
+    """Returns the GFLOP/s of one square fp32 product on the default device, the best of a few tries."""
     import mlx.core as mx
 
-    a = mx.random.normal((PRODUCT_SIZE, PRODUCT_SIZE), key=mx.random.key(0))  # a key of its own: no global RNG state
+    a = mx.random.normal((PRODUCT_SIZE, PRODUCT_SIZE), key=mx.random.key(0))  # leaves the global RNG state alone
     mx.eval(a @ a)
     seconds = []
     for _ in range(TRIES):

@@ -1,7 +1,7 @@
-"""Lanes: the rows of a micro-batch in as many parts as there are cores, each on an MLX stream of its own.
+"""Splits a micro-batch into lanes: one part per CPU core, each on a separate MLX stream.
 
-MLX computes whatever is not a matrix product on one core. A part for each core, with one BLAS thread each, keeps all of
-them at work from the first operation to the last.
+MLX uses only one core for every operation that is not a matrix product. With one part and one BLAS thread per core, all
+cores are busy from the first operation to the last.
 """
 
 import ctypes
@@ -19,18 +19,18 @@ from engine.model import backend
 
 S = TypeVar("S")
 T = TypeVar("T")
-TRIED = 4  # steps with all BLAS threads, and as many with one
+TRIED = 4  # steps timed with all BLAS threads, and again with one
 
 
 def split(rows: list[T]) -> list[list[T]]:
-    """The rows in contiguous parts, as even as can be: one a core on the CPU, one in all elsewhere."""
+    """Splits the rows into contiguous parts of nearly equal size: one per core on the CPU, a single one on a GPU."""
     parts = min(len(rows), _lanes())
     ends = [len(rows) * number // parts for number in range(parts + 1)]
     return [rows[start:end] for start, end in pairwise(ends)]
 
 
 def run(function: Callable[..., T], parts: Sequence[tuple[Any, ...]]) -> list[T]:
-    """What `function` returns for each part, evaluated side by side where there are lanes."""
+    """Returns the result of `function` for each part, evaluated in parallel if there are lanes."""
     if len(parts) == 1 or _lanes() == 1:
         found = [function(*part) for part in parts]
         mx.eval(found)
@@ -45,7 +45,7 @@ def run(function: Callable[..., T], parts: Sequence[tuple[Any, ...]]) -> list[T]
 
 
 def each(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
-    """What `function` returns for each item, evaluated side by side, as many at a time as there are lanes."""
+    """Returns the result of `function` for each item, evaluated in parallel with one item per lane."""
     found: list[T] = []
     for start in range(0, len(items), _lanes()):
         found += run(function, [(item,) for item in items[start : start + _lanes()]])
@@ -53,13 +53,14 @@ def each(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
 
 
 class Pace:
-    """BLAS threads of many small steps, such as decoding: all or one, whichever is faster when both are tried.
+    """Chooses the BLAS threads for many small steps, such as decoding: times all threads and one, uses the faster.
 
-    Threads wait for each other at each product, and one whose core another program holds keeps the others waiting for
-    that program's whole turn. OpenBLAS divides rows and columns among threads, never a sum: every bit stays the same.
+    Threads wait for each other at each product. If another program holds the core of one thread, the others wait for
+    that program's whole time slice. OpenBLAS divides rows and columns among threads, never a sum, so the number of
+    threads does not change a single bit of the result.
     """
 
-    crowded = False  # whether one was faster the last time; then it is tried first
+    crowded = False  # true if one thread was faster the last time; one thread is then timed first
 
     def __init__(self) -> None:
         self._library = _blas()
@@ -77,7 +78,7 @@ class Pace:
         self._use(self._all)
 
     def step(self, function: Callable[[], T]) -> T:
-        """What `function` returns; its time settles the threads of those to come."""
+        """Returns the result of `function`; its duration helps to choose the number of threads for later steps."""
         started = time.perf_counter()
         found = function()
         if not self._settled:
@@ -86,7 +87,7 @@ class Pace:
         return found
 
     def _settle(self) -> None:
-        first, other = self._seconds[1:TRIED], self._seconds[TRIED + 1 :]  # the first one of each has more to do
+        first, other = self._seconds[1:TRIED], self._seconds[TRIED + 1 :]  # the first step of each has more work
         if len(self._seconds) == TRIED:
             self._use(self._other)
         elif other and (len(other) == len(first) or min(other) > 2 * min(first)):
@@ -115,7 +116,7 @@ def _streams(count: int) -> list[mx.Stream]:
 
 @contextmanager
 def _blas_threads(count: int) -> Iterator[None]:
-    """OpenBLAS with so many threads, where MLX takes its products from it."""
+    """Sets OpenBLAS to `count` threads inside the context, if MLX uses OpenBLAS."""
     library = _blas()
     if library is None:
         yield

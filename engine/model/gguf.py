@@ -1,4 +1,7 @@
-"""Turns a llama model in GGUF (weights, vocabulary and chat template in one file) into a folder that mlx_lm loads."""
+"""Converts a llama model in GGUF into a folder that mlx_lm loads.
+
+A GGUF file holds the weights, the vocabulary and the chat template.
+"""
 
 import json
 from pathlib import Path
@@ -9,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from engine.contract.errors import InputError
 
-RECIPE = 1  # to be raised when the folder written here changes
+RECIPE = 1  # raise it when the content of the folder written here changes
 GROUP = 32  # weights that share a scale in GGUF's Q4_0, Q4_1 and Q8_0
 CONTROL_TOKEN = 3
 
@@ -31,10 +34,10 @@ TOKENIZER_CONFIG = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_toke
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """Write config.json, model.safetensors (float32), and the tokenizer's files into the existing `folder`.
+    """Writes config.json, model.safetensors (float32) and the tokenizer's files into the existing `folder`.
 
-    Float32 holds every dequantized weight exactly as computed, so mlx_lm on the folder and the engine see one model.
-    Raises InputError when the file is not a llama model with a byte-level BPE vocabulary of the SmolLM family.
+    Float32 holds every dequantized weight exactly, so the engine and mlx_lm load the same model from the folder.
+    Raises InputError if the file is not a llama model with a byte-level BPE vocabulary of the SmolLM family.
     """
     try:
         loaded = cast(tuple[dict[str, mx.array], dict[str, Any]], mx.load(str(gguf), return_metadata=True))
@@ -55,7 +58,7 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def model_config(metadata: dict[str, Any], tied: bool) -> dict[str, Any]:
-    """The config.json of a llama model; the end token is the tokenizer's."""
+    """Returns the config.json of a llama model; the end token is the tokenizer's."""
     llama = {key.removeprefix("llama."): value for key, value in metadata.items() if key.startswith("llama.")}
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -81,7 +84,7 @@ def model_config(metadata: dict[str, Any], tied: bool) -> dict[str, Any]:
 
 
 def model_weights(weights: dict[str, mx.array], heads: int, kv_heads: int) -> dict[str, mx.array]:
-    """GGUF tensors as float32 arrays under Hugging Face's names, with q and k in Hugging Face's rotary order."""
+    """Returns the tensors as float32 arrays under Hugging Face's names, with q and k in its rotary order."""
     converted = {}
     for name in (key for key in weights if key.endswith(".weight")):
         stem = name.removesuffix(".weight")
@@ -95,7 +98,7 @@ def model_weights(weights: dict[str, mx.array], heads: int, kv_heads: int) -> di
 
 
 def dequantized(weights: dict[str, mx.array], stem: str) -> mx.array:
-    """One tensor in float32; a packed one has its scales and biases beside it."""
+    """Returns one tensor in float32, dequantized if `weights` has scales and biases for it."""
     weight = weights[f"{stem}.weight"]
     if f"{stem}.scales" not in weights:
         return weight.astype(mx.float32)
@@ -105,13 +108,16 @@ def dequantized(weights: dict[str, mx.array], stem: str) -> mx.array:
 
 
 def unpermuted(weight: mx.array, heads: int) -> mx.array:
-    """Undo llama.cpp's rotary order: (heads * d, in) with each head's pairs interleaved -> its two halves in turn."""
+    """Undoes llama.cpp's rotary order in a weight (heads * d, in).
+
+    llama.cpp interleaves the pairs of each head. The result has the two halves of each head one after the other.
+    """
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
 def build_tokenizer(metadata: dict[str, Any]) -> Tokenizer:
-    """Byte-level BPE with each digit a token of its own; control tokens are never split."""
+    """Returns a byte-level BPE tokenizer; each digit is a separate token, and control tokens are never split."""
     tokens: list[str] = metadata["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
@@ -126,7 +132,7 @@ def build_tokenizer(metadata: dict[str, Any]) -> Tokenizer:
 
 
 def tokenizer_config(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The tokenizer_config.json: the named special tokens, the context length and the chat template."""
+    """Returns the tokenizer_config.json: the named special tokens, the context length and the chat template."""
     tokens = metadata["tokenizer.ggml.tokens"]
     names = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
     return TOKENIZER_CONFIG | {
@@ -137,5 +143,5 @@ def tokenizer_config(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write `value` as indented UTF-8 JSON."""
+    """Writes `value` as indented UTF-8 JSON."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

