@@ -1,1 +1,1 @@
-"""LoRA modules, their deltas, and the ledger that makes a model of them."""
+"""LoRA modules, the deltas they are committed as, and the ledger that builds the model from deltas."""

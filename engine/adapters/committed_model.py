@@ -1,4 +1,4 @@
-"""The model as a run had it at a committed stage: the base, or the base and the deltas that it was made of then."""
+"""Loads a run's model at a committed stage: the base model, or the base with the deltas of that stage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SAME = (
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run's model at a stage; `ledger.deltas` are the ones in it, `started` is when the run began (unix seconds)."""
+    """A run's model at a stage; `ledger.deltas` are its deltas, `started` is the start of the run in Unix seconds."""
 
     config: RunConfig
     loaded: Loaded
@@ -35,10 +35,13 @@ class Opened:
 
 
 def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[str], None]) -> Opened:
-    """Loads base and deltas: of the whole run (None), none of them (`before`), or as they were after a topic's last.
+    """Loads the base and the deltas of a stage.
 
-    Raises InputError where nothing has been committed, or nothing of that topic, where it cannot be read, and where
-    base and deltas make another model than they did: with another base, device or library.
+    `stage` is None for all deltas of the run, `before` for none of them, or a topic for the deltas that the model had
+    after that topic's last commit.
+
+    Raises InputError if the run or the topic has committed nothing, or if the deltas cannot be read. Also raises it if
+    base and deltas give a different model than in the run, because of a different base, device or library.
     """
     config = load_config(run.config)
     deltas, declared = ([], "") if stage == BASE else _committed(run, stage)
@@ -60,7 +63,7 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
 
 
 def _committed(run: RunDir, stage: str | None) -> tuple[list[Delta], str]:
-    """The deltas of a stage in order, and the fingerprint that the run wrote down of the model that they make."""
+    """Returns the deltas of a stage in order, and the fingerprint that the run recorded for the model with them."""
     try:
         found = read_ledger(run.adapters) if (run.adapters / "ledger.json").exists() else {"deltas": []}
         if stage is not None:
@@ -73,7 +76,10 @@ def _committed(run: RunDir, stage: str | None) -> tuple[list[Delta], str]:
 
 
 def _as_it_stood(run: RunDir, listed: dict[str, Any], topic: str) -> dict[str, Any]:
-    """What ledger.json listed after the topic's last commit, as the journal has it: a retry has moved it since."""
+    """Returns the content of ledger.json as it was after the topic's last commit.
+
+    The journal gives it, since a retry may have changed ledger.json later.
+    """
     known = dict.fromkeys(_topic(row["name"]) for row in listed["deltas"])
     if topic not in known:
         names = ", ".join(known) or "none"
@@ -87,5 +93,5 @@ def _as_it_stood(run: RunDir, listed: dict[str, Any], topic: str) -> dict[str, A
 
 
 def _topic(name: str) -> str:
-    """The topic that the delta of this name is of."""
+    """Returns the topic of the delta with this name."""
     return name.partition("-")[2].rpartition("-")[0].replace(".", "/")

@@ -1,4 +1,4 @@
-"""A committed delta: one phase's adapter, in memory and as the folder that mlx-lm loads."""
+"""Committed deltas: the adapter of one phase, in memory and as a folder that mlx-lm loads."""
 
 import json
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from engine.contract.wording import short
 from engine.model.arrays import load_arrays, number
 from engine.rules.enforce import CHECKS, require
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)  # of a file that was cut or changed
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)  # raised for a truncated or changed file
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A committed phase: its name (`003-unit-01.chapter-01.topic-02-sft`), topic, phase, spec and adapter arrays.
 
-    `fused` False means that rounding would have lost it: it stays beside the weights, in fp32.
+    If `fused` is False, rounding would have lost the change. The model then keeps the factors separately, in fp32.
     """
 
     name: str
@@ -41,23 +41,26 @@ class Delta:
         return sorted({name.rpartition(".")[0] for name in self.weights})
 
     def digest(self) -> str:
-        """One hash over its arrays."""
+        """Returns one hash over the arrays."""
         return fingerprint.fingerprint(fingerprint.digests_of(self.weights))
 
     def factors(self, path: str) -> tuple[mx.array, mx.array]:
-        """(out, r), the scale multiplied in, and (r, in), fp32; with experts in front where a module has them."""
+        """Returns (out, r) and (r, in), fp32; the first includes the scale.
+
+        If the module has experts, both have an additional first axis for them.
+        """
         a = self.weights[f"{path}.lora_a"].astype(mx.float32)
         b = self.weights[f"{path}.lora_b"].astype(mx.float32)
         return (self.spec.scale * b, a) if a.ndim == 3 else (self.spec.scale * b.T, a.T)
 
     def change(self, path: str) -> mx.array:
-        """The change of one module's weight, (out, in) or (experts, out, in), fp32."""
+        """Returns the change of one module's weight: (out, in) or (experts, out, in), fp32."""
         out, inner = self.factors(path)
         return out @ inner
 
 
 def delta_norm(weights: dict[str, mx.array], scale: float) -> float:
-    """Frobenius norm of the change over all modules, from the factors: |AB|^2 = trace(A^T A B B^T)."""
+    """Returns the Frobenius norm of the change over all modules, from the factors: |AB|^2 = trace(A^T A B B^T)."""
     total = mx.array(0.0)
     for name in sorted(weights):
         if name.endswith(".lora_a"):
@@ -70,7 +73,7 @@ def delta_norm(weights: dict[str, mx.array], scale: float) -> float:
 
 
 def save_delta(folder: Path, delta: Delta, model: Any) -> None:
-    """Writes a delta of the model as an adapter folder that mlx-lm loads; on the disk when this returns."""
+    """Writes a delta as an adapter folder that mlx-lm loads; the folder is on the disk when the function returns."""
     inside = adapters.in_layers(model, delta.paths)
 
     def write(into: Path) -> None:
@@ -92,7 +95,10 @@ def save_delta(folder: Path, delta: Delta, model: Any) -> None:
 
 
 def load_delta(folder: Path, *, fused: bool) -> Delta:
-    """Reads what save_delta wrote; raises InputError where the topic that it names is none."""
+    """Reads the folder that save_delta wrote.
+
+    Raises InputError if its topic or phase is not valid, or does not match the name of the folder.
+    """
     file = folder / "adapter_config.json"
     settings = json.loads(read_text(file))
     lora, ours = settings["lora_parameters"], settings["mindprint"]
@@ -106,13 +112,13 @@ def load_delta(folder: Path, *, fused: bool) -> Delta:
         raise InputError(f"{file}: mindprint: {error}") from None
     spec = AdapterSpec(lora["rank"], lora["scale"], tuple(ours["modules"]), settings["num_layers"])
     weights = load_arrays(folder / "adapters.safetensors")
-    mx.eval(weights)  # what is not read yet keeps its file open, and macOS lets a process have 256
+    mx.eval(weights)  # unread arrays keep their file open, and macOS allows 256 open files
     return Delta(folder.name, ours["topic"], ours["phase"], spec, weights, fused)
 
 
 @CHECKS.timed()
 def require_on_disk(folder: Path, delta: Delta) -> None:
-    """Rule 29: the adapter that the disk gives back is the one that was trained, array by array."""
+    """Rule 29: requires that the adapter read back from the disk is the trained one, array by array."""
     written = load_delta(folder / delta.name, fused=True)
     same, wanted = fingerprint.digests_of(written.weights), fingerprint.digests_of(delta.weights)
     require(

@@ -1,4 +1,4 @@
-"""Digests of weights, and one fingerprint of them all."""
+"""Computes a digest of each weight, and one fingerprint of the whole model."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +10,11 @@ import xxhash
 from engine.adapters import lora
 from engine.model.arrays import leaves
 
-THREADS = 4  # that hash weights; more than the memory can feed gain nothing
+THREADS = 4  # for hashing weights; more are not faster, since memory bandwidth is the limit
 
 
 def frozen_digests(model: nn.Module) -> dict[str, str]:
-    """A digest of every parameter that is not an adapter's, under its name in the plain model."""
+    """Returns a digest of every parameter outside adapters, under its name in the model without adapters."""
     wrapped = {f"{path}.linear.": f"{path}." for path in lora.adapter_modules(model)}
     arrays = {}
     for name, array in leaves(model.parameters()):
@@ -26,7 +26,7 @@ def frozen_digests(model: nn.Module) -> dict[str, str]:
 
 
 def fingerprint(digests: dict[str, str]) -> str:
-    """One short hash over digests, independent of their order."""
+    """Returns one short hash over digests, independent of their order."""
     whole = xxhash.xxh3_128()
     for name in sorted(digests):
         whole.update(f"{name}={digests[name]};".encode())
@@ -34,12 +34,15 @@ def fingerprint(digests: dict[str, str]) -> str:
 
 
 def digest(array: mx.array) -> str:
-    """The digest of one array."""
+    """Returns the digest of one array."""
     return digests_of({"": array})[""]
 
 
 def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
-    """xxh3 of each array's bytes, shape and type: fast enough to look at every weight, made to find accidents."""
+    """Returns a digest of each array: xxh3 of the bytes, then shape and type.
+
+    xxh3 is fast enough to check every weight. It detects accidents, not attacks.
+    """
     flat = [mx.contiguous(array.reshape(-1)) for array in arrays.values()]
     flat = [array.view(mx.uint16) if array.dtype == mx.bfloat16 else array for array in flat]
     mx.eval(flat)
@@ -50,7 +53,7 @@ def digests_of(arrays: Mapping[str, mx.array]) -> dict[str, str]:
             view = memoryview(flat[index])  # type: ignore[arg-type]  # an array is a buffer, which MLX's stub leaves out
             hashes[index] = xxhash.xxh3_128(view).hexdigest()
 
-    with ThreadPoolExecutor(THREADS) as pool:  # hashing lets Python's lock go
+    with ThreadPoolExecutor(THREADS) as pool:  # hashing releases the GIL
         list(pool.map(hash_every, range(THREADS)))
     named = zip(arrays.items(), hashes, strict=True)
     return {name: f"{found}{array.shape}{array.dtype}" for (name, array), found in named}

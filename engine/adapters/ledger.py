@@ -1,6 +1,6 @@
-"""The ledger: a model is a function of its pristine base and of committed low-rank deltas, recomputed, never edited.
+"""The ledger of committed deltas, which recomputes the model from its unchanged base.
 
-W_now = cast( W_base + sum over committed deltas of scale_k * (A_k @ B_k)^T )
+It never edits weights in place: W_now = cast( W_base + sum over committed deltas of scale_k * (A_k @ B_k)^T )
 """
 
 import json
@@ -28,12 +28,12 @@ from engine.model.arrays import number, numbers
 from engine.model.loading import cast
 from engine.rules.enforce import CHECKS, require
 
-ROUNDED = {mx.bfloat16: 1e-2}  # KL that rounding anew may make of answers: 1.3e-3 to 2.2e-3 on the embedded model
+ROUNDED = {mx.bfloat16: 1e-2}  # KL allowed for rounding alone; measured on the embedded model: 1.3e-3 to 2.2e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a ledger stood: its deltas, how many commits it had ever made, and the weights that it declared."""
+    """A saved state of a ledger: its deltas, the number of commits ever made, and the digests of the weights."""
 
     deltas: tuple[Delta, ...]
     commits: int
@@ -42,9 +42,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """What a fuse kept: cosine between intended and applied change, KL in nats a token between the two outputs.
+    """How well a fuse kept the learned change.
 
-    `limit` is what the KL may be.
+    - `cosine`: between the intended and the applied change of the weights
+    - `kl`: KL divergence between the answers before and after the fuse, in nats per token
+    - `limit`: the largest allowed `kl`
     """
 
     cosine: float
@@ -53,41 +55,41 @@ class Survival:
 
 
 class Ledger:
-    """Holds the committed deltas and makes the model's touched weights from them; `base` is a model folder on disk."""
+    """Holds the committed deltas and computes the weights that they change; `base` is a model folder on disk."""
 
     def __init__(self, model: nn.Module, base: Path, dtype: mx.Dtype) -> None:
         self.model = model
         self.deltas: list[Delta] = []
-        self.commits = 0  # ever made in this run, dropped ones too
+        self.commits = 0  # ever made in this run, including dropped ones
         self.base = base
         self.dtype = dtype
-        self.digests = fingerprint.frozen_digests(model)  # of every weight, as it is declared to be
+        self.digests = fingerprint.frozen_digests(model)  # the declared digest of every weight
         self._arrays: dict[str, str] = {}  # digests of the arrays of committed deltas, by name
-        self._answers: tuple[str, mx.array] | None = (
-            None  # to the probe, and the fingerprint of the model that gave them
-        )
+        self._answers: tuple[str, mx.array] | None = None  # the model's fingerprint, and its answers to the probe
 
     @property
     def declared(self) -> str:
-        """The fingerprint of the model that base and deltas make."""
+        """The fingerprint of the model made from the base and the deltas."""
         return fingerprint.fingerprint(self.digests)
 
     def answers(self, probe: mx.array) -> mx.array:
-        """Log-probabilities (1, L, V) that the declared model gives after each token of the probe, asked once of each.
+        """Returns the model's log-probabilities (1, L, V) after each token of the probe; computes them once per model.
 
-        No adapter may be attached where they are not known yet.
+        If they are not computed yet, no adapter may be attached.
         """
         if self._answers is None or self._answers[0] != self.declared:
             self._answers = self.declared, log_softmax(self.model, probe)
         return self._answers[1]
 
     def fuse(self, delta: Delta, probe: mx.array, min_cosine: float, max_kl: float) -> tuple[Delta, Survival]:
-        """Takes the attached adapter off and commits its delta; returns it as committed, and what survived.
+        """Detaches the adapter and commits its delta; returns the committed delta and how well the fuse kept it.
 
-        Where the cosine is too low or the KL too high for the model's type, the delta is kept beside the weights; what
-        rounding alone may make of the answers in that type is not held against it.
-        `probe` is (1, L) token ids. Raises Broken where the fused model answers otherwise than the attached one, where
-        its fingerprint did not change, or where a weight did that the delta does not touch.
+        If the cosine is below `min_cosine` or the KL above its limit, the delta is not fused: the model keeps its
+        factors separately. The limit is `max_kl`, or the KL that rounding alone may cause in the model's number type,
+        if that is larger. `probe` is (1, L) token ids.
+
+        Raises Broken if the answers of the committed model differ too much from those with the adapter. Also raises it
+        if the fingerprint did not change, or if a weight changed that the delta does not touch.
         """
         was, limit = self.digests, max(max_kl, ROUNDED.get(self.dtype, 0.0))
         with CHECKS.timed():
@@ -123,22 +125,25 @@ class Ledger:
         return delta, survival
 
     def mark(self) -> Mark:
-        """What `revert` goes back to."""
+        """Returns the current state, for `revert`."""
         return Mark(tuple(self.deltas), self.commits, self.digests)
 
     def revert(self, mark: Mark, paths: Sequence[str]) -> None:
-        """Takes a commit back that did not come to its end; `paths` are the modules that it touched."""
+        """Undoes a commit that did not finish; `paths` are the modules that it touched."""
         self.deltas, self.commits, self.digests = list(mark.deltas), mark.commits, mark.digests
         self._materialize(paths)
 
     def forget(self, topic: str, settled: Collection[str]) -> int:
-        """Drops what a topic committed without the journal's knowing: the process died between the two."""
+        """Drops the deltas of a topic whose phase is not in `settled`; returns how many there were.
+
+        The journal does not have these commits, because the process died after the commit and before the journal entry.
+        """
         gone = self._take_out(lambda delta: delta.topic == topic and delta.phase not in settled)
         self.commits -= gone
         return gone
 
     def drop(self, topic: str) -> int:
-        """Rolls back every delta of a topic by dropping its factors and recomputing; returns how many there were."""
+        """Drops every delta of a topic and recomputes the weights; returns how many there were."""
         return self._take_out(lambda delta: delta.topic == topic)
 
     def _take_out(self, goes: Callable[[Delta], bool]) -> int:
@@ -149,13 +154,13 @@ class Ledger:
         return len(gone)
 
     def restore(self, model: nn.Module, deltas: Sequence[Delta]) -> None:
-        """Makes a freshly loaded base into the model that `deltas` describe."""
+        """Turns a freshly loaded base into the model that `deltas` describe."""
         self.model, self.deltas = model, list(deltas)
         self._materialize(sorted({path for delta in deltas for path in delta.paths}))
         self._declare()
 
     def save(self, folder: Path) -> None:
-        """Writes which adapters of the folder are committed, in order, and the fingerprint that they make."""
+        """Writes ledger.json: the committed adapters of the folder, in order, and the fingerprint of the model."""
         self._arrays = {delta.name: self._arrays.get(delta.name) or delta.digest() for delta in self.deltas}
         rows = [{"name": each.name, "fused": each.fused, "digest": self._arrays[each.name]} for each in self.deltas]
         data = {"fingerprint": self.declared, "commits": self.commits, "deltas": rows}
@@ -163,9 +168,10 @@ class Ledger:
         write_file(folder / "ledger.json", (json.dumps(data, indent=1) + "\n").encode())
 
     def replay(self, folder: Path) -> None:
-        """Goes on from what `save` wrote; raises Broken where that cannot be read or makes another model.
+        """Restores the model from the folder that `save` wrote.
 
-        Raises InputError for a name in it that is none.
+        Raises Broken if the folder cannot be read or gives a different model. Raises InputError for an invalid name of
+        a delta.
         """
         deltas, problem = [], None
         try:
@@ -187,7 +193,7 @@ class Ledger:
         self.digests = fingerprint.frozen_digests(self.model)
 
     def _check_fused(self, was: dict[str, str], delta: Delta) -> None:
-        """Rules 5 and 6: the commit is seen in the fingerprint, and no weight changed that the delta does not touch."""
+        """Rules 5 and 6: requires that the fingerprint changed, but no weight that the delta does not touch."""
         now = self.declared
         require(
             "fingerprint-sees", now != fingerprint.fingerprint(was), f"the model is {now} after the commit as before it"
@@ -199,9 +205,10 @@ class Ledger:
         )
 
     def _materialize(self, paths: Sequence[str]) -> None:
-        """Recomputes modules from the base on disk (read lazily, only what is touched) and the deltas on them.
+        """Recomputes modules from the base on disk and their deltas; reads only these modules of the base.
 
-        One that no delta touches is the base's own again, packed where it was packed: what a replay begins with.
+        A module without deltas becomes the base's module again, packed if the base is packed. A replay starts from the
+        same modules.
         """
         base, _ = load_model(self.base, lazy=True)
         pristine = dict(base.named_modules())
@@ -227,27 +234,28 @@ class Ledger:
         mx.clear_cache()
 
     def _cosine(self, delta: Delta, before: dict[str, nn.Module]) -> float:
-        """Cosine between the intended and the applied change, over all touched modules together.
+        """Returns the cosine between the intended and the applied change, over all touched modules together.
 
-        The intended change is never made: its product with the applied one G is <B A, G> = <B, G A^T>.
+        The intended change BA is never computed. Its dot product with the applied change G is <BA, G> = <B, G A^T>.
         """
         modules = dict(self.model.named_modules())
 
         def products(path: str) -> mx.array:
             out, inner = delta.factors(path)
-            applied = dense(modules[path]) - dense(before[path])  # here, so that few are in fp32 at a time
-            flat = applied.reshape(1, -1)  # its square as a product: ten times as fast, and MLX's long sums lose 2e-4
+            applied = dense(modules[path]) - dense(before[path])  # here, so that only a few are in fp32 at a time
+            flat = applied.reshape(1, -1)  # for its square as a product: 10 x faster, and MLX's long sums lose 2e-4
             return mx.stack([(out * (applied @ inner.swapaxes(-1, -2))).sum(), (flat @ flat.T).sum()])
 
         dot, square = numbers(mx.stack(cpu_lanes.each(products, delta.paths)).sum(axis=0))
         norm = delta_norm(delta.weights, delta.spec.scale)
-        return min(1.0, dot / max(norm * math.sqrt(square), 1e-30))  # rounding may lift it above 1
+        return min(1.0, dot / max(norm * math.sqrt(square), 1e-30))  # rounding can give a value above 1
 
 
 def read_ledger(folder: Path) -> dict[str, Any]:
-    """What `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order.
+    """Reads the ledger.json that `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order.
 
-    Raises InputError where one has a name that may not touch a path.
+    Raises InputError if the name of a delta is not valid, since names become paths. Raises ValueError if the content
+    does not match its digest.
     """
     file = folder / "ledger.json"
     data: dict[str, Any] = json.loads(read_text(file))
@@ -256,36 +264,36 @@ def read_ledger(folder: Path) -> dict[str, Any]:
             delta_name(row["name"])
         except InputError as error:
             raise InputError(f"{file}: deltas[{place}].name: {error}") from None
-    if data.get("digest", _digest(data)) != _digest(data):  # an older engine wrote none
+    if data.get("digest", _digest(data)) != _digest(data):  # older engines wrote no digest
         raise ValueError(f"{file.name} is not as it was written")
     return data
 
 
 def load_deltas(folder: Path, data: dict[str, Any]) -> list[Delta]:
-    """The committed deltas that a ledger read from the same folder lists.
+    """Loads the committed deltas that `data`, the ledger of the same folder, lists.
 
-    Raises ValueError if the arrays of one are not those that were committed.
+    Raises ValueError if the arrays of a delta are not the committed ones.
     """
     deltas = [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
     for row, delta in zip(data["deltas"], deltas, strict=True):
-        if row.get("digest", "") not in ("", delta.digest()):  # an older engine wrote none
+        if row.get("digest", "") not in ("", delta.digest()):  # older engines wrote no digest
             raise ValueError(f"the arrays of {delta.name} are not those that were committed")
     return deltas
 
 
 def _digest(data: dict[str, Any]) -> str:
-    """One hash over what ledger.json says beside it."""
+    """Returns one hash over the other fields of ledger.json."""
     return fingerprint.fingerprint({name: repr(data[name]) for name in ("fingerprint", "commits", "deltas")})
 
 
 def listed(folder: Path) -> list[str]:
-    """Names of the deltas that ledger.json lists as committed; none where it does not exist."""
+    """Returns the names of the deltas that ledger.json lists as committed; empty if the file does not exist."""
     return [row["name"] for row in read_ledger(folder)["deltas"]] if (folder / "ledger.json").exists() else []
 
 
 @CHECKS.timed()
 def require_listed(folder: Path, ledger: Ledger) -> None:
-    """Rule 29: ledger.json lists the deltas that the model is made of, and its fingerprint."""
+    """Rule 29: requires that ledger.json lists the deltas in the model, and the model's fingerprint."""
     found, wanted = listed(folder), [delta.name for delta in ledger.deltas]
     require(
         "committed-on-disk",
@@ -296,9 +304,10 @@ def require_listed(folder: Path, ledger: Ledger) -> None:
 
 @CHECKS.timed()
 def require_ledger(folder: Path, ledger: Ledger, records: Iterable[Record] = ()) -> None:
-    """Rule 8: the model is the one that ledger.json in `folder` declares and that the journal states last.
+    """Rule 8: requires that ledger.json in `folder`, the last entry in the journal and the model agree.
 
-    Without a ledger.json it is the base. `records` are the run's journal, where it is to agree already.
+    If there is no ledger.json, the model must be the base. `records` is the run's journal; pass it only if it must
+    already agree.
     """
     stated: list[str] = []
     for record in records:
@@ -324,5 +333,5 @@ def log_softmax(model: Any, probe: mx.array) -> mx.array:
 
 
 def _kl(p: mx.array, q: mx.array) -> float:
-    """KL divergence of two (…, V) log-distributions, mean over positions, in nats."""
+    """Returns the KL divergence of two (…, V) log-distributions, averaged over positions, in nats."""
     return number(mx.maximum((cpu_kernels.exp(p) * (p - q)).sum(axis=-1).mean(), 0.0))

@@ -1,6 +1,6 @@
-"""LoRA adapters on a model: attach to exactly the requested modules, count, fingerprint, detach.
+"""Attaches LoRA adapters to exactly the requested modules, counts their values, and detaches them.
 
-What is attached is read from the module tree at each look; there is no flag to go stale.
+Every function reads the attached adapters from the module tree. There is no flag that could be out of date.
 """
 
 from collections.abc import Collection, Iterable
@@ -27,7 +27,7 @@ LEAVES = (*FACTORS, "m")
 
 @dataclass(frozen=True, slots=True)
 class AdapterSpec:
-    """What is asked for: rank, scale (alpha / rank), module names such as q_proj, the last `layers` layers (0: all)."""
+    """A requested adapter: rank, scale (alpha / rank), module names such as q_proj, number of last layers (0: all)."""
 
     rank: int
     scale: float
@@ -36,13 +36,13 @@ class AdapterSpec:
 
 
 class Lora(LoRALinear):
-    """mlx-lm's, with the adapter's product added to the layer's in one operation: an answer is said 7 % faster."""
+    """mlx-lm's LoRA layer, but it adds the adapter's product in one operation: generation is 7 % faster."""
 
     @staticmethod
     def from_base(  # type: ignore[override]  # mlx-lm has defaults; here a rank that is left out is an error
         linear: nn.Module, r: int, dropout: float, scale: float
     ) -> "Lora":
-        """A fresh adapter (B = 0) around a linear layer, quantized or not."""
+        """Returns a fresh adapter (B = 0) around a linear layer, quantized or not."""
         out, inner = linear_shape(linear)
         made = Lora(inner, out, r, dropout, scale)
         made.linear = linear  # type: ignore[assignment]  # quantized ones too, which mlx-lm does not declare
@@ -57,15 +57,15 @@ class Lora(LoRALinear):
 
 
 def adapter_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Every adapter module of any kind in the tree, by path; nested ones too."""
+    """Returns every adapter module of any kind in the tree, by path, including nested ones."""
     return {path: module for path, module in model.named_modules() if isinstance(module, ADAPTERS)}
 
 
 def requested_modules(model: Any, spec: AdapterSpec) -> dict[str, nn.Module]:
-    """The modules that the spec names, by path, in every requested layer that has one of the name.
+    """Returns the modules that the spec names, by path, from every requested layer that has them.
 
-    The layers of some architectures differ (attention here, a state space or experts there), so a name may be missing
-    in some of them. Raises InputError where it is missing in all.
+    In some architectures the layers differ: some have attention, others a state space or experts. A name may therefore
+    be missing in some layers. Raises InputError if it is missing in all of them.
     """
     prefix = _layer_prefix(model)
     found: dict[str, nn.Module] = {}
@@ -104,7 +104,7 @@ def attach(model: nn.Module, spec: AdapterSpec, seed: int) -> dict[str, nn.Modul
 
 
 def detach(model: nn.Module) -> None:
-    """Takes every adapter off and puts the plain modules back; raises Broken where one is left."""
+    """Removes every adapter and puts the plain modules back; raises Broken if an adapter is left."""
     plain = []
     for path, module in adapter_modules(model).items():
         inner = module.embedding if isinstance(module, LoRAEmbedding | DoRAEmbedding) else module.linear
@@ -118,14 +118,14 @@ def detach(model: nn.Module) -> None:
 
 @CHECKS.timed()
 def require_none(model: nn.Module, when: str) -> None:
-    """Rules 1 and 2: raises Broken where the model has an adapter, as a module or as arrays."""
+    """Rules 1 and 2: raises Broken if the model has an adapter, as a module or as arrays."""
     left = adapter_modules(model)
     require("no-stacked-adapter", not left, f"{when} the model has {len(left)} adapter modules, expected 0")
     require_arrays(model, set())
 
 
 def require_arrays(model: nn.Module, paths: set[str]) -> None:
-    """Rule 2: the arrays of adapters stand at these places and no others, whatever classes and flags say."""
+    """Rule 2: requires that exactly the modules in `paths` have adapter arrays, independent of classes and flags."""
     names = (name.rpartition(".") for name, _ in leaves(model.parameters()))
     places = {path for path, _, leaf in names if leaf in FACTORS}
     message = f"adapter arrays in {len(places)} places, adapter modules in {len(paths)}: {sorted(places ^ paths)[:2]}"
@@ -134,9 +134,9 @@ def require_arrays(model: nn.Module, paths: set[str]) -> None:
 
 @CHECKS.timed()
 def require_exactly(model: nn.Module, spec: AdapterSpec | SftConfig | DpoConfig, targets: set[str]) -> None:
-    """Rules 1 to 5: adapted modules == requested modules, trainable parameters == theirs, by name and by count.
+    """Rules 1 to 5: requires that the adapted modules are the requested ones, and only their adapters are trainable.
 
-    What was requested may be given as the settings themselves, which a spec is made from.
+    It compares the trainable parameters by name and by count. `spec` may also be the settings that a spec is made from.
     """
     found = adapter_modules(model)
     nested = _nested(found)
@@ -168,7 +168,7 @@ def require_exactly(model: nn.Module, spec: AdapterSpec | SftConfig | DpoConfig,
 
 
 def _astray(model: Any, spec: AdapterSpec | SftConfig | DpoConfig, found: Iterable[str]) -> list[tuple[str, str]]:
-    """(layer, name) of what is adapted and not asked for, or asked for and not adapted: from the spec and the tree."""
+    """Returns (layer, name) of each module that is adapted but not requested, or requested but not adapted."""
     prefix = f"{_layer_prefix(model)}."
     wanted = {
         (str(number), path.rpartition(".")[2])
@@ -181,12 +181,12 @@ def _astray(model: Any, spec: AdapterSpec | SftConfig | DpoConfig, found: Iterab
 
 
 def trainable_count(model: nn.Module) -> int:
-    """Trainable values, counted over array leaves."""
+    """Returns the number of trainable values, counted over array leaves."""
     return sum(array.size for _, array in leaves(model.trainable_parameters()))
 
 
 def expected_count(modules: dict[str, nn.Module], rank: int) -> int:
-    """LoRA values that the shapes of the adapted modules call for: rank x (in + out) each, per expert."""
+    """Returns the expected number of LoRA values: rank x (in + out) for each adapted module and each expert in it."""
     count = 0
     for module in modules.values():
         shape = linear_shape(module.linear)
@@ -196,7 +196,7 @@ def expected_count(modules: dict[str, nn.Module], rank: int) -> int:
 
 
 def linear_shape(module: Any) -> tuple[int, ...]:
-    """(out, in), or (experts, out, in), of a linear module, quantized or not."""
+    """Returns (out, in) or (experts, out, in) of a linear module, quantized or not."""
     *front, inner = module.weight.shape
     if isinstance(module, nn.QuantizedLinear | QuantizedSwitchLinear):
         inner = inner * 32 // module.bits
@@ -204,12 +204,12 @@ def linear_shape(module: Any) -> tuple[int, ...]:
 
 
 def adapter_weights(model: nn.Module) -> dict[str, mx.array]:
-    """The trainable arrays by name, as they are saved: `<module path>.lora_a` (in, r) and `.lora_b` (r, out)."""
+    """Returns the trainable arrays under their saved names: `<module path>.lora_a` (in, r) and `.lora_b` (r, out)."""
     return dict(leaves(model.trainable_parameters()))
 
 
 def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
-    """Puts saved arrays back into the attached adapter; raises Broken where their names are not the adapter's."""
+    """Puts saved arrays back into the attached adapter; raises Broken if their names do not match the adapter's."""
     names = set(adapter_weights(model))
     require("trainable-set", names == set(weights), f"saved adapter has {len(weights)} arrays, expected {len(names)}")
     model.load_weights(list(weights.items()), strict=False)
@@ -217,7 +217,7 @@ def load_weights(model: nn.Module, weights: dict[str, mx.array]) -> None:
 
 
 def _nested(modules: Collection[str]) -> list[str]:
-    """The paths that lie inside another of them."""
+    """Returns the paths that lie inside another path of the collection."""
     return [path for path in modules if any(parent[:-1] in modules for parent in parents(path))]
 
 
@@ -227,7 +227,7 @@ def parents(name: str) -> list[str]:
 
 
 def in_layers(model: Any, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
-    """The layer of each adapted module, and its path inside: 1 and `self_attn.q_proj`.
+    """Returns the layer number of each module and its path inside the layer, such as 1 and `self_attn.q_proj`.
 
     Some architectures keep their layers as `transformer.h`, `transformer.blocks` or `model.layers.layers`.
     """
@@ -237,7 +237,7 @@ def in_layers(model: Any, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
 
 
 def _layer_prefix(model: Any) -> str:
-    """Where the model keeps its layers, as a module path (`model.layers`)."""
+    """Returns the module path of the model's layers, such as `model.layers`."""
     first = model.layers[0]
     for path, module in model.named_modules():
         if module is first:

@@ -1,4 +1,4 @@
-"""A module's weight as the ledger makes it: dense, changed by deltas, plain again, or with a delta kept beside it."""
+"""Computes a module's weight: dense, changed by deltas, or with a delta kept as separate factors."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from engine.adapters.lora import linear_shape
 
 
 class Kept(nn.Module):
-    """A plain module with frozen low-rank factors beside its weight: a delta that rounding would have lost."""
+    """A plain module with separate frozen low-rank factors, for a delta that rounding would have lost."""
 
     def __init__(self, plain: Any, a: mx.array, b: mx.array) -> None:
-        """a (in, R) and b (R, out), experts in front where `plain` has them; fp32, scales already multiplied in."""
+        """a (in, R) and b (R, out), fp32, scales included; with a first axis for experts if `plain` has them."""
         nn.Module.__init__(self)
         self.weight = plain.weight
         if "bias" in plain:
@@ -26,7 +26,7 @@ class Kept(nn.Module):
 
 
 class KeptLinear(Kept, nn.Linear):
-    """Of a linear layer."""
+    """A linear layer with kept factors."""
 
     def __call__(self, x: mx.array) -> mx.array:
         """x (…, in) -> (…, out)."""
@@ -35,10 +35,10 @@ class KeptLinear(Kept, nn.Linear):
 
 
 class KeptSwitchLinear(Kept, SwitchLinear):
-    """Of the experts of a mixture, each with its own factors."""
+    """The experts of a mixture with kept factors, separate for each expert."""
 
     def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
-        """x (…, 1, in) and the experts (…) that see each row of it -> (…, 1, out)."""
+        """x (…, 1, in) and the expert numbers (…) for each row -> (…, 1, out)."""
         beside = x.astype(mx.float32)
         for factor in (self.kept_a, self.kept_b):
             beside = mx.gather_mm(beside, factor, rhs_indices=indices, sorted_indices=sorted_indices)
@@ -47,25 +47,25 @@ class KeptSwitchLinear(Kept, SwitchLinear):
 
 
 def keep(plain: Any, a: mx.array, b: mx.array) -> Kept:
-    """The plain module with these factors beside its weight."""
+    """Returns the plain module with these factors kept separately."""
     return (KeptSwitchLinear if isinstance(plain, SwitchLinear) else KeptLinear)(plain, a, b)
 
 
 def combined(deltas: Sequence[Delta], path: str) -> mx.array:
-    """The change that several deltas make to one module's weight: (out, in) or (experts, out, in), fp32."""
+    """Returns the total change of one module's weight by several deltas: (out, in) or (experts, out, in), fp32."""
     if deltas[0].weights[f"{path}.lora_a"].ndim == 3:
         total = deltas[0].change(path)
         for delta in deltas[1:]:
             total = total + delta.change(path)
         return total
     a, b = factors(deltas, path)
-    return b.T @ a.T  # row by row in memory: added to the weight in half the time of (a @ b).T
+    return b.T @ a.T  # contiguous rows: adding it to the weight takes half the time of (a @ b).T
 
 
 def factors(deltas: Sequence[Delta], path: str) -> tuple[mx.array, mx.array]:
-    """Factors of several deltas side by side: (in, sum of ranks) and (sum of ranks, out), scales multiplied in.
+    """Returns the concatenated factors of several deltas: (in, sum of ranks) and (sum of ranks, out), scales included.
 
-    With experts in front where the module has them; their factors are stored the other way round.
+    If the module has experts, both have a first axis for them. mlx-lm stores the factors of experts transposed.
     """
     a = [delta.weights[f"{path}.lora_a"].astype(mx.float32) for delta in deltas]
     b = [delta.spec.scale * delta.weights[f"{path}.lora_b"].astype(mx.float32) for delta in deltas]
@@ -75,7 +75,7 @@ def factors(deltas: Sequence[Delta], path: str) -> tuple[mx.array, mx.array]:
 
 
 def dense(module: Any) -> mx.array:
-    """The module's weight in fp32, dequantized where it is quantized; a kept delta counts as weight."""
+    """Returns the module's weight in fp32, dequantized if necessary, with any kept delta added."""
     if isinstance(module, nn.QuantizedLinear | QuantizedSwitchLinear):
         weight = mx.dequantize(
             module.weight, module.scales, module.get("biases"), module.group_size, module.bits, mode=module.mode
@@ -86,7 +86,7 @@ def dense(module: Any) -> mx.array:
 
 
 def growth(module: Any, dtype: mx.Dtype) -> int:
-    """Bytes that a packed module takes more once a delta is committed on it and it stays dequantized; 0 of others."""
+    """Returns the additional bytes of a packed module after a commit, which leaves it dequantized; 0 if not packed."""
     if not isinstance(module, nn.QuantizedLinear | QuantizedSwitchLinear):
         return 0
     parameters = module.parameters()  # type: ignore[no-untyped-call]  # MLX's has no types
@@ -95,7 +95,7 @@ def growth(module: Any, dtype: mx.Dtype) -> int:
 
 
 def plain_linear(pristine: Any, weight: mx.array) -> Any:
-    """A plain module with this weight and the pristine one's bias."""
+    """Returns a plain module with this weight and the bias of the base's module."""
     module: Any = SwitchLinear(1, 1, 1, bias=False) if weight.ndim == 3 else nn.Linear(1, 1, bias=False)
     module.weight = weight
     if "bias" in pristine:
