@@ -1,1 +1,1 @@
-"""What a run made, as other programs read it."""
+"""Exports of a run in the formats of other programs: fused models, adapter folders, model cards."""

@@ -1,4 +1,4 @@
-"""All deltas of a run as one adapter folder: in mlx-lm's form, or in PEFT's."""
+"""Writes all deltas of a run as one adapter folder, in the format of mlx-lm or PEFT."""
 
 import json
 import re
@@ -20,7 +20,10 @@ PEFT_PREFIX = "base_model.model."
 
 
 def write_adapter(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> None:
-    """mlx-lm's form, loaded with --adapter-path: one rank for every module, so smaller ones are filled with zeros."""
+    """Writes mlx-lm's format, which mlx-lm loads with --adapter-path.
+
+    The format has one rank for all modules, so smaller factors are padded with zeros.
+    """
     rank = ranks(factors.values())
     weights: dict[str, mx.array] = {}
     for path, each in factors.items():
@@ -34,7 +37,7 @@ def write_adapter(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> 
         "num_layers": len(model.layers) - min(layer for layer, _ in inside),
         "lora_parameters": {
             "rank": rank,
-            "scale": 1.0,  # the scales are in lora_b
+            "scale": 1.0,  # lora_b includes the scales
             "dropout": 0.0,
             "keys": sorted({key for _, key in inside}),
         },
@@ -44,7 +47,10 @@ def write_adapter(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> 
 
 
 def write_peft(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> None:
-    """PEFT's form: lora_A (rank, in) and lora_B (out, rank), alpha = rank; for what refuse_for_peft let pass."""
+    """Writes PEFT's format: lora_A (rank, in) and lora_B (out, rank), alpha = rank.
+
+    Call refuse_for_peft first.
+    """
     weights = {}
     for path, each in factors.items():
         weights[f"{PEFT_PREFIX}{path}.lora_A.weight"] = mx.contiguous(each.a.T)
@@ -54,7 +60,10 @@ def write_peft(folder: Path, ledger: Ledger, factors: dict[str, Factors]) -> Non
 
 
 def peft_settings(ledger: Ledger, by_path: dict[str, int]) -> dict[str, Any]:
-    """adapter_config.json; modules of another rank than most are named in rank_pattern, with alpha the same."""
+    """Returns the adapter_config.json of PEFT.
+
+    `r` is the most common rank. rank_pattern and alpha_pattern list the modules with another rank; alpha equals rank.
+    """
     common = Counter(by_path.values()).most_common(1)[0][0]
     targets: list[str] = []
     pattern: dict[str, int] = {}
@@ -85,7 +94,7 @@ def peft_settings(ledger: Ledger, by_path: dict[str, int]) -> dict[str, Any]:
 
 
 def refuse_for_peft(ledger: Ledger, factors: dict[str, Factors]) -> None:
-    """Raises InputError for a base that PyTorch cannot load, and for modules that PEFT knows by no name."""
+    """Raises InputError if PyTorch cannot load the base, or if PEFT cannot adapt a module or find it by name."""
     names = {name for file in ledger.base.glob("model*.safetensors") for name in load_arrays(file)}
     if any(name.endswith(".scales") for name in names):
         raise InputError(f"{base_name(ledger.base)} is quantized as only MLX reads it, and PEFT cannot load it")
@@ -100,12 +109,12 @@ def refuse_for_peft(ledger: Ledger, factors: dict[str, Factors]) -> None:
 
 
 def base_name(base: Path) -> str:
-    """What strangers may read of the base: its Hugging Face id, or the name of its folder without the path to it."""
+    """Returns a name of the base that may be published: its Hugging Face id, or its folder's name without the path."""
     return name_of(base)
 
 
 def _by_ending(model: Any, paths: Iterable[str]) -> dict[str, list[str]]:
-    """Paths by what follows the layer's number, such as self_attn.q_proj."""
+    """Groups paths by their part after the layer number, such as self_attn.q_proj."""
     found: dict[str, list[str]] = {}
     for path, (_, inside) in sorted(lora.in_layers(model, paths).items()):
         found.setdefault(inside, []).append(path)

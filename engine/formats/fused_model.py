@@ -1,7 +1,8 @@
-"""A fused model as a folder that mlx-lm and transformers load: the base's own files with the touched weights replaced.
+"""Writes a fused model as a folder that mlx-lm and transformers load.
 
-mlx-lm renames and stacks some tensors as it loads them (the experts of a mixture, for one). Written back under the
-base's own names, a model is read by everything that reads its base.
+The folder has the base's own files, with the changed weights replaced. mlx-lm renames and stacks some tensors when it
+loads them, for example the experts of a mixture. This module writes them under the base's own names, so every program
+that reads the base can read the fused model.
 """
 
 import json
@@ -33,7 +34,7 @@ QUANTIZATIONS = ("quantization", "quantization_config")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the base keeps a weight: the tensor's name, and which expert of a stacked one it is."""
+    """The place of a weight in the base: the tensor's name, and the expert's number if mlx-lm stacks several."""
 
     name: str
     expert: int | None = None
@@ -43,19 +44,19 @@ Places = dict[str, list[Place]]
 
 
 def touched(ledger: Ledger) -> list[str]:
-    """The modules that the deltas change, by path."""
+    """Returns the paths of the modules that the deltas change."""
     return sorted({path for delta in ledger.deltas for path in delta.paths})
 
 
 def find_places(base: Path, paths: list[str]) -> Places | None:
-    """Where the base's files hold the weight of each module, expert by expert; None where one is not found whole."""
+    """Finds the weight of each module in the base's files, expert by expert; None if any cannot be found."""
     pristine = dict(leaves(load_model(base, lazy=True)[0].parameters()))
     files = {name: file for file in _files(base) for name in load_arrays(file)}
     search = _by_content(base)
     found: Places = {}
     for path in paths:
         name = f"{path}.weight"
-        weight = pristine.pop(name)  # read now, and let go again with its path
+        weight = pristine.pop(name)  # popped, so that its memory is freed after this path
         if name in files and mx.array_equal(load_arrays(files[name])[name], weight):
             found[path] = [Place(name)]
             continue
@@ -70,10 +71,11 @@ def find_places(base: Path, paths: list[str]) -> Places | None:
 
 
 def write_model(folder: Path, ledger: Ledger, places: Places | None) -> str | None:
-    """Writes weights, config.json and tokenizer into an existing folder; kept deltas are put into their weights, fp32.
+    """Writes weights, config.json and tokenizer into an existing folder; adds kept deltas to their weights, in fp32.
 
-    Where mlx-lm does not make the engine's model of the base's own names (`places`), its names are used. Returns None,
-    or what is to be said of the folder. Raises InputError where mlx-lm makes another model of it in these names, too.
+    It first uses the base's own names (`places`). If mlx-lm loads a different model from that folder, or if `places` is
+    None, it uses mlx-lm's names. Returns None, or remarks for the user about the folder. Raises InputError if mlx-lm
+    loads a different model under its own names, too.
     """
     left_out = _copy_besides(ledger.base, folder)
     apart = None
@@ -85,9 +87,9 @@ def write_model(folder: Path, ledger: Ledger, places: Places | None) -> str | No
 
 
 def _copy_besides(base: Path, folder: Path) -> list[str]:
-    """Copies tokenizer, templates and licences of the base; returns what is to be said of what was left out.
+    """Copies the base's tokenizer, templates and licences; returns a remark about the files that it left out.
 
-    The folder may be published: a link that leaves the base's folder could lead to a private file.
+    It leaves out links to files outside the base's folder: the export may be published, and such a file may be private.
     """
     left_out = []
     for file in sorted({file for pattern in BESIDES for file in base.glob(pattern)}):
@@ -101,7 +103,7 @@ def _copy_besides(base: Path, folder: Path) -> list[str]:
 
 
 def _within(base: Path, file: Path) -> bool:
-    """Whether a file lies in the base's folder, or in the blobs of the hub's cache if the base is a snapshot there."""
+    """Returns whether a file lies in the base's folder or, if the base is a hub snapshot, in the cache's blobs."""
     homes, cache = [base.resolve()], base.parent.parent
     if revision_of(base) and not (cache / "blobs").is_symlink():
         homes.append((cache / "blobs").resolve())
@@ -109,7 +111,7 @@ def _within(base: Path, file: Path) -> bool:
 
 
 def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
-    """Weights and config.json, instead of older ones; returns what is to be said of them."""
+    """Replaces the weights and config.json in the folder; returns remarks about them."""
     for file in folder.glob("model*"):
         file.unlink()
     config = json.loads(read_text(ledger.base / "config.json"))
@@ -125,7 +127,7 @@ def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
         said.append(
             "the base has code of its own, which stays behind; transformers will not load the folder without it"
         )
-    if places is None:  # packed as mlx-lm packs it, whatever the base's packing was
+    if places is None:  # mlx-lm's packing may differ from the base's
         config |= {key: value for key, value in load_model(ledger.base, lazy=True)[1].items() if key in QUANTIZATIONS}
     elif not _packed(weights) and _packed(_tensors(ledger.base)):
         config = {key: value for key, value in config.items() if key not in QUANTIZATIONS}
@@ -139,7 +141,10 @@ def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
 
 
 def _apart(folder: Path, ledger: Ledger) -> str | None:
-    """Where the model that mlx-lm makes of the folder is not the engine's, tensor by tensor; None where it is."""
+    """Compares the model that mlx-lm loads from the folder with the engine's, tensor by tensor.
+
+    Returns the first difference, or the reason why mlx-lm cannot load the folder. Returns None if the models are equal.
+    """
     try:
         weights = dict(leaves(load_model(folder, lazy=True)[0].parameters()))
     except Exception as error:  # noqa: BLE001 - mlx-lm raises many types on what it cannot load
@@ -156,7 +161,7 @@ def _apart(folder: Path, ledger: Ledger) -> str | None:
 
 
 def settled(config: dict[str, Any], touched: list[str], weights: dict[str, mx.array]) -> None:
-    """Makes config.json true of the weights, in place: their number type, and which modules are no longer packed."""
+    """Updates config.json in place to match the weights: their number type, and the modules that are not packed now."""
     floating = {
         str(array.dtype).rpartition(".")[2]
         for name, array in weights.items()
@@ -175,7 +180,7 @@ def settled(config: dict[str, Any], touched: list[str], weights: dict[str, mx.ar
 
 
 def _in_its_names(ledger: Ledger, places: Places) -> dict[str, mx.array]:
-    """The base's tensors with the fused weights in their places, the others in the engine's number type."""
+    """Returns the base's tensors with the fused weights put in; the others are cast to the engine's number type."""
     modules = dict(ledger.model.named_modules())
     weights, fused = _tensors(ledger.base), {}
     for path, each in places.items():
@@ -194,7 +199,7 @@ def _in_its_names(ledger: Ledger, places: Places) -> dict[str, mx.array]:
 
 
 def _in_our_names(ledger: Ledger) -> dict[str, mx.array]:
-    """The engine's tensors as mlx-lm names them, kept deltas put into their weights."""
+    """Returns the engine's tensors under mlx-lm's names, with kept deltas added to their weights."""
     weights = dict(leaves(ledger.model.parameters()))
     for path, module in _kept(ledger).items():
         del weights[f"{path}.kept_a"], weights[f"{path}.kept_b"]
@@ -207,17 +212,17 @@ def _weight(module: Any) -> mx.array:
 
 
 def _kept(ledger: Ledger) -> dict[str, Kept]:
-    """The modules with deltas beside their weights, by path."""
+    """Returns the modules with kept deltas, by path."""
     return {path: module for path, module in ledger.model.named_modules() if isinstance(module, Kept)}
 
 
 def _packed(names: dict[str, mx.array]) -> set[str]:
-    """The modules whose weights are packed as MLX packs them."""
+    """Returns the names of the modules with weights packed by MLX."""
     return {name.rpartition(".")[0] for name in names if name.endswith(".scales")}
 
 
 def _by_content(base: Path) -> Callable[[mx.array], str | None]:
-    """Finds a tensor by its bytes; None where none is the same, or more than one."""
+    """Returns a function that finds the name of a tensor by its bytes; None if no tensor or several are equal."""
     digests: dict[tuple[int, ...], dict[str, list[str]]] = {}
 
     def search(piece: mx.array) -> str | None:
@@ -241,12 +246,12 @@ def _files(base: Path) -> list[Path]:
 
 
 def _tensors(base: Path) -> dict[str, mx.array]:
-    """The base's tensors, read where they are used; what was read stays in memory for as long as its array."""
+    """Returns the base's tensors; each is read when it is used, and stays in memory as long as its array exists."""
     return {name: array for file in _files(base) for name, array in load_arrays(file).items()}
 
 
 def _save(folder: Path, weights: dict[str, mx.array]) -> None:
-    """The weights in shards, with the index that names them; empties `weights`, so that none stays in memory."""
+    """Writes the weights in shards, with their index; empties `weights` to free the memory shard by shard."""
     shards = make_shards(weights)
     listed: dict[str, str] = {}
     size, count = sum(array.nbytes for array in weights.values()), len(shards)

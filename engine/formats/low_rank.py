@@ -1,4 +1,4 @@
-"""All deltas of a ledger as one low-rank change a module: factors side by side, or the best ones of a smaller rank."""
+"""Combines all deltas of a ledger into one low-rank change per module, exactly or at a smaller rank."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from engine.model.arrays import number
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """The change of one module's weight is (a @ b)^T: a (…, in, rank), b (…, rank, out), fp32; experts in front."""
+    """Factors of one module's weight change (a @ b)^T: a (…, in, rank), b (…, rank, out), fp32; any experts first."""
 
     a: mx.array
     b: mx.array
@@ -22,7 +22,7 @@ class Factors:
         return int(self.a.shape[-1])
 
     def padded(self, rank: int) -> "Factors":
-        """The same change with so many columns, the new ones zero."""
+        """Returns the same change with factors of this rank, padded with zeros."""
         more = [(0, 0)] * (self.a.ndim - 2)
         width = rank - self.rank
         return Factors(mx.pad(self.a, [*more, (0, 0), (0, width)]), mx.pad(self.b, [*more, (0, width), (0, 0)]))
@@ -30,7 +30,7 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a truncation lost: the relative Frobenius error of all modules together, and of the worst one."""
+    """The error of a truncation: the relative Frobenius error of all modules together, and of the worst module."""
 
     rank: int
     whole: float
@@ -45,13 +45,13 @@ class Loss:
 
 
 def combined(deltas: Sequence[Delta]) -> dict[str, Factors]:
-    """The sum of the deltas by module path, exactly: ranks add up, scales are multiplied into b."""
+    """Returns the exact sum of the deltas by module path; the ranks add up, and b includes the scales."""
     parts: dict[str, list[Factors]] = {}
     for delta in deltas:
         for path in delta.paths:
             a = delta.weights[f"{path}.lora_a"].astype(mx.float32)
             b = delta.spec.scale * delta.weights[f"{path}.lora_b"].astype(mx.float32)
-            if a.ndim == 3:  # mlx-lm keeps the factors of experts the other way round
+            if a.ndim == 3:  # mlx-lm stores the factors of experts transposed
                 a, b = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
             parts.setdefault(path, []).append(Factors(a, b))
     return {
@@ -61,7 +61,7 @@ def combined(deltas: Sequence[Delta]) -> dict[str, Factors]:
 
 
 def truncated(whole: dict[str, Factors], rank: int) -> tuple[dict[str, Factors], Loss]:
-    """The nearest change of at most this rank in every module (Eckart and Young 1936), and what it loses."""
+    """Returns the nearest change of at most this rank in every module (Eckart and Young 1936), and its error."""
     kept: dict[str, Factors] = {}
     lost: dict[str, tuple[float, float]] = {}
     for path, factors in whole.items():
@@ -73,8 +73,8 @@ def truncated(whole: dict[str, Factors], rank: int) -> tuple[dict[str, Factors],
 
 
 def _nearest(factors: Factors, rank: int) -> tuple[Factors, tuple[float, float]]:
-    """The factors of the nearest change of this rank, and (norm of what is lost, norm of the whole)."""
-    with mx.stream(mx.cpu):  # decompositions are for the CPU alone
+    """Returns the factors of the nearest change of this rank, and (norm of the lost part, norm of the whole)."""
+    with mx.stream(mx.cpu):  # MLX has decompositions only on the CPU
         q, r = mx.linalg.qr(factors.a)
         p, s = mx.linalg.qr(factors.b.swapaxes(-1, -2))
         u, values, v = mx.linalg.svd(r @ s.swapaxes(-1, -2))
@@ -91,5 +91,5 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def ranks(factors: Iterable[Factors]) -> int:
-    """The largest rank among them."""
+    """Returns the largest rank among the factors."""
     return max(each.rank for each in factors)

@@ -1,4 +1,4 @@
-"""The model card of an export: what was trained on what, with which settings, how it scored, and how to load it."""
+"""Writes the model card of an export: base model, data, settings, scores, and how to load it."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from engine.formats.low_rank import Loss
 from engine.runtime.history import commits
 from engine.runtime.summary import kept, summarize
 
-ROWS = 200  # topics that the table shows
+ROWS = 200  # the largest number of topics in the table
 SHOWN = [STAGES[stage] for stage in ATTEMPT_STAGES]
 KINDS = {
     "mlx": "the base model with every committed change fused into its weights",
@@ -34,13 +34,16 @@ LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft"}
 def card(
     records: Sequence[Record], form: str, base: str, deltas: int, fingerprint: str, loss: Loss | None, note: str | None
 ) -> str:
-    """README.md as text; `deltas` counts what is in the model, `note` is a sentence about what the folder cannot do."""
+    """Returns the text of README.md.
+
+    `deltas` is the number of committed changes in the model. `note` is a sentence about limits of the folder.
+    """
     events = [record.event for record in records]
     started = next(event for event in events if isinstance(event, e.RunStarted))
     times = [record.t for record in records if not isinstance(record.event, e.Unknown)]
     seconds = times[-1] - times[0]
     summary = summarize(records, 0, fingerprint, seconds)
-    loaded = [event.topics for event in events if isinstance(event, e.CurriculumLoaded)]  # once an engine
+    loaded = [event.topics for event in events if isinstance(event, e.CurriculumLoaded)]  # one for each engine process
     infos = loaded[-1] if loaded else ()
     name = Path(base).name if "/" not in base or base.startswith("/") else base
     head: dict[str, Any] = {"library_name": LIBRARY[form], "pipeline_tag": "text-generation"}
@@ -70,18 +73,18 @@ def card(
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: data and names come from elsewhere."""
+    """Escapes text so that Markdown shows it unchanged, on one line; data and names are not trusted."""
     line = "".join(char if char.isprintable() else " " for char in text)
     return re.sub(r"([\\`*_\[\]<>|#~!&])", r"\\\1", line)
 
 
 def _fenced(text: str) -> str:
-    """Text that ends no fence around it."""
+    """Changes code fences in the text, so that it cannot close the fence around it."""
     return text.replace("```", "` ` `").replace("~~~", "~ ~ ~")
 
 
 def _ended(events: Sequence[e.Event]) -> bool:
-    """Whether the run had come to its end, by itself or because a person stopped it."""
+    """Returns whether the run had finished, either normally or because the user stopped it."""
     marks = [event for event in events if isinstance(event, e.RunStarted | e.EngineRestarted | e.RunFinished)]
     return isinstance(marks[-1], e.RunFinished)
 
@@ -106,7 +109,10 @@ def _scores(summary: dict[str, Any], ended: bool) -> str:
 
 
 def _number(row: dict[str, Any], stage: StageRow, name: str) -> str:
-    """A score; one of a phase that is not in the model is in brackets. DPO on a shared adapter has SFT inside."""
+    """Returns a score as text, in brackets if its phase is not in the model.
+
+    If the model kept a preference phase, that includes SFT, since DPO trains a shared adapter further.
+    """
     scores = row[stage.summary]
     if not scores or scores[name] is None:
         return "–"
@@ -117,7 +123,7 @@ def _number(row: dict[str, Any], stage: StageRow, name: str) -> str:
 
 def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: Loss | None) -> str:
     loaded = next((event for event in events if isinstance(event, e.ModelLoaded)), None)
-    fused = [event for event in commits(events).values() if event.state == "fused"]  # what is kept beside is exact
+    fused = [event for event in commits(events).values() if event.state == "fused"]  # deltas kept separately are exact
     cosines = [event.fuse_cosine for event in fused if event.fuse_cosine is not None]
     lines = [f"- committed changes: {deltas}; model fingerprint {plain(fingerprint)}"]
     if cosines:
@@ -131,7 +137,7 @@ def _committed(events: Sequence[e.Event], deltas: int, fingerprint: str, loss: L
 
 
 def _shared(value: Any) -> Any:
-    """The settings as strangers may read them: of a path, however deep it stands, only its last part."""
+    """Returns the settings in a form that may be published: every absolute path is cut to its last part."""
     if isinstance(value, dict):
         return {key: _shared(item) for key, item in value.items()}
     if isinstance(value, list):
