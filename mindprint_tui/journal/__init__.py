@@ -1,1 +1,1 @@
-"""The journal as safe events, folded into the state of a run."""
+"""Reads the journal as sanitized events and folds them into the state of a run."""

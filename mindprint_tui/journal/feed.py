@@ -1,4 +1,4 @@
-"""The journal of a run as cleaned events, a slice at a time, and whether its engine is alive."""
+"""Incremental reader of a run's journal: cleaned events, and whether the engine is alive."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,42 +14,46 @@ from mindprint_tui.journal.sanitize import clean_event, is_plain
 from mindprint_tui.journal.step_batch import Point, Stretch
 
 T = TypeVar("T")
-SLICE = 0.02  # seconds of reading before keys are answered again
-BYTES = 1 << 18  # of one read
-QUIET = 30.0  # seconds without an event that make an engine that holds the lock `silent`
-BLOCK = 64  # lines between two looks at the clock
+SLICE = 0.02  # seconds of reading before the console handles keys again
+BYTES = 1 << 18  # bytes per read
+QUIET = 30.0  # seconds without an event after which a living engine counts as `silent`
+BLOCK = 64  # lines between two checks of the clock
 
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """`alive` has said something lately, `silent` holds the run's lock and says nothing, `gone` holds no lock."""
+    """Whether the engine is alive.
+
+    `alive`: it wrote an event recently. `silent`: it holds the run's lock but writes nothing. `gone`: it holds no lock.
+    """
 
     word: Literal["alive", "silent", "gone"]
     seconds: float  # since the last event
 
 
 class Feed:
-    """Follows one run. Every record it gives is cleaned, understood, and later than the one before.
+    """Follows the journal of one run.
 
-    Answers (`sample`) are left out: they are half of a journal's bytes, and Samples has them for one topic.
+    Every record is cleaned, has a known type, and has a higher number than the record before it. Answers (`sample`) are
+    left out, because they are half of a journal's bytes; use `Samples` to read those of one topic.
     """
 
     def __init__(self, run: RunDir, offset: int = 0, clock: Callable[[], float] = time.time) -> None:
-        """Reads from byte `offset` of the journal on."""
+        """Starts to read at byte `offset` of the journal."""
         self.run = run
         self._clock = clock
         self._tail = Tail(run.journal, offset)
         self._lines: list[bytes] = []
-        self._next = 0  # the first of them that was not read yet
-        self._seq = -1  # the highest number that is believed
-        self._met = -1  # the number of the line before
+        self._next = 0  # index of the first line in `_lines` that is still unread
+        self._seq = -1  # the highest trusted sequence number
+        self._met = -1  # the sequence number of the previous line
         self.damaged = 0  # lines that could not be read
-        self.drained = True  # whether the last read came to the end of the journal
+        self.drained = True  # whether the last read reached the end of the journal
         self._last = 0.0
-        self._noticed = (0.0, 0.0)  # `_last` at an earlier look, and when it was new, by a clock that nobody sets
+        self._noticed = (0.0, 0.0)  # an earlier `_last`, and the monotonic time at which it was new
 
     def read(self, seconds: float = SLICE) -> list[Record]:
-        """New records: for about so many seconds, or until there are no more."""
+        """Returns new records. Stops after about `seconds`, or at the end of the journal."""
         records: list[Record] = []
         for block in self._until(time.monotonic() + seconds):
             for line in block:
@@ -57,9 +61,10 @@ class Feed:
         return records
 
     def skim(self, seconds: float = SLICE) -> list[Record | Stretch]:
-        """As read, but finite steps of one phase in a row come as one Stretch, which is several times faster.
+        """Returns new records as `read` does, but joins consecutive steps of one phase into a Stretch.
 
-        Of the steps in a stretch only what the curve needs is looked at, and the last one as a whole.
+        This is several times faster. Only steps with a finite loss are joined. Of each step only the values for the
+        curve are parsed; only the last step is decoded completely.
         """
         records: list[Record | Stretch] = []
         points: list[Point] = []
@@ -91,9 +96,10 @@ class Feed:
         return records
 
     def rest(self, read: Callable[[], T]) -> Iterator[T]:
-        """What `read` (this feed's own, or its skim) gives, slice after slice, to the end of the journal.
+        """Yields the results of `read` until the end of the journal.
 
-        A slice may be empty before that: answers are left out, and many may stand in a row.
+        `read` is this feed's `read` or `skim`. A result may be empty before the end: answers are left out, and many
+        answers may follow each other.
         """
         while True:
             yield read()
@@ -101,7 +107,7 @@ class Feed:
                 return
 
     def _until(self, deadline: float) -> Iterator[list[bytes]]:
-        """Blocks of lines that were not read yet; `drained` when they came to the end of the journal."""
+        """Yields blocks of unread lines until the deadline. Sets `drained` at the end of the journal."""
         while True:
             if self._next >= len(self._lines):
                 self._lines, self._next = self._tail.lines(BYTES), 0
@@ -117,7 +123,7 @@ class Feed:
 
     @property
     def replaced(self) -> bool:
-        """Whether another run has taken the place of the one that was read: its journal was removed and begun anew."""
+        """Whether the journal file was deleted and a new run writes a new one in the same folder."""
         return self._tail.replaced
 
     @property
@@ -132,9 +138,10 @@ class Feed:
         return min(1.0, (self._tail.offset - waiting) / size) if size else 1.0
 
     def liveness(self) -> Liveness:
-        """Whether the engine is there is asked of the kernel; silence alone never makes it gone.
+        """Returns whether the engine is alive, silent or gone, and for how long it has been silent.
 
-        A clock that is set back hides no silence that was seen here.
+        The kernel's lock decides whether the engine is gone; silence alone never does. The silence is also measured
+        with a monotonic clock, so that a clock that is set back cannot hide it.
         """
         now = time.monotonic()
         if self._noticed[0] != self._last:
@@ -145,7 +152,7 @@ class Feed:
         return Liveness("silent" if seconds > QUIET else "alive", seconds)
 
     def alive(self) -> bool:
-        """Whether an engine holds the run's lock."""
+        """Returns True if an engine holds the run's lock."""
         return holder(self.run) is not None
 
     def _take(self, line: bytes, records: list[Record] | list[Record | Stretch]) -> None:
@@ -153,13 +160,16 @@ class Feed:
         if isinstance(record.event, Unknown):
             self.damaged += record.event.damaged
         if not self._later(record.seq):
-            return  # written twice, or out of order: what was first stays true
-        self._last = record.t  # the latest, not the largest: a clock may be set back
+            return  # a duplicate or out of order: the first line with a number wins
+        self._last = record.t  # the time of the latest record, not the largest time: a clock may be set back
         if not isinstance(record.event, Unknown | Sample):
             records.append(Record(record.seq, record.t, _clean(line, record.event)))
 
     def _stretch(self, points: list[Point], lines: list[bytes], records: list[Record | Stretch]) -> None:
-        """Adds the stretch of these points up to the last line that is a whole step."""
+        """Adds one Stretch of these points to `records`.
+
+        Drops points from the end until the last line decodes as a complete step.
+        """
         while points:
             record = decode(line := lines.pop(), self._last)
             if isinstance(record.event, Step):
@@ -170,9 +180,10 @@ class Feed:
             points.pop()
 
     def _later(self, seq: int) -> bool:
-        """Whether a line with this number comes after those before it.
+        """Returns True if a line with this number comes after the lines read so far.
 
-        A number that jumps ahead is believed once the next line goes on from it, so that a damaged one hides nothing.
+        A number that jumps ahead is trusted only when the next line continues from it. So one damaged number cannot
+        hide the lines that follow.
         """
         if seq <= self._seq or seq == self._met:
             return False
@@ -183,19 +194,25 @@ class Feed:
 
 
 def _clean(line: bytes, event: Any) -> Any:
-    """The event of a line, cleaned; most lines hold nothing that would have to be. Lists in settings become tuples."""
+    """Returns the event of a line, cleaned. Lists in settings become tuples.
+
+    Most lines are plain, so their event is returned unchanged, which is faster.
+    """
     return event if is_plain(line) and not isinstance(event, RunStarted | EngineRestarted) else clean_event(event)
 
 
 class Samples:
-    """The answers to the questions of one topic, and where its attempts start; `read` goes on where it stopped."""
+    """Reads the answers of one topic and the starts of its attempts.
+
+    Each call of `read` continues at the point where the last one stopped.
+    """
 
     def __init__(self, run: RunDir, topic: str) -> None:
         self._tail = Tail(run.journal)
         self._topic, self._bytes = topic, topic.encode()
 
     def read(self, seconds: float = SLICE) -> tuple[list[Sample | TopicStarted], bool]:
-        """What is new, cleaned, and whether the end of the journal was reached."""
+        """Returns new events, cleaned, and whether the end of the journal was reached."""
         found: list[Sample | TopicStarted] = []
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -209,7 +226,7 @@ class Samples:
 
 
 def answer_or_start(line: bytes) -> Sample | TopicStarted | None:
-    """What a line of a journal says of a topic's answers, not cleaned; None if it is about something else."""
+    """Returns the answer or topic start in a journal line, not cleaned, or None for other events."""
     seen = glance(line)
     if seen is not None and seen.kind not in (Sample.kind, TopicStarted.kind):
         return None

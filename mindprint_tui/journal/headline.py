@@ -1,4 +1,7 @@
-"""The one number for a run: the mean voice of its finished topics, each by what it leaves behind."""
+"""Headline score of a run: the mean voice over its finished topics.
+
+Each topic counts with the scores of the model that it leaves behind.
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,7 +12,10 @@ from mindprint_tui.journal.topic_state import TopicState
 
 
 class Headline(NamedTuple):
-    """Means over `topics` finished topics; None if there is none yet. `before` is the base model's voice on these."""
+    """Means over the number of finished `topics`; None if there are none yet.
+
+    `before` is the base model's mean voice on the same topics.
+    """
 
     voice: float | None
     accuracy: float | None
@@ -19,12 +25,15 @@ class Headline(NamedTuple):
 
     @property
     def over(self) -> str:
-        """What the means are over."""
+        """Text that says how many topics the means cover."""
         return f"over {self.topics:,} finished topic{'' if self.topics == 1 else 's'}"
 
 
 def headline(topics: Iterable[TopicState]) -> Headline:
-    """As `mean.final` of summary.json: what was not kept of a topic counts by the scores with which it began."""
+    """Returns the means over finished topics, computed as `mean.final` of summary.json is.
+
+    If no phase of a topic was kept, the topic counts with its scores before training.
+    """
     finished = [(topic, left) for topic in topics if (left := left_behind(topic))]
     before = [score for topic, _ in finished if (score := topic.scores.get(BASE))]
     return Headline(
@@ -37,7 +46,7 @@ def headline(topics: Iterable[TopicState]) -> Headline:
 
 
 def left_behind(topic: TopicState) -> Evaluated | None:
-    """The scores of the model that a finished topic leaves behind; None for a topic that is not finished."""
+    """Returns the scores of the model that a topic leaves behind, or None for an unfinished topic."""
     return topic.final if topic.status == "finished" else None
 
 

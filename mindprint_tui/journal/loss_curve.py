@@ -1,4 +1,7 @@
-"""The points of one curve in bounded memory: the smallest and largest value of each bucket, so that spikes survive."""
+"""Loss curve in bounded memory: the smallest and largest value of each bucket of steps.
+
+Spikes stay visible, because each bucket keeps its extremes.
+"""
 
 import math
 from collections.abc import Iterable
@@ -7,11 +10,11 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 from msgspec.structs import replace
 
-BUCKETS = 1024  # of a curve; with at most so many planned steps each step has its own
+BUCKETS = 1024  # per curve; a curve with at most this number of planned steps has one bucket per step
 
 
 class Bucket(Struct, frozen=True, gc=False):
-    """What a few neighbouring steps had; `low` and `high` are NaN where none of them was finite."""
+    """Values of a few neighbouring steps. `low` and `high` are NaN if none of them was finite."""
 
     first_seq: int
     low: float
@@ -22,13 +25,13 @@ class Bucket(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A curve over steps 1 to `of`. Buckets are in the order of their steps."""
+    """A curve over steps 1 to `of`. `buckets` maps the bucket number to the bucket."""
 
     of: int
     buckets: dict[int, Bucket] = field(default_factory=dict)
 
     def add(self, points: Iterable[tuple[int, int, float]]) -> "Series":
-        """With points (seq, step, value); a value that is not finite is counted and never drawn."""
+        """Returns the curve with more points (seq, step, value). A non-finite value is counted, not drawn."""
         buckets = dict(self.buckets)
         each = self.of <= BUCKETS
         for seq, step, value in points:
@@ -43,17 +46,17 @@ class Series:
         return Series(self.of, buckets)
 
     def until(self, seq: int) -> "Series":
-        """Without what came after `seq`; a bucket that had begun by then stays as it is."""
+        """Returns the curve without buckets that began after `seq`. Older buckets stay unchanged."""
         return Series(self.of, {place: bucket for place, bucket in self.buckets.items() if bucket.first_seq <= seq})
 
     def place(self, step: int) -> int:
-        """The bucket of a step."""
+        """Returns the bucket number of a step."""
         inside = min(max(step, 1), self.of) - 1
         return inside if self.of <= BUCKETS else inside * BUCKETS // self.of
 
     @property
     def width(self) -> int:
-        """How many buckets the whole axis has."""
+        """Number of buckets on the whole axis."""
         return min(max(self.of, 1), BUCKETS)
 
     @property
@@ -62,7 +65,7 @@ class Series:
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """The smallest and largest finite value, None where there is none."""
+        """The smallest and largest finite value, or None if there is none."""
         lows = [bucket.low for bucket in self.buckets.values() if not math.isnan(bucket.low)]
         highs = [bucket.high for bucket in self.buckets.values() if not math.isnan(bucket.high)]
         return (min(lows), max(highs)) if lows else None

@@ -1,4 +1,4 @@
-"""What an engine has said of its rules, added up: the console counts, and judges nothing itself."""
+"""Counts of the engine's rule checks. The console only adds them up and judges nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from engine.contract.journal.events import RulesChecked
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """How often a rule was found to hold and to be broken; the last number that it measured, and what it may be."""
+    """How often a rule held and was broken, the last number it measured, and the limit of it."""
 
     held: int = 0
     broken: int = 0
@@ -24,7 +24,7 @@ RuleCounts = Mapping[str, RuleCount]
 
 
 def added(counts: RuleCounts, event: RulesChecked) -> dict[str, RuleCount]:
-    """The counts with those of one event more, by the names of the rules."""
+    """Returns the counts by rule name, with one more event added."""
     total = dict(counts)
     for rule in dict.fromkeys((*event.held, *event.broken)):
         old = total.get(rule, RuleCount())

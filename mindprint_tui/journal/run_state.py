@@ -1,4 +1,7 @@
-"""What is known of a run after some of its events: RunState, and fold(state, records). No Textual, no clock."""
+"""State of a run after some of its events: RunState and fold(state, records).
+
+Needs no Textual and no clock.
+"""
 
 import dataclasses
 import math
@@ -22,17 +25,17 @@ from mindprint_tui.journal.step_batch import Point, Stretch
 from mindprint_tui.journal.topic_state import PhaseRun, TopicState
 from mindprint_tui.journal.work_time import WorkTime
 
-PHASES = 64  # curves that are kept, the latest
-ENTRIES = 500  # of the log
-ANSWERS = 1000  # to commands: more than one look at the journal brings
+PHASES = 64  # the number of latest curves that are kept
+ENTRIES = 500  # log entries that are kept
+ANSWERS = 1000  # answers to commands that are kept, more than one read of the journal brings
 FAILURES = 50
 Condition = Literal["alive", "paused", "stopped", "finished", "refused", "died"]
-PLACE = re.compile(r"^.{1,200}?:\d+: ")  # the file and line that a warning begins with
+PLACE = re.compile(r"^.{1,200}?:\d+: ")  # the file and line at the start of a warning
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the log before it has words."""
+    """An event in the log. `count` is how often it occurred."""
 
     t: float
     event: e.Event
@@ -40,7 +43,7 @@ class Entry:
 
 
 class Answer(NamedTuple):
-    """What the engine said to a request, and when."""
+    """The engine's answer to a request, and when it came."""
 
     t: float
     outcome: Literal["done", "refused"]
@@ -48,60 +51,60 @@ class Answer(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What failed, and how many failures there had been before it."""
+    """A failure, and the number of failures before it."""
 
     number: int
     event: e.Failed
 
 
 class RunState(Struct, frozen=True):
-    """The run as its journal tells it. Containers are never changed once a fold has returned them.
+    """State of a run, built from its journal. Containers never change after a fold has returned them.
 
-    A Struct, as what it holds: `replace` makes a changed copy six times as fast as that of a dataclass.
+    It is a Struct because `replace` then copies it six times as fast as a dataclass.
     """
 
     seq: int = -1
     t: float = 0.0
     began: float = 0.0
     work: WorkTime = field(default_factory=WorkTime)
-    spent: WorkTime = field(default_factory=WorkTime)  # the same with its pauses
+    spent: WorkTime = field(default_factory=WorkTime)  # the same, with pauses
     started: e.RunStarted | None = None
     preparing: str = ""
-    predicted: float | None = None  # seconds of the run in all
+    predicted: float | None = None  # predicted seconds of the whole run
     scorer: e.ScorerFitted | None = None
     model: e.ModelLoaded | None = None
     topics: dict[str, TopicState] = field(default_factory=dict)
     tally: dict[str, int] = field(default_factory=dict)  # verdict -> topics
     current: str | None = None
-    current_began: float = 0.0  # seconds of work before it
+    current_began: float = 0.0  # seconds of work before the current topic
     phases: tuple[PhaseRun, ...] = ()
     adapter: e.AdapterChanged | None = None
     fuse: e.AdapterChanged | None = None
     paused: e.Paused | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
-    rules: RuleCounts = field(default_factory=dict)  # what the engine says of its rules; empty of an earlier engine
+    rules: RuleCounts = field(default_factory=dict)  # rule checks; empty for an older engine
     failures: tuple[Failure, ...] = ()
-    failed: int = 0  # failures in all
-    broken: int = 0  # of these, rules that broke
-    fatal: e.Failed | None = None  # the one that ended the run, until an engine goes on with it
-    stopping: bool = False  # the engine has taken a stop
+    failed: int = 0  # number of all failures
+    broken: int = 0  # number of failures that are broken rules
+    fatal: e.Failed | None = None  # the failure that ended the run; None again when an engine resumes it
+    stopping: bool = False  # the engine has accepted a stop command
     died: e.EngineDied | None = None
     restarts: int = 0
     finished: e.RunFinished | None = None
 
     @property
     def phase(self) -> PhaseRun | None:
-        """The phase that is running or ran last."""
+        """The running phase, or the latest one."""
         return self.phases[-1] if self.phases else None
 
     def settings(self, section: str) -> dict[str, Any]:
-        """A section of the effective configuration; empty where the journal does not hold it."""
+        """Returns a section of the effective configuration, or an empty dict if the journal has none."""
         found = self.started.settings.get(section) if self.started else None
         return found if isinstance(found, dict) else {}
 
     def phase_of(self, topic: str | None) -> PhaseRun | None:
-        """That phase if it is of this topic, and not of an earlier attempt at it."""
+        """Returns the latest phase if it belongs to the current attempt at this topic, else None."""
         run = self.phase
         if run is None or topic is None or run.topic != topic:
             return None
@@ -109,7 +112,7 @@ class RunState(Struct, frozen=True):
 
 
 def condition(state: RunState, live: Liveness) -> Condition:
-    """What a run is doing, or how it ended."""
+    """Returns what a run is doing, or how it ended."""
     if live.word != "gone":
         return "paused" if state.paused else "alive"
     if state.finished is not None:
@@ -118,9 +121,10 @@ def condition(state: RunState, live: Liveness) -> Condition:
 
 
 def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
-    """The state after these records too; how they were cut into batches, or steps into stretches, is all the same.
+    """Returns the state with these records added.
 
-    The containers are copied once a batch, and only where something but steps happened.
+    The result does not depend on how records are cut into batches, or steps into stretches. Containers are copied once
+    per batch, and only if the batch has an event other than a step.
     """
     last: Record | Stretch | None = None
     own = False
@@ -137,13 +141,16 @@ def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
 
 
 def _copied(state: RunState) -> RunState:
-    """A state whose containers may be changed: they belong to one fold alone."""
+    """Returns a state with copied containers, so that one fold may change them in place."""
     topics, tally, answers = dict(state.topics), dict(state.tally), dict(state.answers)
     return replace(state, topics=topics, tally=tally, answers=answers, log=list(state.log))
 
 
 def _steps(state: RunState, last: Step, points: list[Point]) -> RunState:
-    """Steps of one phase, in order. A step without its phase_started opens the phase by itself."""
+    """Returns the state with steps of one phase added, in order.
+
+    A step without its phase_started event opens the phase.
+    """
     run = state.phase_of(last.topic)
     if run is None or run.phase != last.phase:
         run = _phase_run(state, e.PhaseStarted(last.topic, last.phase, last.of, 0, 0, 0))
@@ -161,14 +168,17 @@ def _phase_run(state: RunState, event: e.PhaseStarted) -> PhaseRun:
 
 
 def _take(state: RunState, record: Record, last: float) -> RunState:
-    """One record, after one of the moment `last`; the state's containers may be changed in place."""
+    """Returns the state with one record added. `last` is the time of the record before it.
+
+    The containers of `state` may be changed in place.
+    """
     event = record.event
     match event:
         case Step():
             state = _steps(state, event, [(record.seq, event.step, event.loss)])
             if not math.isfinite(event.loss):
                 _note(state, record)
-        case e.RunStarted():  # not the first word where an engine died before it
+        case e.RunStarted():  # not always the first event: an engine may have died before it
             state = _taken_up(replace(state, started=event))
         case e.Preparing():
             state = replace(state, preparing=event.message)
@@ -187,7 +197,7 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             scores = {BASE: before} if (before := old.scores.get(BASE)) else {}
             _count(state, event.topic, None)
             state.topics[event.topic] = TopicState(old.info, "running", event.attempt, scores=scores)
-            said = (state.current, old.attempt) == (event.topic, event.attempt)  # an engine that goes on says it again
+            said = (state.current, old.attempt) == (event.topic, event.attempt)  # a resumed engine repeats this event
             began = state.current_began if said else state.work.at(record.t)
             state = replace(state, current=event.topic, current_began=began, preparing="")
         case e.PhaseStarted():
@@ -226,7 +236,7 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = replace(state, phases=(*state.phases[:-1], run))
         case e.Restored():
             if state.current is not None:
-                _change(state, state.current, owed=False)  # that is decided again
+                _change(state, state.current, owed=False)  # the engine decides this again
             state = _rewound(replace(state, preparing=""), event.rewind_to)
         case e.Failed():
             state = _failed(state, event)
@@ -239,7 +249,7 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             started = state.started
             if started is not None and event.settings:
                 started = dataclasses.replace(started, settings=event.settings)
-            by_hand = (event.status, event.signal) == (None, None)  # a stop is over then
+            by_hand = (event.status, event.signal) == (None, None)  # a user restarted the run: the stop is over
             state = replace(state, started=started, current=current, stopping=state.stopping and not by_hand)
             state = _taken_up(state)
         case e.RunFinished():
@@ -259,13 +269,19 @@ QUIET = (Step, e.Sample, e.RulesChecked, e.Checkpointed, e.PhaseStarted, e.Curri
 
 
 def _taken_up(state: RunState) -> RunState:
-    """With an engine at work again; a person who resumes a run restarts nothing."""
+    """Returns the state for an engine that works again.
+
+    It counts as a restart only if the previous engine had died, not if a user resumes the run.
+    """
     restarts = state.restarts + (state.died is not None)
     return replace(state, died=None, finished=None, fatal=None, paused=None, restarts=restarts)
 
 
 def _failed(state: RunState, event: e.Failed) -> RunState:
-    """With one failure more; where there are too many, those without a broken rule are forgotten first."""
+    """Returns the state with one more failure.
+
+    If there are too many, the oldest failure without a broken rule is dropped first.
+    """
     failures = (*state.failures, Failure(state.failed, event))
     if len(failures) > FAILURES:
         oldest = next((place for place, old in enumerate(failures[:-1]) if not old.event.rule), 0)
@@ -279,7 +295,7 @@ def _topic(state: RunState, topic: str) -> TopicState:
 
 
 def _titled(info: e.TopicInfo) -> e.TopicInfo:
-    """Titles stand on one line wherever they are shown."""
+    """Returns the topic with titles on one line, because every view shows them on one line."""
     title, unit, chapter = map(one_line, (info.title, info.unit_title, info.chapter_title))
     return dataclasses.replace(info, title=title, unit_title=unit, chapter_title=chapter)
 
@@ -289,7 +305,7 @@ def _change(state: RunState, topic: str, **changes: Any) -> None:
 
 
 def _count(state: RunState, topic: str, verdict: e.Verdict | None) -> None:
-    """Gives a topic its verdict, or takes it away, and keeps the tally."""
+    """Sets or clears the verdict of a topic and updates the tally."""
     old = _topic(state, topic).verdict
     for word, change in ((old, -1), (verdict, 1)):
         if word is not None:
@@ -309,12 +325,15 @@ def _adapter(state: RunState, event: e.AdapterChanged) -> RunState:
 
 
 def rules_broken(state: RunState) -> int:
-    """How often a rule broke: by the failures, or by the counts where a failure's line is damaged."""
+    """Returns how often a rule broke.
+
+    Failures and counts should agree. If the line of a failure is damaged, the counts are larger.
+    """
     return max(state.broken, sum(count.broken for count in state.rules.values()))
 
 
 def _rules(state: RunState, event: e.RulesChecked) -> RunState:
-    """With what the rules came to, of the run and of the phase in which they were checked."""
+    """Returns the state with the rule counts added, for the run and for the phase of the event."""
     run = state.phase
     if run is not None and (run.topic, run.phase) == (event.topic, event.phase):
         state = replace(state, phases=(*state.phases[:-1], replace(run, rules=added(run.rules, event))))
@@ -322,7 +341,7 @@ def _rules(state: RunState, event: e.RulesChecked) -> RunState:
 
 
 def _rewound(state: RunState, seq: int) -> RunState:
-    """The steps after `seq` of the phase in progress are void: they are trained again."""
+    """Returns the state without the steps of the current phase after `seq`: they are trained again."""
     run = state.phase
     if run is None:
         return state
@@ -333,10 +352,10 @@ def _rewound(state: RunState, seq: int) -> RunState:
 
 
 def _note(state: RunState, record: Record) -> None:
-    """Adds to the log.
+    """Adds an event to the log.
 
-    A warning that was there before, of whatever row, is counted instead, and moves to the end. A message of progress
-    takes the place of the one before it.
+    A repeated warning, even about another row, is counted and moves to the end. A progress message replaces the
+    progress message before it.
     """
     event, count = record.event, 1
     if isinstance(event, e.Preparing) and event.progress and state.log:
@@ -358,5 +377,5 @@ def _note(state: RunState, record: Record) -> None:
 
 
 def _said(event: e.Warned) -> str:
-    """A warning without the row that it is about: long rows come by the hundred."""
+    """Returns a warning without its file and line, so that warnings about many rows count as one."""
     return PLACE.sub("", event.message)

@@ -1,6 +1,7 @@
-"""Untrusted text -> text that a terminal only shows: nothing in it can move the cursor, write the clipboard or reorder.
+"""Sanitizes untrusted text, so that a terminal only displays it.
 
-What would be obeyed is made visible (ESC as ␛, a bidi override as \\u202e) or, where it is only invisible, dropped.
+Nothing in the result can move the cursor, write the clipboard or reorder text. Control characters become visible (ESC
+as ␛, a bidi override as \\u202e). Characters that are only invisible are dropped.
 """
 
 import re
@@ -21,7 +22,10 @@ TAB = "    "
 
 
 def clean(text: str) -> str:
-    """Safe text; newlines stay (CR LF, NEL and the Unicode separators become one), a tab becomes four spaces."""
+    """Returns safe text. Newlines stay, and a tab becomes four spaces.
+
+    CR LF, NEL and the Unicode line separators become a newline.
+    """
     if len(text) <= LONGEST and PLAIN.fullmatch(text):
         return text
     more = len(text) - LONGEST
@@ -38,20 +42,20 @@ def clean(text: str) -> str:
 
 
 def is_plain(line: bytes) -> bool:
-    """Whether every string in a line of JSON is safe as it is, without a look at each; False where that is not sure.
+    """Returns True if every string in a line of JSON is certainly safe, without a check of each one.
 
-    JSON has control characters as escapes only (with a backslash), but for DEL.
+    Works because JSON writes control characters, except DEL, as escapes with a backslash.
     """
     return len(line) <= LONGEST and line.isascii() and b"\\" not in line and b"\x7f" not in line
 
 
 def one_line(text: str) -> str:
-    """Cleaned text on one line: newlines become ⏎."""
+    """Returns cleaned text on one line: newlines become ⏎."""
     return text.replace("\n", " ⏎ ") if "\n" in text else text
 
 
 def clean_event(value: Any) -> Any:
-    """The same event, or plain value, with every string in it cleaned, mapping keys too."""
+    """Returns the same event or plain value with every string in it cleaned, including mapping keys."""
     kind = type(value)
     if kind in NUMBERS:
         return value
@@ -61,7 +65,7 @@ def clean_event(value: Any) -> Any:
         return tuple([clean_event(item) for item in value])
     if kind is dict:
         return {clean_event(key): clean_event(item) for key, item in value.items()}
-    return kind(*[clean_event(getattr(value, name)) for name in value.__slots__])  # an event, or a part of one
+    return kind(*[clean_event(getattr(value, name)) for name in value.__slots__])  # an event or a part of one
 
 
 def _safe(char: str) -> str:

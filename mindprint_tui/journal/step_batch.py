@@ -1,4 +1,7 @@
-"""Steps of one phase in a row, of which only the curve and the last one matter: most of a long journal."""
+"""Batch of consecutive steps of one phase, reduced to curve points and the last step.
+
+Most of a long journal consists of such steps.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ Point = tuple[int, int, float]  # seq, step, loss
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """`points` of one phase in order; `last` is the whole of the last step, read at `t`."""
+    """Consecutive `points` of one phase. `last` is the complete last step, written at time `t`."""
 
     points: list[Point]
     last: Step
@@ -23,9 +26,10 @@ class Stretch:
 
 
 def live(records: Iterable[Record | Stretch], ahead: Rewinds) -> Iterator[Record | Stretch]:
-    """The records that no restart made void, in the order of the journal; a stretch without its void points.
+    """Yields the records in journal order, with steps that a restart made void removed from stretches.
 
-    A stretch of which some points are void keeps its last step, whether that is or not.
+    A stretch with some void points keeps its `last` step, even if that step is void. A single void record becomes a
+    Void event.
     """
     for record in records:
         if isinstance(record, Record):

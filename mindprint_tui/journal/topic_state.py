@@ -1,4 +1,4 @@
-"""What is known of a topic and of a phase of it, of the attempt that is under way or ran last."""
+"""State of a topic and of one of its phases, for the current or latest attempt."""
 
 from typing import Any, Literal
 
@@ -24,7 +24,10 @@ Status = Literal["pending", "running", "finished"]
 
 
 def dropped(event: e.AdapterChanged) -> bool:
-    """Whether a retry takes a committed delta out of the model: no phase is rolled back then, and no adapter was on."""
+    """Returns True if the event is a retry that removes a committed delta from the model.
+
+    Such an event rolls back no phase, because no adapter was attached.
+    """
     return event.state == "rolled_back" and event.base_unchanged is None and not event.expected_trainable
 
 
@@ -39,58 +42,61 @@ class PhaseRun(Struct, frozen=True):
     total_tokens: int
     loss: Series
     attempt: int = 1
-    number: int = 0  # phases before it in the run
+    number: int = 0  # number of phases before it in the run
     first: float | None = None  # the loss of step 1
     last: Step | None = None
-    saved: Step | None = None  # the last one before the latest checkpoint
+    saved: Step | None = None  # the last step before the latest checkpoint
     adapter: e.AdapterChanged | None = None
-    rules: RuleCounts = field(default_factory=dict)  # that were checked in it
+    rules: RuleCounts = field(default_factory=dict)  # rule checks in this phase
 
 
 class TopicState(Struct, frozen=True):
-    """A topic and what came of it; `scores` by stage and `settled` by phase are of this attempt, but for `before`."""
+    """A topic with its scores by stage and its settled adapter states by phase.
+
+    Both belong to the current attempt, except the score `before`, which all attempts share.
+    """
 
     info: e.TopicInfo
     status: Status = "pending"
     attempt: int = 1
-    owed: bool = False  # whether the run has decided on another attempt, once this one has its verdict
+    owed: bool = False  # the run has decided on another attempt after this one has its verdict
     again: bool = False  # finished, and waits for another attempt
-    unwanted: bool = False  # a person asked to skip it, and it has not come up
+    unwanted: bool = False  # a user asked to skip it, and it has not started yet
     scores: dict[Stage, e.Evaluated] = field(default_factory=dict)
-    settled: dict[Phase, AdapterState] = field(default_factory=dict)  # the last state of its adapter, once it is off
+    settled: dict[Phase, AdapterState] = field(default_factory=dict)  # adapter state when it came off
     verdict: e.Verdict | None = None
     reason: str = ""
-    held_to: dict[str, Any] | None = None  # the thresholds of its verdict
+    held_to: dict[str, Any] | None = None  # the thresholds used for its verdict
     seconds: float = 0.0
-    worked: float = 0.0  # of these, without pauses
+    worked: float = 0.0  # the same, without pauses
 
     @property
     def standing(self) -> Status:
-        """Its status as the engine counts it when it judges a request: what waits for its retry is pending."""
+        """Status as the engine counts it when it judges a request: a topic that waits for a retry is pending."""
         return "pending" if self.again else self.status
 
     @property
     def kept(self) -> Phase | None:
-        """The last phase that is in the model; DPO on a shared adapter has SFT inside."""
+        """The last phase that is in the model. DPO on a shared adapter includes SFT."""
         return last_kept(self.settled)
 
     @property
     def preference(self) -> Phase | None:
-        """The preference phase that ran."""
+        """The preference phase that ran, if any."""
         return next((phase for phase in PREFERENCE if phase in self.scores or phase in self.settled), None)
 
     @property
     def final(self) -> e.Evaluated | None:
-        """The scores of the model that the topic leaves behind: of what was kept, else as it began."""
+        """Scores of the model that the topic leaves behind: of the kept phase, else of the start."""
         if self.kept is not None:
             return self.scores.get(self.kept)
         return self.scores.get(START) or self.scores.get(BASE)
 
     @property
     def undone(self) -> dict[str, str]:
-        """The phases that ran and are not in the model, each with a word for why.
+        """The phases that ran but are not in the model, each with a short reason.
 
-        A shared adapter that comes off in DPO takes SFT with it, which was scored and never settled by itself.
+        If a shared adapter comes off in DPO, SFT goes with it. That SFT phase was scored, but it has no settled state.
         """
         if self.kept in PREFERENCE:
             return {}

@@ -1,4 +1,4 @@
-"""How long a run has been at work, its pauses and the time without an engine left out."""
+"""Working time of a run, without its pauses and without time when no engine ran."""
 
 from msgspec import Struct
 
@@ -7,20 +7,23 @@ from engine.contract.journal.events import Record
 
 
 class WorkTime(Struct, frozen=True):
-    """`seconds` of work until `since`; None: nobody is at work now. Moments are those of the journal."""
+    """`seconds` of work until `since`. `since` is None while no engine works.
+
+    All times are journal times.
+    """
 
     seconds: float = 0.0
     since: float | None = None
 
     def at(self, t: float) -> float:
-        """Seconds of work until that moment."""
+        """Returns the seconds of work until time `t`."""
         return self.seconds + (max(0.0, t - self.since) if self.since is not None else 0.0)
 
     def after(self, record: Record, last: float) -> "WorkTime":
-        """With this record, too; the one before was written at `last`.
+        """Returns the clock advanced by one record. `last` is the time of the record before it.
 
-        An engine may end without a word, and what is said of its end, or by the next one, comes when it likes: it
-        worked until its last record.
+        If an engine died silently, it counts as working until its last record: the events about its death may come much
+        later.
         """
         match record.event:
             case e.Paused() | e.RunFinished():
