@@ -1,1 +1,1 @@
-"""Engines and other child processes: how they are started and how they ended."""
+"""Starts engines and other child processes, and reports how they ended."""

@@ -1,4 +1,4 @@
-"""`mindprint-tui chat`: questions in, answers out as they are spoken, cleaned before they reach a terminal."""
+"""The `mindprint-tui chat` command: sends questions and streams sanitized answers."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process.child_output import relayed
 
-LONGEST = 4000  # characters of a line that are looked at together
+LONGEST = 4000  # characters of a line that are cleaned together
 KEYS = "An empty line or Ctrl-D ends, Ctrl-C stops an answer."
 ENDS = {"length": " … [cut at the token limit]", "stopped": " … [stopped]"}
 
@@ -25,36 +25,39 @@ class Gone(Exception):
 
 
 class Screened:
-    """A stream of untrusted pieces as safe ones, the same as if the whole text had been cleaned at once."""
+    """Sanitizes a stream of pieces. The result equals the sanitized whole text."""
 
     def __init__(self) -> None:
-        self._held = ""  # a carriage return that waits for what follows it
+        self._held = ""  # a carriage return, kept until the next piece arrives
         self._line = ""
         self._shown = 0
 
     def add(self, piece: str) -> str:
-        """What can be shown now."""
+        """Adds a piece and returns the text that can be shown now."""
         text = self._held + piece
         self._held = "\r" if text.endswith("\r") else ""
         self._line += text.removesuffix("\r")
         safe = clean(self._line)
         new, self._shown = safe[self._shown :], len(safe)
         _, newline, rest = self._line.rpartition("\n")
-        if newline or len(self._line) > LONGEST:  # so that each piece costs a line's work, not the answer's
+        if newline or len(self._line) > LONGEST:  # so that the cost of a piece depends on the line only
             self._line = rest if newline else ""
             self._shown = len(clean(self._line))
         return new
 
 
 def command(run: RunDir, stage: str | None, max_tokens: int | None) -> list[str]:
-    """What starts the engine's half."""
+    """Returns the command line of the engine's chat process."""
     words = python("engine.chat", str(run.path.resolve()))
     words += ["--stage", stage] if stage is not None else []
     return words + (["--max-tokens", str(max_tokens)] if max_tokens is not None else [])
 
 
 class Speaker:
-    """The engine's process with the model in it; what it says beside the answers goes to the descriptor `aside`."""
+    """The engine's process with the loaded model.
+
+    Its output other than answers goes to the file descriptor `aside`.
+    """
 
     def __init__(self, run: RunDir, stage: str | None, max_tokens: int | None, aside: int) -> None:
         self._child = subprocess.Popen(
@@ -65,21 +68,24 @@ class Speaker:
             stderr=aside,
             encoding="utf-8",
             start_new_session=True,
-        )  # a session of its own: Ctrl-C is the terminal's word to this process alone
+        )  # a new session, so that the terminal sends Ctrl-C only to this process
 
     def ready(self) -> str | None:
-        """Waits for the model; what speaks, or None where it cannot (the engine has said why)."""
+        """Waits for the model and returns its description.
+
+        Returns None if the model cannot be loaded; the engine has then printed the reason.
+        """
         said = self._next()
         return None if said is None else clean(str(said["ready"]))
 
     def ask(self, question: str, fresh: bool) -> Iterator[str]:
-        """The answer in safe pieces, and at last why it ended, where that is not by itself.
+        """Yields the answer in safe pieces, then a note if it was cut or stopped.
 
-        Raises InputError for a question that the engine refuses.
+        Raises InputError for a question that the engine refuses, and Gone if the process ended.
         """
         stdin = self._child.stdin
         assert stdin is not None
-        typed = question.encode("utf-8", "replace").decode()  # a terminal of another encoding may leave half characters
+        typed = question.encode("utf-8", "replace").decode()  # another encoding may leave half characters
         try:
             stdin.write(json.dumps({"question": typed, "fresh": fresh}) + "\n")
             stdin.flush()
@@ -97,7 +103,7 @@ class Speaker:
         raise Gone
 
     def status(self) -> int:
-        """Waits for the process to end by itself; returns its exit status."""
+        """Waits for the process to end and returns its exit status."""
         return self._child.wait()
 
     def close(self) -> None:
@@ -113,7 +119,7 @@ class Speaker:
 
     @contextmanager
     def _interrupted_by_keyboard(self) -> Iterator[None]:
-        """Ctrl-C stops the answer, not this program."""
+        """Lets Ctrl-C stop the answer, not this program."""
         before = signal.signal(signal.SIGINT, lambda *_: self._child.send_signal(signal.SIGINT))
         try:
             yield
@@ -122,9 +128,10 @@ class Speaker:
 
 
 def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
-    """Talks until the questions end; returns the exit status. On a terminal it is one conversation.
+    """Answers questions until they end, and returns the exit status.
 
-    Piped, each line of stdin is a question of its own, answered as in evaluation: nothing that came before counts.
+    On a terminal it is one conversation. If stdin is piped, each line is a separate question without history, answered
+    as in evaluation.
     """
     terminal = sys.stdin.isatty()
     if terminal:
@@ -161,7 +168,7 @@ def _answer(speaker: Speaker, question: str, fresh: bool) -> None:
 
 
 def _typed(read: Callable[[str], str] = input) -> Iterator[str]:
-    """Lines from the keyboard until an empty one, Ctrl-D or Ctrl-C."""
+    """Yields lines from the keyboard until an empty line, Ctrl-D or Ctrl-C."""
     while True:
         try:
             line = read("> ").strip()

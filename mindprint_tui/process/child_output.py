@@ -1,4 +1,7 @@
-"""What a child prints reaches this terminal line by line and cleaned: it may quote files that nobody has looked at."""
+"""Relays a child's output to this terminal, sanitized, line by line.
+
+The output may quote untrusted files.
+"""
 
 import os
 import threading
@@ -11,7 +14,10 @@ from mindprint_tui.journal.sanitize import clean
 
 @contextmanager
 def relayed(target: TextIO) -> Iterator[int]:
-    """A descriptor for a child to print to, open for as long as this is; all of it is shown on `target` at the end."""
+    """Yields a file descriptor for a child's output, and prints each line of it on `target`.
+
+    On exit it waits until everything is printed.
+    """
     reading, writing = os.pipe()
 
     def show() -> None:

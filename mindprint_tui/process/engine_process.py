@@ -1,4 +1,4 @@
-"""An engine that this console started, and what became of it."""
+"""An engine that this console started, and how it ended."""
 
 import time
 
@@ -8,7 +8,7 @@ from mindprint_tui.process import programs, run_status
 
 
 class Started:
-    """A supervisor, and where in the journal the words of its engines begin."""
+    """A supervisor process, and the journal offset where the events of its engines begin."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
@@ -16,9 +16,10 @@ class Started:
         self._supervisor = programs.spawn(run)
 
     def end(self) -> tuple[int | None, str | None]:
-        """The run's exit status, None while somebody is at work on it, and why it was refused, where it was.
+        """Returns the run's exit status and, if the engine refused the run, the reason.
 
-        An engine that has said its last word is given a moment to go.
+        The status is None while an engine works on the run. An engine that has written its last event gets PATIENCE
+        seconds to exit.
         """
         until = time.monotonic() + run_status.PATIENCE
         while True:

@@ -1,4 +1,4 @@
-"""What a person who leaves a console is told of the run's engine."""
+"""Messages about the engine, printed when a user leaves the console."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from mindprint_tui.process import run_status
 
 
 def goes_on(run: RunDir) -> str:
-    """Of an engine that is at work, as far as the console knows."""
+    """Returns the message for an engine that is still running, as far as the console knows."""
     name = _name(run)
     return (
         f"The engine goes on. See it again with: mindprint-tui attach {name}\n"
@@ -18,7 +18,7 @@ def goes_on(run: RunDir) -> str:
 
 
 def next_steps(run: RunDir, status: int) -> list[str]:
-    """What one would do with a run that has ended with this exit status, a line for each command."""
+    """Returns suggested commands, one per line, for a run that ended with this exit status."""
     name = _name(run)
     steps = [
         (f"mindprint-tui attach {name}", "the answers side by side"),
@@ -33,13 +33,13 @@ def next_steps(run: RunDir, status: int) -> list[str]:
 
 
 def untouched(run: RunDir | None) -> str:
-    """Of engines and runs, where the console failed and knows nothing any more."""
+    """Returns the message for a console that failed and no longer knows the state of the engine."""
     again = f"attach {_name(run)}" if run is not None else "runs"
     return f"The console failed; an engine that was at work goes on. See it again with: mindprint-tui {again}"
 
 
 def parting(run: RunDir, status: int | None, words: str) -> str:
-    """The console's `words`, unless the run is about to end or has ended since."""
+    """Returns the console's `words`, or another message if the run has ended or is about to stop."""
     if status is not None:
         return f"The engine has stopped. See the run again with: mindprint-tui attach {_name(run)}"
     if run_status.stopping(run):
@@ -48,5 +48,5 @@ def parting(run: RunDir, status: int | None, words: str) -> str:
 
 
 def _name(run: RunDir) -> str:
-    """What a command takes for this run: its name if it is in logs/, else its folder."""
+    """Returns the name of a run for use in a command: its name if it is in logs/, else its folder."""
     return one_line(clean(run.name if run.path.parent == Path("logs") else str(run.path)))

@@ -1,4 +1,7 @@
-"""Starts a supervised engine in a session of its own, so that it outlives the terminal, and passes commands to it."""
+"""Starts the engine's programs: supervisor, export, score and check.
+
+A supervised engine gets a new session, so that it outlives the terminal.
+"""
 
 import json
 import shutil
@@ -26,9 +29,10 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def spawn(run: RunDir) -> subprocess.Popen[bytes]:
-    """Starts a supervised engine on a run folder; what they print goes to engine.out there.
+    """Starts a supervised engine on a run folder. Its output goes to engine.out in that folder.
 
-    The process is the supervisor: its status is the run's, SIGTERM stops the run in order, SIGQUIT at once.
+    Returns the process of the supervisor. Its exit status is the run's. SIGTERM stops the run with a checkpoint,
+    SIGQUIT stops it at once. Raises InputError if an engine already runs, or if engine.out cannot be written.
     """
     if lock.holder(run) is not None:
         raise InputError(f"{run.path}: an engine is already at work on this run")
@@ -49,9 +53,9 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
 
 
 def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
-    """Has the engine write what the run made; what it says goes to this terminal. Returns its exit status.
+    """Runs the engine's export, shows its output on this terminal, and returns its exit status.
 
-    An engine that dies without a word has died (3), and nothing of what it was writing is left.
+    If the engine dies, the status is 3 and the half-written target is removed.
     """
     target = target.resolve()
     command = python("engine.export", str(run.path.resolve()), str(target))
@@ -70,7 +74,7 @@ def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
 
 @contextmanager
 def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A request to end is the child's to answer, which clears up after itself; who asked waits for it."""
+    """Passes signals that end a program on to the child, which cleans up; this process waits for it."""
     heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, lambda number, _: child.send_signal(number)) for number in heard}
     try:
@@ -81,12 +85,15 @@ def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def score(run: RunDir, file: Path) -> dict[str, Any]:
-    """Has the engine score a file's texts with the scorer of a run; raises InputError as the engine says it."""
+    """Scores the texts of a file with the scorer of a run.
+
+    The engine prints the reason if it refuses the file. Raises InputError if it died without an answer.
+    """
     return _scores([str(run.path.resolve()), str(file.resolve())], file)
 
 
 def score_by_config(config: Path, topics: Sequence[str], overrides: Sequence[str], file: Path) -> dict[str, Any]:
-    """Has the engine fit a scorer for a configuration in a throw-away folder, and score a file's texts with it."""
+    """Fits a scorer for a configuration in a temporary folder, and scores the texts of a file."""
     with tempfile.TemporaryDirectory(prefix="mindprint-score-") as scratch:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
@@ -94,14 +101,14 @@ def score_by_config(config: Path, topics: Sequence[str], overrides: Sequence[str
 
 
 def _scores(arguments: Sequence[str], file: Path) -> dict[str, Any]:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill, too, takes child and folder away
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also removes the child and the folder
     with relayed(sys.stderr) as err:
         command = [sys.executable, "-m", "engine.score", *arguments]
         done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
     if done.returncode == STOPPED:
         raise KeyboardInterrupt
     if done.returncode == BAD_INPUT:
-        raise SystemExit(BAD_INPUT)  # the sentence is on stderr already
+        raise SystemExit(BAD_INPUT)  # the engine has already printed the reason on stderr
     try:
         found: dict[str, Any] = clean_event(json.loads(done.stdout))
     except ValueError as error:
@@ -110,16 +117,17 @@ def _scores(arguments: Sequence[str], file: Path) -> dict[str, Any]:
 
 
 def _how(status: int) -> str:
-    """How a child died, from its status as subprocess gives it."""
+    """Returns how a child died, from its status as subprocess reports it."""
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    """Has the engine examine a configuration in a throw-away folder; returns its report, `problems` in it.
+    """Runs the engine's preflight check in a temporary folder and returns its report.
 
-    Raises InputError for a configuration that cannot be read, and where the engine died without a report.
+    The report's `problems` are the reasons why a run would be pointless. Raises InputError if the configuration cannot
+    be read or the engine died without a report.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill, too, takes child and folder away
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also removes the child and the folder
     with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch, relayed(sys.stderr) as err:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Prepares a run's folder for its engine, and removes it if the engine refused the run."""
+"""Prepares a run's folder for its engine, and removes it if the engine refuses the run."""
 
 import json
 import shutil
@@ -18,14 +18,14 @@ DEFAULT = "configs/demo.yaml"
 
 
 def shipped_configs() -> Path:
-    """The folder of the configurations that came with the program: a wheel has it in the package, a clone beside it."""
+    """Returns the folder of the shipped configurations: inside the package in a wheel, next to it in a clone."""
     package = Path(__file__).parents[1]
     folders = (package / "configs", package.parent / "configs")
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def find_config(path: Path) -> Path:
-    """The file itself, or the one of that name that came with the program (`configs/demo.yaml`)."""
+    """Returns the file, or the shipped configuration of that name (`configs/demo.yaml`)."""
     if path.exists() or path.parent not in (Path("configs"), Path()):
         return path
     shipped = shipped_configs() / path.name
@@ -33,14 +33,20 @@ def find_config(path: Path) -> Path:
 
 
 def list_configs() -> list[Path]:
-    """The YAML files of configs/ and of the current folder, then the shipped ones that none of configs/ hides."""
+    """Returns the YAML files of configs/ and of the current folder, then the shipped ones.
+
+    A file in configs/ hides a shipped file of the same name.
+    """
     own = [path for folder in (Path("configs"), Path()) for path in sorted(folder.glob("*.yaml")) if path.is_file()]
     hidden = {path.name for path in own if path.parent == Path("configs")}
     return own + [path for path in sorted(shipped_configs().glob("*.yaml")) if path.name not in hidden]
 
 
 def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs: Path, run_id: str | None) -> RunDir:
-    """Makes the run folder with the effective configuration in it; raises InputError and leaves nothing behind."""
+    """Creates the run folder with the effective configuration in it.
+
+    Raises InputError if that fails, and then leaves nothing behind.
+    """
     settings = effective(config, topics, overrides)
     name = run_id or run_folder.fresh_name(settings.run.name, logs, time.time())
     run = run_folder.create(logs, name)
@@ -54,19 +60,19 @@ def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs:
 
 
 def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> RunConfig:
-    """The configuration with what the command line adds to it."""
+    """Returns the configuration with the options of the command line applied."""
     chosen = [f"curriculum.topics={json.dumps(list(topics))}"] if topics else []
     return load_config(find_config(config), (*overrides, *chosen))
 
 
 def discard(run: RunDir) -> None:
-    """Removes the folder of a run that was refused; one in which anything had begun stays as it is, whoever asks."""
+    """Removes the folder of a refused run, unless training had begun in it or an engine runs on it."""
     kept = begun(records(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
     if not kept and lock.holder(run) is None:
         shutil.rmtree(run.path, ignore_errors=True)
 
 
 def discard_refused(run: RunDir) -> None:
-    """Removes the folder of a run whose engine refused it, if one did."""
+    """Removes the folder of a run if its engine refused it."""
     if refused(records(run.journal)):
         discard(run)

@@ -1,4 +1,4 @@
-"""Whether a run's engine is alive, how it ended, and what it answered to a command."""
+"""State of a run's engine: alive or ended, its exit status, and commands to it."""
 
 import subprocess
 import time
@@ -18,20 +18,20 @@ from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean, one_line
 
-PATIENCE = 5.0  # seconds that a supervisor is given to take its lock, or to end once it has released it
+PATIENCE = 5.0  # seconds that a supervisor has to take its lock, or to exit after it released the lock
 
-LAST = 1 << 17  # bytes of a journal that hold an engine's last words
+LAST = 1 << 17  # bytes at the end of a journal that are enough for an engine's last events
 
 
 def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None:
-    """The exit status of a run that nobody is at work on, None while somebody is.
+    """Returns the exit status of a run, or None while an engine works on it.
 
-    Of one that was started here its supervisor may say that it was refused, died or was stopped; else the journal does.
+    If the run was started here, the supervisor's status tells refused, died or stopped. Else the journal tells.
     """
     until = time.monotonic() + PATIENCE
     while supervisor is not None and supervisor.poll() is None and lock.holder(run) is None:
         if time.monotonic() > until:
-            return None  # it is there, if without its lock: somebody may have deleted the folder
+            return None  # it is alive without its lock, perhaps because the folder was deleted
         time.sleep(0.02)  # it is about to take the lock, or has just released it
     if lock.holder(run) is not None:
         return None
@@ -44,29 +44,33 @@ def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None
 
 
 def said(run: RunDir, since: int = 0) -> RunState:
-    """What the end of a journal says, read from byte `since` at the earliest."""
+    """Returns the state folded from the end of a journal, read from byte `since` at the earliest."""
     size = run.journal.stat().st_size if run.journal.exists() else 0
     return fold(RunState(), records(run.journal, max(since, size - LAST)))
 
 
 def find_topic(run: RunDir, wanted: str) -> str:
-    """The id of the topic of a run that `wanted` names; raises InputError, with the ids, if there is none.
+    """Returns the id of the topic that `wanted` names.
 
-    Before the run has read its curriculum only an id is taken.
+    Raises InputError, with the list of ids, if there is none. Before the run has read its curriculum only an id is
+    accepted.
     """
     titles = topics(run)
     return names.find_topic(wanted, titles) if titles else names.topic_id(wanted)
 
 
 def topics(run: RunDir) -> dict[str, str]:
-    """Id -> title of each topic of a run, in the order of the course; empty until the run has read its curriculum."""
+    """Returns id -> title of each topic of a run, in course order.
+
+    Empty until the run has read its curriculum.
+    """
     said = (record.event for record in records(run.journal) if isinstance(record.event, CurriculumLoaded))
     found = next(said, None)
     return {info.id: one_line(clean(info.title)) for info in found.topics} if found else {}
 
 
 def stopping(run: RunDir) -> bool:
-    """Whether an engine is at work on a run and has been asked to stop, which nothing takes back."""
+    """Returns True if an engine works on a run and was asked to stop. A stop cannot be cancelled."""
     if lock.holder(run) is None:
         return False
     tail = Tail(run.commands, lock.unheard(run))
@@ -75,7 +79,7 @@ def stopping(run: RunDir) -> bool:
 
 
 def last_words(run: RunDir) -> str:
-    """What the engine's process printed last, for one that refused a run without a word in the journal."""
+    """Returns the last line that the engine printed, for a refused run without a reason in the journal."""
     try:
         lines = read_bytes(run.output).decode("utf-8", "replace").strip().splitlines()
     except OSError as error:
@@ -84,16 +88,19 @@ def last_words(run: RunDir) -> str:
 
 
 def alive(logs: Path) -> bool:
-    """Whether an engine is at work on any run in logs."""
+    """Returns True if an engine works on any run in `logs`."""
     for run in run_folder.list_runs(logs):
-        with suppress(OSError):  # a lock that this person may not read
+        with suppress(OSError):  # the user may not read this lock
             if lock.holder(run) is not None:
                 return True
     return False
 
 
 def ask(run: RunDir, kind: str, topic: str | None = None) -> str:
-    """Appends a command and returns its id; raises InputError where it makes no sense or nobody is there to read it."""
+    """Appends a command for the engine and returns its id.
+
+    Raises InputError if the command is invalid, or if no engine is running to read it.
+    """
     command = commands.new_command(kind, topic)
     if lock.holder(run) is None:
         raise InputError(f"{run.path}: no engine is at work on this run, so nobody would read the command")
