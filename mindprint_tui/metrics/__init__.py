@@ -1,1 +1,1 @@
-"""A run's numbers as rows, and where they go."""
+"""Metrics of a run as rows, and the sinks that receive them."""

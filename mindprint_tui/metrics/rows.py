@@ -1,4 +1,4 @@
-"""`mindprint-tui metrics`: the numbers of a run as rows, live or after the fact, for tools that draw curves."""
+"""Rows of metrics from a journal, live or afterwards, for `mindprint-tui metrics`."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -11,17 +11,17 @@ from engine.contract.journal.live import rewinds
 from engine.contract.vocabulary import ADAPTER_STATES, SCORES, STAGES
 from mindprint_tui.journal.feed import Feed
 
-TICK = 0.5  # seconds between two looks at a journal that is being written
+TICK = 0.5  # seconds between two reads of a journal that is still written
 STEP = tuple(item.name for item in fields(e.Step) if item.name not in ("topic", "phase", "step", "of"))
 HEAD = ("seq", "time", "kind", "topic", "topic_index", "attempt", "phase", "stage", "step", "of", "run_step")
-COUNTS = ("loops", "void")  # answers that repeat themselves, and that say nothing of their own
+COUNTS = ("loops", "void")  # answers that repeat themselves (loops), and answers without content (void)
 ENDS = tuple(f"{name}_{end}" for name in ("voice", "style", "closeness", "relevance") for end in ("low", "high"))
 COLUMNS = tuple(dict.fromkeys((*HEAD, *STEP, *SCORES, *ENDS, "questions", *COUNTS, "health", "verdict")))
 Row = dict[str, Any]
 
 
 class Sink(Protocol):
-    """Where rows go."""
+    """A destination for rows."""
 
     def begin(self, run: str, settings: dict[str, Any]) -> None: ...
     def write(self, rows: Iterable[Row]) -> None: ...
@@ -30,22 +30,23 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Rows:
-    """Records in, rows out: a step, an evaluation or a verdict each; `run_step` counts the run's optimizer steps.
+    """Turns records into rows: one for each step, evaluation and verdict.
 
-    `components` of an evaluation are the voice's marker groups. With `patient`, the rows of a phase wait until it is
-    settled, so that an evaluation that a restart repeated comes out once; the records are live ones, so that void steps
-    never come out. Without, rows come at once, and come again.
+    `run_step` counts the optimizer steps of the run. `components` of an evaluation are the voice's marker groups. With
+    `patient`, the rows of a phase wait until the phase is settled. An evaluation that a restart repeated then comes out
+    once. The caller passes live records, so that void steps never come out. Without `patient`, rows come at once and
+    may be repeated.
     """
 
     patient: bool
     _topics: dict[str, int] = field(default_factory=dict)
     _attempts: dict[str, int] = field(default_factory=dict)
-    _settled: int = 0  # optimizer steps of phases that are over
-    _open: list[int] = field(default_factory=list)  # the seq of each step of the phase in progress
+    _settled: int = 0  # optimizer steps of finished phases
+    _open: list[int] = field(default_factory=list)  # the seq of each step of the current phase
     _waiting: list[Row] = field(default_factory=list)
 
     def take(self, record: Record) -> list[Row]:
-        """The rows that this record brings about, in order."""
+        """Returns the rows that are ready after this record, in order."""
         event = record.event
         match event:
             case e.CurriculumLoaded():
@@ -79,9 +80,10 @@ class Rows:
         return self.rest() if settled or not self.patient else []
 
     def rest(self) -> list[Row]:
-        """The rows that are still waiting, at the end of a journal.
+        """Returns the rows that still wait, for use at the end of a journal.
 
-        Of an evaluation that a restarted engine made once more, the later; a re-evaluation is one of its own.
+        If a restarted engine repeated an evaluation, only the later one is returned. A re-evaluation is a separate
+        evaluation.
         """
         ready, self._waiting = self._waiting, []
         last = {_evaluation(row): row["seq"] for row in ready}
@@ -94,7 +96,10 @@ class Rows:
 
 
 def _sure(event: e.Evaluated) -> Row:
-    """The ends of the 90 % intervals and the counts of answers; null for an engine without the learned style."""
+    """Returns the ends of the 90 % intervals and the counts of answers.
+
+    The values are None for an engine without the learned style.
+    """
     ends = {
         f"{n}_{end}": value
         for n, pair in event.intervals.items()
@@ -105,18 +110,18 @@ def _sure(event: e.Evaluated) -> Row:
 
 
 def _evaluation(row: Row) -> tuple[Any, ...]:
-    """What is the same of two rows that tell the same evaluation; every other row is alone with its number."""
+    """Returns a key that is equal for two rows of the same evaluation. Every other row has its own key."""
     once = row["kind"] == "evaluated" and not STAGES[row["stage"]].repeated
     return (row["topic"], row["attempt"], row["stage"]) if once else (row["seq"],)
 
 
 def pour(feed: Feed, sink: Sink, follow: bool) -> None:
-    """Reads a journal into a sink; with `follow` as long as its engine is alive, else as far as it goes now."""
+    """Reads a journal into a sink. With `follow`, continues until its engine has ended."""
     rows, begun, ahead = Rows(patient=not follow), False, None if follow else rewinds(feed.run.journal)
     try:
         for records in _batches(feed, follow):
             for record in records:
-                if not begun:  # by its first line, or without it where that is damaged
+                if not begun:  # usually RunStarted; missing if that line is damaged
                     started = record.event if isinstance(record.event, e.RunStarted) else None
                     sink.begin(*(started.run, started.settings) if started else (feed.run.name, {}))
                     begun = True
@@ -128,7 +133,7 @@ def pour(feed: Feed, sink: Sink, follow: bool) -> None:
 
 def _batches(feed: Feed, follow: bool) -> Iterator[list[Record]]:
     while True:
-        alive = feed.alive()  # asked first: what it wrote before it went is still read
+        alive = feed.alive()  # asked before the read, so that the last events of an engine are still read
         yield from feed.rest(feed.read)
         if not (follow and alive):
             return

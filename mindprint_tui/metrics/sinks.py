@@ -1,4 +1,4 @@
-"""Where metrics go: CSV on a stream, TensorBoard's event files, Weights & Biases."""
+"""Destinations of metrics: CSV, TensorBoard event files, Weights & Biases."""
 
 import csv
 import importlib
@@ -12,13 +12,13 @@ from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import COMPOSED, PHASES, SCORES
 from mindprint_tui.metrics.rows import COLUMNS, COUNTS, ENDS, STEP, Row
 
-FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet would run such a cell as a formula
 AXES = {f"{phase}/*": "run_step" for phase in PHASES} | {"scores/*": "topic_index"}
-NOT_DRAWN = ("tokens", "supervised_tokens")  # in a curve the rate says more
+NOT_DRAWN = ("tokens", "supervised_tokens")  # their rate is the better curve
 
 
 class Csv:
-    """A line a row with every column; cells that a row does not have are empty."""
+    """Writes one CSV line per row with every column. Values that a row does not have stay empty."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -26,7 +26,7 @@ class Csv:
         self._writer.writeheader()
 
     def begin(self, run: str, settings: dict[str, Any]) -> None:
-        """CSV has no room for settings."""
+        """Does nothing: CSV has no place for settings."""
 
     def write(self, rows: Iterable[Row]) -> None:
         for row in rows:
@@ -34,14 +34,17 @@ class Csv:
         self._out.flush()
 
     def close(self) -> None:
-        """Every row is out already."""
+        """Does nothing: every row is already written."""
 
 
 class TensorBoard:
-    """Event files in DIR/<run>: steps over the run's optimizer steps, evaluations over the topics of the course."""
+    """Event files in DIR/<run>.
+
+    The x-axis is the run's optimizer step for steps, and the topic's number in the course for evaluations.
+    """
 
     def __init__(self, folder: Path, run: str) -> None:
-        """Raises InputError where TensorBoard is not installed or the folder holds a run of that name."""
+        """Raises InputError if TensorBoard is not installed or the folder already has a run of that name."""
         self._writer = extra("tensorboard.summary.writer.event_file_writer", "tensorboard").EventFileWriter
         self._event = extra("tensorboard.compat.proto.event_pb2", "tensorboard").Event
         self._summary = extra("tensorboard.compat.proto.summary_pb2", "tensorboard").Summary
@@ -55,7 +58,7 @@ class TensorBoard:
             raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
 
     def begin(self, run: str, settings: dict[str, Any]) -> None:
-        """The files are open already."""
+        """Does nothing: the files are already open."""
 
     def write(self, rows: Iterable[Row]) -> None:
         for row in rows:
@@ -70,16 +73,16 @@ class TensorBoard:
 
 
 class WandB:
-    """A Weights & Biases run with the effective configuration, over the same axes as TensorBoard's."""
+    """A Weights & Biases run with the effective configuration. Its axes are those of TensorBoard."""
 
     def __init__(self, project: str) -> None:
-        """Raises InputError where wandb is not installed."""
+        """Raises InputError if wandb is not installed."""
         self._wandb = extra("wandb", "wandb")
         self._project = project
         self._run: Any = None
 
     def begin(self, run: str, settings: dict[str, Any]) -> None:
-        """Raises InputError where wandb refuses: nobody is logged in, for one."""
+        """Raises InputError if wandb refuses the run, for example without a login."""
         try:
             self._run = self._wandb.init(project=self._project, name=run, config=settings)
         except self._wandb.Error as error:
@@ -98,7 +101,7 @@ class WandB:
 
 
 def scalars(row: Row) -> dict[str, float]:
-    """The numbers of a row by tag: `sft/loss`, `scores/before/voice`, `scores/dpo/voice/assent`."""
+    """Returns the numbers of a row by tag: `sft/loss`, `scores/before/voice`, `scores/dpo/voice/assent`."""
     if row["kind"] == "step":
         found = {name: row[name] for name in STEP if name not in NOT_DRAWN}
         found["tokens_per_second"] = row["tokens"] / row["seconds"] if row["seconds"] > 0 else None
@@ -112,7 +115,7 @@ def scalars(row: Row) -> dict[str, float]:
 
 
 def extra(module: str, name: str) -> Any:
-    """A module of an optional extra; raises InputError where it is not installed."""
+    """Imports a module of an optional extra. Raises InputError if it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
