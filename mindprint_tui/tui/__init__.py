@@ -1,1 +1,1 @@
-"""The Textual application."""
+"""The Textual application: screens, widgets and the terminal driver."""

@@ -1,4 +1,4 @@
-"""The console: follows one run's journal, shows it, and passes requests to its engine."""
+"""The console application: follows a run's journal, paints it, and sends commands to its engine."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-os.environ.setdefault("TEXTUAL_FPS", "1000")  # read when textual is imported; the longest wait from key to paint
+os.environ.setdefault("TEXTUAL_FPS", "1000")  # read when textual is imported; limits the wait from key to paint
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 from textual.app import App
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from textual.command import Provider
     from textual.screen import Screen
 
-TICK = 0.2  # seconds between two looks at the journal
-REST = 0.45  # between two paints of what the journal says; a key is painted at once
-SECOND = 1.0  # between two looks at clock and lock
-REPLAY = (0.03, 0.006)  # while there is much to read: seconds of reading, and of pause for keys
+TICK = 0.2  # seconds between two reads of the journal
+REST = 0.45  # seconds between two paints of journal news; a key is painted at once
+SECOND = 1.0  # seconds between two checks of clock and lock
+REPLAY = (0.03, 0.006)  # while much is unread: seconds of reading, then seconds of pause for keys
 TERMINAL = Theme(
     name="terminal",
     primary="ansi_cyan",
@@ -65,9 +65,9 @@ def _palette() -> "type[Provider]":
 
 
 def _end_without_terminal() -> None:
-    """Dies of SIGHUP where the terminal has gone and nobody sent one: make, for one, keeps it to itself.
+    """Ends the process with SIGHUP if the terminal is gone but no signal came, for example under make.
 
-    Textual's input thread would read the end of that file for ever.
+    Else Textual's input thread would read the end of that file for ever.
     """
     if not os.isatty(0):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -81,17 +81,18 @@ def _help() -> "Screen[None]":
 
 
 class MindprintApp(App[None]):
-    """`run` is shown as it is; `start` makes a run and its engine in a worker.
+    """The Textual app of the console.
 
-    Without either, the runs are listed, or with `first` the first screen asks what to begin with.
+    `run` is shown as it is. `start` creates a run and its engine in a worker. Without either, the app lists the runs.
+    With `first` it opens the first screen instead.
 
-    After `run()`: `error` is the sentence to print on stderr where nothing could be started, `words` what to tell the
-    person who left, `status` the exit status of a run that finished while it was watched.
+    After `run()`: `error` is the sentence for stderr if nothing could be started. `words` is the message for a user who
+    left. `status` is the exit status of a run that finished while the console watched it.
     """
 
     CSS_PATH = "styles/app.tcss"
     COMMANDS: ClassVar["set[type[Provider] | Callable[[], type[Provider]]]"] = {_palette}
-    SCREENS: ClassVar["dict[str, Callable[[], Screen[None]]]"] = {"help": _help}  # made once, and kept
+    SCREENS: ClassVar["dict[str, Callable[[], Screen[None]]]"] = {"help": _help}  # created once and kept
     TITLE = "mindprint"
 
     def __init__(
@@ -105,15 +106,15 @@ class MindprintApp(App[None]):
         feed: Callable[[RunDir], Feed] = Feed,
         first: bool = False,
     ) -> None:
-        # Textual chooses its NO_COLOR filter before a theme is set: the one for a terminal's own colours is meant
+        # Textual chooses its NO_COLOR filter before a theme is set; this selects the one for the terminal's colours
         super().__init__(TerminalDriver, ansi_color=True if "NO_COLOR" in os.environ else None)
-        gc.set_threshold(50_000, 20, 20)  # a journal makes objects by the million, and next to none in circles
+        gc.set_threshold(50_000, 20, 20)  # a journal makes millions of objects and almost no reference cycles
         self.run_dir = run
         self.logs = logs
         self.now = clock
         self.state = RunState()
         self.live = Liveness("gone", 0.0)
-        self.drained = False  # whether all of the journal is in `state`
+        self.drained = False  # whether the whole journal is in `state`
         self.error: str | None = None
         self.words: str | None = None
         self.status: int | None = None
@@ -129,7 +130,7 @@ class MindprintApp(App[None]):
     def on_mount(self) -> None:
         self.register_theme(TERMINAL)
         self.theme = THEMES[0]
-        if not self.is_headless:  # whoever ends this process gets the terminal back as it was
+        if not self.is_headless:  # SIGTERM must restore the terminal before the process ends
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.leave)
         if not self.is_headless and os.isatty(0):
             self.set_interval(SECOND, _end_without_terminal)
@@ -143,9 +144,9 @@ class MindprintApp(App[None]):
             self.show_runs()
 
     def attach(self, run: RunDir, started: bool = False) -> None:
-        """Shows a run from its first event on; whatever was shown before is left as it is.
+        """Shows a run from its first event. A run that was shown before continues unchanged.
 
-        Where its engine was just `started`, what is there already is the word of an earlier one.
+        If we just `started` the engine, existing records belong to a previous engine.
         """
         self.run_dir, self.state, self.drained = run, RunState(), False
         feed = self._make_feed(run)
@@ -156,9 +157,9 @@ class MindprintApp(App[None]):
         self.run_worker(self._follow(feed), group="follow", exclusive=True)
 
     def start(self, begin: Callable[[], RunDir]) -> None:
-        """Starts an engine in a worker, and shows its run; a person's mistake is shown as its sentence.
+        """Starts an engine in a worker and shows its run. A user error is shown as one sentence.
 
-        The run that was shown before goes on without this console.
+        The run that was shown before continues without this console.
         """
         self.workers.cancel_group(self, "follow")
         self.run_dir, self.error = None, None
@@ -177,7 +178,7 @@ class MindprintApp(App[None]):
         self.run_worker(work, thread=True, group="start")
 
     def ask(self, kind: str, topic: str | None) -> None:
-        """Writes a command; what becomes of it is read from the journal."""
+        """Writes a command for the engine. The answer arrives through the journal."""
         if self.run_dir is None or self._train is None:
             return
         try:
@@ -191,13 +192,13 @@ class MindprintApp(App[None]):
         self._train.change(asked=(*asked, Asked(command.id, kind, command.topic, now)), note="")
 
     def leave(self) -> None:
-        """Ends the console. The engine, if there is one, goes on."""
+        """Ends the console. A running engine continues."""
         if self.run_dir is not None and self.live.word != "gone" and self.state.finished is None:
             self.words = goes_on(self.run_dir)
         self.exit()
 
     async def action_quit(self) -> None:
-        """Textual's own ctrl+q leaves as q does."""
+        """Makes Textual's own ctrl+q leave the console as q does."""
         self.leave()
 
     def show_runs(self) -> None:
@@ -210,7 +211,10 @@ class MindprintApp(App[None]):
         self.theme = THEMES[(place + 1) % len(THEMES)]
 
     async def _follow(self, feed: Feed) -> None:
-        """Reads, folds and paints until another run is attached. A long journal is read in slices between keys."""
+        """Reads, folds and paints until another run is attached.
+
+        A long journal is read in slices, with pauses for keys between them.
+        """
         painted = looked = 0.0
         reading, pause = REPLAY
         news = True
@@ -236,14 +240,14 @@ class MindprintApp(App[None]):
             await asyncio.sleep(pause if behind else TICK)
 
     def paint(self, progress: float) -> None:
-        """Paints the train screen, if it is open; `progress` is the share of the journal that was read."""
+        """Paints the train screen, if it is open. `progress` is the share of the journal read so far."""
         if self._train is not None:
             self._train.look = replace(self._train.look, progress=progress)
             if self.screen is self._train:
                 self._train.paint()
 
     def _notice_end(self) -> None:
-        """What the shell is told when the console closes."""
+        """Sets the exit status and error that the shell gets when the console closes."""
         self.status = self.state.finished.exit_status if self.state.finished else None
         fatal = self.state.fatal
         self.error = fatal.message if fatal is not None and fatal.where == "input" else None

@@ -1,4 +1,4 @@
-"""Opens the console in this terminal, and says what the shell is told when it closes."""
+"""Runs the console in this terminal and returns the exit status for the shell."""
 
 import sys
 from collections.abc import Callable
@@ -22,10 +22,12 @@ def console(
     new: bool = True,
     first: bool = False,
 ) -> int:
-    """Opens the console on a run, on one that `begin` gives, or on the list of runs; returns the exit status.
+    """Runs the console and returns the exit status.
 
-    With `first` it opens on the first screen instead of the list. `new` says whether `begin` makes a folder, which is
-    removed again if its engine refuses it.
+    Opens the console on `run`, on a run that `begin` returns, or on the list of runs. With `first` it opens the first
+    screen instead of the list. `new` says that `begin` creates a folder; it is removed if the engine refuses the run.
+
+    Raises InputError with the reason if the run could not be started.
     """
     from mindprint_tui.tui.app import MindprintApp
 
@@ -50,11 +52,11 @@ def console(
         first=first,
     )
     app.run()
-    if app.return_code:  # Textual has shown its traceback
+    if app.return_code:  # Textual has printed its traceback
         print(untouched(app.run_dir), file=sys.stderr)
         return CONSOLE_FAILED
     status, shown, error, words = app.status, app.run_dir, app.error, app.words
-    if shown is not None and shown in engines:  # the app may know no more than how an engine before this one ended
+    if shown is not None and shown in engines:  # the app may only know how an earlier engine ended
         status, error = engines[shown].end()
         words = goes_on(shown) if status is None else words
         if status in (0, 1, STOPPED):
@@ -69,12 +71,12 @@ def console(
         print(parting(shown, status, words))
     if error and status != DIED:
         raise InputError(error)
-    if error:  # it had begun when it was refused
+    if error:  # training had begun before the engine refused
         print(f"mindprint-tui: {clean(error)}", file=sys.stderr)
     return status or 0
 
 
 def _print_topics(state: RunState) -> None:
-    """Says of a finished run which topics are in the model."""
+    """Prints which topics are in the model, if the run is finished."""
     if state.finished is not None and state.topics:
         print(sentence(state.topics.values()))

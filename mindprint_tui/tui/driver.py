@@ -1,4 +1,4 @@
-"""Textual's driver for a terminal, for terminals that are not quite as it expects them."""
+"""Terminal driver of the console: accepts invalid bytes and finds the real terminal size."""
 
 import os
 from codecs import getincrementaldecoder
@@ -10,12 +10,18 @@ from textual.drivers import linux_driver
 
 
 def _forgiving(encoding: str) -> Callable[[], Any]:
-    """An incremental decoder that leaves out what is no text: an é of Latin-1, half of an emoji, a mouse report."""
+    """Returns an incremental decoder that skips invalid bytes.
+
+    Such bytes are an é of Latin-1, half of an emoji, or a mouse report.
+    """
     return partial(getincrementaldecoder(encoding), errors="ignore")
 
 
 class TerminalDriver(linux_driver.LinuxDriver):
-    """Ignores bytes that are not UTF-8, and asks the terminal for its size before COLUMNS and LINES."""
+    """Textual's Linux driver with two changes.
+
+    It ignores bytes that are not UTF-8. It trusts the terminal's own size before COLUMNS and LINES.
+    """
 
     def run_input_thread(self) -> None:
         linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]

@@ -1,1 +1,1 @@
-"""One file a screen: it asks view for lines, gives them to widgets, and turns keys into requests."""
+"""Screens, one file each: they show lines from view in widgets and turn keys into commands."""

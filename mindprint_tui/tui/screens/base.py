@@ -1,4 +1,4 @@
-"""What the screens share: bindings from the key table, a footer that can be clicked, and one way to be painted."""
+"""Base class of all screens: key bindings, a clickable footer, and painting."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from mindprint_tui.view.footer import Hit, footer
 
 
 class Console(Protocol):
-    """What a screen may ask of the app that shows it."""
+    """The part of the app that screens may use."""
 
     run_dir: RunDir | None
     logs: Path
@@ -37,7 +37,7 @@ class Console(Protocol):
 
 
 def bindings(name: ScreenName) -> list[BindingType]:
-    """Textual bindings for the keys of a screen; `1,2,3` becomes one binding a key."""
+    """Returns Textual bindings for the keys of a screen. `1,2,3` becomes three bindings."""
     found: list[BindingType] = []
     for key in keys_of(name):
         for code in key.keys.split(","):
@@ -47,7 +47,7 @@ def bindings(name: ScreenName) -> list[BindingType]:
 
 
 class BaseScreen(Screen[None]):
-    """A screen that paints itself from the app's state when it is told to."""
+    """A screen that paints itself from the app's state."""
 
     NAME: ClassVar[ScreenName]
     AUTO_FOCUS = ""
@@ -65,12 +65,12 @@ class BaseScreen(Screen[None]):
 
     @property
     def cells(self) -> int:
-        """The width of the terminal; unlike the size of a widget it is known before anything is laid out."""
+        """Width of the terminal. Unlike a widget's size it is known before the first layout."""
         return self.app.size.width
 
     @property
     def rows(self) -> int:
-        """Lines between head and foot."""
+        """Number of lines between head and foot."""
         return max(1, self.app.size.height - 2)
 
     def compose(self) -> ComposeResult:
@@ -82,7 +82,10 @@ class BaseScreen(Screen[None]):
         self.paint()
 
     async def on_key(self, event: events.Key) -> None:
-        """Keys act in the order in which they were typed; as Textual runs bindings, `/abc` in one go loses `abc`."""
+        """Runs the actions of keys in the order in which they were typed.
+
+        Textual's own handling loses `abc` if `/abc` arrives at once.
+        """
         for binding in self.BINDINGS:
             if isinstance(binding, Binding) and binding.key == event.key:
                 event.stop()
@@ -94,7 +97,7 @@ class BaseScreen(Screen[None]):
 
     @on(Lines.Resized)
     def paint_again(self) -> None:
-        """Once for all widgets that a new layout has resized."""
+        """Paints once, for all widgets that a new layout has resized."""
         if not self._due:
             self._due = True
             self.call_after_refresh(self._paint_due)
@@ -104,11 +107,14 @@ class BaseScreen(Screen[None]):
         self.paint()
 
     def paint(self) -> None:
-        """Shows what is true now."""
+        """Shows the current state."""
         raise NotImplementedError
 
     def lines(self, id: str) -> Lines:
-        """A widget of this screen. It is kept: a tick may still paint while the app takes its screens down."""
+        """Returns a widget of this screen.
+
+        The widget is cached, because a tick may still paint while the app removes its screens.
+        """
         if id not in self._kept:
             self._kept[id] = self.query_one(f"#{id}", Lines)
         return self._kept[id]
@@ -128,7 +134,7 @@ class BaseScreen(Screen[None]):
         self.action_move(event.down)
 
     def action_move(self, down: int) -> None:
-        """One line, or so many, down; screens that scroll know how."""
+        """Moves `down` lines. Screens that scroll override this."""
 
     def action_page(self, direction: int) -> None:
         self.action_move(direction * max(1, self.size.height - 8))

@@ -10,7 +10,7 @@ from mindprint_tui.view.text import line
 
 
 class FirstScreen(BaseScreen):
-    """Shown if nothing was named to train and no engine is at work."""
+    """The screen that opens if no configuration was named and no engine is running."""
 
     NAME = "first"
     BINDINGS = bindings("first")

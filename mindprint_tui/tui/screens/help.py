@@ -1,4 +1,4 @@
-"""The help page: every key from the key table, and what the signs mean."""
+"""The help screen: every key of the key table, and the meaning of the signs."""
 
 from engine.contract.vocabulary import ATTEMPT_STAGES, STAGES, START, VERDICTS
 from mindprint_tui.keys import KEYS
@@ -26,7 +26,7 @@ NOTES = (
 
 
 def help_lines(cells: int) -> list[Line]:
-    """The whole page."""
+    """Returns the lines of the whole page."""
     lines: list[Line] = [line((" Keys", "title"))]
     for key in KEYS:
         if key.action not in ("back", "detach") or key.screens == ("train",):
@@ -43,7 +43,7 @@ def help_lines(cells: int) -> list[Line]:
 
 
 class HelpScreen(BaseScreen):
-    """Scrolls where it does not fit."""
+    """The help screen. It scrolls if the page does not fit."""
 
     NAME = "help"
     BINDINGS = bindings("help")
@@ -53,7 +53,7 @@ class HelpScreen(BaseScreen):
         self.place = 0
 
     def on_screen_resume(self) -> None:
-        self.place = 0  # and then BaseScreen paints: Textual calls the handler of every class
+        self.place = 0  # BaseScreen then paints: Textual calls the handler of every class
 
     def paint(self) -> None:
         lines = help_lines(self.cells)

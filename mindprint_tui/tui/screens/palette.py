@@ -1,4 +1,4 @@
-"""The command palette: the same keys, by their words."""
+"""Command palette: finds the actions of a screen by the words of their help."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from mindprint_tui.tui.screens.base import BaseScreen
 
 
 class KeyCommands(Provider):
-    """The actions of the screen that is open."""
+    """Offers the actions of the open screen."""
 
     def _keys(self) -> list[Key]:
         screen = self.screen

@@ -1,4 +1,4 @@
-"""The runs screen: what is in logs/, newest first; attach to one, or start a configuration."""
+"""The runs screen: lists runs, newest first; attaches to a run or starts a configuration."""
 
 import asyncio
 from pathlib import Path
@@ -16,13 +16,13 @@ from mindprint_tui.view.pages.runs import RunRow, run_line, runs_head
 from mindprint_tui.view.panes.topics import window
 from mindprint_tui.view.text import Line, line
 
-AGAIN = 2.0  # seconds between two looks at logs/
+AGAIN = 2.0  # seconds between two reads of logs/
 PAUSE = 0.005
-FIRST = 2  # screens when this one is the first: Textual's own lies below it
+FIRST = 2  # size of the screen stack if this screen was opened first: Textual's own is below it
 
 
 class RunsScreen(BaseScreen):
-    """Rows fill in as their journals are read, and are kept up to date."""
+    """The list of runs. Each row appears when its journal was read, and stays up to date."""
 
     NAME = "runs"
     BINDINGS = bindings("runs")
@@ -31,7 +31,7 @@ class RunsScreen(BaseScreen):
         super().__init__()
         self._rows: dict[str, RunRow] = {}
         self._runs: list[RunDir] = []
-        self._configs: list[Path] | None = None  # not None while one is being chosen
+        self._configs: list[Path] | None = None  # the configurations to choose from; None while the runs are shown
         self.place = 0
         self.whole = False  # whether every journal was read
 
@@ -53,7 +53,7 @@ class RunsScreen(BaseScreen):
                         state = fold(state, records)
                         await asyncio.sleep(PAUSE)
                     self._rows[run.name] = RunRow(run.name, state, feed.liveness())
-                except OSError as error:  # of this run; the others are read
+                except OSError as error:  # an error of this run; the other runs are still read
                     self._rows[run.name] = RunRow(run.name, problem=error.strerror or str(error))
                 known[run.name] = feed, state
                 if state is not before:
@@ -63,7 +63,7 @@ class RunsScreen(BaseScreen):
             await asyncio.sleep(AGAIN)
 
     def _list(self, runs: list[RunDir]) -> None:
-        """The cursor stays on its run when a newer one comes above it."""
+        """Replaces the list of runs. The cursor stays on its run if a newer run appears above it."""
         chosen = self._runs[self.place].name if self._runs and self._configs is None else None
         self._runs = runs
         if chosen is not None:
@@ -71,7 +71,7 @@ class RunsScreen(BaseScreen):
 
     @property
     def choosing(self) -> bool:
-        """Whether a configuration is being chosen instead of a run."""
+        """Whether the user is choosing a configuration instead of a run."""
         return self._configs is not None
 
     def paint(self) -> None:
@@ -90,7 +90,7 @@ class RunsScreen(BaseScreen):
         self.paint_footer({"attach": "train it"} if self._configs is not None else {}, off)
 
     def _run_rows(self, room: int) -> list[Line]:
-        """The names of the columns, and the runs around the cursor."""
+        """Returns the column names and the runs around the cursor."""
         now, cells = self.console.now(), self.cells
         self.place = max(0, min(self.place, len(self._runs) - 1))
         first = window(len(self._runs), room, self.place)
@@ -155,7 +155,7 @@ class RunsScreen(BaseScreen):
 
 
 def _label(path: Path) -> tuple[str, str]:
-    """How a configuration is named, and where it is from if it lies elsewhere than here."""
+    """Returns the name of a configuration, and a note if it was shipped with the program."""
     if path.parent == shipped_configs():
         return one_line(clean(path.name)), "  shipped with mindprint-tui"
     return one_line(clean(str(path))), ""

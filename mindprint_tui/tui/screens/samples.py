@@ -1,4 +1,4 @@
-"""The samples screen: what the model said to each question of one topic, before and after each phase."""
+"""The samples screen: answers to each question of one topic, before and after each phase."""
 
 import asyncio
 
@@ -9,11 +9,11 @@ from mindprint_tui.tui.screens.base import BaseScreen, bindings
 from mindprint_tui.view.pages.samples import plain, questions, sample_lines
 from mindprint_tui.view.text import Line, beside, line
 
-PAUSE = (0.005, 0.5)  # seconds between two slices of the journal, and between two looks at its end
+PAUSE = (0.005, 0.5)  # seconds between two slices of the journal, and between two checks for new records
 
 
 class SamplesScreen(BaseScreen):
-    """Reads the topic's answers from the journal, and goes on reading while it is open."""
+    """The answers of one topic. It keeps reading the journal while it is open."""
 
     NAME = "samples"
     BINDINGS = bindings("samples")
@@ -22,7 +22,7 @@ class SamplesScreen(BaseScreen):
         super().__init__()
         self.topic = topic
         self._told: list[Sample | TopicStarted] = []
-        self._known: TopicState | None = None  # of the topic, as it was painted last
+        self._known: TopicState | None = None  # state of the topic at the last paint
         self.whole = False
         self.question = 0
         self.place = 0

@@ -1,4 +1,4 @@
-"""The train screen: five panes on one run, and the keys that steer it."""
+"""The train screen: five panes on one run, and the keys that control it."""
 
 from dataclasses import replace
 from typing import cast
@@ -24,13 +24,16 @@ from mindprint_tui.view.panes.topics import topic_lines, window
 from mindprint_tui.view.panes.voice import voice_lines, voice_title
 from mindprint_tui.view.text import Line, width
 
-WIDE, TALL = 100, 34  # cells at which the panes stand side by side
+WIDE, TALL = 100, 34  # size in cells from which the panes stand side by side
 GREYED = ("pause", "skip", "reevaluate", "retry", "samples", "follow", "log_scale", "stop")
 PANES = ("topics", "loss", "adapter", "voice", "log")
 
 
 class TrainScreen(BaseScreen):
-    """Follows the app's run. What a person looks at is in `look`; everything else comes from the journal."""
+    """The screen of one run.
+
+    `look` has the user's choices: cursor, pane, scroll. Everything else comes from the journal.
+    """
 
     NAME = "train"
     BINDINGS = bindings("train")
@@ -40,11 +43,11 @@ class TrainScreen(BaseScreen):
         self.look = look
         self._topics: dict[str, TopicState] = {}
         self._outline = outline({})
-        self._newest: Entry | None = None  # of the log, as it was painted last
+        self._newest: Entry | None = None  # the newest log entry at the last paint
 
     @property
     def known(self) -> RunState:
-        """What is known of the run, as it is to be shown."""
+        """The state of the run as it should be shown."""
         return f.taken_up(self.console.state, self.look)
 
     def compose(self) -> ComposeResult:
@@ -65,7 +68,7 @@ class TrainScreen(BaseScreen):
         yield Lines("foot")
 
     def paint(self) -> None:
-        """Shows state, focus and time; a pane redraws only the cells that differ."""
+        """Paints state, focus and time. A pane redraws only the cells that differ."""
         if not self.is_mounted or not self.size:
             return
         self._hold_log()
@@ -96,7 +99,7 @@ class TrainScreen(BaseScreen):
         self._paint_keys()
 
     def _hold_log(self) -> None:
-        """What a person reads in the log stays where it is when more is said below it."""
+        """Keeps the visible log lines in place when new lines arrive below them."""
         state, look = self.console.state, self.look
         if look.pane == f.LOG and look.scroll and self._newest is not None:
             added = lines_since(state, self._newest, look, self._pane("log").cells)
@@ -124,7 +127,10 @@ class TrainScreen(BaseScreen):
             self.look = replace(self.look, scroll=first)
 
     def _arrange(self, loud: list[Line]) -> None:
-        """Panes side by side where there is room, else the topics and the chosen pane; a banner where there is need."""
+        """Arranges the panes side by side, or only the topics and the chosen pane if the screen is small.
+
+        Shows the banner if it has lines.
+        """
         narrow = self.size.width < WIDE or self.size.height < TALL
         pane = self.look.pane
         side = "-left" if pane in (f.TOPICS, f.VOICE) else "-right"
@@ -145,16 +151,16 @@ class TrainScreen(BaseScreen):
         return cast(Pane, self.lines(id))
 
     def change(self, **changes: object) -> None:
-        """Looks elsewhere, and shows it at once."""
+        """Changes fields of `look` and paints at once."""
         self.look = replace(self.look, **changes)  # type: ignore[arg-type]  # fields of Look by name
         self.paint()
 
     def say(self, text: str) -> None:
-        """A word to the person, for a few seconds."""
+        """Shows a message to the user for a few seconds."""
         self.change(note=text, note_t=self.console.now())
 
     async def on_key(self, event: events.Key) -> None:
-        """While a question is open or the filter is typed, keys are text."""
+        """Handles keys as text while a question is open or the filter is typed."""
         look = self.look
         if not look.asking and not look.typing:
             return
@@ -190,7 +196,10 @@ class TrainScreen(BaseScreen):
         self._ask("pause", "resume" if self.known.paused is not None else "pause")
 
     def action_skip(self) -> None:
-        """A skip of the running topic throws work away, so it is asked whether that is meant."""
+        """Asks the engine to skip the chosen topic.
+
+        A skip of the running topic throws work away, so the user must confirm it first.
+        """
         state = self.console.state
         chosen = f.selected(state, self.look)
         if chosen is None or chosen != state.current:
@@ -235,7 +244,7 @@ class TrainScreen(BaseScreen):
             self._turn(1)
 
     def _turn(self, step: int) -> None:
-        """To another phase's curve; the latest one is followed."""
+        """Shows the curve of another phase. At the latest phase the pane follows the run again."""
         phases = self.console.state.phases
         turned = max(0, position(self.console.state, self.look) + step)
         self.change(curve=phases[turned].number if turned < len(phases) - 1 else None)
@@ -261,7 +270,10 @@ class TrainScreen(BaseScreen):
             self.change(scroll=max(0, self.look.scroll + down))
 
     def action_page(self, direction: int) -> None:
-        """As many lines as the chosen pane has, but for one; among the topics, units and chapters count."""
+        """Moves one page: the lines of the chosen pane minus one.
+
+        Among the topics, rows of units and chapters count as lines too.
+        """
         step = max(1, self._pane(PANES[self.look.pane - 1]).rows - 1)
         if self.look.pane == f.TOPICS:
             rows = self._outline.rows

@@ -1,1 +1,1 @@
-"""What draws lines on the screen; it takes values and knows nothing of runs."""
+"""Widgets that draw styled lines; they know nothing of runs."""

@@ -1,4 +1,4 @@
-"""Styled lines on the screen: only the cells that changed are drawn again."""
+"""Widget that shows styled lines and redraws only the cells that changed."""
 
 from collections.abc import Sequence
 
@@ -34,13 +34,15 @@ ROLES = (
 
 
 class Lines(Widget):
-    """Shows lines. A Static repaints itself whole; this compares line by line and refreshes the cells between.
+    """Shows styled lines.
 
-    Its screen has the styles of the roles, as component classes: worked out once, and not for each widget anew.
+    Textual's Static repaints completely. This widget compares line by line and refreshes only the cells that differ.
+    The screen defines the styles of the roles as component classes, so that they are computed once and not for each
+    widget.
     """
 
     class Clicked(Message):
-        """A click on cell x of line y."""
+        """A click at cell x of line y."""
 
         def __init__(self, lines: "Lines", x: int, y: int) -> None:
             super().__init__()
@@ -51,14 +53,14 @@ class Lines(Widget):
             return self.lines
 
     class Scrolled(Message):
-        """The wheel, so many lines down."""
+        """The mouse wheel moved by `down` lines."""
 
         def __init__(self, lines: "Lines", down: int) -> None:
             super().__init__()
             self.lines, self.down = lines, down
 
     class Resized(Message):
-        """There is more or less room than there was."""
+        """The size of the widget changed."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
@@ -66,7 +68,7 @@ class Lines(Widget):
         self._styles: dict[str, Style] = {}
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Replaces the lines; a line end inside of one is shown as a sign."""
+        """Replaces the lines. A newline inside a line is shown as ⏎."""
         old, self._lines = self._lines, [tuple([(one_line(text), role) for text, role in spans]) for spans in lines]
         for y in range(max(len(old), len(self._lines))):
             before = old[y] if y < len(old) else ()
@@ -76,7 +78,7 @@ class Lines(Widget):
                 self.refresh(Region(first, y, max(1, min(last, self.size.width) - first), 1))
 
     def render_line(self, y: int) -> Strip:
-        """One line, with the widget's background behind it."""
+        """Returns one line with the widget's background."""
         base = self._style("")
         if y >= len(self._lines):
             return Strip.blank(self.size.width, base)
@@ -111,7 +113,10 @@ class Lines(Widget):
 
 
 def _lean(style: Style) -> Style:
-    """Without the words for the terminal's own colours: they are what it shows anyway, and plain text costs nothing."""
+    """Returns a style without the terminal's default colours.
+
+    They are what the terminal shows anyway, and plain text needs no escape codes.
+    """
     plain = Style(
         color=None if style.color is None or style.color.is_default else style.color,
         bgcolor=None if style.bgcolor is None or style.bgcolor.is_default else style.bgcolor,
@@ -120,7 +125,7 @@ def _lean(style: Style) -> Style:
 
 
 def _changed(before: Line, after: Line) -> tuple[int, int]:
-    """The first cell that differs, and the one after the last."""
+    """Returns the first cell that differs, and the cell after the last one."""
     old, new = _cells(before), _cells(after)
     if len(old) != len(new):
         size = max(len(old), len(new))
@@ -132,7 +137,10 @@ def _changed(before: Line, after: Line) -> tuple[int, int]:
 
 
 def _cells(spans: Line) -> list[tuple[str, str]]:
-    """One entry a cell; a wide character takes two, so that a change never cuts it in half."""
+    """Returns one entry per cell.
+
+    A wide character takes two entries, so that a change never cuts it in half.
+    """
     cells: list[tuple[str, str]] = []
     for text, role in spans:
         for char in text:

@@ -1,4 +1,4 @@
-"""A framed pane: a number and a title above, and below it how much of it is out of sight."""
+"""Framed pane: number and title above, and below how many lines are hidden."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,14 @@ from mindprint_tui.tui.widgets.lines import Lines
 from mindprint_tui.view.text import Line, crop, shorten, width
 
 ROUND, HEAVY = tuple("╭─╮│╰╯"), tuple("┏━┓┃┗┛")
-EDGE, SIDE = 2, 4  # rows and cells that a frame takes
+EDGE, SIDE = 2, 4  # rows and cells that the frame takes
 
 
 class Pane(Lines):
-    """Lines in a frame that is drawn like any other line: a new title, or another choice of pane, redraws one row."""
+    """Lines inside a frame.
+
+    The frame is drawn like other lines. A new title or another choice of pane therefore redraws one row.
+    """
 
     def __init__(self, id: str, number: int) -> None:
         super().__init__(id)
@@ -20,16 +23,19 @@ class Pane(Lines):
 
     @property
     def cells(self) -> int:
-        """Room inside the frame."""
+        """Width inside the frame."""
         return max(0, self.size.width - SIDE)
 
     @property
     def rows(self) -> int:
-        """Lines that fit inside the frame."""
+        """Number of lines that fit inside the frame."""
         return max(0, self.size.height - EDGE)
 
     def frame(self, lines: Sequence[Line], title: str, below: str = "") -> None:
-        """Shows lines that fit, in the frame; titles come from data, so they are text and never markup."""
+        """Shows lines inside the frame.
+
+        Titles come from data, so they are shown as plain text and never as markup.
+        """
         left, line, right, side, low, end = HEAVY if self.broken else ROUND
         role, bold = ("bad", "bad") if self.broken else ("accent", "title") if self.active else ("frame", "")
         edge = "bad" if self.broken else "frame"
@@ -47,7 +53,10 @@ class Pane(Lines):
         self.show(rows)
 
     def scroll_lines(self, lines: Sequence[Line], first: int, title: str) -> int:
-        """Shows as many of the lines as fit from `first` on, says how many are cut, and returns the first one shown."""
+        """Shows the lines that fit from `first` on, and says how many are hidden.
+
+        Returns the first line shown.
+        """
         first = max(0, min(first, len(lines) - self.rows))
         below = len(lines) - first - self.rows
         more = [f"↑ {first}"] if first else []
