@@ -1,1 +1,1 @@
-"""`mindprint-tui report`: a run as one HTML page that needs nothing else: no network, no script, no other file."""
+"""Report of a run as one HTML page without network, scripts or other files."""

@@ -1,4 +1,4 @@
-"""The answers to one question as columns: text in marked pieces, and notes below it."""
+"""Columns of a report with the answers to one question: marked text and notes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ MARKS = {"": "", "own": "own", "other": "other", "marker": "good", "telling": "g
 
 
 def side_by_side(question: Question, left_out: tuple[Stage, ...], undone: Mapping[str, str]) -> dict[str, Any]:
-    """The question, and a column for the reference and each stage's answer, with what is to be said of it.
+    """Returns the question with one column for the reference and one for each stage's answer.
 
-    `undone` is what became of stages that were not kept.
+    `undone` maps stages that were not kept to the reason.
     """
     columns: list[dict[str, Any]] = [
         {"name": "Reference", "parts": [(_cut(question.reference), "")], "notes": [], "colour": "reference"}
@@ -40,6 +40,6 @@ def _cut(text: str) -> str:
 
 
 def _parts(sample: Sample) -> list[tuple[str, str]]:
-    """The answer in pieces, each with the class of its mark."""
+    """Returns the answer in pieces, each with the CSS class of its mark."""
     text = _cut(sample.answer) if sample.answer.strip() else "(empty)"
     return [(piece, MARKS[kind]) for piece, kind in pieces(text, sample)]

@@ -1,4 +1,4 @@
-"""What held while a run trained, as its engine says: how often each rule was checked, and what it found last."""
+"""Rule checks of a run, as its engine reported them: how often, and the last measured value."""
 
 import math
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from mindprint_tui.journal.rule_counts import RuleCount, RuleCounts, added
 from mindprint_tui.journal.step_batch import Stretch
 from mindprint_tui.view.text import number, small
 
-SHOWN = 50  # warnings and failures that are kept
+SHOWN = 50  # the most warnings, and failures, that are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A rule in words, what was found, and whether the engine says that it held; None of a plain fact."""
+    """A rule as a sentence, its result, and whether it held. `holds` is None for a fact without a rule."""
 
     rule: str
     found: str
@@ -25,30 +25,30 @@ class Check:
 
 @dataclass(slots=True)
 class Tally:
-    """Everything about the run as a whole that its state does not keep; records are taken in order."""
+    """Facts about the whole run that RunState does not keep. Takes records in order."""
 
-    rules: RuleCounts = field(default_factory=dict)  # empty of an earlier engine, which said nothing of them
-    texts: dict[str, str] = field(default_factory=dict)  # each rule in a sentence
-    breaches: dict[str, int] = field(default_factory=dict)  # failures by the rule that broke
+    rules: RuleCounts = field(default_factory=dict)  # empty for an older engine, which did not report rule checks
+    texts: dict[str, str] = field(default_factory=dict)  # rule name -> the rule as a sentence
+    breaches: dict[str, int] = field(default_factory=dict)  # rule name -> number of failures
     states: dict[str, int] = field(default_factory=dict)
     cosine: float = math.inf
     kl: float = 0.0
     not_finite: int = 0
-    done: int = 0  # optimizer steps of phases that are over
-    depth: int = 0  # committed deltas in the model, as last stated
-    model: str = ""  # its fingerprint, as last stated
+    done: int = 0  # optimizer steps of finished phases
+    depth: int = 0  # number of committed deltas in the model, from the latest event
+    model: str = ""  # the model's fingerprint, from the latest event
     broken: list[e.Failed] = field(default_factory=list)
     failed: int = 0
     warnings: dict[tuple[str, str], int] = field(default_factory=dict)
-    unshown: int = 0  # warnings beyond those that are kept
-    _running: int = 0  # optimizer steps of the phase in progress
+    unshown: int = 0  # number of warnings that were not kept
+    _running: int = 0  # optimizer steps of the current phase
 
     @property
     def optimizer_steps(self) -> int:
         return self.done + self._running
 
     def take(self, records: Iterable[Record | Stretch]) -> None:
-        """Counts these live records too."""
+        """Adds live records to the counts."""
         for record in records:
             if isinstance(record, Stretch):
                 self._running += len(record.points)
@@ -89,7 +89,7 @@ class Tally:
         if not ADAPTER_STATES[event.state].settled:
             return
         self.depth, self.model = event.ledger_depth, event.model_fingerprint
-        if event.base_unchanged is None:  # no adapter came off: a retry drops a delta, or a shared one's DPO is undone
+        if event.base_unchanged is None:  # no adapter came off: a retry drops a delta, or shared DPO is undone
             return
         if event.state == "fused" and event.fuse_cosine is not None and event.fuse_kl is not None:
             self.cosine, self.kl = min(self.cosine, event.fuse_cosine), max(self.kl, event.fuse_kl)
@@ -97,7 +97,7 @@ class Tally:
 
 
 def checks(tally: Tally) -> list[Check]:
-    """Every rule that the engine says it checked or that broke, then plain facts, which nobody judges."""
+    """Returns every rule that the engine checked or that broke, then plain facts without a judgement."""
     names = dict.fromkeys((*tally.rules, *tally.breaches))
     found = [_rule(name, tally) for name in names]
     if not tally.rules:

@@ -1,4 +1,7 @@
-"""Several runs as one table of facts: per topic and stage what each scored, kept and took; no view, no clock."""
+"""Comparison of runs as data: scores, kept phases and time by topic and stage.
+
+Needs no view and no clock.
+"""
 
 import dataclasses
 import json
@@ -29,36 +32,39 @@ from mindprint_tui.report.paired import Voices, differences, final_voices, read_
 from mindprint_tui.view.in_model import in_model
 from mindprint_tui.view.text import Interval, mean_of
 
-UNLIKE = ("run.name", "curriculum.path")  # settings that are told otherwise
+UNLIKE = ("run.name", "curriculum.path")  # settings that the table shows elsewhere
 
 
 @dataclass(slots=True)
 class Ran:
-    """One attempt at a phase: its optimizer steps, and the seconds that they took; None if there is none."""
+    """One attempt at a phase: its optimizer steps and their seconds. `seconds` is None without steps."""
 
     steps: int = 0
     seconds: float | None = None
 
     def add(self, seconds: float) -> None:
-        """Counts one step more."""
+        """Adds one step."""
         self.steps, self.seconds = self.steps + 1, (self.seconds or 0) + seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One run as its journal tells it; `condition` is finished, stopped, died, alive, paused or refused."""
+    """One run, read from its journal.
+
+    `condition` is finished, stopped, died, alive, paused or refused.
+    """
 
     name: str
     condition: str
     state: RunState
     phases: dict[tuple[str, Phase], Ran]
-    failures: dict[str, str]  # topic -> what went wrong last
+    failures: dict[str, str]  # topic -> its latest failure
     damaged: int = 0  # lines of the journal that could not be read
     voices: Voices = field(default_factory=dict)
 
 
 def read_run(run: RunDir) -> Told:
-    """Reads a journal to its end."""
+    """Reads a run's journal to its end."""
     feed, state = Feed(run), RunState()
     phases: dict[tuple[str, Phase], Ran] = defaultdict(Ran)
     failures: dict[str, str] = {}
@@ -80,7 +86,7 @@ def _note(
 ) -> None:
     match event:
         case e.TopicStarted(topic=topic, attempt=attempt) if attempts.get(topic) != attempt:
-            attempts[topic] = attempt  # a resumed engine says again that a topic began, and its steps stay good
+            attempts[topic] = attempt  # a resumed engine repeats this event, and the earlier steps stay valid
             for key in [key for key in phases if key[0] == topic]:
                 del phases[key]
             failures.pop(topic, None)
@@ -95,7 +101,7 @@ def _note(
 
 
 def compare(runs: Sequence[Told]) -> dict[str, Any]:
-    """The table as plain data, for JSON and for the view; what was not run is null, never 0."""
+    """Returns the table as plain data for JSON and for the view. Values that were not run are None, never 0."""
     topics = list(dict.fromkeys(topic for told in runs for topic in told.state.topics))
     rows = [_topic(topic, runs) for topic in topics]
     return {
@@ -115,7 +121,7 @@ def _final_voices(told: Told) -> dict[str, dict[str, float]]:
 
 
 def dump(table: dict[str, Any]) -> str:
-    """The table as JSON; a number that JSON has no word for is written as text."""
+    """Returns the table as JSON. NaN and infinity are written as text, because JSON has no such numbers."""
     return json.dumps(_finite(table), indent=1, ensure_ascii=False, allow_nan=False)
 
 
@@ -149,7 +155,7 @@ def _topic(topic: str, runs: Sequence[Told]) -> dict[str, Any]:
 
 
 def _cell(topic: str, told: Told) -> dict[str, Any] | None:
-    """One topic in one run; None where the run does not have it."""
+    """Returns one topic in one run, or None if the run does not have the topic."""
     found = told.state.topics.get(topic)
     if found is None:
         return None
@@ -168,7 +174,10 @@ def _cell(topic: str, told: Told) -> dict[str, Any] | None:
 
 
 def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str, Any] | None:
-    """What a stage came to; None where it was not run. A phase that was begun and never scored has no figures."""
+    """Returns the results of a stage, or None if it was not run.
+
+    A phase that began but was never scored has no figures.
+    """
     scored = found.scores.get(stage)
     if (phase := STAGES[stage].phase) is None:
         return None if scored is None else _figures(scored) | {"seconds": scored.seconds}
@@ -198,7 +207,7 @@ def _by_parts(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, list[dict
 
 
 def _rolled_up(rows: Sequence[dict[str, Any]], runs: Sequence[Told]) -> dict[str, Any]:
-    """Means over the topics that every run brought to a score, so that each run is asked the same questions."""
+    """Returns means over the topics that every run scored, so that all runs are compared on the same questions."""
     common = [row for row in rows if all(cell and cell["final"] for cell in row["runs"])]
     return {
         "topics": len(rows),
@@ -232,7 +241,7 @@ def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str,
 
 
 def _sure(scored: Sequence[dict[str, Any]]) -> dict[str, Interval]:
-    """The 90 % intervals of means over topics."""
+    """Returns the 90 % intervals of means over topics."""
     found = {name: mean_of([item[name] for item in scored if item[name] is not None])[1] for name in FIGURES}
     return {name: interval for name, interval in found.items() if interval is not None}
 
@@ -243,7 +252,7 @@ def _average(values: Iterable[float | None]) -> float | None:
 
 
 def _settings(told: Told) -> dict[str, Any]:
-    """The effective configuration with dotted keys."""
+    """Returns the effective configuration with dotted keys."""
     sections = told.state.started.settings if told.state.started else {}
     flat: dict[str, Any] = {}
     for section, values in sections.items():
@@ -252,7 +261,7 @@ def _settings(told: Told) -> dict[str, Any]:
 
 
 def _differences(runs: Sequence[Told]) -> dict[str, list[Any]]:
-    """Settings in which the runs differ, with each run's value."""
+    """Returns the settings that differ between the runs, with each run's value."""
     every = [_settings(told) for told in runs]
     keys = [key for key in dict.fromkeys(key for flat in every for key in flat) if key not in UNLIKE]
     values = {key: [flat.get(key) for flat in every] for key in keys}
@@ -260,7 +269,7 @@ def _differences(runs: Sequence[Told]) -> dict[str, list[Any]]:
 
 
 def _warnings(runs: Sequence[Told], rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Why these numbers may not be comparable."""
+    """Returns the reasons why these numbers may not be comparable."""
     found = []
     if len({_settings(told).get("curriculum.path") for told in runs}) > 1:
         found.append("the runs name different curricula: their questions may differ, and their scores do not compare")

@@ -1,4 +1,4 @@
-"""Curves and scales as numbers for SVG: where points lie in a box, and what stands beside the axes."""
+"""Coordinates of loss curves and axes for SVG."""
 
 import math
 from dataclasses import dataclass
@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.view.text import small
 
-WIDTH, HEIGHT = 340, 150  # of a curve, in SVG units
+WIDTH, HEIGHT = 340, 150  # size of a curve in SVG units
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 22
-COLUMNS = 150  # points of a curve that are drawn
+COLUMNS = 150  # the most points of a curve that are drawn
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve in its box: `line` and `band` as path data, `ticks` (y, label), `bad` the x of what is not a number."""
+    """A curve in its box.
+
+    `line` and `band` are SVG path data, and `ticks` are (y, label). `bad` has the x of values that are not finite.
+    """
 
     line: str
     band: str
@@ -24,7 +27,10 @@ class Curve:
 
 
 def curve(series: Series) -> Curve:
-    """The loss over steps 1 to the last one planned; spikes survive in the band between lowest and highest."""
+    """Returns the loss curve from step 1 to the last planned step.
+
+    Spikes stay visible in the band between the lowest and highest values.
+    """
     points, bad = _points(series)
     low, high = axis(series.span)
     shown = [(x, _y(a, low, high), _y(b, low, high)) for x, a, b in points]
@@ -36,7 +42,7 @@ def curve(series: Series) -> Curve:
 
 
 def axis(span: tuple[float, float] | None) -> tuple[float, float]:
-    """Round limits around a span."""
+    """Returns round limits around a span."""
     low, high = span if span is not None else (0.0, 1.0)
     size = max(high - low, abs(high) * 0.05, 1e-9)
     step = 10 ** math.floor(math.log10(size))
@@ -45,7 +51,7 @@ def axis(span: tuple[float, float] | None) -> tuple[float, float]:
 
 
 def _points(series: Series) -> tuple[list[tuple[float, float, float]], list[float]]:
-    """(x, lowest, highest) by column, and x of every column that holds a value that is not finite."""
+    """Returns (x, lowest, highest) by column, and the x of every column with a non-finite value."""
     columns: dict[int, tuple[float, float]] = {}
     bad: set[int] = set()
     count = min(series.width, COLUMNS)

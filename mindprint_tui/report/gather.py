@@ -1,4 +1,4 @@
-"""A journal as what a report shows: the run's state, its checks, and the details of as many topics as a page bears."""
+"""Collects the contents of a report from a journal: state, checks and details of chosen topics."""
 
 from dataclasses import dataclass, field
 
@@ -17,15 +17,15 @@ from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.checks import Tally
 from mindprint_tui.view.pages.samples import Question, questions
 
-DETAILED = 40  # topics that are shown with curves and answers
-QUESTIONS = 8  # of a topic
+DETAILED = 40  # the most topics that are shown with curves and answers
+QUESTIONS = 8  # the most questions per topic
 READ = 1.0  # seconds of reading between two folds
 URGENT = [name for name, row in reversed(VERDICTS.items()) if not row.success]
 
 
 @dataclass(slots=True)
 class PhaseDetail:
-    """One phase of a topic's last attempt."""
+    """One phase of a topic's latest attempt."""
 
     planned: e.PhaseStarted
     loss: Series
@@ -36,7 +36,7 @@ class PhaseDetail:
 
 @dataclass(slots=True)
 class Detail:
-    """A topic's last attempt; `more` questions are not shown."""
+    """A topic's latest attempt. `more` is the number of questions that are not shown."""
 
     attempt: int = 0
     phases: dict[e.Phase, PhaseDetail] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """All that a report is made of; `details` are in the order of the course."""
+    """Everything that a report shows. `details` are in course order."""
 
     name: str
     state: RunState
@@ -59,7 +59,10 @@ class Gathered:
 
 
 def gather(run: RunDir) -> Gathered:
-    """Reads the journal a few times, so that memory is bounded by what is shown and not by how long the run was."""
+    """Collects everything that a report shows.
+
+    Reads the journal several times. So memory depends on the size of the report and not on the length of the run.
+    """
     feed, ahead, state, tally = Feed(run), rewinds(run.journal), RunState(), Tally()
     for records in feed.rest(lambda: feed.skim(READ)):
         state = fold(state, records)
@@ -75,7 +78,11 @@ def gather(run: RunDir) -> Gathered:
 
 
 def chosen(topics: dict[str, TopicState]) -> list[str]:
-    """The topics to show in full: all, or first what did not pass, was rolled back or is running, then the earliest."""
+    """Returns the topics to show in full, in course order: all, or the most urgent ones.
+
+    First come topics that did not pass, then running ones, then those with a phase that was not kept, then the
+    earliest.
+    """
     if len(topics) <= DETAILED:
         return list(topics)
 
@@ -89,7 +96,10 @@ def chosen(topics: dict[str, TopicState]) -> list[str]:
 
 
 def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Record | Stretch) -> PhaseDetail | None:
-    """Takes one record into the details; `current` is the phase whose steps come now, where it is shown."""
+    """Adds one record to the details and returns the current phase.
+
+    `current` is the phase that the next steps belong to, or None if its topic is not shown.
+    """
     if isinstance(record, Stretch):
         _steps(current, record.last, record.points)
         return current
@@ -98,7 +108,7 @@ def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Rec
         case e.Step():
             _steps(current, event, [(record.seq, event.step, event.loss)])
         case e.TopicStarted(topic=topic, attempt=attempt) if topic in details:
-            if details[topic].attempt != attempt:  # a resumed engine says again that a topic began, and not its phase
+            if details[topic].attempt != attempt:  # a resumed engine repeats this event, and the phases stay
                 details[topic] = Detail(attempt)
         case e.PhaseStarted(topic=topic, phase=phase):
             begun = details.get(topic)
@@ -106,7 +116,7 @@ def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Rec
             if begun is None:
                 return None
             if resumed is not None and resumed.settled is None:
-                return resumed  # an engine that went on says again what it goes on with
+                return resumed  # a resumed engine repeats the event of the phase it continues
             current = begun.phases[phase] = PhaseDetail(event, Series(max(1, event.steps)))
         case e.AdapterChanged(topic=topic, phase=phase) if topic in details:
             if (found := details[topic].phases.get(phase)) is not None:

@@ -1,4 +1,4 @@
-"""What was gathered of a run as the words and numbers of a page, and the page itself."""
+"""HTML page of a report: prepares the values, renders the template, writes the file."""
 
 import os
 import stat
@@ -46,29 +46,29 @@ from mindprint_tui.view.panes.outline import Row, outline
 from mindprint_tui.view.score_rows import CLAIMS, ScoreLine, counted, demanded, interval_of, score_lines, value_of
 from mindprint_tui.view.text import Interval, about, brief, count_of, estimate, mean_of, number, shorten, small
 
-HEAD = 1 << 12  # bytes of a file that show whether it is a report
+HEAD = 1 << 12  # bytes at the start of a file that show whether it is a report
 MARK = " · mindprint</title>"
-ROWS = 400  # lines of the overview; more topics than that are shown by unit
+ROWS = 400  # lines of the overview; with more topics it shows units
 UNITS = 60
-OUTSIDE = 60  # topics that are named as not in the model
-TITLE = 120  # characters of a title
+OUTSIDE = 60  # the most topics named as not in the model
+TITLE = 120  # characters of a title that are shown
 MOODS: dict[Role, str] = {"ok": "good", "dim": "none", "warn": "warn", "bad": "bad", "accent": "accent"}
 ENDED = {0: ("passed", "good"), 1: ("not all passed", "warn"), 130: ("stopped", "warn")}
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The voice score of a stage, on the scale from 0 to 1."""
+    """The voice score of a stage, from 0 to 1."""
 
     stage: str
     colour: Colour
     value: float
-    sure: str  # the value with its interval
-    undone: str  # why it was not kept, else empty
+    sure: str  # the value with its interval as text
+    undone: str  # the reason why it was not kept, or empty
 
 
 def render(found: Gathered) -> str:
-    """The page as text."""
+    """Returns the page as text."""
     environment = Environment(
         loader=FunctionLoader(_template),
         autoescape=True,
@@ -81,9 +81,10 @@ def render(found: Gathered) -> str:
 
 
 def write(page: str, target: Path) -> None:
-    """Puts the page in place in one go; raises InputError if that cannot be, or if something else is there.
+    """Writes the page in one atomic step.
 
-    An older report is replaced; a run's journal, a link, a pipe or a device never is.
+    Raises InputError if it cannot be written, or if something other than a report is at `target`. An older report is
+    replaced. A run's journal, a link, a pipe or a device is never replaced.
     """
     require_free(target)
     _require_replaceable(target)
@@ -100,7 +101,7 @@ def write(page: str, target: Path) -> None:
 
 
 def _require_replaceable(target: Path) -> None:
-    """Raises InputError unless nothing is at `target`, or a report is."""
+    """Raises InputError unless `target` is free or holds a report."""
     try:
         mode = target.lstat().st_mode
         if stat.S_ISREG(mode):
@@ -131,7 +132,7 @@ def _values(found: Gathered) -> dict[str, Any]:
     units, unbegun = _units(state) if big else ([], 0)
     details = [(state.topics[id], detail) for id, detail in found.details.items()]
     return {
-        "style": Markup(_template("style.css")),  # a file of this package
+        "style": Markup(_template("style.css")),  # safe: a file of this package
         "name": found.name,
         "status": _status(found),
         "facts": _facts(found),
@@ -192,7 +193,7 @@ def _facts(found: Gathered) -> list[tuple[str, str]]:
 
 
 def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
-    """Label, value and what stands below it in small."""
+    """Returns the tiles at the top: label, value, and a small line below."""
     state, tally = found.state, found.tally
     topics = list(state.topics.values())
     passed = state.tally.get(PASSED, 0)
@@ -214,7 +215,7 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
 
 
 def _preference(phase: Phase, topics: list[TopicState]) -> tuple[str, str, str]:
-    """What became of a preference phase in the topics in which it ran."""
+    """Returns the tile of a preference phase: how often it was kept, was rolled back, and ran."""
     ran = [topic for topic in topics if phase in topic.scores]
     back = sum(topic.settled.get(phase) == "rolled_back" for topic in ran)
     kept = sum(topic.kept == phase for topic in ran)
@@ -222,7 +223,7 @@ def _preference(phase: Phase, topics: list[TopicState]) -> tuple[str, str, str]:
 
 
 def _closeness(mean: Headline, before: list[e.Evaluated], final: list[e.Evaluated]) -> tuple[str, str, str]:
-    """Closeness if it was measured, else accuracy."""
+    """Returns the tile of mean closeness if it was measured, else of mean accuracy."""
     found, was = (mean_of([s.closeness for s in scores if s.closeness is not None])[0] for scores in (final, before))
     if found is None:
         return "mean accuracy", number(mean.accuracy), f"{mean.over}; before {number(mean.accuracy_before)}"
@@ -230,7 +231,7 @@ def _closeness(mean: Headline, before: list[e.Evaluated], final: list[e.Evaluate
 
 
 def _sure(scores: list[e.Evaluated], name: str) -> Interval | None:
-    """The 90 % interval of a mean over topics, if these are learned scores."""
+    """Returns the 90 % interval of a mean over topics, or None without learned scores."""
     return mean_of([value for s in scores if s.learned and (value := getattr(s, name)) is not None])[1]
 
 
@@ -267,7 +268,7 @@ def _row(topic: TopicState, details: dict[str, Detail]) -> dict[str, Any]:
 
 
 def _subject(score: e.Evaluated | None) -> str:
-    """Closeness with its interval, or the accuracy of an engine without it."""
+    """Returns closeness with its interval, or the accuracy if the engine does not measure closeness."""
     if score is None:
         return number(None)
     found = score.closeness
@@ -275,7 +276,7 @@ def _subject(score: e.Evaluated | None) -> str:
 
 
 def _units(state: RunState) -> tuple[list[Row], int]:
-    """The units that were begun, as many as there is room for, and how many there are besides."""
+    """Returns the begun units that fit on the page, and the number of units left out."""
     units = outline(state.topics).units
     shown = [row for row in units if row.finished][:UNITS] or units[:UNITS]
     return shown, len(units) - len(shown)
@@ -309,7 +310,7 @@ def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[s
 
 
 def _shown(score: e.Evaluated, row: ScoreLine) -> str:
-    """A score with its interval and its number of answers, a count in words."""
+    """Returns a score with its interval and its number of answers, or a count as text."""
     if row.kind in ("count", "pairs"):
         return counted(score, row)
     return estimate(value_of(score, row), interval_of(score, row), score.questions)
@@ -342,7 +343,10 @@ def _phase(found: PhaseDetail) -> dict[str, Any]:
 
 
 def _left_out(topic: TopicState) -> tuple[Stage, ...]:
-    """Answers as a topic began are shown only where nothing else was kept of it."""
+    """Returns the stages to leave out.
+
+    Answers before training (`start`) are shown only if no phase of the topic was kept.
+    """
     began = topic.scores.get(START)
     return () if began is not None and topic.final is began else (START,)
 
@@ -356,7 +360,10 @@ def _settings(whole: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _value(value: Any) -> str:
-    """A setting as strangers may read it: of a path only its last part, since the others may name a person."""
+    """Returns a setting as text that strangers may read.
+
+    Only the last part of a path is shown, because the other parts may contain a person's name.
+    """
     if isinstance(value, list | tuple):
         return ", ".join(map(_value, value)) or "–"
     if isinstance(value, dict):

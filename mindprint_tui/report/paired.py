@@ -1,4 +1,4 @@
-"""Two runs that answered the same questions: the paired difference of their voices, with its 90 % interval."""
+"""Paired difference of the voices of two runs over the same questions, with a 90 % interval."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Voices = dict[str, dict[Stage, dict[str, float]]]  # topic -> stage -> question 
 
 
 def read_voices(run: RunDir) -> Voices:
-    """Reads the voice of every answer; empty for a run of an engine without the learned style."""
+    """Reads the voice of every answer. Empty if the run's engine had no learned style."""
     voices: Voices = {}
     attempts: dict[str, int] = {}
     tail = Tail(run.journal)
@@ -25,7 +25,7 @@ def read_voices(run: RunDir) -> Voices:
         for _, line in lines:
             event = answer_or_start(line)
             if isinstance(event, e.TopicStarted) and attempts.get(event.topic) != event.attempt:
-                attempts[event.topic] = event.attempt  # a resumed engine says again that a topic began
+                attempts[event.topic] = event.attempt  # a resumed engine repeats this event
                 found = voices.get(event.topic, {})
                 voices[event.topic] = {BASE: found[BASE]} if BASE in found else {}
             elif isinstance(event, e.Sample) and "style" in event.scores:
@@ -37,17 +37,17 @@ def read_voices(run: RunDir) -> Voices:
 
 
 def final_voices(topic: TopicState | None, voices: Voices) -> dict[str, float]:
-    """The voices of the model that a topic leaves behind, by question."""
+    """Returns voice by question for the model that a topic leaves behind."""
     if topic is None or topic.final is None or topic.status != "finished":
         return {}
     return voices.get(topic.info.id, {}).get(topic.final.stage, {})
 
 
 def differences(topics: Sequence[str], runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """What each run's voice is above that of the first, over the questions that both answered.
+    """Returns how much each run's voice differs from the first run's, over the questions that both answered.
 
-    `runs` is, for each run, topic -> question -> voice. The spread of a topic's differences is pooled over the topics.
-    Null for the first run, and if two runs share no question.
+    `runs` has, for each run, topic -> question -> voice. The spread of a topic's differences is pooled over the topics.
+    The value is None for the first run, and if two runs share no question.
     """
     changes = [_changes(topics, runs[0], run) for run in runs[1:]]
     rows = {topic: [None, *(_of_topic(topic, change) for change in changes)] for topic in topics}
@@ -74,7 +74,7 @@ def _of_topic(topic: str, changes: dict[str, list[float]]) -> dict[str, Any] | N
 
 
 def _plain(found: Estimate) -> dict[str, Any]:
-    """As data; the ends are null if no spread is known."""
+    """Returns an estimate as plain data. The interval is None if the spread is unknown."""
     known = not math.isnan(found.low)
     interval = [found.low, found.high] if known else None
     return {"difference": found.mean, "interval": interval, "questions": found.n}
