@@ -1,1 +1,4 @@
-"""RunState -> lines of styled words: one file a pane; no Textual, and the time is an argument."""
+"""Turns RunState into lines of styled text, one file per pane.
+
+Needs no Textual; the time is an argument.
+"""

@@ -1,4 +1,4 @@
-"""The footer, and why a key would do nothing now."""
+"""The footer with its keys, and the reasons why a key does nothing now."""
 
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState
@@ -7,11 +7,11 @@ from mindprint_tui.view.focus import Focus, selected, starting, waiting
 from mindprint_tui.view.text import Line, Span
 
 Hit = tuple[int, int, str]  # first cell, cell after the last, action
-FIRST = ("help", "detach", "stop", "back")  # in a narrow footer these stay
+FIRST = ("help", "detach", "stop", "back")  # kept in a narrow footer
 
 
 def why_not(action: str, state: RunState, live: Liveness, focus: Focus) -> str:
-    """Why an action makes no sense now, in words; empty where it does."""
+    """Returns the reason why an action is impossible now, or an empty text if it is possible."""
     chosen = selected(state, focus)
     topic = state.topics.get(chosen or "")
     if action in ("pause", "skip", "reevaluate", "retry", "stop"):
@@ -45,7 +45,10 @@ def why_not(action: str, state: RunState, live: Liveness, focus: Focus) -> str:
 
 
 def footer(keys: list[Key], words: dict[str, str], off: set[str], cells: int) -> tuple[Line, list[Hit]]:
-    """Keys and what they do, as many as fit; `words` overrides labels, what is in `off` is greyed out."""
+    """Returns the footer with as many keys as fit, and its clickable areas.
+
+    `words` overrides labels. Actions in `off` are greyed out.
+    """
     shown = [key for key in keys if key.label]
     while len(shown) > 1 and sum(_width(key, words) for key in shown) > cells:
         loose = [key for key in shown if key.action not in FIRST]

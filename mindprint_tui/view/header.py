@@ -1,4 +1,4 @@
-"""The header, the banner of what must not be overlooked, and the line that says what became of a request."""
+"""Header of the train screen: run, state, progress, clock and engine."""
 
 from engine.contract.vocabulary import PHASES, UNDECIDED
 from mindprint_tui.journal.feed import Liveness
@@ -8,7 +8,7 @@ from mindprint_tui.view.panes.outline import Outline
 from mindprint_tui.view.text import Line, Span, about, clock, crop, join, line, number, shorten, width
 from mindprint_tui.view.time_left import remaining
 
-STARTING = 30.0  # seconds that an engine may take until it says something
+STARTING = 30.0  # seconds that an engine may take until its first event
 SPACE: Span = (" ", "")
 SHOWN = 12.0  # seconds that an answer stays on the screen
 ENDS: dict[int, Span] = {130: ("stopped by a person", "warn"), 3: ("✗ the engine died", "bad")}  # by exit status
@@ -23,7 +23,7 @@ DOING = {
 
 
 def condition(state: RunState, live: Liveness, focus: Focus, now: float, who: bool = True) -> Span:
-    """The state of the run in a word or two, and who has paused it."""
+    """Returns the state of the run in a few words. With `who`, it also names the user who paused it."""
     starts = _starts(state, live, focus, now)
     if not starts and state.finished is not None:
         return ENDS.get(state.finished.exit_status, ("finished", "bold"))
@@ -46,12 +46,12 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float, who: bo
 
 
 def _starts(state: RunState, live: Liveness, focus: Focus, now: float) -> bool:
-    """Whether an engine is starting: not for ever where none has taken the lock."""
+    """Returns True if an engine is starting. Ends after STARTING seconds if no engine has taken the lock."""
     return starting(state, focus) and (live.word != "gone" or now - focus.opened < STARTING)
 
 
 def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, cells: int) -> Line:
-    """What runs, how far it is, and in what state; where it is narrow, what matters less is left out."""
+    """Returns the header: run, progress and state. A narrow header drops the less important parts."""
     name = line((state.started.run if state.started else "…", "bold"))
     what = [line(condition(state, live, focus, now))]
     if (place := _place(state, outline)) and state.finished is None:
@@ -72,22 +72,23 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
 
 
 def timing(state: RunState, live: Liveness, focus: Focus, outline: Outline, now: float, wide: bool) -> Line:
-    """The right end of the header: all that moves with the clock, so that the rest is not drawn again each second.
+    """Returns the right end of the header, which has everything that changes each second.
 
-    As at the end of the run, the time without an engine is not counted, and pauses are.
+    The rest of the header is then not redrawn each second. As in the run's final time, time without an engine is not
+    counted but pauses are.
     """
     over = live.word == "gone" or state.finished is not None or starting(state, focus)
     left = remaining(state, outline, now)
     parts: list[Line] = [line(clock(state.spent.at(state.t if over else now)))] if state.began else []
     if wide and left is not None and not (over or state.stopping) and state.paused is None:
         parts.append(line(f"about {about(left)} left"))
-    if _starts(state, live, focus, now):  # its silence is that of the engine before
+    if _starts(state, live, focus, now):  # the silence is that of the previous engine
         return join([*parts, line(("engine ✓ ", "ok")) if live.word != "gone" else ()])
     return join([*parts, _engine(live, state)])
 
 
 def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
-    """The header's second line where there is no room for panes side by side: the numbers that matter."""
+    """Returns the second line of the header on a small screen: the most important numbers."""
     topic = running(state) or selected(state, focus)
     run = state.phase_of(topic)
     parts: list[Line] = []

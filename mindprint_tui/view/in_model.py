@@ -1,4 +1,4 @@
-"""Which topics are in the model that a run leaves behind, which are not, and why."""
+"""Lists the topics that are in the final model, and the reasons why others are not."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from engine.contract.vocabulary import PHASES, VERDICTS
 from mindprint_tui.journal.topic_state import TopicState
 
-NAMED = 3  # topics that a sentence names
+NAMED = 3  # the most topics that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A topic of which nothing is in the model; `why` is a few words, `reason` the engine's sentence."""
+    """A topic with nothing in the model. `why` is a short reason, `reason` the engine's sentence."""
 
     topic: TopicState
     why: str
@@ -19,7 +19,7 @@ class Outside:
 
 
 def in_model(topics: Iterable[TopicState]) -> tuple[list[TopicState], list[Outside]]:
-    """The topics of which a phase was kept, and the others."""
+    """Returns the topics with a kept phase, and the others."""
     inside: list[TopicState] = []
     outside: list[Outside] = []
     for topic in topics:
@@ -39,7 +39,10 @@ def _why(topic: TopicState) -> str:
 
 
 def sentence(topics: Iterable[TopicState]) -> str:
-    """One line for the end of a run: `in the model: 2 of 3 topics; not in it: Fog signals (SFT rolled back)`."""
+    """Returns one line for the end of a run.
+
+    Example: `in the model: 2 of 3 topics; not in it: Fog signals (SFT rolled back)`.
+    """
     inside, outside = in_model(topics)
     text = f"in the model: {len(inside)} of {len(inside) + len(outside)} topics"
     if not outside:
@@ -50,6 +53,9 @@ def sentence(topics: Iterable[TopicState]) -> str:
 
 
 def unsure(tally: dict[str, int]) -> str:
-    """`, 3 undecided, 1 not trained`: behind what passed, the verdicts that say neither yes nor no."""
+    """Returns the verdicts that mean neither yes nor no, to follow the number of passed topics.
+
+    Example: `, 3 undecided, 1 not trained`.
+    """
     rows = [(tally.get(name, 0), row.label) for name, row in VERDICTS.items() if row.open]
     return "".join(f", {count} {label}" for count, label in rows if count)

@@ -1,4 +1,4 @@
-"""The lines under the header: warnings that stay, and what became of a request."""
+"""Lines under the header: lasting warnings, and answers to the user's requests."""
 
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState
@@ -11,7 +11,7 @@ from mindprint_tui.view.text import Line, crop, fit, join, line, shorten, wrap
 
 
 def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> list[Line]:
-    """Lines that are the loudest on the screen: a broken rule, a failure, an engine that is not there."""
+    """Returns the warnings that must not be overlooked: broken rule, failure, or missing engine."""
     lines: list[Line] = []
     for failed in failures(state, focus):
         word = f" ✗ RULE BROKEN: {failed.rule} " if failed.rule else " ✗ FAILED "
@@ -35,7 +35,11 @@ def banner(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
 
 
 def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int) -> Line:
-    """A word to the person first, then what was asked and what became of it, or else where the console stands."""
+    """Returns the notice line.
+
+    It shows an open question or the filter first. Then follow a message to the user and the requests with their
+    answers. If there are none, it shows the state of the console.
+    """
     if focus.asking:
         return _question(state, focus, cells)
     if focus.typing:
@@ -55,7 +59,7 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
 
 
 def _question(state: RunState, focus: Focus, cells: int) -> Line:
-    """What `y` would do; the title of a topic gives way to the answers."""
+    """Returns the open question. A long topic title is shortened to leave room for the answers."""
     if focus.asking == "stop":
         return crop(
             line((" Stop the run? It saves a checkpoint. ", "breach"), ("  y stops, n does not", "bold")), cells
@@ -67,7 +71,10 @@ def _question(state: RunState, focus: Focus, cells: int) -> Line:
 
 
 def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:
-    """What became of a request; empty once its answer has been there for a while, or is no longer true."""
+    """Returns the result of a request.
+
+    Empty if the answer is older than SHOWN seconds or is no longer true.
+    """
     answer = asked.answer
     if answer is None:
         then = "it is done when the run goes on" if asked.topic is not None else "it will not answer"

@@ -1,4 +1,4 @@
-"""The scores of a topic as rows, in their order on the screen and in the report: which there are, and what they say."""
+"""Rows of a topic's scores, in the order of the screen and the report."""
 
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -8,18 +8,21 @@ from engine.contract.vocabulary import COMPOSED, SCORES, score_label
 from mindprint_tui.view.text import Interval, count_of, number
 
 LEARNED = ("voice", "style", "closeness", "loops", "void", "relevance")
-COUNTS = ("loops", "void")  # of the answers
+COUNTS = ("loops", "void")  # counts of answers
 REST = ("concepts", "preference_accuracy", "heldout_margin")
 CLAIMS = "Voice is about voice, closeness about subject. Whether one answer makes sense is for you or a judge to say."
 
 
 def demanded(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """The thresholds that ask for something: one of 0 is always reached."""
+    """Returns the thresholds that demand something. A threshold of 0 is always reached."""
     return {name: limit for name, limit in limits.items() if limit != 0}
 
 
 class ScoreLine(NamedTuple):
-    """A `score` of the table, a marker group of the voice (`part`), a `count` of answers, or held-out `pairs`."""
+    """A row of the table.
+
+    A row is a `score`, a marker group of the voice (`part`), a `count` of answers, or held-out `pairs`.
+    """
 
     kind: Literal["score", "part", "count", "pairs"]
     name: str
@@ -28,14 +31,15 @@ class ScoreLine(NamedTuple):
 
 
 def learned(scores: Sequence[Evaluated]) -> bool:
-    """Tells whether these are scores of the learned style."""
+    """Returns True if these scores come from the learned style."""
     return any(score.learned for score in scores)
 
 
 def score_lines(scores: Sequence[Evaluated], held: Container[str]) -> list[ScoreLine]:
-    """The rows of what was measured; `held` are the scores with a threshold.
+    """Returns the rows of the scores that were measured. `held` has the names of scores with a threshold.
 
-    Under the learned style the plain accuracy is a row only if a threshold holds it: closeness says it better.
+    Under the learned style, accuracy is a row only if it has a threshold and closeness has none. Closeness is the
+    better measure.
     """
     parts = [
         ScoreLine("part", name, score_label(name), score_label(name))
@@ -64,7 +68,7 @@ def _line(name: str) -> ScoreLine:
 
 
 def _pairs(scores: Sequence[Evaluated]) -> ScoreLine:
-    """Held-out pairs, as a count if the engine said how many there are."""
+    """Returns the row of held-out pairs: a count if the engine reported their number, else a share."""
     if any(score.heldout_pairs for score in scores):
         return ScoreLine("pairs", "preference_accuracy", "preferred pairs", "preferred")
     return _line("preference_accuracy")
@@ -75,18 +79,18 @@ def _measured(scores: Sequence[Evaluated], name: str) -> bool:
 
 
 def value_of(score: Evaluated, row: ScoreLine) -> float | None:
-    """The number of a row; of a count the answers that are counted."""
+    """Returns the value of a row. For a count it is the number of counted answers."""
     found = score.components.get(row.name) if row.kind == "part" else getattr(score, row.name)
     return None if found is None else float(found)
 
 
 def interval_of(score: Evaluated, row: ScoreLine) -> Interval | None:
-    """The 90 % interval of a score."""
+    """Returns the 90 % interval of a score."""
     return score.intervals.get(row.name) if row.kind == "score" else None
 
 
 def counted(score: Evaluated, row: ScoreLine) -> str:
-    """A count or held-out pairs in words: `1 of 3`; the share of pairs if their number is not known."""
+    """Returns a count or held-out pairs as text: `1 of 3`. Without the number of pairs, returns their share."""
     if row.kind == "count":
         return count_of(int(getattr(score, row.name)), score.questions) if score.learned else number(None)
     if score.preference_accuracy is None or not score.heldout_pairs:
@@ -95,7 +99,7 @@ def counted(score: Evaluated, row: ScoreLine) -> str:
 
 
 def reaches(value: float, interval: Interval | None, needed: float) -> bool | None:
-    """Whether a score reaches its threshold; None if the threshold lies inside its interval."""
+    """Returns whether a score reaches its threshold, or None if the threshold is inside its interval."""
     if interval is not None and interval[0] < needed <= interval[1]:
         return None
     return value >= needed

@@ -1,4 +1,4 @@
-"""Lines of styled words that fit a width, and numbers as a person reads them."""
+"""Styled text of a given width, and numbers formatted for people."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,18 @@ Interval = tuple[float, float]  # the ends of a 90 % interval
 
 
 def line(*parts: str | Span) -> Line:
-    """A line from plain texts and (text, role) pairs; a line end inside of one is shown as a sign."""
+    """Returns a line from plain texts and (text, role) pairs. A newline inside a text is shown as ⏎."""
     spans = [(part, "") if isinstance(part, str) else part for part in parts]
     return tuple([(one_line(text), role) for text, role in spans if text])
 
 
 def width(spans: Line) -> int:
-    """Cells that a line takes."""
+    """Returns the width of a line in cells."""
     return sum(cell_len(text) for text, _ in spans)
 
 
 def fit(text: str, cells: int) -> str:
-    """Exactly so many cells: padded, or cut with an ellipsis."""
+    """Returns a text of exactly `cells` cells, padded or cut with an ellipsis."""
     text = one_line(text)
     if cell_len(text) <= cells:
         return set_cell_size(text, cells)
@@ -35,13 +35,13 @@ def fit(text: str, cells: int) -> str:
 
 
 def shorten(text: str, cells: int) -> str:
-    """At most so many cells."""
+    """Returns a text of at most `cells` cells."""
     text = one_line(text)
     return text if cell_len(text) <= cells else fit(text, cells).rstrip()
 
 
 def crop(spans: Line, cells: int) -> Line:
-    """At most so many cells of a line; what is cut ends in an ellipsis."""
+    """Returns at most `cells` cells of a line. A cut line ends in an ellipsis."""
     if width(spans) <= cells:
         return spans
     kept: list[Span] = []
@@ -58,7 +58,7 @@ def crop(spans: Line, cells: int) -> Line:
 
 
 def beside(left: Line, right: Line, cells: int) -> Line:
-    """Left and right ends of one line; the left gives way."""
+    """Returns one line with a left and a right end. If it is too long, the left end is cut."""
     room = cells - width(right)
     if room < 4:
         return crop(right, cells)
@@ -67,7 +67,7 @@ def beside(left: Line, right: Line, cells: int) -> Line:
 
 
 def wrap(text: str, cells: int, indent: str = "") -> list[str]:
-    """Lines of at most so many cells, cut between words where there are any; all but the first are indented."""
+    """Returns lines of at most `cells` cells, cut between words if possible. All but the first are indented."""
     cells = max(cells, cell_len(indent) + 4)  # a pane may have no width yet
     lines: list[str] = []
     for paragraph in text.split("\n"):
@@ -100,14 +100,17 @@ def _take(word: str, room: int) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A score, – where there is none; what is not finite says so."""
+    """Returns a score as text: – for None, and nan or inf for a value that is not finite."""
     if value is None:
         return NONE
     return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
 
 
 def margin(value: float | None, interval: Interval | None) -> float | None:
-    """Half the width of an interval, by its longer side (a score's ends at 0 or 1); None if there is none."""
+    """Returns half the width of an interval, or None if there is none.
+
+    Takes the longer side, because a score's interval is cut at 0 and 1.
+    """
     if value is None or interval is None:
         return None
     half = max(interval[1] - value, value - interval[0])
@@ -115,28 +118,28 @@ def margin(value: float | None, interval: Interval | None) -> float | None:
 
 
 def estimate(value: float | None, interval: Interval | None, n: int = 0, signed: bool = False) -> str:
-    """A mean with its 90 % interval and its number of values, as far as they are known: `0.70 ± 0.21 (3)`."""
+    """Returns a mean with its 90 % interval and number of values, if known: `0.70 ± 0.21 (3)`."""
     half = margin(value, interval)
     count = f" ({n})" if n and half is not None else ""
     return brief(value, interval, signed).replace("±", " ± ") + count
 
 
 def brief(value: float | None, interval: Interval | None, signed: bool = False) -> str:
-    """The same in as few cells as can be: `0.70±0.21`."""
+    """Returns a mean with its interval in as few cells as possible: `0.70±0.21`."""
     half = margin(value, interval)
     text = number(value) if not signed or value is None or not math.isfinite(value) else f"{value:+.2f}"
     return text if half is None else f"{text}±{half:.2f}"
 
 
 def count_of(count: int, of: int) -> str:
-    """A share of a few: `1 of 2`, never 0.50."""
+    """Returns a share of a small number as a count: `1 of 2`, never 0.50."""
     return f"{count} of {of}"
 
 
 def mean_of(values: Sequence[float], sure: bool = True) -> tuple[float | None, Interval | None]:
-    """The mean of values with its interval, if one is wanted and there are two values.
+    """Returns the mean of values, and its interval if `sure` is set and there are two or more values.
 
-    The interval of values from 0 to 1 has its ends there.
+    If all values lie between 0 and 1, the interval is cut there.
     """
     if not values:
         return None, None
@@ -149,7 +152,7 @@ def mean_of(values: Sequence[float], sure: bool = True) -> tuple[float | None, I
 
 
 def small(value: float | None) -> str:
-    """Three digits of anything from 1e-9 to 1e9."""
+    """Returns a number with three digits, or two with an exponent if it is very small or large."""
     if value is None:
         return NONE
     if not math.isfinite(value):
@@ -161,19 +164,19 @@ def small(value: float | None) -> str:
 
 
 def ordinal(count: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th."""
+    """Returns an ordinal number: 1st, 2nd, 3rd, 4th, 11th."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
     return f"{count}{'th' if count // 10 % 10 == 1 else ending}"
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes, seconds."""
+    """Returns a time as hours, minutes and seconds."""
     whole = max(0, int(seconds))
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def about(seconds: float) -> str:
-    """A length of time in its largest unit, rounded: 40 s, 24 min, 5.1 h, 3 days."""
+    """Returns a length of time in its largest unit, rounded: 40 s, 24 min, 5.1 h, 3 days."""
     if not math.isfinite(seconds):
         return NONE
     if seconds < 60:
@@ -184,13 +187,13 @@ def about(seconds: float) -> str:
 
 
 def bar(done: int, of: int, cells: int) -> str:
-    """A bar of whole cells."""
+    """Returns a progress bar of whole cells."""
     full = min(cells, cells * done // of) if of > 0 else 0
     return "█" * full + "░" * (cells - full)
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:
-    """The mean of each stretch as one of eight heights between 0 and 1."""
+    """Returns a sparkline: the mean of each section as one of eight heights between 0 and 1."""
     if not values or cells < 1:
         return ""
     count = min(len(values), cells)
@@ -200,7 +203,7 @@ def sparkline(values: Sequence[float], cells: int) -> str:
 
 
 def join(parts: Iterable[Line], glue: Span = (" · ", "dim")) -> Line:
-    """Lines one behind the other, with glue between those that are not empty."""
+    """Joins lines with `glue` between those that are not empty."""
     joined: list[Span] = []
     for part in parts:
         if part:

@@ -1,4 +1,4 @@
-"""How much longer a run will take, from the work that is left."""
+"""Estimate of a run's remaining time, from the work that is left."""
 
 from engine.contract.vocabulary import PHASES, SUPERVISED
 from mindprint_tui.journal.run_state import RunState
@@ -6,10 +6,10 @@ from mindprint_tui.view.panes.outline import Outline
 
 
 def remaining(state: RunState, outline: Outline, now: float) -> float | None:
-    """Seconds of work to come, from the mean of the topics that were trained; None where that is not known.
+    """Returns the seconds of work left, or None if unknown.
 
-    Before the first it is what the engine predicted, less what was worked. Where a topic has taken longer than was
-    left, nobody knows, and the same words for minutes would be wrong.
+    Uses the mean time of trained topics. Before the first one it uses the engine's prediction minus the work done. If a
+    topic takes longer than estimated, the result is None: showing the same small number for minutes would be wrong.
     """
     if outline.trained:
         mean = outline.trained_seconds / outline.trained
@@ -21,10 +21,10 @@ def remaining(state: RunState, outline: Outline, now: float) -> float | None:
 
 
 def _of_current(state: RunState, mean: float, now: float) -> float | None:
-    """Seconds that the running topic still takes: what is left of the mean, and no less than its steps will take.
+    """Returns the seconds that the running topic still needs, or None if it exceeded the mean time.
 
-    None where it has taken longer than the mean. A preference phase is the last of a topic: there the steps and one
-    more scoring are all that is left.
+    It is the rest of the mean, and at least the time of the remaining steps. A preference phase is a topic's last
+    phase. Only its steps and one more scoring are then left.
     """
     if state.current is None:
         return 0.0

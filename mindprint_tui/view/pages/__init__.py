@@ -1,1 +1,1 @@
-"""One file a page: answers, runs, preflight, comparison."""
+"""Pages, one file each: answers, runs, preflight, comparison, scores and first screen."""

@@ -1,4 +1,4 @@
-"""The table of several runs side by side: what differs, topics and stages, and what they add up to."""
+"""Table of several runs next to each other: settings, topics, stages and sums."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,18 +9,18 @@ from mindprint_tui.view.text import NONE, about, brief, count_of, fit, shorten, 
 Column = tuple[str, str, int, int]
 Columns = Sequence[Column]
 
-LABEL = 9  # cells of a row's name
-KEY = 26  # cells of a setting's name
+LABEL = 9  # width of a row's name
+KEY = 26  # width of a setting's name
 GAP = "  "
-LEAST = 15  # cells of a run, below which fewer runs stand beside one another
-COLUMNS: Columns = (  # name, figure, cells, and how early it gives way where there is no room
+LEAST = 15  # least width of a run; with less room, fewer runs stand next to each other
+COLUMNS: Columns = (  # name, figure, width, and priority: columns with high numbers are dropped first
     (SCORES["voice"].column, "voice", 5, 0),
     (SCORES["accuracy"].column, "accuracy", 5, 1),
     (SCORES["preference_accuracy"].column, "preference_accuracy", 5, 4),
     (SCORES["heldout_margin"].column, "heldout_margin", 7, 2),
     ("time", "seconds", 7, 3),
 )
-LEARNED: Columns = (  # the same of the learned scores: means with their intervals
+LEARNED: Columns = (  # the same for learned scores: means with their intervals
     (SCORES["voice"].column, "voice", 10, 0),
     (SCORES["closeness"].column, "closeness", 10, 1),
     ("pref", "preference_accuracy", 7, 4),
@@ -32,7 +32,7 @@ LEGEND = "✓ kept  ⟲ rolled back  ✗ detached  ! answers not healthy  – no
 
 
 def table(data: dict[str, Any], cells: int) -> list[str]:
-    """Lines of at most `cells`; where the runs do not fit side by side, they follow in groups."""
+    """Returns lines of at most `cells`. Runs that do not fit next to each other follow in groups."""
     count = len(data["runs"])
     beside = max(1, min(count, (cells - LABEL) // (LEAST + len(GAP))))
     lines: list[str] = []
@@ -65,13 +65,13 @@ def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) ->
 
 
 def _learned(data: dict[str, Any], group: Sequence[int]) -> bool:
-    """Tells whether any of these runs has the learned scores."""
+    """Returns True if any of these runs has learned scores."""
     cells = [topic["runs"][i] for topic in data["topics"] for i in group]
     return any(cell and any(cell[stage] and "intervals" in cell[stage] for stage in ATTEMPT_STAGES) for cell in cells)
 
 
 def _paired(found: Sequence[dict[str, Any] | None], group: Sequence[int], room: int) -> list[str]:
-    """How far each run's voice is above the first one's, where both answered the same questions."""
+    """Returns the row of voice differences to the first run, over the questions that both answered."""
     if not any(found[i] for i in group):
         return []
     return [_row(PAIRED, [NONE if (one := found[i]) is None else _difference(one) for i in group], room)]
@@ -83,7 +83,7 @@ def _difference(one: dict[str, Any]) -> str:
 
 
 def _columns(room: int, columns: Columns) -> Columns:
-    """The columns that fit, in their order."""
+    """Returns the columns that fit, in their order."""
     kept: list[Column] = []
     for column in sorted(columns, key=lambda column: column[3]):
         if 2 + sum(size for _, _, size, _ in (*kept, column)) <= room:

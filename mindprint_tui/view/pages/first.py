@@ -1,4 +1,4 @@
-"""The first screen: what one can begin with if nothing was named, as lines and as plain text."""
+"""The first screen as lines and as plain text: choices for a start without a configuration."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,10 @@ INDENT = "    "
 
 
 class Choice(NamedTuple):
-    """One thing to begin with: `config` is trained, None stands for the list of runs; `shell` is the command for it."""
+    """One thing to start.
+
+    `config` is the configuration to train, or None for the list of runs. `shell` is the equivalent command.
+    """
 
     title: str
     text: str
@@ -22,7 +25,7 @@ class Choice(NamedTuple):
 
 
 def choices(runs: int, logs: Path) -> list[Choice]:
-    """The demonstrations, and the runs in `logs`, of which there are so many."""
+    """Returns the demonstrations and the list of runs. `runs` is the number of runs in `logs`."""
     folder = one_line(clean(str(logs)))
     there = f"{several(runs, 'run')} in {folder}, running or ended." if runs else f"There are no runs in {folder} yet."
     return [
@@ -37,7 +40,7 @@ def _of(name: str) -> tuple[Path, str]:
 
 
 def first_lines(found: list[Choice], chosen: int, cells: int) -> list[Line]:
-    """The page; `chosen` is the place of the cursor."""
+    """Returns the lines of the page. `chosen` is the position of the cursor."""
     lines: list[Line] = [(), *(line("  " + text) for text in wrap(INTRO, cells - 4)), ()]
     for place, choice in enumerate(found):
         here = place == chosen
@@ -48,7 +51,7 @@ def first_lines(found: list[Choice], chosen: int, cells: int) -> list[Line]:
 
 
 def rows_of(found: list[Choice], cells: int) -> dict[int, int]:
-    """Line of the page -> place of the choice that it belongs to."""
+    """Maps each line of the page to the index of its choice."""
     rows: dict[int, int] = {}
     y = 2 + len(wrap(INTRO, cells - 4))
     for place, choice in enumerate(found):
@@ -59,7 +62,7 @@ def rows_of(found: list[Choice], cells: int) -> dict[int, int]:
 
 
 def first_text(found: list[Choice]) -> str:
-    """The same for a place without a terminal, where nothing can be chosen: each with its command."""
+    """Returns the page as text for use without a terminal: each choice with its command."""
     lines = ["nothing was named to train, and there is no terminal to ask on. To begin:"]
     for choice in found:
         shell = choice.shell.replace("mindprint-tui ", "mindprint-tui --no-ui ") if choice.config else choice.shell

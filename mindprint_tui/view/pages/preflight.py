@@ -1,4 +1,4 @@
-"""The preflight's report as lines: the data, the gates, the self-test, what a run would take, and the verdict."""
+"""Preflight report as lines: data, gates, self-test, predicted time and memory, verdict."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from engine.contract.wording import several
 from mindprint_tui.view.text import NONE, about, fit, number, shorten, wrap
 
-SHOWN = 60  # topics, and 20 sentences of a kind
+SHOWN = 60  # the most topics that are shown
 SENTENCES = 20
 HEAD = "  rows  pairs quiz  sup  cut long ratio   ref  rej base  acc"
 TABLE = len(HEAD)
-LEAST = 20  # cells of a title beside its id
+LEAST = 20  # least width of a title next to its id
 
 
 def lines(report: dict[str, Any], cells: int) -> list[str]:
-    """At most `cells` wide; sections that the preflight did not come to are left out and said so."""
+    """Returns the report as lines of at most `cells`. Sections that the preflight did not reach are left out."""
     found = [*_model(report, cells), *_data(report, cells), *_topics(report, cells), *_gates(report, cells)]
     found += [*_controls(report, cells), *_selftest(report, cells), *_rules(report, cells), *_prediction(report, cells)]
     for sign, kind in (("!", "warnings"), ("✗", "problems")):
@@ -67,7 +67,7 @@ def _topics(report: dict[str, Any], cells: int) -> list[str]:
         return []
     room = max(12, cells - TABLE)
     longest = max((len(topic["topic"]) for topic in topics), default=0)
-    beside = longest + 2 if longest + 2 + LEAST + TABLE <= cells else 0  # cells of the ids, if they have a column
+    beside = longest + 2 if longest + 2 + LEAST + TABLE <= cells else 0  # width of the id column, 0 without one
     lines = ["", fit(f"{'id':<{beside}}topic" if beside else "topic", room) + HEAD]
     for topic in topics[:SHOWN]:
         lines += _names(topic, room, beside, _row(topic))
@@ -77,7 +77,10 @@ def _topics(report: dict[str, Any], cells: int) -> list[str]:
 
 
 def _names(topic: dict[str, Any], room: int, beside: int, row: str) -> list[str]:
-    """A topic's id, its title if it has one of its own, and its numbers; the id has a line if there is no column."""
+    """Returns the line or lines of a topic: id, title and numbers.
+
+    The title is left out if it equals the id. The id gets a separate line if there is no id column.
+    """
     id, title = topic["topic"], topic["title"]
     if beside:
         return [f"{id:<{beside}}{fit(title if title != id else '', room - beside)}{row}"]
@@ -115,7 +118,7 @@ def _gates(report: dict[str, Any], cells: int) -> list[str]:
 
 
 def _scores(topics: Sequence[dict[str, Any]] | None, name: str) -> list[float]:
-    """The voice of one kind of text in each topic that has some."""
+    """Returns the voice of one kind of text in each topic that has such text."""
     found = [
         (topic["base"] or {}).get("voice") if name == "base" else (topic["voice"] or {}).get(name)
         for topic in topics or ()
@@ -124,7 +127,7 @@ def _scores(topics: Sequence[dict[str, Any]] | None, name: str) -> list[float]:
 
 
 def _controls(report: dict[str, Any], cells: int) -> list[str]:
-    """What gets past the score, and what it lets pass as it must."""
+    """Returns the controls: texts that must pass the score, and texts that must not."""
     rows = []
     for control in report["controls"] or ():
         share = f"{control['bound']:.0%}"
@@ -155,7 +158,7 @@ def _selftest(report: dict[str, Any], cells: int) -> list[str]:
 
 
 def _rules(report: dict[str, Any], cells: int) -> list[str]:
-    """How many rules held, which broke, and how many are checked later; --json names those."""
+    """Returns how many rules held, which broke, and how many are checked later. --json names the later ones."""
     if report["rules"] is None:
         return []
     held, broken, rest = (report["rules"][name] for name in ("held", "broken", "not_looked_at"))
@@ -181,5 +184,5 @@ def _prediction(report: dict[str, Any], cells: int) -> list[str]:
 
 
 def _labelled(label: str, text: str, cells: int) -> list[str]:
-    """Text beside its label, wrapped into a column of its own."""
+    """Returns a text next to its label, wrapped into its own column."""
     return [f"{'' if place else label:<10}{row}" for place, row in enumerate(wrap(text, cells - 10))]

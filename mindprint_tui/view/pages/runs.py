@@ -1,4 +1,4 @@
-"""The runs in logs/, a line each: name, model, state, topics passed, mean voice, age."""
+"""List of runs, one line each: name, model, state, topics passed, mean voice, age."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,16 @@ from mindprint_tui.journal.run_state import Condition, RunState, condition
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.view.text import Line, Span, about, fit, number
 
-WIDE, ROOMY = 100, 70  # cells from which the model is shown, and over how many topics the voice is a mean
+WIDE, ROOMY = 100, 70  # widths from which the model, and the number of topics in the mean voice, are shown
 MODEL = 26  # cells
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What is known of a run at a look; `state` is None while its journal is being read, `problem` why it cannot be."""
+    """A row of the list of runs.
+
+    `state` is None while the journal is being read. `problem` says why it cannot be read.
+    """
 
     name: str
     state: RunState | None = None
@@ -34,7 +37,7 @@ LOOKS: dict[Condition, Span] = {
 
 
 def look(row: RunRow) -> Span:
-    """The sign and the word for what a run is doing; an engine that was started again is counted."""
+    """Returns the sign and the word for the state of a run, with the number of restarts."""
     if row.problem:
         return "! bad file", "bad"
     if row.state is None or row.live is None:
@@ -45,7 +48,7 @@ def look(row: RunRow) -> Span:
 
 
 def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
-    """One run."""
+    """Returns the line of one run."""
     state = row.state or RunState()
     shown, role = look(row)
     passed = state.finished.passed if state.finished else state.tally.get(PASSED, 0)
@@ -65,7 +68,7 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
 
 
 def runs_head(cells: int) -> Line:
-    """The names of the columns. The voice is the mean over so many finished topics."""
+    """Returns the names of the columns. The voice is the mean over finished topics."""
     model = fit("model", MODEL) if cells >= WIDE else ""
     voice = "mean voice" if cells >= ROOMY else "voice"
     return (
@@ -77,10 +80,10 @@ def runs_head(cells: int) -> Line:
 
 
 def _column(cells: int) -> int:
-    """Cells of the voice."""
+    """Returns the width of the voice column."""
     return 13 if cells >= ROOMY else 7
 
 
 def _room(cells: int) -> int:
-    """Cells of a run's name: what the other columns leave."""
+    """Returns the width of the name column, which is the room that the other columns leave."""
     return max(8, cells - 42 - _column(cells) - (MODEL if cells >= WIDE else 0))

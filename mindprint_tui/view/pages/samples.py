@@ -1,4 +1,4 @@
-"""The answers to one question, stage by stage, beside one another or, where it is narrow, one above the other."""
+"""Answers to one question by stage, in columns or, if it is narrow, below each other."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,9 +10,9 @@ from engine.contract.text_match import composed, one_spelling, whole_words
 from engine.contract.vocabulary import BASE, STAGES, Stage, health_label, score_label
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, sparkline, width, wrap
 
-COLUMN, GAP = 21, 3  # cells that an answer needs beside others, so that 120 hold a reference and four; between two
-OWN, OTHER = 2 / 3, 1 / 3  # probabilities from which, and below which, a clause counts as the person's, or another's
-ROLES = {  # of pieces, in the console's colours
+COLUMN, GAP = 21, 3  # least width of a column (120 cells hold five), and the gap between columns
+OWN, OTHER = 2 / 3, 1 / 3  # a clause counts as the person's from OWN up, as another's below OTHER
+ROLES = {  # kind of a piece -> its role in the console
     "": "",
     "own": "own",
     "other": "other",
@@ -20,13 +20,13 @@ ROLES = {  # of pieces, in the console's colours
     "telling": "mark",
     "violation": "bad",
 }
-SHOWN = ("voice", "style", "closeness")  # of a learned score; the relevance of one answer says next to nothing
+SHOWN = ("voice", "style", "closeness")  # for learned scores; one answer's relevance is nearly meaningless
 HIDDEN = ("relevance", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its answers of the latest attempt by stage."""
+    """A question with its answers of the latest attempt, by stage."""
 
     text: str
     reference: str
@@ -34,10 +34,11 @@ class Question:
 
 
 def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
-    """In the order in which they were first asked; a later answer of the same stage takes the place of the earlier.
+    """Returns the questions of one topic in the order in which they were first asked.
 
-    Of one topic. Where it starts again, only what the base answered (`before`) still holds: an attempt begins without
-    the deltas of the one before it, and by then later topics may have added theirs, so its `start` is measured anew.
+    A later answer of the same stage replaces the earlier one. When the topic starts again, only the base model's
+    answers (`before`) stay valid. The new attempt begins without the deltas of the last attempt, and later topics may
+    have added theirs. So its `start` is measured again.
     """
     found: dict[str, Question] = {}
     for event in told:
@@ -52,16 +53,16 @@ def questions(told: Iterable[Sample | TopicStarted]) -> list[Question]:
 
 
 def plain(question: Question) -> str:
-    """Question and answers as text, for the clipboard."""
+    """Returns the question and its answers as text for the clipboard."""
     parts = [f"Question: {question.text}", f"Reference: {question.reference}"]
     parts += [f"{STAGES[key].label}: {sample.answer}" for key, sample in _answers(question)]
     return "\n\n".join(parts)
 
 
 def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> list[Line]:
-    """The question, then reference and answers: as many beside one another as there is room for.
+    """Returns the question, then the reference and the answers in as many columns as fit.
 
-    `undone` is what became of stages that were not kept.
+    `undone` maps stages that were not kept to the reason.
     """
     lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
     answers = _answers(question)
@@ -104,7 +105,7 @@ def _answer(key: Stage, sample: Sample, cells: int, undone: str | None) -> list[
 
 
 def faults(sample: Sample) -> list[tuple[str, str]]:
-    """Why an answer scores nothing or less than its style, each with its role."""
+    """Returns the reasons why an answer scores 0 or less than its style, each with its role."""
     found = [(health_label(sample.health), "bad")] if sample.health != "ok" else []
     if sample.void:
         found.append((f"void: {sample.void}", "bad"))
@@ -114,13 +115,13 @@ def faults(sample: Sample) -> list[tuple[str, str]]:
 
 
 def by_clause(sample: Sample) -> str:
-    """The probability of each clause that the person wrote it, as bars and as numbers."""
+    """Returns, as bars and numbers, the probability that the person wrote each clause."""
     found = [probability for _, probability in sample.clauses]
     return f"by clause {sparkline(found, len(found))} {' '.join(map(number, found))}"
 
 
 def scores_of(sample: Sample) -> list[tuple[str, float | None]]:
-    """The scores of one answer that say something of it; first those of the learned style, if there are any."""
+    """Returns the informative scores of one answer, those of the learned style first if there are any."""
     if "style" not in sample.scores:
         return list(sample.scores.items())
     first = [(name, sample.scores[name]) for name in SHOWN if name in sample.scores]
@@ -128,20 +129,24 @@ def scores_of(sample: Sample) -> list[tuple[str, float | None]]:
 
 
 def wrongs(sample: Sample) -> list[str]:
-    """What an answer says against the voice's rules: a distinction by its name, with what was said against it."""
+    """Returns the voice rules that an answer breaks.
+
+    A broken distinction has its name and the words that broke it.
+    """
     return [f"{name}: “{sample.quotes[name]}”" if name in sample.quotes else name for name in sample.violations]
 
 
 def clause_kind(probability: float) -> str:
-    """Whether the person would have written a clause: `own`, `other`, or neither ("")."""
+    """Returns `own` if the person probably wrote a clause, `other` if not, or "" if unsure."""
     return "own" if probability >= OWN else "other" if probability < OTHER else ""
 
 
 def pieces(text: str, sample: Sample) -> list[tuple[str, str]]:
-    """The text of an answer in pieces, each a `violation` of the voice's rules, a `marker` of it, or of a clause.
+    """Splits an answer into pieces with a kind: `violation`, `marker`, `telling`, `own`, `other` or plain.
 
-    Without markers, what is `telling` by the learned style stands out. The rest of a clause is `own`, `other` or plain.
-    They are found as the score finds them, in whatever spelling, and over the end of a line too.
+    A `violation` breaks a rule of the voice and a `marker` is a marker of it. Without markers, text that is `telling`
+    for the learned style is marked. The rest of a clause is `own`, `other` or plain. Matching works as in the score: in
+    any spelling, and across line ends.
     """
     wrong = {_flat(sample.quotes.get(name, name)) for name in sample.violations}
     shown = composed(text)
@@ -161,7 +166,7 @@ def pieces(text: str, sample: Sample) -> list[tuple[str, str]]:
 
 
 def _clauses(text: str, sample: Sample) -> Iterator[tuple[int, int, str]]:
-    """Where the clauses of an answer stand in its text, one behind the other, and what they are."""
+    """Yields start, end and kind of each clause in the text of an answer, in order."""
     spelled, place = one_spelling(text), 0
     for clause, probability in sample.clauses:
         words = map(re.escape, one_spelling(clause).split())
@@ -175,7 +180,7 @@ def _flat(text: str) -> str:
 
 
 def _marked(texts: list[str], sample: Sample) -> list[Line]:
-    """The lines of an answer, its markers underlined and its violations in the colour of a failure."""
+    """Returns the lines of an answer, with markers and violations in their colours."""
     rows: list[list[Span]] = [[]]
     for text, kind in pieces("\n".join(texts), sample):
         first, *others = text.split("\n")

@@ -1,15 +1,18 @@
-"""The scores of texts as lines: a row each with its parts and reason, then the means with their intervals."""
+"""Scores of texts as lines: one row per text, then the means with their intervals."""
 
 from typing import Any
 
 from mindprint_tui.view.text import NONE, fit, number, shorten
 
 HEAD = " voice style close relev  pass "
-LEAST = 20  # cells of a topic's name
+LEAST = 20  # least width of a topic's name
 
 
 def lines(report: dict[str, Any], cells: int) -> list[str]:
-    """At most `cells` wide; voice is about voice, closeness about subject, and neither about sense."""
+    """Returns lines of at most `cells`.
+
+    Voice is about voice, closeness is about the subject, and neither is about sense.
+    """
     names = {row["topic"] for row in report["rows"]}
     room = min(max(map(len, names)), max(LEAST, cells // 3))
     found = [f"{fit('topic', room)}{HEAD}answer, or why its voice is 0 or reduced"]
@@ -27,7 +30,7 @@ def lines(report: dict[str, Any], cells: int) -> list[str]:
 
 
 def _mean(found: dict[str, Any] | None) -> str:
-    """`0.70 ± 0.21 (3)`."""
+    """Returns a mean with its interval and count: `0.70 ± 0.21 (3)`."""
     if found is None:
         return NONE
     half = "" if found["interval"] is None else f" ± {(found['interval'][1] - found['interval'][0]) / 2:.2f}"

@@ -1,1 +1,1 @@
-"""One file a pane: the state as lines of styled words."""
+"""Panes of the train screen, one file each: state to lines of styled text."""

@@ -1,4 +1,4 @@
-"""The adapter pane: what the engine measured, ticked where it says that its rule held; what broke is shouted."""
+"""The adapter pane: the engine's measurements, with a tick or a warning for each rule."""
 
 import math
 
@@ -14,7 +14,7 @@ TICK, CROSS = ("✓", "ok"), ("✗ BROKEN", "breach")
 
 
 def adapter_lines(state: RunState, cells: int) -> list[Line]:
-    """The latest state of the adapter, and the last fuse."""
+    """Returns the latest state of the adapter and the last fuse."""
     event = state.adapter
     lines = _breaches(state, cells)
     if event is None:
@@ -27,7 +27,7 @@ def adapter_lines(state: RunState, cells: int) -> list[Line]:
 
 
 def _breaches(state: RunState, cells: int) -> list[Line]:
-    """The latest broken rule of this run, whatever else there is to see."""
+    """Returns the latest broken rule of this run. It is always shown."""
     broken = [failed for _, failed in state.failures if failed.rule]
     if not broken:
         return []
@@ -45,7 +45,7 @@ def _what(event: AdapterChanged, cells: int) -> Line:
 
 
 def _verdict(run: PhaseRun | None, *rules: str) -> tuple[Span, ...]:
-    """What the engine says of these rules in this phase; nothing where it has not said anything yet."""
+    """Returns the mark of these rules in this phase, or nothing if the engine has not checked them yet."""
     counts = [run.rules[rule] for rule in rules if rule in run.rules] if run is not None else []
     if not counts:
         return ()
@@ -64,7 +64,10 @@ def _trainable(event: AdapterChanged, run: PhaseRun | None, cells: int) -> Line:
 
 
 def _modules(event: AdapterChanged, run: PhaseRun | None) -> Line:
-    """Every requested projection in every layer that has it: a layer may have several, or none, of a name."""
+    """Returns the number of adapted modules against the number requested.
+
+    A layer may have several projections of a name, or none.
+    """
     verdict = _verdict(run, "requested-modules")
     if not event.module_names or not event.layers:
         return line(f"modules {event.modules} ", *verdict)
@@ -83,7 +86,7 @@ def _frozen(event: AdapterChanged, run: PhaseRun | None) -> Line:
 
 
 def _moved(event: AdapterChanged, run: PhaseRun | None) -> Line:
-    """Steps done of those planned, and how far they moved the adapter, which is known as the phase ends."""
+    """Returns the steps done of those planned, and the size of the change, which is known when the phase ends."""
     parts: list[str | Span] = []
     if run is not None:
         parts.append(f"steps {run.last.step if run.last else 0}/{run.steps}  ")
@@ -95,7 +98,7 @@ def _moved(event: AdapterChanged, run: PhaseRun | None) -> Line:
 
 
 def _start(run: PhaseRun | None) -> Line:
-    """What the phase learns from, and the loss at which a preference phase began, with what its rule found."""
+    """Returns the first loss of a preference phase with its rule, or the supervised tokens of another phase."""
     if run is None:
         return ()
     if PHASES[run.phase].preference and run.first is not None:
@@ -130,7 +133,7 @@ def _ledger(state: RunState, event: AdapterChanged) -> Line:
 
 
 def _rules(state: RunState) -> Line:
-    """How many rules were checked and held; nothing is ticked where no engine has said so."""
+    """Returns how many rules were checked and held. No tick if the engine has not reported any rule."""
     if broken := rules_broken(state):
         return line((f"✗ rules broken {broken}", "breach"))
     if not state.rules:

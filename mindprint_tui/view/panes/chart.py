@@ -1,4 +1,7 @@
-"""A curve in braille dots: a fixed x-axis from step 1 to the last one planned, two by four dots to a cell."""
+"""Chart of a curve in braille dots, two by four per cell.
+
+The x-axis is fixed, from step 1 to the last planned step.
+"""
 
 import math
 
@@ -6,12 +9,12 @@ from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.view.text import Line, Span, small
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-LABEL = 5  # cells of a y label
-LARGEST = 3.5e38  # no float32 is larger; what a damaged line has beyond it lies on the edge
+LABEL = 5  # width of a y label
+LARGEST = 3.5e38  # no float32 is larger; a larger value from a damaged line is drawn at the edge
 
 
 def chart(series: Series, cells: int, rows: int, log: bool) -> list[Line]:
-    """`rows` lines of `cells` cells: y labels, the curve, and × where a value was not finite."""
+    """Returns `rows` lines of `cells` cells: y labels, the curve, and × at values that are not finite."""
     room = max(4, cells - LABEL - 1)
     span = _axis(series.span, log)
     grid = [[0] * room for _ in range(rows)]
@@ -47,7 +50,7 @@ def _row(grid: list[list[int]], y: int, rows: int, span: tuple[float, float], sp
 
 
 def _axis(span: tuple[float, float] | None, log: bool) -> tuple[float, float]:
-    """Round limits, so that a new value seldom moves the whole curve."""
+    """Returns round limits, so that a new value seldom moves the whole curve."""
     low, high = (min(LARGEST, max(-LARGEST, end)) for end in (span or (0.0, 1.0)))
     if log and low > 0:
         return 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high) + 1e-9)

@@ -1,4 +1,4 @@
-"""The log pane: what happened and why, in words, the newest last."""
+"""The log pane: events and their reasons as sentences, the newest last."""
 
 import math
 import time
@@ -13,15 +13,18 @@ from mindprint_tui.view.focus import LOG, Focus
 from mindprint_tui.view.in_model import unsure
 from mindprint_tui.view.text import Line, about, count_of, estimate, fit, line, number, small, wrap
 
-LONGEST = 6  # lines of one entry
-TELLING = 8  # of the pieces that tell the voice
+LONGEST = 6  # the most lines of one entry
+TELLING = 8  # the most telling pieces that are named
 
-SIGNS = (("->", "→"), (">=", "≥"), ("<=", "≤"))  # as the engine writes them for grep, and as a person reads them
+SIGNS = (("->", "→"), (">=", "≥"), ("<=", "≤"))  # as the engine writes them for grep, and as the user reads them
 DECISIONS = {"run_dpo": "DPO runs", "skip_dpo": "no DPO", "roll_back": "rolled back", "keep": "kept", "retry": "again"}
 
 
 def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | None:
-    """An event, so many times, as a sentence and its role; None for what is not worth a line."""
+    """Returns an event as a sentence and its role, or None for an event without a log line.
+
+    `count` is how often it occurred.
+    """
     times = f" ×{count}" if count > 1 else ""
     match event:
         case e.RunStarted():
@@ -90,21 +93,24 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.EngineDied():
             return f"the engine died ({event.reason or event.signal or f'status {event.status}'})", "bad"
         case e.EngineRestarted(status=None, signal=None):
-            return "the run was started again", "accent"  # stopped or finished
+            return "the run was started again", "accent"  # the previous engine had stopped or finished
         case e.EngineRestarted():
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():
             end = f"run finished: {event.passed} of {event.of} passed{unsure(state.tally)} in {took(event)}"
             if event.predicted_seconds is not None:
                 end += f"; predicted: {about(event.predicted_seconds)}"
-            advice = f". {_next(state, event)}" if state.finished == event else ""  # no engine went on since
+            advice = f". {_next(state, event)}" if state.finished == event else ""  # only if no engine resumed the run
             return end + advice, "ok" if event.exit_status == 0 else "warn"
         case _:
             return None
 
 
 def fitted(event: e.ScorerFitted) -> str:
-    """What the voice was learned from, what tells it, and what would help if these texts do not tell it."""
+    """Returns the sources of the learned voice and its telling pieces.
+
+    If the texts do not tell the voice, returns the engine's advice.
+    """
     text = f"voice learned from {event.own} texts in it and {event.others} others"
     telling = f"; telling: {', '.join(event.telling[:TELLING])}" if event.telling else ""
     if event.separable:
@@ -113,7 +119,7 @@ def fitted(event: e.ScorerFitted) -> str:
 
 
 def _learned(event: e.Evaluated) -> str:
-    """Voice and closeness with their intervals, and how many answers loop or say nothing of their own."""
+    """Returns voice and closeness with their intervals, and the number of looping and void answers."""
     text = f"voice {estimate(event.voice, event.intervals.get('voice'), event.questions)}"
     if event.closeness is not None:
         text += f", closeness {estimate(event.closeness, event.intervals.get('closeness'))}"
@@ -123,7 +129,7 @@ def _learned(event: e.Evaluated) -> str:
 
 
 def _next(state: RunState, end: e.RunFinished) -> str:
-    """What one would do with a run that has ended."""
+    """Returns suggested next commands for a run that has ended."""
     name = state.started.run if state.started else "RUN"
     if end.exit_status == STOPPED:
         return f"Go on with: mindprint-tui --resume {name}"
@@ -131,13 +137,16 @@ def _next(state: RunState, end: e.RunFinished) -> str:
 
 
 def took(end: e.RunFinished) -> str:
-    """How long a run took, and how much of it was a pause: what was predicted has none."""
+    """Returns how long a run took and how much of it was paused. The prediction contains no pauses."""
     paused = f", {about(end.paused_seconds)} of it paused" if end.paused_seconds >= 1 else ""
     return about(end.seconds) + paused
 
 
 def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> tuple[list[Line], bool]:
-    """The newest lines that fit, `focus.scroll` further up where the log is chosen; whether there are older ones."""
+    """Returns the newest lines that fit, and whether there are older ones.
+
+    If the log pane is chosen, `focus.scroll` moves it up.
+    """
     wanted = height + (focus.scroll if focus.pane == LOG else 0)
     lines: list[Line] = []
     for entry in reversed(state.log):
@@ -152,7 +161,7 @@ def log_lines(state: RunState, focus: Focus, cells: int, height: int) -> tuple[l
 
 
 def lines_since(state: RunState, entry: Entry, focus: Focus, cells: int) -> int:
-    """Lines that were added behind an entry; 0 where it is not there any more."""
+    """Returns the number of lines added after an entry, or 0 if the entry is gone."""
     lines = 0
     for later in reversed(state.log):
         if later is entry:

@@ -1,4 +1,4 @@
-"""The loss pane: one phase's numbers, its curve, and what became of the phase before it."""
+"""The loss pane: one phase's numbers, its curve, and the result of the phase before."""
 
 from engine.contract.vocabulary import PHASES
 from mindprint_tui.journal.run_state import RunState
@@ -11,13 +11,13 @@ GLUE = ("  ", "")
 
 
 def position(state: RunState, focus: Focus) -> int:
-    """Where in `phases` the one is that the pane shows: the latest, or the chosen one for as long as it is kept."""
+    """Returns the index in `phases` of the phase to show: the latest, or the chosen one while it is kept."""
     last = len(state.phases) - 1
     return last if focus.curve is None or last < 0 else min(last, max(0, focus.curve - state.phases[0].number))
 
 
 def shown(state: RunState, focus: Focus) -> PhaseRun | None:
-    """The phase that the pane shows."""
+    """Returns the phase that the pane shows."""
     return state.phases[position(state, focus)] if state.phases else None
 
 
@@ -33,7 +33,7 @@ def loss_title(state: RunState, focus: Focus) -> str:
 
 
 def loss_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[Line]:
-    """Numbers, chart, axis; the rest only where there is room."""
+    """Returns numbers, chart and axis. Without enough room only the numbers."""
     run = shown(state, focus)
     if run is None:
         return [line(("The curve begins with the first optimizer step.", "dim"))]
@@ -68,7 +68,7 @@ def _numbers(run: PhaseRun, cells: int) -> Line:
 
 
 def _fitting(parts: list[Line], cells: int) -> Line:
-    """As many as there is room for: a number that is cut would be another one."""
+    """Returns the parts that fit. A number is never cut, because it would look like another number."""
     while len(parts) > 1 and width(join(parts, GLUE)) > cells:
         parts.pop()
     return crop(join(parts, GLUE), cells)
@@ -91,7 +91,7 @@ def _axis(run: PhaseRun, cells: int) -> Line:
 
 
 def _before(state: RunState, focus: Focus, cells: int) -> Line:
-    """The phase before the one that is shown, in a line."""
+    """Returns one line about the phase before the one shown."""
     before = position(state, focus) - 1
     if before < 0:
         return ()

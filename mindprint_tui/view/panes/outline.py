@@ -1,4 +1,4 @@
-"""The topics as rows: units and chapters with what their topics add up to, and the order of it all."""
+"""Outline of the course: topics with their units and chapters, sums and order."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ from mindprint_tui.view.text import number
 
 
 class Row(NamedTuple):
-    """A unit, a chapter or a topic; sums are over the topics below it."""
+    """A unit, a chapter or a topic. Counts and mean are over the topics below it."""
 
     kind: Literal["unit", "chapter", "topic"]
     id: str
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Sum:
-    """What a unit or chapter adds up to while its topics are counted."""
+    """Running sums of a unit or chapter while its topics are counted."""
 
     title: str
     topics: int = 0
@@ -42,9 +42,10 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """`places` is topic -> row, `numbers` topic -> its number from 1, `trend` the voices of finished topics in order.
+    """The rows of the topics pane, and totals over all topics.
 
-    `units` are the sums of all units, whether they have a row or not.
+    `places` is topic -> row, and `numbers` is topic -> its number from 1. `trend` has the voices of finished topics in
+    order. `units` has the sums of all units, with or without a row.
     """
 
     rows: list[Row]
@@ -54,15 +55,16 @@ class Outline:
     voices: dict[str, str]
     trend: list[float]
     finished: int
-    waiting: int  # for their first attempt, or for a retry
+    waiting: int  # topics that wait for their first attempt or for a retry
     trained: int
     trained_seconds: float
 
 
 def voices(topic: TopicState) -> str:
-    """Voice before → SFT → DPO; ⟲ leads to what was not kept.
+    """Returns the voices before → SFT → DPO. A ⟲ stands before a phase that was not kept.
 
-    Where earlier topics have taught some of it, the start stands between, by name: SFT builds on it, not on `before`.
+    If earlier topics have already changed the voice, the `start` score stands between them with its name. SFT builds on
+    it, not on `before`.
     """
     text, undone = "", topic.undone
     for stage in ATTEMPT_STAGES:
@@ -78,9 +80,9 @@ def voices(topic: TopicState) -> str:
 
 
 def outline(topics: dict[str, TopicState]) -> Outline:
-    """One pass over all topics; made anew only when a topic changed.
+    """Builds the outline in one pass over all topics. The caller repeats it only when a topic changed.
 
-    A unit or chapter that divides nothing has no row: the only one at its place, or one of those with a single topic.
+    A unit or chapter has no row if it divides nothing: it is the only one, or each has a single topic.
     """
     units: dict[str, Sum] = {}
     chapters: dict[str, dict[str, Sum]] = {}
@@ -127,5 +129,5 @@ def outline(topics: dict[str, TopicState]) -> Outline:
 
 
 def _divides(parts: dict[str, Sum]) -> bool:
-    """Whether the rows of these units, or of a unit's chapters, say anything that those of the topics do not."""
+    """Returns True if rows of these units, or of a unit's chapters, add information to the rows of topics."""
     return len(parts) > 1 and any(part.topics > 1 for part in parts.values())

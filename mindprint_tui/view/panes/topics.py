@@ -13,11 +13,11 @@ SIGNS: dict[str, Span] = {
     **{name: (row.mark, row.role) for name, row in VERDICTS.items()},
     "rolled_back": ("⟲", "warn"),
 }
-WORD = 9  # cells of a verdict
+WORD = 9  # width of a verdict
 
 
 def sign(topic: TopicState) -> Span:
-    """One character that says where a topic stands."""
+    """Returns one character for the state of a topic."""
     if topic.again or topic.unwanted:
         return SIGNS["again" if topic.again else "skipped"]
     if topic.status != "finished" or topic.verdict is None:
@@ -28,12 +28,12 @@ def sign(topic: TopicState) -> Span:
 
 
 def window(rows: int, height: int, cursor: int) -> int:
-    """The first row to show so that the cursor is in the middle, or the list is full."""
+    """Returns the first row to show. The cursor is in the middle, except near the ends of the list."""
     return max(0, min(cursor - height // 2, rows - height))
 
 
 def topic_lines(state: RunState, outline: Outline, chosen: str | None, cells: int, height: int) -> list[Line]:
-    """The rows around the chosen topic."""
+    """Returns the rows around the chosen topic."""
     if not outline.rows:
         return [line(("The topics come when the curriculum has been read.", "dim"))] if state.seq >= 0 else []
     cursor = outline.places.get(chosen or "", 0)
@@ -61,7 +61,7 @@ def _row(state: RunState, row: Row, chosen: bool, cells: int) -> Line:
 
 
 def _right(state: RunState, topic: TopicState, cells: int) -> Line:
-    """The right-hand part: a bar while it trains, the voices once it is done."""
+    """Returns the right part of a row: a bar during training, the voices afterwards."""
     wide = cells >= 46
     if topic.status == "pending":
         return line(("will be skipped" if wide else "to skip", "dim")) if topic.unwanted else ()

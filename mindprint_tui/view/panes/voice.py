@@ -1,4 +1,4 @@
-"""The voice pane: one topic's scores stage by stage, what they had to reach, and the trend over topics."""
+"""The voice pane: one topic's scores by stage, their thresholds, and the trend over topics."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,10 +38,10 @@ from mindprint_tui.view.text import (
     wrap,
 )
 
-COLUMN, WIDE = 8, 11  # cells of a stage, and with an interval behind each number
-NEEDS = 13  # cells of what stands behind the columns
-LEAST = 10  # cells of a score's name
-SURE = ("voice", "closeness")  # scores whose intervals are shown in narrow columns, too
+COLUMN, WIDE = 8, 11  # width of a stage, without and with an interval after each number
+NEEDS = 13  # width of the text after the columns
+LEAST = 10  # least width of a score's name
+SURE = ("voice", "closeness")  # scores whose intervals are also shown in narrow columns
 MARKS: dict[bool | None, Span] = {True: ("✓", "ok"), False: ("✗", "warn"), None: ("?", "accent")}  # of a threshold
 
 
@@ -51,7 +51,7 @@ def voice_title(state: RunState, focus: Focus) -> str:
 
 
 def voice_lines(state: RunState, focus: Focus, outline: Outline, cells: int) -> list[Line]:
-    """All lines; the pane shows as many as it has room for."""
+    """Returns all lines. The pane shows those that fit."""
     chosen = selected(state, focus)
     if chosen is None:
         return [line(("Scores come when the base model has answered.", "dim"))]
@@ -98,23 +98,23 @@ def _trend(outline: Outline, limits: Mapping[str, float], cells: int, sure: bool
 
 
 class _Table:
-    """The stages of a topic side by side; `wide` columns hold an interval behind each number."""
+    """The stages of a topic in columns. With `wide`, each number has its interval."""
 
     def __init__(
         self, scores: Sequence[Evaluated], limits: Mapping[str, Any], cells: int, column: int, wide: bool
     ) -> None:
         self.scores, self.limits, self.column, self.wide = scores, limits, column, wide
-        self.room = not wide or cells - LEAST - column * len(scores) >= NEEDS  # behind the columns
+        self.room = not wide or cells - LEAST - column * len(scores) >= NEEDS  # whether text fits after the columns
         self.label = max(LEAST, min(18, cells - column * len(scores) - NEEDS))
 
     def row(self, name: str, values: Sequence[Span], role: str | None = None) -> Line:
-        """A name and a value for each stage."""
+        """Returns a row with a name and a value for each stage."""
         look = role if role is not None else "" if name.startswith(" ") else "bold"
         spans = [(f"{text:>{self.column}}", mood) for text, mood in values]
         return ((fit(name, self.label), look), *spans)
 
     def score(self, row: ScoreLine) -> list[Line]:
-        """A row of scores, and in a narrow pane the intervals of those that matter beneath it."""
+        """Returns a row of scores. A narrow pane shows the most important intervals in a row below."""
         if row.kind in ("count", "pairs"):
             warns = row.kind == "count"
             texts = [(counted(s, row), "warn" if warns and value_of(s, row) else "") for s in self.scores]
@@ -139,7 +139,10 @@ class _Table:
         needed: object,
         signed: bool,
     ) -> Line:
-        """Numbers with their marks and, in wide columns, their intervals; then what is needed, or the change."""
+        """Returns numbers with marks and, in wide columns, intervals.
+
+        After them stands the threshold or, without one, the change.
+        """
         spans: list[Span] = []
         for place, (value, interval) in enumerate(zip(values, intervals, strict=True)):
             mark, role = "", "" if value is not None else "dim"
@@ -158,7 +161,7 @@ class _Table:
 
 
 def _answers(table: _Table) -> list[Line]:
-    """Whether the answers are text at all, and were cut at the token limit."""
+    """Returns the health of the answers, and how many were cut at the token limit."""
     scores = table.scores
     health = [(HEALTH[s.health].short, "ok" if s.health == "ok" else "bad") for s in scores]
     lines = [table.row("health", health)]
