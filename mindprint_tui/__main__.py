@@ -1,4 +1,4 @@
-"""`python -m mindprint_tui` is `mindprint-tui`."""
+"""Entry point of `python -m mindprint_tui`, the same as `mindprint-tui`."""
 
 from mindprint_tui.cli import main
 

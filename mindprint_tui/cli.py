@@ -1,4 +1,4 @@
-"""`mindprint-tui`: arguments only."""
+"""Command line of `mindprint-tui`: commands, options and arguments."""
 
 import difflib
 import io
@@ -28,13 +28,16 @@ from mindprint_tui.tui.console import console
 
 
 def folder_of_runs(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """A file there is a mistake, and no folder without runs."""
+    """Checks --logs and returns it.
+
+    Raises InputError if it is a file. A folder that does not exist is allowed: it holds no runs yet.
+    """
     if value.exists() and not value.is_dir():
         raise InputError(f"--logs {value}: a file, where the folder of the runs is expected")
     return value
 
 
-WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")  # looks like a command, and not like a file
+WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")  # looks like a command, not like a file name
 
 LOGS = click.option(
     "--logs",
@@ -60,20 +63,27 @@ RUN = click.argument("run", required=False, shell_complete=completion.runs)
 
 
 def named(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
-    """The file that an argument names; a shell's unset variable, which is empty, would be the folder `.`."""
+    """Returns the file that an argument names, or None if the argument was left out.
+
+    Raises InputError for an empty argument, for example from an unset shell variable: `Path("")` would be the folder
+    `.`.
+    """
     if value == "":
         raise InputError("CONFIG is empty; name a configuration file")
     return None if value is None else Path(value)
 
 
 def find(logs: Path, run: str | None) -> RunDir:
-    """The run of that name in `logs`, or at that path, as a shell completes it, or the newest."""
+    """Returns the run named `run` in `logs`, or the newest run if `run` is None.
+
+    `run` may also be a path to the run's folder, as shell completion writes it.
+    """
     path = Path(run or "")
     return run_folders.find(logs if path.name == (run or "") else path.parent, run and path.name)
 
 
 def chosen(logs: Path, run: str | None) -> RunDir:
-    """As `find`, and says on stderr which run the newest is if none was named."""
+    """Returns the run as `find` does. If no run was named, prints the name of the newest run on stderr."""
     folder = find(logs, run)
     if run is None:
         click.echo(f"run {shown(folder.path)}", err=True)
@@ -81,17 +91,17 @@ def chosen(logs: Path, run: str | None) -> RunDir:
 
 
 def shown(path: Path) -> str:
-    """A path as a terminal may show it."""
+    """Returns a path as text that is safe to print on a terminal, on one line."""
     return one_line(clean(str(path)))
 
 
 def terminal() -> bool:
-    """Whether a console can be shown here, and keys be typed into it."""
+    """Returns True if stdin and stdout are both terminals, so that a console can run here."""
     return sys.stdout.isatty() and sys.stdin.isatty()
 
 
 class RunByDefault(click.Group):
-    """`mindprint-tui CONFIG` means `mindprint-tui run CONFIG`."""
+    """Click group with `run` as the default command: `mindprint-tui CONFIG` means `mindprint-tui run CONFIG`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         word = args[0] if args and WORD.fullmatch(args[0]) else ""
@@ -106,12 +116,15 @@ class RunByDefault(click.Group):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands, and configurations, which stand in the place of `run CONFIG`."""
+        """Completes commands, and configurations as the first argument of the default command `run`."""
         items = [*super().shell_complete(ctx, incomplete), *completion.configurations(ctx, None, incomplete)]
         return [item for item in items if item.type == "plain"] or items
 
     def _refuse(self, ctx: click.Context, word: str) -> None:
-        """Raises InputError for a word that is no command and no file, unless a shell asks how the line goes on."""
+        """Raises InputError for a word that is neither a command nor a file.
+
+        Does nothing during shell completion, when the word may still be incomplete.
+        """
         if ctx.resilient_parsing:
             return
         if near := difflib.get_close_matches(word, self.commands):
@@ -185,7 +198,10 @@ def run(
 
 
 def begin_with_nothing(logs: Path) -> int:
-    """Lists the runs if one is alive, else opens the first screen; without a terminal prints it, with status 2."""
+    """Opens the list of runs if one is alive, else the first screen.
+
+    Without a terminal, prints the first screen and returns status 2.
+    """
     if terminal():
         return console(None, logs, first=not run_status.alive(logs))
     from mindprint_tui.view.pages.first import choices, first_text
@@ -407,7 +423,7 @@ def metrics(
     elif wandb:
         sink = sinks.WandB(project)
     else:
-        sink = sinks.Csv(sys.stdout)  # which begins with a line of its own
+        sink = sinks.Csv(sys.stdout)  # writes the header line at once
     pour(Feed(folder), sink, follow)
 
 
@@ -431,8 +447,11 @@ def report(run: str | None, target: Path | None, logs: Path) -> None:
 
 
 def main() -> None:
-    """The console script; a person's mistake, and what the system refuses, is one sentence on stderr and status 2."""
-    for stream in (sys.stdout, sys.stderr, sys.stdin):  # a locale that is not UTF-8 has no word for ✓ or an emoji
+    """Entry point of the console script.
+
+    Prints a user error or an operating system error as one sentence on stderr and exits with status 2.
+    """
+    for stream in (sys.stdout, sys.stderr, sys.stdin):  # a locale that is not UTF-8 cannot encode ✓ or an emoji
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -447,7 +466,7 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
-        if not isinstance(error, BrokenPipeError):  # whoever reads has had enough, and `head` need not be told
+        if not isinstance(error, BrokenPipeError):  # the reader closed the pipe, as `head` does: no error
             click.echo(f"mindprint-tui: {clean(f'{where}{error.strerror or error}')}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what waits to be written would fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # buffered output would fail again at exit
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""What a shell offers as the next word: runs, configurations, and topics of a run or of a configuration.
+"""Shell completion of runs, configurations and topics.
 
 A completion function never fails: if something cannot be read, it offers nothing.
 """
@@ -19,7 +19,7 @@ Parameter = click.Parameter | None
 
 
 def runs(context: click.Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of runs, newest first; paths if the word is one."""
+    """Completes names of runs, newest first. Completes paths if the word contains a slash."""
     logs, start = Path(context.params.get("logs") or "logs"), ""
     if "/" in incomplete:
         logs, start = Path(incomplete).parent, incomplete.rpartition("/")[0] + "/"
@@ -27,7 +27,7 @@ def runs(context: click.Context, _parameter: Parameter, incomplete: str) -> list
 
 
 def configurations(_context: click.Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
-    """Configuration files: those beside the word, and those that came with the program; else any file."""
+    """Completes configuration files of the same folder and those shipped with the program, else any file."""
     start = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
     names = [start + path.name for path in sorted(Path(start or ".").glob("*.yaml"))]
     names += [f"configs/{path.name}" for path in sorted(run_folder.shipped_configs().glob("*.yaml"))]
@@ -35,7 +35,7 @@ def configurations(_context: click.Context, _parameter: Parameter, incomplete: s
 
 
 def run_topics(context: click.Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of the topics of the run on the command line, or of the newest."""
+    """Completes topic ids of the run on the command line, or of the newest run if none is named."""
     logs, name = Path(context.params.get("logs") or "logs"), _given(context, "run")
     with suppress(InputError, OSError):
         path = Path(name or "")
@@ -45,7 +45,7 @@ def run_topics(context: click.Context, _parameter: Parameter, incomplete: str) -
 
 
 def course_topics(context: click.Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of the topics in the curriculum.yaml of the configuration on the command line."""
+    """Completes topic ids from the curriculum.yaml of the configuration on the command line."""
     config = _given(context, "config")
     with suppress(InputError, OSError):
         path = run_folder.find_config(Path(config or run_folder.DEFAULT))
@@ -55,7 +55,10 @@ def course_topics(context: click.Context, _parameter: Parameter, incomplete: str
 
 
 def _given(context: click.Context, name: str) -> str | None:
-    """An argument of the line; click leaves it among the rest while an option before the word has no value yet."""
+    """Returns an argument that is already on the command line.
+
+    If an option before the word has no value yet, click leaves the argument in `context.args`.
+    """
     value = context.params.get(name) or next((word for word in context.args if not word.startswith("-")), None)
     return None if value is None else str(value)
 

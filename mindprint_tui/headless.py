@@ -1,4 +1,7 @@
-"""`--no-ui`: the journal as one greppable line each, and Ctrl-C once to stop in order, twice to stop now."""
+"""The `--no-ui` mode: prints the journal as plain lines and handles Ctrl-C.
+
+Each event is one line, easy to grep. The first Ctrl-C stops the run with a checkpoint, the second stops it at once.
+"""
 
 import os
 import shutil
@@ -22,12 +25,12 @@ from mindprint_tui.process.exit_messages import next_steps
 from mindprint_tui.view.in_model import sentence
 from mindprint_tui.view.text import shorten
 
-TICK = 0.1  # seconds between two looks at the journal
+TICK = 0.1  # seconds between two reads of the journal
 READ = 1.0  # seconds of reading between two folds
 
 
 class Headless:
-    """Starts a supervised engine on a run, and follows it."""
+    """Starts a supervised engine on a run and prints its events."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
@@ -35,20 +38,20 @@ class Headless:
         self._feed = Feed(run, run.journal.stat().st_size if run.journal.exists() else 0)
         self._interrupts = 0
         self._terminal = sys.stdout.isatty()
-        self._progress = ""  # the line at the bottom of a terminal
+        self._progress = ""  # the progress line at the bottom of a terminal
         self._refusal: str | None = None
         self._status: int | None = None
 
     def follow(self) -> int:
-        """Prints until the engine has ended; returns the run's exit status.
+        """Prints events until the engine has ended, and returns the run's exit status.
 
-        Raises InputError where the engine refused the run before anything had begun.
+        Raises InputError if the engine refused the run before any training began.
         """
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
         supervisor = self._supervisor = programs.spawn(self._run)
         if self._interrupts:
-            supervisor.terminate()  # asked for before there was anybody to ask
+            supervisor.terminate()  # a signal arrived before the supervisor had started
         print(f"run {one_line(clean(str(self._run.path)))}", flush=True)
         while True:
             ended = supervisor.poll()
@@ -68,14 +71,17 @@ class Headless:
         return self._status
 
     def _in_model(self) -> str | None:
-        """Which topics are in the model, of the whole journal: this engine may have trained the last of them only."""
+        """Returns a sentence about the topics in the model, or None if there are no topics.
+
+        Reads the whole journal, because this engine may have trained only the last topics.
+        """
         feed, state = Feed(self._run), RunState()
         for records in feed.rest(lambda: feed.skim(READ)):
             state = fold(state, records)
         return sentence(state.topics.values()) if state.topics else None
 
     def _without_end(self, ended: int) -> int:
-        """Says how a run ended whose engine did not say so itself; returns its exit status."""
+        """Prints how a run ended if its journal has no end, and returns the exit status."""
         self._progress = ""
         if ended == STOPPED or (self._interrupts and ended < 0):
             self._print("stopped at once, without a last checkpoint")
@@ -108,7 +114,7 @@ class Headless:
         self._print(line(record))
 
     def _print(self, text: str | None) -> None:
-        """A line, if there is one; on a terminal the progress stays below it."""
+        """Prints a line, if `text` is not None. On a terminal the progress line stays below it."""
         shown = "" if text is None else f"{text}\n"
         if self._terminal:
             progress = shorten(self._progress, shutil.get_terminal_size().columns - 1)
@@ -116,7 +122,7 @@ class Headless:
         try:
             print(shown, end="", flush=True)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; the engine goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # stdout was closed; the engine continues
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
@@ -131,4 +137,4 @@ class Headless:
         try:
             run_status.ask(self._run, "stop")
         except InputError:
-            supervisor.terminate()  # it has not begun to read commands yet
+            supervisor.terminate()  # the engine does not read commands yet

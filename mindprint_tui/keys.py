@@ -1,4 +1,4 @@
-"""Every key: one table for bindings, footer, command palette, help page and README."""
+"""Table of all keys, used by bindings, footer, command palette, help page and README."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,11 @@ Screen = Literal["first", "train", "samples", "runs", "help"]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`keys` as Textual names them, `shown` as a person does; without a `label` it is not in the footer."""
+    """One key binding.
+
+    `keys` has Textual's names of the keys and `shown` is the name for the user. A key with an empty `label` is not in
+    the footer.
+    """
 
     keys: str
     shown: str
@@ -56,11 +60,11 @@ KEYS = (
 
 
 def keys_of(screen: Screen) -> list[Key]:
-    """The keys of one screen, in the order of the footer."""
+    """Returns the keys of one screen, in the order of the footer."""
     return [key for key in KEYS if screen in key.screens]
 
 
 def table() -> str:
-    """The keys of the train screen as a Markdown table, for the README."""
+    """Returns the keys of the train screen as a Markdown table for the README."""
     rows = [f"| `{key.shown}` | {key.help} |" for key in keys_of("train")]
     return "\n".join(["| key | what it does |", "|---|---|", *rows])
