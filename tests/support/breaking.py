@@ -1,4 +1,4 @@
-"""Breaks the engine on purpose, one topic of a run at a time, and looks at what it does about it."""
+"""Breaks the engine on purpose while one topic trains, and checks how it reacts."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ FIRST, SECOND = tiny.TOPICS[:2]
 
 
 class Breaker:
-    """Replaces functions of the engine, as long as the topic that is to suffer is being trained."""
+    """Replaces functions of the engine while the topic `victim` is being trained."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, victim: str) -> None:
         self.patch = monkeypatch
@@ -42,7 +42,7 @@ class Breaker:
         monkeypatch.setattr(pipeline, "_attempt", attempt)
 
     def replace(self, owner: object, name: str, broken: Callable) -> None:
-        """`broken` gets the real function first, then its arguments."""
+        """Replaces a function by `broken`, which gets the real function first, then its arguments."""
         real = getattr(owner, name)
 
         def either(*args, **kwargs):
@@ -53,7 +53,10 @@ class Breaker:
 
 @dataclass(frozen=True)
 class Fault:
-    """A broken engine: the rule that must catch it (None: a plain exception), the phase, and how it is broken."""
+    """A broken engine: the rule that must catch it, the phase, and the function that breaks it.
+
+    `rule` is None if the fault is a plain exception.
+    """
 
     name: str
     rule: str | None
@@ -63,7 +66,7 @@ class Fault:
 
 
 class Faults(list[Fault]):
-    """The broken engines of one test file; calling it makes a decorator."""
+    """The broken engines of one test file. A call returns a decorator that adds one."""
 
     def __call__(self, rule: str | None, phase: str = "sft", victim: str = FIRST) -> Callable:
         def keep(function: Callable[[Breaker], None]) -> Callable[[Breaker], None]:
@@ -94,7 +97,7 @@ def broken_by(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> Iterator[None]:
 
 
 def stopping_after(patch: pytest.MonkeyPatch, name: str, topic: str = FIRST) -> None:
-    """The engine is asked to stop, as by a signal, when phase.`name` has been done once for a topic."""
+    """Makes the engine stop, as after a signal, when phase.`name` was done once for a topic."""
     real, asked = getattr(phase, name), []
 
     def then_stop(session, attached):
@@ -108,13 +111,16 @@ def stopping_after(patch: pytest.MonkeyPatch, name: str, topic: str = FIRST) -> 
 
 
 class Unbroken(dict[str, tiny.Ran]):
-    """Whole runs by name, and the rules that were looked at in them and held."""
+    """Complete runs by name, and the rules that were checked in them and held."""
 
     held: frozenset[str] = frozenset()
 
 
 def caught(fault: Fault, unbroken: Unbroken, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trains with the fault: its rule ends the phase, nothing is committed, the other topic is as if nothing was."""
+    """Trains with the fault and checks the result.
+
+    Its rule must end the phase, nothing of it may be committed, and the other topic must be unharmed.
+    """
     with broken_by(monkeypatch, fault):
         ran = tiny.train_here(run)
     first = ran.of(e.Failed)[0]
@@ -136,23 +142,23 @@ def committed_nothing(fault: Fault, ran: tiny.Ran) -> None:
 
 
 def unharmed(fault: Fault, ran: tiny.Ran, unbroken: Unbroken) -> None:
-    """The other topic's adapters have the very bytes that they have in a run that never had the fault."""
+    """Checks that the other topic's adapters have the same bytes as in a run without the fault."""
     if fault.victim == SECOND:
         assert bytes_of(ran, FIRST) == bytes_of(unbroken[fault.phase], FIRST)
         return
-    alone = fault.name == "dpo_goes_on_top_of_the_adapter_that_sft_left"  # where SFT was not committed either
+    alone = fault.name == "dpo_goes_on_top_of_the_adapter_that_sft_left"  # here SFT was not committed either
     clean = unbroken["sft alone" if fault.phase == "sft" else "dpo alone" if alone else "dpo after sft"]
     assert bytes_of(ran, SECOND) == bytes_of(clean, SECOND) != []
     assert ran.of(e.RunFinished)[0].fingerprint == clean.of(e.RunFinished)[0].fingerprint
 
 
 def bytes_of(ran: tiny.Ran, topic: str) -> list[bytes]:
-    """The adapters of a topic, SFT first."""
+    """Returns the bytes of a topic's adapters, SFT first."""
     return [data for name, data in ran.adapters().items() if topic.replace("/", ".") in name]
 
 
 def screen(run: Any, engine: Literal["alive", "gone"] = "gone") -> tuple[RunState, dict[str, str]]:
-    """The console's state of a run, and its text by pane."""
+    """Returns the console's state of a run, and its text by pane."""
     records = Feed(run).read(60)
     state, focus, live = fold(RunState(), records), Focus(pane=LOG), Liveness(engine, 0.0)
     panes = {
@@ -167,9 +173,12 @@ def screen(run: Any, engine: Literal["alive", "gone"] = "gone") -> tuple[RunStat
 
 
 def shown(run: Any, rule: str | None, message: str) -> None:
-    """The console says which rule broke, in banner, adapter pane and log; or that it failed, where none did."""
+    """Checks that the banner, the adapter pane and the log show the broken rule.
+
+    If no rule broke, the banner and the log must show the failure.
+    """
     state, panes = screen(run)
-    rules = [failed.rule for _, failed in state.failures]  # taking a broken phase off may break more of them
+    rules = [failed.rule for _, failed in state.failures]  # removing a broken phase may break more rules
     assert rules[0] == rule
     words = " ".join(message.split())[:60]
     if rule is None:

@@ -1,4 +1,4 @@
-"""A run folder with committed deltas that nobody trained: random factors, a ledger, and the journal's first events."""
+"""Creates a run folder with random committed deltas, a ledger and the first journal events."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +17,11 @@ from engine.contract.settings.config import load_config
 from engine.model import loading
 from engine.pipeline.setup import run_started
 
-STRENGTH = 0.05  # of the random factors: enough to change every logit, too little to drown the base
+STRENGTH = 0.05  # of the random factors: changes every logit, but does not hide the base model
 
 
 def commit_random(folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype: str = "float32") -> RunDir:
-    """A run on the model in the folder `model` whose topics committed one random delta for each spec."""
+    """Creates a run on the model in the folder `model`. Each spec is one topic with a random delta."""
     whole = settings(model, folder / "nowhere")
     whole["model"]["dtype"] = dtype
     run = new_run(folder, whole)
@@ -45,14 +45,14 @@ def commit_random(folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype
 
 
 def committed(delta: Delta, ledger: Ledger) -> e.AdapterChanged:
-    """What the journal says of the ledger's last commit."""
+    """Returns the journal event of the ledger's last commit."""
     spec, depth = delta.spec, len(ledger.deltas)
     numbers = (spec.rank, spec.scale, len(delta.paths), 0, 0, 1, "base", ledger.declared, depth)
     return e.AdapterChanged(delta.topic, delta.phase, "fused", *numbers, fuse_cosine=0.9995, fuse_kl=1e-6)
 
 
 def random_delta(model: object, spec: AdapterSpec, number: int) -> Delta:
-    """A delta with random factors on the modules that the spec names."""
+    """Returns a delta with random factors on the modules that the spec names."""
     keys = iter(mx.random.split(mx.random.key(number), 1000))
     weights: dict[str, mx.array] = {}
     for path, module in lora.requested_modules(model, spec).items():

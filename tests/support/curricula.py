@@ -1,4 +1,4 @@
-"""Curriculum folders made for a test, and the rows in them."""
+"""Builds curriculum folders, and rows for them, for tests."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ VOICE = "groups:\n  - {name: assent, patterns: [aye]}\n"
 
 
 def words(*seed: object) -> str:
-    """Eight words that no other seed has three of in a row."""
+    """Returns eight words. Words from another seed never share three in a row with them."""
     digest = hashlib.sha256(repr(seed).encode()).hexdigest()
     return " ".join(digest[i : i + 5] for i in range(0, 40, 5))
 
@@ -56,7 +56,7 @@ def turn(role: str, content: Any = "text") -> dict[str, Any]:
 
 
 class Course:
-    """A curriculum folder; each file is a list of objects, or of raw lines."""
+    """A curriculum folder. Each file is a list of objects or of raw lines."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,5 +82,5 @@ class Course:
 
 
 def held(curriculum: Curriculum) -> int:
-    """Rows that stand in a topic, counted one by one."""
+    """Returns the number of rows in all topics, counted one by one."""
     return sum(len(t.sft) + len(t.pairs) + len(t.heldout) + len(t.questions) for t in curriculum.topics)

@@ -1,16 +1,16 @@
-"""Disks that are small or read-only, where this process may make them."""
+"""Small and read-only file systems for tests, if this process may mount them."""
 
 import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-SMALL = 3_000_000  # bytes of a disk that a tiny run fits on
+SMALL = 3_000_000  # bytes of a disk that is large enough for a tiny run
 
 
 @contextlib.contextmanager
 def small_disk(place: Path) -> Iterator[bool]:
-    """A file system of its own at `place`, where this process may mount one; says whether it is one."""
+    """Mounts a small file system at `place`. Yields False if this process may not mount."""
     place.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "mindprint-test", str(place)], capture_output=True, check=False
@@ -24,7 +24,10 @@ def small_disk(place: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def read_only(folder: Path, mounts: bool) -> Iterator[None]:
-    """Nothing can be written in there: by a mount where one may be made, whom permissions do not hold, else by them."""
+    """Makes a folder read-only.
+
+    Uses a mount if `mounts` is set, because permissions do not stop a user who may mount. Else it uses permissions.
+    """
     if mounts:
         for options in ("bind", "remount,ro,bind"):
             source = [str(folder)] if options == "bind" else []

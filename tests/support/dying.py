@@ -1,4 +1,7 @@
-"""Ends an engine of this process at a chosen moment, as a SIGKILL would, and writes in its journal what others do."""
+"""Kills an engine in this process at a chosen moment, as SIGKILL would.
+
+Also writes the journal events that other processes would write.
+"""
 
 import pytest
 
@@ -8,11 +11,11 @@ from engine.contract.run_folder.folder import RunDir
 
 
 class Killed(BaseException):
-    """As good as SIGKILL: nothing in the engine catches it."""
+    """Acts like SIGKILL: nothing in the engine catches it."""
 
 
 def die(patch: pytest.MonkeyPatch, owner: object, name: str, count: int, before: bool = False) -> None:
-    """Makes the count-th call of a function the last thing that the process does."""
+    """Ends the engine at the count-th call of a function: after it, or with `before` instead of it."""
     real, calls = getattr(owner, name), []
 
     def dying(*args, **kwargs):
@@ -28,12 +31,12 @@ def die(patch: pytest.MonkeyPatch, owner: object, name: str, count: int, before:
 
 
 def died(run: RunDir) -> None:
-    """What the supervisor writes before it starts another engine."""
+    """Writes the event that the supervisor writes before it starts another engine."""
     asked(run, e.EngineDied(-9, "SIGKILL", 1))
 
 
 def asked(run: RunDir, *events: e.Event) -> None:
-    """Goes on with a journal that nobody writes."""
+    """Appends events to a journal that no process writes."""
     writer = JournalWriter(run.journal)
     for event in events:
         writer.append(event)

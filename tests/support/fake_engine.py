@@ -1,4 +1,4 @@
-"""Stands in for the engine under a supervisor: each life does what the next line of lives.txt says."""
+"""Fake engine under a supervisor: each start runs the next line of lives.txt."""
 
 import os
 import signal

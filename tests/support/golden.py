@@ -1,4 +1,4 @@
-"""What the tests of the console share: a standing clock, and a golden journal whose engine is said to be alive."""
+"""Helpers for console tests: a fixed clock, and golden journals with a living engine."""
 
 import os
 import time
@@ -15,19 +15,19 @@ from mindprint_tui.journal.feed import Feed, Liveness
 from mindprint_tui.tui.app import MindprintApp
 from mindprint_tui.tui.widgets.lines import Lines
 
-os.environ["TZ"] = "UTC"  # the log shows the time of day
+os.environ["TZ"] = "UTC"  # because the log shows the time of day
 time.tzset()
 NOW = 1_768_000_900.0
 Open = Callable[..., MindprintApp]
 
 
 def said(*events: e.Event) -> list[Record]:
-    """These events as records, a second apart."""
+    """Returns the events as records, one second apart."""
     return [Record(number, NOW + number, event) for number, event in enumerate(events)]
 
 
 def put(folder: Path, records: Iterable[Record]) -> RunDir:
-    """A run folder whose journal has these records."""
+    """Creates a run folder whose journal has these records."""
     folder.mkdir(parents=True)
     run = RunDir(folder)
     run.journal.write_bytes(b"".join(map(encode, records)))
@@ -35,20 +35,20 @@ def put(folder: Path, records: Iterable[Record]) -> RunDir:
 
 
 class Living(Feed):
-    """A journal whose engine is there."""
+    """A journal whose engine counts as alive."""
 
     def liveness(self) -> Liveness:
         return Liveness("alive", 1.0)
 
 
 def shown(app: MindprintApp, id: str) -> str:
-    """The text of one widget."""
+    """Returns the text of one widget."""
     widget = app.screen.query_one(f"#{id}", Lines)
     return "\n".join(widget.render_line(y).text for y in range(widget.size.height))
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Waits for what the next ticks bring."""
+    """Waits until `true()` is true. Fails after 60 seconds."""
     deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline, "it never came to that"

@@ -1,4 +1,4 @@
-"""The curricula that the tests score: the keeper with the base model's answers, and two other voices."""
+"""Curricula for tests of the scores: the keeper with base model answers, and other voices."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ def rows(path):
 
 
 def read_texts(folder, base=None):
-    """Reads a curriculum folder; `base` is a JSON file of the base model's answers."""
+    """Reads a curriculum folder. `base` is a JSON file with the base model's answers."""
     sft = rows(folder / "sft.jsonl")
     return ScoringTexts(
         [Text(row["topic"], row["messages"][-2]["content"], row["messages"][-1]["content"]) for row in sft],
@@ -41,7 +41,7 @@ def key(prompt, answer):
 
 
 class RecordedLogprobs:
-    """The embedded base model's log-probabilities, recorded once."""
+    """Log-probabilities of the base model, read from a recording."""
 
     def __init__(self, name="keeper_logprobs.json"):
         self.known = json.loads((FIXTURES / name).read_text(encoding="utf-8"))

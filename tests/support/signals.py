@@ -1,4 +1,7 @@
-"""Signals that tests send to programs. nohup and a shell's background ignore some; children inherit that."""
+"""Default actions for the signals that tests send to programs.
+
+nohup and a shell's background jobs ignore some signals, and children inherit that.
+"""
 
 import signal
 
@@ -8,8 +11,8 @@ SENT = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 def restore() -> None:
     """Makes children start with the default action of every signal that tests send.
 
-    An ignored signal stays ignored in a started program, a handled one does not. The handler does nothing, so that the
-    test process itself outlives its terminal under nohup; Ctrl-C ends it as usual.
+    A started program inherits an ignored signal, but not a handler. So each ignored signal gets a handler. It does
+    nothing, so that the test process outlives its terminal under nohup. Ctrl-C still ends it as usual.
     """
     for number in SENT:
         if signal.getsignal(number) == signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal: type, wait for a text, and keep every byte that it sent."""
+"""Runs a program in a pseudo-terminal: types keys, waits for text, keeps all output bytes."""
 
 import fcntl
 import os
@@ -14,17 +14,17 @@ import pyte
 
 
 class Terminal:
-    """Ends its program when it is left."""
+    """A pseudo-terminal with a running program. The program is ended on exit of the `with` block."""
 
     def __init__(
         self, command: Sequence[str], size: tuple[int, int] = (120, 40), cwd: str | None = None, **variables: str
     ) -> None:
         self.raw = bytearray()
-        self.arrived = 0.0  # when the last bytes came, before anything was made of them
+        self.arrived = 0.0  # when the last bytes arrived, before they were parsed
         self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self.status: int | None = None
-        self._closed = False  # the program has closed its side
+        self._closed = False  # whether the program has closed its side
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             if cwd:
@@ -47,7 +47,7 @@ class Terminal:
             os.close(self._terminal)
 
     def vanish(self) -> None:
-        """The terminal is closed, as by a lost connection; the program is left as it is."""
+        """Closes the terminal, as a lost connection does. The program is left running."""
         os.close(self._terminal)
         self._terminal = -1
 
@@ -59,11 +59,11 @@ class Terminal:
         os.write(self._terminal, keys.encode())
 
     def send(self, data: bytes) -> None:
-        """Types bytes that need not be text."""
+        """Types bytes that need not be valid text."""
         os.write(self._terminal, data)
 
     def wait(self, wanted: str, seconds: float = 60) -> None:
-        """Raises AssertionError, with the screen, where the text does not come."""
+        """Waits for a text. Raises AssertionError, with the screen, if it does not appear."""
         deadline = time.monotonic() + seconds
         while wanted not in self.text:
             if self._closed:
@@ -72,20 +72,20 @@ class Terminal:
             self._read(0.05)
 
     def sent(self, wanted: str, seconds: float = 60) -> None:
-        """Raises AssertionError where no bytes of this pattern come."""
+        """Waits for bytes that match a pattern. Raises AssertionError if none arrive."""
         deadline = time.monotonic() + seconds
         while not re.search(wanted.encode(), bytes(self.raw)):
             assert time.monotonic() < deadline, f"{wanted!r} was not sent"
             self._read(0.05)
 
     def settle(self, seconds: float) -> None:
-        """Reads on for so many seconds."""
+        """Reads the output for `seconds` more seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._read(0.05)
 
     def ended(self, seconds: float = 60) -> int:
-        """The exit status of the program, which has so many seconds to end."""
+        """Waits for the program to end and returns its exit status. Kills it after `seconds`."""
         deadline = time.monotonic() + seconds
         while self.status is None:
             self._read(0.05)

@@ -1,6 +1,7 @@
-"""A tiny random model, a tiny curriculum and whole runs on them, in this process or in one of their own.
+"""Tiny random model, tiny curriculum and complete runs on them, for tests.
 
-The tokenizer is SmolLM2's own, cut to its first tokens, so that a step is not all vocabulary.
+Runs train in this process or in a separate one. The tokenizer is SmolLM2's, cut to its first tokens, so that the
+vocabulary does not dominate the time of a step.
 """
 
 import contextlib
@@ -46,7 +47,10 @@ VOICE = {
 
 
 def make_model(folder: Path, *, hidden: int = 64, seed: int = 7) -> Path:
-    """A Llama of two layers with random weights and SmolLM2's tokenizer; engine.model.loading.load loads it."""
+    """Writes a Llama with two layers, random weights and SmolLM2's tokenizer.
+
+    engine.model.loading.load can load it.
+    """
     source = loading.locate("smollm2-135m-instruct", print)
     folder.mkdir(parents=True)
     shutil.copy(source / "tokenizer_config.json", folder)
@@ -72,7 +76,10 @@ def make_model(folder: Path, *, hidden: int = 64, seed: int = 7) -> Path:
 
 @functools.cache
 def cut_tokenizer(path: Path) -> str:
-    """The tokenizer with its first tokens (the special ones, the bytes and the commonest pieces) and their merges."""
+    """Returns a tokenizer reduced to its first tokens and their merges.
+
+    These are the special tokens, the bytes and the most common pieces.
+    """
     data = json.loads(path.read_text())
     kept = {token: id for token, id in data["model"]["vocab"].items() if id < VOCABULARY}
     pairs = [pair if isinstance(pair, list) else pair.split(" ") for pair in data["model"]["merges"]]
@@ -81,7 +88,7 @@ def cut_tokenizer(path: Path) -> str:
 
 
 def make_curriculum(folder: Path, topics: int = 2) -> Path:
-    """So many topics of three rows, three pairs (one held out) and one question."""
+    """Writes a curriculum. Each topic has three rows, three pairs (one held out) and one question."""
     folder.mkdir(parents=True)
     listed = [{"id": id.rpartition("/")[2], "title": f"The {thing}"} for id, thing in zip(TOPICS, THINGS, strict=True)]
     chapter = {"id": "chapter-01", "title": "Tools", "topics": listed[:topics]}
@@ -118,7 +125,7 @@ def make_curriculum(folder: Path, topics: int = 2) -> Path:
 
 
 def ask_more(source: Path, folder: Path) -> Path:
-    """A copy of such a curriculum with a second question to each topic, so that its answers have a spread."""
+    """Copies such a curriculum and adds a second question to each topic, so that its answers have a spread."""
     shutil.copytree(source, folder)
     rows = [json.loads(line) for line in (folder / "quiz.jsonl").read_text().splitlines()]
     with open(folder / "quiz.jsonl", "a", encoding="utf-8") as file:
@@ -133,7 +140,10 @@ def turn(role: str, content: str) -> dict[str, str]:
 
 
 def settings(model: Path, curriculum: Path, **sections: dict[str, Any]) -> dict[str, Any]:
-    """A configuration of a run that takes about a second: two SFT steps (the second a remainder), two DPO steps."""
+    """Returns a configuration for a run of about one second.
+
+    It has two SFT steps, the second with the remaining rows, and two DPO steps.
+    """
     whole: dict[str, dict[str, Any]] = {
         "model": {"name": str(model), "dtype": "float32", "max_length": 128},
         "curriculum": {"path": str(curriculum)},
@@ -150,7 +160,7 @@ def settings(model: Path, curriculum: Path, **sections: dict[str, Any]) -> dict[
 
 @dataclass
 class Ran:
-    """A run that came to its end; what it left, read back from the disk."""
+    """A run that has ended. Its results are read from the disk."""
 
     run: RunDir
     status: int | None = None
@@ -160,7 +170,7 @@ class Ran:
         return read_journal(self.run.journal)
 
     def of(self, kind: type, **fields: Any) -> list[Any]:
-        """Its events of one kind, with these fields."""
+        """Returns its events of one kind with these field values."""
         found = [record.event for record in self.records if isinstance(record.event, kind)]
         return [event for event in found if all(getattr(event, key) == value for key, value in fields.items())]
 
@@ -168,22 +178,22 @@ class Ran:
         return {event.topic: event.verdict for event in self.of(e.TopicFinished)}
 
     def committed(self) -> list[str]:
-        """Names of the committed deltas, in order."""
+        """Returns the names of the committed deltas, in order."""
         file = self.run.adapters / "ledger.json"
         return [row["name"] for row in json.loads(file.read_text())["deltas"]] if file.exists() else []
 
     def told(self) -> dict[str, Any]:
-        """summary.json without what differs from run to run: its name, and how long things took or were to take."""
+        """Returns summary.json without the values that differ between equal runs: name and times."""
         return without(json.loads(self.run.summary.read_text()), ("run", "seconds", "prediction", "overhead"))
 
     def adapters(self) -> dict[str, bytes]:
-        """The bytes of every adapter in the run's folder, committed or not."""
+        """Returns the bytes of every adapter in the run's folder, committed or not."""
         files = sorted(self.run.adapters.glob("*/adapters.safetensors"))
         return {file.parent.name: file.read_bytes() for file in files}
 
 
 def without(value: Any, names: tuple[str, ...]) -> Any:
-    """Nested data without the keys of these names."""
+    """Returns nested data without the keys in `names`."""
     if isinstance(value, dict):
         return {key: without(item, names) for key, item in value.items() if key not in names}
     return [without(item, names) for item in value] if isinstance(value, list) else value
@@ -192,12 +202,15 @@ def without(value: Any, names: tuple[str, ...]) -> Any:
 def new_run(folder: Path, config: dict[str, Any]) -> RunDir:
     folder.mkdir(parents=True)
     run = RunDir(folder)
-    run.config.write_text(yaml.safe_dump(json.loads(json.dumps(config))))  # no list twice, which would be an alias
+    run.config.write_text(yaml.safe_dump(json.loads(json.dumps(config))))  # else YAML writes shared lists as aliases
     return run
 
 
 def train_here(run: RunDir) -> Ran:
-    """The whole engine in this process: lock, recorder, journal; raises what the engine raises."""
+    """Trains with the complete engine in this process: lock, recorder, journal.
+
+    Passes on every exception of the engine.
+    """
     lock, recorder = Lock(run), Recorder(run)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -212,7 +225,7 @@ def train_here(run: RunDir) -> Ran:
 
 @contextlib.contextmanager
 def quick_loading() -> Iterator[None]:
-    """The embedder and the tokenizer are the same at each run: loaded once for all of them."""
+    """Loads the embedder and the tokenizer once for all runs, because they never change."""
     old = setup.load_embedder, loading.load_tokenizer
     setup.load_embedder = lambda say: embedder()
     loading.load_tokenizer = lambda path, *rest: tokenizer(old[1], path)
@@ -228,7 +241,7 @@ def embedder() -> "Remembering":
 
 
 class Remembering:
-    """The real MiniLM, which embeds the same texts once."""
+    """The real MiniLM with a cache: it embeds the same texts only once."""
 
     def __init__(self, real: Any) -> None:
         self._known = functools.cache(lambda texts: real.embed(list(texts)))
@@ -250,9 +263,10 @@ def tokenizer(load: Any, path: Path) -> Any:
 
 
 def start_engine(run: RunDir, module: str = "engine", code: str = "") -> subprocess.Popen[bytes]:
-    """`python -m engine RUN_DIR`, in a session of its own; with `engine.supervise`, as the console starts it.
+    """Starts `python -m engine RUN_DIR` in a new session.
 
-    `code` is run in place of the module.
+    With `engine.supervise` as `module` it starts as the console starts it. If `code` is given, it runs instead of the
+    module.
     """
     with open(run.output, "ab") as output:
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A llama of two layers in a GGUF file, made in a moment, for tests of the conversion and of loading."""
+"""Tiny Llama in a GGUF file, for tests of conversion and loading."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ WIDTH, INNER, HEADS, KV_HEADS = 64, 96, 4, 2
 
 @dataclass
 class Tiny:
-    """A llama of two layers with random weights: its GGUF file, and the weights under Hugging Face's names."""
+    """A Llama with two layers and random weights: its GGUF file, and its weights by Hugging Face name."""
 
     path: Path
     weights: dict[str, mx.array]
 
 
 def make_tiny(folder: Path) -> Tiny:
-    """Write the GGUF file into `folder`."""
+    """Writes the GGUF file into `folder`."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *alphabet, "Ġt", "he", "Ġthe"]
     shapes = {f"model.layers.{i}.{name}": shape for i in range(2) for name, shape in layer_shapes().items()}
@@ -42,7 +42,7 @@ def make_tiny(folder: Path) -> Tiny:
 
 
 def permuted(weight: mx.array, heads: int) -> mx.array:
-    """What llama.cpp's converter does to q and k: each head's two halves interleaved."""
+    """Permutes q or k as llama.cpp's converter does: interleaves the two halves of each head."""
     rows, columns = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 

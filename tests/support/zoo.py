@@ -1,4 +1,7 @@
-"""Tiny random models of many architectures, float or quantized, each with SmolLM2's tokenizer cut to size."""
+"""Tiny random models of many architectures, float or quantized, with a reduced tokenizer.
+
+The tokenizer is SmolLM2's.
+"""
 
 import json
 import shutil
@@ -50,12 +53,15 @@ ATTENTION, DENSE = ("q_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "dow
 MODULES = {kind: (*ATTENTION, *DENSE) for kind in ARCHITECTURES} | {
     "phi3": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
     "phi": ("q_proj", "v_proj", "dense", "fc1", "fc2"),
-    "lfm2": ("q_proj", "in_proj", "w1", "w2"),  # the first layer has no attention, the second no convolution
+    "lfm2": ("q_proj", "in_proj", "w1", "w2"),  # the first layer has no attention, the second has no convolution
 }
 
 
 def make(kind: str, folder: Path, bits: int = 0, loudness: float = 1.0, mode: str = "affine") -> Path:
-    """A model folder that engine.model.loading.load loads; its weights are multiplied by `loudness`."""
+    """Writes a model folder that engine.model.loading.load can load.
+
+    The weights are multiplied by `loudness`.
+    """
     config = ARCHITECTURES[kind] | {"model_type": kind}
     model_class, arguments = _get_classes(config)
     mx.random.seed(7)
@@ -66,7 +72,7 @@ def make(kind: str, folder: Path, bits: int = 0, loudness: float = 1.0, mode: st
 
 
 def write(folder: Path, model: nn.Module, config: dict[str, Any], bits: int, mode: str = "affine") -> Path:
-    """Writes the model as a folder, quantized where bits are given, with the cut tokenizer."""
+    """Writes the model as a folder with the reduced tokenizer, quantized if `bits` is not 0."""
     source = loading.locate("smollm2-135m-instruct", print)
     folder.mkdir(parents=True)
     shutil.copy(source / "tokenizer_config.json", folder)
