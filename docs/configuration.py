@@ -1,4 +1,4 @@
-"""Makes docs/CONFIGURATION.md from engine/contract/settings/config.py: python docs/configuration.py"""
+"""Writes docs/CONFIGURATION.md from engine/contract/settings/config.py: `python docs/configuration.py`."""
 
 import dataclasses
 import inspect
@@ -22,7 +22,7 @@ KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false
 
 
 def page() -> str:
-    """The whole page, section by section."""
+    """Returns the whole page, section by section."""
     parts = [HEAD]
     for field in dataclasses.fields(config.RunConfig):
         section = typing.get_type_hints(config.RunConfig)[field.name]
@@ -42,7 +42,10 @@ def _table(section: type) -> str:
 
 
 def _meanings(section: type) -> dict[str, str]:
-    """What stands behind each field in the source; a phase's key means the same in the other."""
+    """Returns the comment after each field in the source. A DPO key without one takes that of SFT.
+
+    Raises SystemExit if a field has no comment.
+    """
     found = dict(_meanings(config.SftConfig)) if section is config.DpoConfig else {}
     found |= dict(re.findall(r"^    (\w+): [^#\n]*  # (.+)$", inspect.getsource(section), re.MULTILINE))
     if missing := [field.name for field in dataclasses.fields(section) if field.name not in found]:

@@ -1,4 +1,7 @@
-"""Draws the pictures in docs/ from the journal of a real run, tests/journals/keeper-quick: `make screenshots`."""
+"""Draws the screenshots in docs/ from the journal of a real run: `make screenshots`.
+
+The journal is tests/journals/keeper-quick.
+"""
 
 import asyncio
 import contextlib
@@ -15,7 +18,7 @@ from mindprint_tui.tui.app import MindprintApp
 
 DOCS = Path(__file__).parent.resolve()
 RUN = DOCS.parent / "tests" / "journals" / "keeper-quick"
-TRAINING = '"phase": "dpo", "step": 4'  # the run is shown as it was after this step of its last topic
+TRAINING = '"phase": "dpo", "step": 4'  # training pictures show the run after this step of its last topic
 PICTURES = {  # name: (whether training, size, keys)
     "train": (True, (120, 40), ()),
     "train-small": (True, (80, 24), ("2",)),
@@ -26,14 +29,14 @@ PICTURES = {  # name: (whether training, size, keys)
 
 
 class Living(Feed):
-    """A journal whose engine is said to be alive."""
+    """A journal whose engine counts as alive."""
 
     def liveness(self) -> Liveness:
         return Liveness("alive", 1.0)
 
 
 def recorded(logs: Path, training: bool) -> RunDir:
-    """The run in `logs`, whole or as it was in the middle of its last phase."""
+    """Copies the recorded run into `logs` and returns it. With `training`, cuts its journal in the last phase."""
     run = RunDir(logs / RUN.name)
     shutil.copytree(RUN, run.path)
     if training:
@@ -44,7 +47,7 @@ def recorded(logs: Path, training: bool) -> RunDir:
 
 
 async def picture(name: str, logs: Path) -> None:
-    """One screen, after its keys were pressed."""
+    """Draws one screen after its keys were pressed."""
     training, size, keys = PICTURES[name]
     run = recorded(logs, bool(training))
     clock = decode(run.journal.read_bytes().splitlines()[-1]).t + 1
@@ -58,7 +61,7 @@ async def picture(name: str, logs: Path) -> None:
 
 
 def main() -> None:
-    """Draws all of them."""
+    """Draws all screenshots."""
     for name in PICTURES:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             asyncio.run(picture(name, Path("logs")))

@@ -1,4 +1,7 @@
-"""Writes the tree of docs/ARCHITECTURE.md, one line a file, from the first sentence of each module: `make docs`."""
+"""Writes the tree of docs/ARCHITECTURE.md, one line per file: `make docs`.
+
+The text of a line is the first sentence of the module's docstring.
+"""
 
 import ast
 import re
@@ -7,17 +10,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs" / "ARCHITECTURE.md"
 HEAD, TAIL = "<!-- tree: made by `make docs` from the first sentence of each module -->\n", "<!-- end of tree -->\n"
-WIDTH = 30  # cells up to a file's sentence
+WIDTH = 30  # column at which a file's sentence starts
 
 
 def sentence(file: Path) -> str:
-    """The first sentence of a module's docstring, without its full stop."""
+    """Returns the first sentence of a module's docstring, without its full stop."""
     text = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
     return re.split(r"(?<=[^.])\.(?= |$)", text, maxsplit=1)[0]
 
 
 def lines(folder: Path, indent: str = "") -> list[str]:
-    """A package: its own line, its modules, then the packages in it."""
+    """Returns the lines of a package: itself, its modules, then its subpackages."""
     found = [f"{indent}{folder.name}/".ljust(WIDTH) + sentence(folder / "__init__.py")]
     inner = indent + "  "
     for file in sorted(folder.glob("*.py")):
@@ -31,7 +34,7 @@ def lines(folder: Path, indent: str = "") -> list[str]:
 
 
 def page(text: str) -> str:
-    """docs/ARCHITECTURE.md with the tree as it is now."""
+    """Returns the text of docs/ARCHITECTURE.md with the current tree."""
     before, rest = text.split(HEAD)
     tree = "\n".join([*lines(ROOT / "engine"), "", *lines(ROOT / "mindprint_tui")])
     return f"{before}{HEAD}```text\n{tree}\n```\n{TAIL}{rest.split(TAIL)[1]}"
