@@ -19,7 +19,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.model.backend import prepare
 
 
-class Talk:
+class Conversation:
     """One conversation with one model. Answers are decoded greedily, as in evaluation."""
 
     def __init__(self, run: RunDir, stage: str | None, max_tokens: int, out: TextIO) -> None:
@@ -91,7 +91,7 @@ def main() -> int:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output that a library prints goes to stderr
     try:
-        Talk(RunDir(given.run), given.stage, given.max_tokens, out).follow(sys.stdin)
+        Conversation(RunDir(given.run), given.stage, given.max_tokens, out).follow(sys.stdin)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

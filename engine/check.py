@@ -80,7 +80,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     report["warnings"] += [*missed, *reference_warnings(curriculum), *question_warnings(curriculum)]
     if backend.warning:
         report["warnings"].append(backend.warning)
-    report["problems"] += setup.pointless(curriculum, config)
+    report["problems"] += setup.reasons_not_to_run(curriculum, config)
     report["data"] = {"rows_read": curriculum.rows_read, "rows_used": curriculum.rows_used}
     if report["problems"]:
         return
@@ -88,7 +88,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     try:
         session = setup.open_session(run, recorder, backend, config, curriculum, History())
         loading = time.monotonic() - began
-        report["warnings"] += filter(None, [model_loading.mixed(session.model, session.ledger.dtype)])
+        report["warnings"] += filter(None, [model_loading.wider_type_warning(session.model, session.ledger.dtype)])
         report["model"] = {
             "name": config.model.name,
             "parameters": session.parameters,

@@ -21,7 +21,7 @@ from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
 from engine.contract.journal.events import OUT_OF_MEMORY, EngineDied, Failed, RunFinished
 from engine.contract.journal.live import live_records
-from engine.contract.journal.refusal import begun
+from engine.contract.journal.refusal import has_begun
 from engine.contract.journal.store import records, whole_lines
 from engine.contract.python_child import environment, python
 from engine.contract.regular_file import only_regular
@@ -41,7 +41,7 @@ ASKED = (signal.SIGTERM, signal.SIGINT)  # signals that ask an engine to end; it
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EngineEnd:
     """How an engine ended.
 
     `code` is the return code of subprocess (-9 for SIGKILL). `silent` is the time in seconds without a heartbeat if
@@ -105,7 +105,7 @@ class Supervisor:
         self._journal(end, over)
         return DIED if over else None
 
-    def _live(self) -> End:
+    def _live(self) -> EngineEnd:
         """Starts an engine and waits until it ends. Kills it if its heartbeat stops."""
         output = _size(self._run.output)
         kills = out_of_memory.kernel_kills()
@@ -124,7 +124,7 @@ class Supervisor:
         self._lock.sign()
         said = out_of_memory.WORDS.search(_last_words(self._run.output, output)) is not None
         killed = code == -signal.SIGKILL and silent is None and out_of_memory.kernel_kills() > kills
-        return End(code, silent, killed or (code not in (0, 1, BAD_INPUT, STOPPED) and said))
+        return EngineEnd(code, silent, killed or (code not in (0, 1, BAD_INPUT, STOPPED) and said))
 
     def _watch(self, engine: subprocess.Popen[bytes], beats: int) -> float | None:
         """Waits for the engine's end. Returns the seconds without a heartbeat if it had to be killed, or None.
@@ -143,7 +143,7 @@ class Supervisor:
                 return silent
         return None
 
-    def _final(self, end: End, heard: int) -> int | None:
+    def _final(self, end: EngineEnd, heard: int) -> int | None:
         """Returns the run's exit status if the run is over, or None if the engine died and must be restarted.
 
         This engine's records start at byte `heard` of the journal. Status 2 means that nothing was started, so it is
@@ -155,21 +155,21 @@ class Supervisor:
         if finished is not None:
             return finished.exit_status
         if end.code == BAD_INPUT:
-            return DIED if self._deaths or begun(records(self._run.journal, heard)) else BAD_INPUT
+            return DIED if self._deaths or has_begun(records(self._run.journal, heard)) else BAD_INPUT
         if self._requests or -end.code in ASKED:
             return STOPPED
         if end.code >= 0 and not end.no_memory:
             return DIED  # it could not continue, and has journaled why
         return None
 
-    def _shrinks(self, end: End) -> bool:
+    def _shrinks(self, end: EngineEnd) -> bool:
         """Tells whether this engine died from lack of memory and the next one can use smaller pieces."""
         if end.reason != OUT_OF_MEMORY or self._config is None:
             return False
         before = read_history(live_records(self._run.journal)).out_of_memory
         return out_of_memory.pieces(before + 1, self._config) > out_of_memory.pieces(before, self._config)
 
-    def _journal(self, end: End, over: bool) -> None:
+    def _journal(self, end: EngineEnd, over: bool) -> None:
         recorder = Recorder(self._run)
         try:
             status = end.code if end.code >= 0 else None

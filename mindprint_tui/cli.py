@@ -267,7 +267,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
     if topic is not None and kind in commands.WITH_TOPIC:
         topic = run_status.find_topic(folder, topic)
     feed = Feed(folder, folder.journal.stat().st_size)
-    wanted = run_status.ask(folder, kind, topic)
+    wanted = run_status.send_command(folder, kind, topic)
     while True:
         alive = feed.alive()
         for record in feed.read():
@@ -412,7 +412,7 @@ def metrics(
     RUN is the newest by default. Works while it runs and afterwards. Name one of --csv, --tensorboard and --wandb.
     """
     from mindprint_tui.metrics import sinks
-    from mindprint_tui.metrics.rows import Sink, pour
+    from mindprint_tui.metrics.rows import Sink, write_metrics
 
     if as_csv + (tensorboard is not None) + wandb != 1:
         raise click.UsageError("name one of --csv, --tensorboard DIR and --wandb")
@@ -424,7 +424,7 @@ def metrics(
         sink = sinks.WandB(project)
     else:
         sink = sinks.Csv(sys.stdout)  # writes the header line at once
-    pour(Feed(folder), sink, follow)
+    write_metrics(Feed(folder), sink, follow)
 
 
 @cli.command()

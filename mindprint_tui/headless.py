@@ -135,6 +135,6 @@ class Headless:
             supervisor.send_signal(signal.SIGQUIT)
             return
         try:
-            run_status.ask(self._run, "stop")
+            run_status.send_command(self._run, "stop")
         except InputError:
             supervisor.terminate()  # the engine does not read commands yet

@@ -16,7 +16,7 @@ from engine.contract.settings.config import RunConfig, load_config
 from engine.contract.vocabulary import BASE
 from engine.model import loading
 from engine.model.backend import Backend
-from engine.model.loading import Loaded
+from engine.model.loading import LoadedModel
 from engine.runtime.history import commits, read_history
 
 SAME = (
@@ -25,16 +25,16 @@ SAME = (
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class CommittedModel:
     """A run's model at a stage; `ledger.deltas` are its deltas, `started` is the start of the run in Unix seconds."""
 
     config: RunConfig
-    loaded: Loaded
+    loaded: LoadedModel
     ledger: Ledger
     started: float | None
 
 
-def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[str], None]) -> Opened:
+def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[str], None]) -> CommittedModel:
     """Loads the base and the deltas of a stage.
 
     `stage` is None for all deltas of the run, `before` for none of them, or a topic for the deltas that the model had
@@ -59,7 +59,7 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
             raise InputError(f"{run.path}: what was committed does not fit the base model; {SAME}") from error
         if ledger.declared != declared:
             raise InputError(f"{run.path}: the deltas give model {ledger.declared}, the run had {declared}; {SAME}")
-    return Opened(config, loaded, ledger, history.started)
+    return CommittedModel(config, loaded, ledger, history.started)
 
 
 def _committed(run: RunDir, stage: str | None) -> tuple[list[Delta], str]:

@@ -41,7 +41,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Survival:
+class FuseSurvival:
     """How well a fuse kept the learned change.
 
     - `cosine`: between the intended and the applied change of the weights
@@ -81,7 +81,7 @@ class Ledger:
             self._answers = self.declared, log_softmax(self.model, probe)
         return self._answers[1]
 
-    def fuse(self, delta: Delta, probe: mx.array, min_cosine: float, max_kl: float) -> tuple[Delta, Survival]:
+    def fuse(self, delta: Delta, probe: mx.array, min_cosine: float, max_kl: float) -> tuple[Delta, FuseSurvival]:
         """Detaches the adapter and commits its delta; returns the committed delta and how well the fuse kept it.
 
         If the cosine is below `min_cosine` or the KL above its limit, the delta is not fused: the model keeps its
@@ -101,7 +101,7 @@ class Ledger:
         self._materialize(delta.paths)
         with CHECKS.timed():
             fused = log_softmax(self.model, probe)
-            survival = Survival(self._cosine(delta, before), _kl(attached, fused), limit)
+            survival = FuseSurvival(self._cosine(delta, before), _kl(attached, fused), limit)
         kl = survival.kl
         if survival.cosine < min_cosine or survival.kl > limit:
             delta = Delta(delta.name, delta.topic, delta.phase, delta.spec, delta.weights, fused=False)
@@ -286,7 +286,7 @@ def _digest(data: dict[str, Any]) -> str:
     return fingerprint.fingerprint({name: repr(data[name]) for name in ("fingerprint", "commits", "deltas")})
 
 
-def listed(folder: Path) -> list[str]:
+def listed_deltas(folder: Path) -> list[str]:
     """Returns the names of the deltas that ledger.json lists as committed; empty if the file does not exist."""
     return [row["name"] for row in read_ledger(folder)["deltas"]] if (folder / "ledger.json").exists() else []
 
@@ -294,7 +294,7 @@ def listed(folder: Path) -> list[str]:
 @CHECKS.timed()
 def require_listed(folder: Path, ledger: Ledger) -> None:
     """Rule 29: requires that ledger.json lists the deltas in the model, and the model's fingerprint."""
-    found, wanted = listed(folder), [delta.name for delta in ledger.deltas]
+    found, wanted = listed_deltas(folder), [delta.name for delta in ledger.deltas]
     require(
         "committed-on-disk",
         found == wanted and read_ledger(folder)["fingerprint"] == ledger.declared,

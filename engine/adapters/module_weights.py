@@ -12,7 +12,7 @@ from engine.adapters.deltas import Delta
 from engine.adapters.lora import linear_shape
 
 
-class Kept(nn.Module):
+class WithFactors(nn.Module):
     """A plain module with separate frozen low-rank factors, for a delta that rounding would have lost."""
 
     def __init__(self, plain: Any, a: mx.array, b: mx.array) -> None:
@@ -25,7 +25,7 @@ class Kept(nn.Module):
         self.freeze()
 
 
-class KeptLinear(Kept, nn.Linear):
+class LinearWithFactors(WithFactors, nn.Linear):
     """A linear layer with kept factors."""
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -34,7 +34,7 @@ class KeptLinear(Kept, nn.Linear):
         return super().__call__(x) + beside.astype(x.dtype)
 
 
-class KeptSwitchLinear(Kept, SwitchLinear):
+class SwitchLinearWithFactors(WithFactors, SwitchLinear):
     """The experts of a mixture with kept factors, separate for each expert."""
 
     def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
@@ -46,9 +46,9 @@ class KeptSwitchLinear(Kept, SwitchLinear):
         return plain + beside.astype(x.dtype)
 
 
-def keep(plain: Any, a: mx.array, b: mx.array) -> Kept:
+def keep(plain: Any, a: mx.array, b: mx.array) -> WithFactors:
     """Returns the plain module with these factors kept separately."""
-    return (KeptSwitchLinear if isinstance(plain, SwitchLinear) else KeptLinear)(plain, a, b)
+    return (SwitchLinearWithFactors if isinstance(plain, SwitchLinear) else LinearWithFactors)(plain, a, b)
 
 
 def combined(deltas: Sequence[Delta], path: str) -> mx.array:
@@ -82,7 +82,7 @@ def dense(module: Any) -> mx.array:
         )
         return weight.astype(mx.float32)
     plain: mx.array = module.weight.astype(mx.float32)
-    return plain + (module.kept_a @ module.kept_b).swapaxes(-1, -2) if isinstance(module, Kept) else plain
+    return plain + (module.kept_a @ module.kept_b).swapaxes(-1, -2) if isinstance(module, WithFactors) else plain
 
 
 def growth(module: Any, dtype: mx.Dtype) -> int:

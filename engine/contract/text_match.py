@@ -18,7 +18,7 @@ def whole_words(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{START}(?:{one_spelling(pattern)}){END}", re.IGNORECASE)
 
 
-def core(pattern: re.Pattern[str]) -> str:
+def inner_pattern(pattern: re.Pattern[str]) -> str:
     """Returns the pattern inside a result of `whole_words`, without the word boundaries."""
     return pattern.pattern.removeprefix(f"{START}(?:").removesuffix(f"){END}")
 

@@ -11,7 +11,7 @@ from engine.contract.errors import InputError
 from engine.contract.journal.events import TopicInfo
 from engine.contract.names import find_topic
 from engine.contract.settings.config import FILES, CurriculumConfig, SourceConfig
-from engine.contract.settings.course import Place, read_course
+from engine.contract.settings.course import TopicPlace, read_course
 from engine.contract.wording import several, short
 from engine.data.holdout import TopicRows, hold_out
 from engine.data.rows import Pair, Question, SftRow, pair_row, question_row, require_whole, sft_row
@@ -139,13 +139,13 @@ def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum
     )
 
 
-def _untrained(place: Place, rows: TopicRows) -> Topic:
+def _untrained(place: TopicPlace, rows: TopicRows) -> Topic:
     """Returns a topic that the run leaves out."""
     lists = (tuple(rows.sft), tuple(rows.pairs), tuple(rows.heldout), tuple(rows.questions))
     return Topic(place.id, place.title, place.unit_title, place.chapter_title, *lists)
 
 
-def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, Place]) -> set[str]:
+def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, TopicPlace]) -> set[str]:
     """Returns the ids of the topics in curriculum.topics; raises InputError for an unknown or ambiguous name."""
     titles = {id: place.title for id, place in places.items()}
     try:
@@ -201,7 +201,9 @@ def _read(role: str, source: SourceConfig | Path | None) -> Iterator[_Found]:
         yield _Found(role, topic, row, key)
 
 
-def _sort(found: Sequence[_Found], names: Mapping[str, Place]) -> tuple[dict[str, TopicRows], list[str], list[str]]:
+def _sort(
+    found: Sequence[_Found], names: Mapping[str, TopicPlace]
+) -> tuple[dict[str, TopicRows], list[str], list[str]]:
     """Returns the rows by topic id, then a warning for each row without a topic, then one for each duplicate row.
 
     In a course with one topic, a row does not have to name it. If no row names a topic, all rows belong to one topic.

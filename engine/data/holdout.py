@@ -26,7 +26,7 @@ class TopicRows:
 
 
 @dataclass
-class _Asked:
+class _SameQuestion:
     """All rows of a topic that ask the same question."""
 
     sft: list[SftRow] = field(default_factory=list)
@@ -98,7 +98,7 @@ def _hold_pairs(rows: TopicRows, count: int, index: Index) -> None:
 
 def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
     """Holds out whole questions: all rows and pairs that ask the same question leave the training set together."""
-    groups: dict[str, _Asked] = defaultdict(_Asked)
+    groups: dict[str, _SameQuestion] = defaultdict(_SameQuestion)
     for row in rows.sft:
         if len(row.messages) == 1:
             groups[_key(row.messages[-1].content)].sft.append(row)

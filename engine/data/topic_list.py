@@ -7,20 +7,20 @@ from pathlib import Path
 from engine.contract.errors import InputError
 from engine.contract.names import TOPIC_ID
 from engine.contract.settings.config import FILES
-from engine.contract.settings.course import Place
+from engine.contract.settings.course import TopicPlace
 from engine.contract.wording import short
 
 MAX_TOPICS = 10_000
 
 
-def name_course(names: Iterable[str], source: str) -> dict[str, Place]:
+def name_course(names: Iterable[str], source: str) -> dict[str, TopicPlace]:
     """Returns a topic for each name, in order, with an id made from the name.
 
     If a name is already a topic id, it stays the id, and its parts are the titles of unit, chapter and topic. If there
     are no names, the course has one topic, with its title made from `source`. Raises InputError if there are more names
     than a course can have, or if a name contains half of a surrogate pair.
     """
-    places: dict[str, Place] = {}
+    places: dict[str, TopicPlace] = {}
     taken: set[str] = set()
     course = _title(source)
     for name in dict.fromkeys(names):
@@ -30,11 +30,11 @@ def name_course(names: Iterable[str], source: str) -> dict[str, Place]:
             raise InputError(f"{source}: topic: found {short(name)}, which has half of a character in it")
         if TOPIC_ID.fullmatch(name):
             unit, chapter, topic = name.split("/")
-            places[name] = Place(name, topic, unit, chapter)
+            places[name] = TopicPlace(name, topic, unit, chapter)
         else:
-            places[name] = Place(_id(name, taken), " ".join(name.split())[:200], course, course)
+            places[name] = TopicPlace(_id(name, taken), " ".join(name.split())[:200], course, course)
         taken.add(places[name].id)
-    return places or {"": Place(_id("topic-01", taken), course, course, course)}
+    return places or {"": TopicPlace(_id("topic-01", taken), course, course, course)}
 
 
 def _title(source: str) -> str:

@@ -53,7 +53,7 @@ def generate(
         stops: dict[int, Literal["eos", "length"]] = {}
         firsts: dict[int, int] = {}
         told = clock()
-        with cpu_lanes.Pace() as pace:
+        with cpu_lanes.ThreadChoice() as pace:
             while responses := pace.step(generator.next_generated):
                 if ticks is not None:
                     ticks.append(clock())

@@ -17,7 +17,7 @@ from mlx_lm.utils import load_model, make_shards
 
 from engine.adapters.fingerprint import digest
 from engine.adapters.ledger import Ledger
-from engine.adapters.module_weights import Kept, dense
+from engine.adapters.module_weights import WithFactors, dense
 from engine.contract.errors import InputError
 from engine.contract.regular_file import read_text
 from engine.model.arrays import leaves, load_arrays
@@ -33,14 +33,14 @@ QUANTIZATIONS = ("quantization", "quantization_config")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WeightPlace:
     """The place of a weight in the base: the tensor's name, and the expert's number if mlx-lm stacks several."""
 
     name: str
     expert: int | None = None
 
 
-Places = dict[str, list[Place]]
+Places = dict[str, list[WeightPlace]]
 
 
 def touched(ledger: Ledger) -> list[str]:
@@ -58,14 +58,16 @@ def find_places(base: Path, paths: list[str]) -> Places | None:
         name = f"{path}.weight"
         weight = pristine.pop(name)  # popped, so that its memory is freed after this path
         if name in files and mx.array_equal(load_arrays(files[name])[name], weight):
-            found[path] = [Place(name)]
+            found[path] = [WeightPlace(name)]
             continue
         slices = list(weight) if weight.ndim == 3 else [weight]
         names = [search(piece) for piece in slices]
         if any(name is None for name in names):
             return None
         found[path] = [
-            Place(name, number if weight.ndim == 3 else None) for number, name in enumerate(names) if name is not None
+            WeightPlace(name, number if weight.ndim == 3 else None)
+            for number, name in enumerate(names)
+            if name is not None
         ]
     return found
 
@@ -134,7 +136,7 @@ def _write(folder: Path, ledger: Ledger, places: Places | None) -> list[str]:
     kept = len(_kept(ledger))
     if kept and ledger.dtype != mx.float32:
         said.append(f"{kept} weights are in float32, since rounding would lose what they learned")
-    settled(config, touched(ledger), weights)
+    update_config(config, touched(ledger), weights)
     _save(folder, weights)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return said
@@ -160,7 +162,7 @@ def _apart(folder: Path, ledger: Ledger) -> str | None:
     return None
 
 
-def settled(config: dict[str, Any], touched: list[str], weights: dict[str, mx.array]) -> None:
+def update_config(config: dict[str, Any], touched: list[str], weights: dict[str, mx.array]) -> None:
     """Updates config.json in place to match the weights: their number type, and the modules that are not packed now."""
     floating = {
         str(array.dtype).rpartition(".")[2]
@@ -208,12 +210,12 @@ def _in_our_names(ledger: Ledger) -> dict[str, mx.array]:
 
 
 def _weight(module: Any) -> mx.array:
-    return dense(module) if isinstance(module, Kept) else module.weight
+    return dense(module) if isinstance(module, WithFactors) else module.weight
 
 
-def _kept(ledger: Ledger) -> dict[str, Kept]:
+def _kept(ledger: Ledger) -> dict[str, WithFactors]:
     """Returns the modules with kept deltas, by path."""
-    return {path: module for path, module in ledger.model.named_modules() if isinstance(module, Kept)}
+    return {path: module for path, module in ledger.model.named_modules() if isinstance(module, WithFactors)}
 
 
 def _packed(names: dict[str, mx.array]) -> set[str]:

@@ -13,7 +13,7 @@ from engine.contract.vocabulary import ATTEMPT_STAGES, PHASES, PREFERENCE, STAGE
 from engine.contract.wording import several
 from engine.formats.low_rank import Loss
 from engine.runtime.history import commits
-from engine.runtime.summary import kept, summarize
+from engine.runtime.summary import last_kept_phase, summarize
 
 ROWS = 200  # the largest number of topics in the table
 SHOWN = [STAGES[stage] for stage in ATTEMPT_STAGES]
@@ -117,7 +117,7 @@ def _number(row: dict[str, Any], stage: StageRow, name: str) -> str:
     if not scores or scores[name] is None:
         return "–"
     text = f"{scores[name]:.2f}"
-    last = kept(row)
+    last = last_kept_phase(row)
     return f"({text})" if stage.phase and last != stage.phase and last not in PREFERENCE else text
 
 

@@ -92,7 +92,7 @@ def attention(
     return (shares @ values).reshape(batch, heads, length, values.shape[-1])
 
 
-def quicken(model: Any) -> bool:
+def install_fast_kernels(model: Any) -> bool:
     """Replaces mlx-lm's SwiGLU and attention by the fast ones in the module of the model's architecture.
 
     It does so on the CPU, if that module uses mlx-lm's functions. Returns whether it did. The fast functions compute

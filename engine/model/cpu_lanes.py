@@ -52,7 +52,7 @@ def each(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
     return found
 
 
-class Pace:
+class ThreadChoice:
     """Chooses the BLAS threads for many small steps, such as decoding: times all threads and one, uses the faster.
 
     Threads wait for each other at each product. If another program holds the core of one thread, the others wait for
@@ -65,8 +65,8 @@ class Pace:
     def __init__(self) -> None:
         self._library = _blas()
         self._all: int = self._library.openblas_get_num_threads() if self._library is not None else 1
-        self._first = 1 if Pace.crowded else self._all
-        self._other = self._all if Pace.crowded else 1
+        self._first = 1 if ThreadChoice.crowded else self._all
+        self._other = self._all if ThreadChoice.crowded else 1
         self._settled = self._all == 1
         self._seconds: list[float] = []  # of the steps that were tried
 
@@ -83,17 +83,17 @@ class Pace:
         found = function()
         if not self._settled:
             self._seconds.append(time.perf_counter() - started)
-            self._settle()
+            self._choose()
         return found
 
-    def _settle(self) -> None:
+    def _choose(self) -> None:
         first, other = self._seconds[1:TRIED], self._seconds[TRIED + 1 :]  # the first step of each has more work
         if len(self._seconds) == TRIED:
             self._use(self._other)
         elif other and (len(other) == len(first) or min(other) > 2 * min(first)):
             self._settled = True
             chosen = self._other if min(other) < min(first) else self._first
-            Pace.crowded = chosen == 1
+            ThreadChoice.crowded = chosen == 1
             self._use(chosen)
 
     def _use(self, threads: int) -> None:

@@ -34,7 +34,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A model that is ready to compute: in evaluation mode, with all weights in memory."""
 
     model: nn.Module
@@ -121,7 +121,7 @@ def download(hub_id: str, say: Say, revision: str | None = None) -> Path:
     return folder
 
 
-def load(path: Path, dtype: str) -> Loaded:
+def load(path: Path, dtype: str) -> LoadedModel:
     """Loads the model in the folder `path` and casts its floating weights outside quantized layers to `dtype`.
 
     `dtype` is "float32", "bfloat16" or "float16". It never runs code from the folder. Raises InputError if the folder
@@ -137,11 +137,11 @@ def load(path: Path, dtype: str) -> Loaded:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise InputError(f"The model in {path} cannot be loaded: {reason}.") from error
     model.eval()
-    cpu_kernels.quicken(model)
-    return Loaded(model=model, tokenizer=tokenizer, path=path, config=config, name=name_of(path))
+    cpu_kernels.install_fast_kernels(model)
+    return LoadedModel(model=model, tokenizer=tokenizer, path=path, config=config, name=name_of(path))
 
 
-def twin(model: nn.Module, path: Path) -> nn.Module:
+def share_weights(model: nn.Module, path: Path) -> nn.Module:
     """Returns a second model from the same folder that shares every array with `model`.
 
     It needs no additional memory until modules of `model` are replaced; it then keeps the old ones.
@@ -150,7 +150,7 @@ def twin(model: nn.Module, path: Path) -> nn.Module:
     other.load_weights(leaves(model.parameters()))
     other.freeze()
     other.eval()
-    cpu_kernels.quicken(other)
+    cpu_kernels.install_fast_kernels(other)
     return other
 
 
@@ -165,7 +165,7 @@ def cast(model: nn.Module, dtype: mx.Dtype) -> None:
     model.load_weights(floating, strict=False)
 
 
-def mixed(model: nn.Module, dtype: mx.Dtype) -> str | None:
+def wider_type_warning(model: nn.Module, dtype: mx.Dtype) -> str | None:
     """Returns a warning if the scales of packed weights make MLX compute in a wider type than `dtype`; else None."""
     kinds = {module.scales.dtype for module in model.modules() if quantized(module)}
     for kind in kinds:

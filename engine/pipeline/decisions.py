@@ -1,6 +1,6 @@
 """Decisions about a topic: keep or roll back, run DPO, verdict, retry.
 
-All are pure functions, and all but `trouble`, `collapsed` and `estimate` return a sentence with the reason.
+All are pure functions, and all but `pause_reason`, `collapsed` and `estimate` return a sentence with the reason.
 """
 
 import math
@@ -148,7 +148,7 @@ def _subject(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> s
     return " but keep to the subject" if kept else " and lose the subject"
 
 
-def trouble(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:
+def pause_reason(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:
     """Returns the trouble for which run.pause_on may pause the run, or None.
 
     It is `failed` if the attempt failed, and `collapsed` if a phase broke the answers, even if it was rolled back.

@@ -63,7 +63,7 @@ def run_trial(session: Session) -> Trial:
         run=dataclasses.replace(config.run, checkpoint_every=1),
     )
     forward = forward_rate(session, topic.sft)
-    growth = to_come = phase.growth_ahead(session)
+    growth = to_come = phase.bytes_still_to_grow(session)
     peaks = [mx.get_peak_memory() + to_come]
     started = time.perf_counter()
     attached = train_sft(session, topic, 1)
@@ -73,7 +73,7 @@ def run_trial(session: Session) -> Trial:
     started = time.perf_counter()
     if config.adapters.strategy != "shared":
         phase.commit(session, attached)
-        to_come = phase.growth_ahead(session)
+        to_come = phase.bytes_still_to_grow(session)
     around += time.perf_counter() - started
     peaks.append(mx.get_peak_memory() + to_come)
     if may_prefer(config):

@@ -29,7 +29,9 @@ def require_beginning(run: RunDir, records: Iterable[Record]) -> None:
         if isinstance(record.event, e.RunStarted):
             return
         if not isinstance(record.event, BEFORE_START):
-            raise InputError(f"{run.journal}:{number}: found {found(record.event)}, expected run_started; {PUT_BACK}")
+            raise InputError(
+                f"{run.journal}:{number}: found {describe_event(record.event)}, expected run_started; {PUT_BACK}"
+            )
     there = [path for path in (run.checkpoint, run.summary) if os.path.lexists(path)]
     there += sorted(run.adapters.glob("*")) if run.adapters.is_dir() else []
     if there:
@@ -76,7 +78,7 @@ def _lines(run: RunDir) -> Iterator[bytes]:
 
 def _hangs(run: RunDir, number: int, record: Record) -> InputError:
     return InputError(
-        f"{run.journal}:{number}: found {found(record.event)}; what is to be done may hang on it; {PUT_BACK}"
+        f"{run.journal}:{number}: found {describe_event(record.event)}; what is to be done may hang on it; {PUT_BACK}"
     )
 
 
@@ -112,7 +114,7 @@ def require_own_folders(run: RunDir) -> None:
             raise InputError(f"{folder}: a file, where a folder is expected")
 
 
-def found(event: Event) -> str:
+def describe_event(event: Event) -> str:
     """Returns the kind of an event; for a damaged line, a description of the damage."""
     if not isinstance(event, e.Unknown):
         return event.kind

@@ -16,7 +16,7 @@ from engine.contract.journal.events import (
     Restored,
 )
 from engine.contract.journal.store import records
-from engine.contract.run_folder.files import settle
+from engine.contract.run_folder.files import recover_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import AdaptersConfig, RunConfig
 from engine.contract.vocabulary import PHASES, PREFERENCE
@@ -92,14 +92,14 @@ def require_same_tokens(session: Session, rendered: str) -> None:
         )
 
 
-def take_up(session: Session, history: History) -> None:
+def restore_state(session: Session, history: History) -> None:
     """Restores the state of a run: replays the ledger, finds the checkpoint, and journals where the run continues."""
     recorder = session.recorder
     base = session.ledger.declared
     same = history.base in (None, base)
     require("ledger-declares", same, f"the base model is {base}, the run began on {history.base}")
     for folder in (session.run.path, session.run.adapters):
-        settle(folder)
+        recover_folder(folder)
     if (session.run.adapters / "ledger.json").exists():
         session.ledger.replay(session.run.adapters)
     current = history.current
@@ -160,7 +160,7 @@ def _drop_dropped(session: Session, history: History) -> None:
         phase.drop(session, topic)
 
 
-def ask_again(session: Session, history: History) -> None:
+def apply_requests(session: Session, history: History) -> None:
     """Applies the user's requests to the engine that died: a stop ends the run, and a pause continues."""
     if history.died is not None and history.stopping:
         raise Stop("a person, before the engine died")

@@ -25,16 +25,16 @@ from engine.model.backend import Backend, process_bytes
 from engine.pipeline import decisions
 from engine.pipeline.resumable import damaged_lines, require_beginning, require_known_topics, require_own_folders
 from engine.pipeline.resume import (
-    ask_again,
+    apply_requests,
     require_same_rows,
     require_same_settings,
     require_same_tokens,
     restarted,
-    take_up,
+    restore_state,
 )
 from engine.pipeline.setup import open_session, read_curriculum, reload, run_started, warn_early
 from engine.pipeline.topic import finish, train_topic
-from engine.preflight.prediction import Outlook
+from engine.preflight.prediction import DurationPredictor
 from engine.rules.enforce import CHECKS, failure, require
 from engine.runtime.control import Skip, Stop
 from engine.runtime.heartbeat import Heartbeat
@@ -81,15 +81,15 @@ def train(
     session.scored = read_scores(live_records(folder.journal))
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
     session.control.unheard = unheard
-    outlook = Outlook(session, started - history.seconds)
+    outlook = DurationPredictor(session, started - history.seconds)
     require_same_tokens(session, outlook.rendered)
     session.control.beat = heartbeat.beat
     stopped = False
     try:
         if history.began:
             folder.summary.unlink(missing_ok=True)  # it describes an earlier end of the run
-            take_up(session, history)
-            ask_again(session, history)
+            restore_state(session, history)
+            apply_requests(session, history)
         require_ledger(folder.adapters, session.ledger)
         _score_base(session, history)
         outlook.at_start(history.before)
@@ -148,7 +148,7 @@ def _score_base(session: Session, history: History) -> None:
         history.before |= evaluate.measure(session, missing, BASE, doing=doing)
 
 
-def _train_all(session: Session, history: History, outlook: Outlook) -> None:
+def _train_all(session: Session, history: History, outlook: DurationPredictor) -> None:
     """Trains every topic in curriculum order, then those that the user wants to retry; each with its retries."""
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.topics}
@@ -176,7 +176,7 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     again = decisions.retry(verdict, done.tries, session.config.run.retries)
     if again is not None:  # journaled before the topic is finished: if the engine dies in between, no retry is lost
         session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
-    pauses = decisions.trouble(verdict, session.collapsed) in session.config.run.pause_on
+    pauses = decisions.pause_reason(verdict, session.collapsed) in session.config.run.pause_on
     if pauses:  # journaled before the topic is finished, for the same reason
         control.hold("run.pause_on")
     finish(session, topic, verdict, reason, started)

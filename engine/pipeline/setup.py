@@ -54,7 +54,7 @@ def read_curriculum(config: RunConfig) -> Curriculum:
     Raises InputError if it cannot be used for training, which includes leaks and gates that cannot be reached.
     """
     curriculum = load(config)
-    if problems := pointless(curriculum, config):
+    if problems := reasons_not_to_run(curriculum, config):
         more = f" ({len(problems) - 1} more: mindprint-tui check lists them)" if len(problems) > 1 else ""
         raise InputError(problems[0] + more)
     return curriculum
@@ -65,7 +65,7 @@ def load(config: RunConfig) -> Curriculum:
     return load_curriculum(config.curriculum, needs_pairs=may_prefer(config))
 
 
-def pointless(curriculum: Curriculum, config: RunConfig) -> list[str]:
+def reasons_not_to_run(curriculum: Curriculum, config: RunConfig) -> list[str]:
     """Returns a sentence for each reason why the run would be pointless: leaks, and gates that nothing can pass."""
     found = list(find_leaks(curriculum.topics))
     if config.thresholds.unreachable == "error":
@@ -104,7 +104,7 @@ def open_session(
     say(f"loading {config.model.name}")
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
     loaded = loading.load(path, dtype)
-    if not history.began and (warning := loading.mixed(loaded.model, getattr(mx, dtype))):
+    if not history.began and (warning := loading.wider_type_warning(loaded.model, getattr(mx, dtype))):
         recorder.warn("number-type", warning)
     renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
@@ -131,14 +131,14 @@ def open_session(
         renderer=renderer,
         ledger=ledger,
         scorer=Scorer(loaded.model, probe),
-        base=Scorer(loading.twin(loaded.model, path), probe),
+        base=Scorer(loading.share_weights(loaded.model, path), probe),
         embedder=embedder,
         probe=probe,
         parameters=parameters,
         pieces=pieces_after(recorder, config, history.out_of_memory),
         dpo_rolled_back=history.dpo_rolled_back,
     )
-    if not history.began and (more := phase.growth_ahead(session)):
+    if not history.began and (more := phase.bytes_still_to_grow(session)):
         recorder.warn(
             "dequantized",
             f"the base is quantized, and a module that is trained stays in {dtype} once its phase is committed: with "
@@ -171,7 +171,7 @@ def reload(session: Session) -> None:
         module.clear()
     mx.clear_cache()
     fresh = loading.load(session.ledger.base, str(session.ledger.dtype).rpartition(".")[2])
-    session.base = Scorer(loading.twin(fresh.model, session.ledger.base), session.probe)
+    session.base = Scorer(loading.share_weights(fresh.model, session.ledger.base), session.probe)
     session.scoring = None  # its tools refer to the base model that was released
     session.ledger.restore(fresh.model, session.ledger.deltas)
     found = session.ledger.declared

@@ -14,7 +14,7 @@ STEP = 2.3  # cost of a training step in forward passes: forward, backward throu
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TopicWork:
     """Work of one topic. All fields count tokens, except `answers`.
 
     `sft` and `dpo`: tokens that the phase trains on. `reference`: tokens of the DPO reference. `read`: tokens that one
@@ -58,7 +58,7 @@ class Span:
         return Span(self.seconds + other.seconds, self.least + other.least)
 
 
-def of_topics(works: Sequence[Work], rates: Rates, config: RunConfig, begun: bool) -> Span:
+def of_topics(works: Sequence[TopicWork], rates: Rates, config: RunConfig, begun: bool) -> Span:
     """Returns the duration of these topics in sequence. `begun` tells whether a topic was trained before them."""
     total = Span(0.0, 0.0)
     for number, work in enumerate(works):
@@ -66,14 +66,14 @@ def of_topics(works: Sequence[Work], rates: Rates, config: RunConfig, begun: boo
     return total
 
 
-def _topic(work: Work, rates: Rates, config: RunConfig, start: bool) -> Span:
+def _topic(work: TopicWork, rates: Rates, config: RunConfig, start: bool) -> Span:
     evaluation = work.answers * rates.decode + work.read * rates.forward
     sft = work.sft * rates.sft + rates.phase + evaluation * (2 if start else 1)
     dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
     return Span(sft + dpo if may_prefer(config) else sft, sft)
 
 
-def as_answered(work: Work, cut: int, limit: int) -> Work:
+def as_answered(work: TopicWork, cut: int, limit: int) -> TopicWork:
     """Returns `work` with answers of `limit` tokens if any answers of the base model were cut (`cut` > 0).
 
     Answers after training will be cut then, too, and the longest answer of a batch decides its decoding steps.
@@ -81,7 +81,7 @@ def as_answered(work: Work, cut: int, limit: int) -> Work:
     return replace(work, answers=limit) if cut else work
 
 
-def refined(works: dict[str, Work], guess: Rates, records: Iterable[Record]) -> Rates:
+def refined(works: dict[str, TopicWork], guess: Rates, records: Iterable[Record]) -> Rates:
     """Returns rates from the durations of steps and evaluations in a journal.
 
     If the journal has none of a kind yet, the rate from `guess` is used. DPO without steps gets the rate of SFT.

@@ -24,7 +24,7 @@ PREDICTIONS = 2  # predictions per run
 LOOKS = 6  # a phase fingerprints the frozen weights about 6 times; its other overhead takes no more time
 
 
-class Outlook:
+class DurationPredictor:
     """Predicts a run's duration twice: after the base model is scored, and more precisely after the first topic."""
 
     def __init__(self, session: Session, began: float) -> None:

@@ -10,7 +10,7 @@ from engine.contract.settings.config import RunConfig
 from engine.data.chat_template import Example, Message, Renderer
 from engine.data.curriculum import Curriculum, Topic, length_ratio
 from engine.data.rows import Pair
-from engine.preflight.forecast import Work
+from engine.preflight.forecast import TopicWork
 
 Row = tuple[str, Sequence[Message], str]  # file:line, the conversation, the answer
 
@@ -34,7 +34,7 @@ class TopicAudit:
     longest: int
     cut: tuple[str, ...]
     length_ratio: float | None
-    work: Work
+    work: TopicWork
     rendered: str
 
 
@@ -81,7 +81,7 @@ def _topic(topic: Topic, renderer: Renderer, config: RunConfig) -> TopicAudit:
         longest=max(len(example.ids) for _, example in every),
         cut=tuple(dict.fromkeys(where for where, example in every if example.cut)),
         length_ratio=length_ratio(topic),
-        work=Work(
+        work=TopicWork(
             sft=config.sft.epochs * _tokens(rows),
             dpo=preferred,
             reference=min(preferred, _tokens(trained)),

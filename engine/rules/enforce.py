@@ -20,7 +20,7 @@ class Broken(Exception):
         self.rule = RULES[rule]
 
 
-class Checks:
+class RuleChecks:
     """The rule checks of this process: how often each rule held, and the seconds that checking took.
 
     `held` counts since the process began. `take` returns the checks since its last call.
@@ -71,7 +71,7 @@ def _brief(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-CHECKS = Checks()
+CHECKS = RuleChecks()
 
 
 def failure(where: str, error: Exception, topic: str | None = None, phase: Phase | None = None) -> Failed:

@@ -172,7 +172,7 @@ def _fold(history: History, record: Record) -> None:
             elif not STAGES[stage].repeated and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
         case e.AdapterChanged(state=state) as changed if state != "attached":
-            _settle(history, changed)
+            _end_phase(history, changed)
         case e.TopicFinished(topic=topic) as finished:
             history.finished[topic], known = finished, _topic(history, topic)
             owed = known.again and finished.verdict not in e.SETTLED
@@ -202,7 +202,7 @@ def _fold(history: History, record: Record) -> None:
             pass
 
 
-def _settle(history: History, changed: e.AdapterChanged) -> None:
+def _end_phase(history: History, changed: e.AdapterChanged) -> None:
     """Records that a phase was committed, rolled back or detached, or that its commit was dropped."""
     topic, phase, kept = changed.topic, changed.phase, changed.state in e.KEPT
     attempt = _topic(history, topic)

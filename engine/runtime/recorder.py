@@ -9,7 +9,7 @@ from engine.contract.errors import Unwritable
 from engine.contract.journal.events import Event, Record, Warned
 from engine.contract.journal.log_lines import line
 from engine.contract.journal.store import JournalWriter
-from engine.contract.run_folder.files import own
+from engine.contract.run_folder.files import open_own
 from engine.contract.run_folder.folder import RunDir
 
 ROOM = 1 << 16  # bytes reserved for the last event of a run with a full disk
@@ -21,7 +21,7 @@ class Recorder:
     def __init__(self, run: RunDir) -> None:
         self._journal = JournalWriter(run.journal)
         self._journal.lock()  # engine.lock may be deleted while its holder is at work
-        self._log = open(run.log, "a", 1, "utf-8", "backslashreplace", opener=own)  # noqa: SIM115
+        self._log = open(run.log, "a", 1, "utf-8", "backslashreplace", opener=open_own)  # noqa: SIM115
         Path(run.log).chmod(0o600)
         self._reserve = run.path / ".reserve"
         _keep_room(self._reserve)
@@ -62,7 +62,7 @@ class Recorder:
 
 
 def _keep_room(path: Path) -> None:
-    descriptor = own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    descriptor = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         os.write(descriptor, bytes(ROOM))
     finally:

@@ -56,7 +56,7 @@ def summarize(
         "passed": sum(row["verdict"] == PASSED for row in rows),
         "undecided": sum(row["verdict"] == UNDECIDED for row in rows),
         "of": len(rows),
-        "not_in_model": {row["topic"]: _outside(row) for row in rows if kept(row) is None},
+        "not_in_model": {row["topic"]: _outside(row) for row in rows if last_kept_phase(row) is None},
         "overhead": {"checkpoint_seconds": run.checkpoint_seconds, "check_seconds": run.check_seconds},
         **{phase: _preference_phase(rows, phase) for phase in PREFERENCE},
         "mean": _means(rows),
@@ -116,7 +116,7 @@ def _prediction(run: _Figures, seconds: float, process_bytes: int | None, whole:
     """
     at_start, refined = (run.predicted[place] if len(run.predicted) > place else None for place in (0, 1))
     real = seconds - run.waited
-    ran = of_what_ran(at_start, run.preferred, run.listed) if at_start and whole and run.listed else None
+    ran = predicted_seconds(at_start, run.preferred, run.listed) if at_start and whole and run.listed else None
     return {
         "of_what_ran": round(ran, 1) if ran is not None else None,
         "at_start": round(at_start.seconds, 1) if at_start else None,
@@ -130,7 +130,7 @@ def _prediction(run: _Figures, seconds: float, process_bytes: int | None, whole:
     }
 
 
-def of_what_ran(said: e.Predicted, preferred: Collection[str], topics: int) -> float:
+def predicted_seconds(said: e.Predicted, preferred: Collection[str], topics: int) -> float:
     """Returns the predicted seconds if DPO counts only for the `preferred` ones of all `topics`."""
     return said.least + (said.seconds - said.least) * len(preferred) / topics
 
@@ -193,7 +193,7 @@ def _sure(evaluated: Evaluated) -> dict[str, Any]:
     return {"answers": evaluated.questions, "loops": evaluated.loops, "void": evaluated.void, "intervals": intervals}
 
 
-def kept(row: dict[str, Any]) -> Phase | None:
+def last_kept_phase(row: dict[str, Any]) -> Phase | None:
     """Returns the last phase of a topic that is in the model."""
     return last_kept({phase: row[phase] for phase in PHASES})
 
@@ -206,7 +206,7 @@ def _outside(row: dict[str, Any]) -> str:
 
 
 def _final(row: dict[str, Any]) -> dict[str, Any] | None:
-    last = kept(row)
+    last = last_kept_phase(row)
     found = row[STAGES[last].summary] if last else row[START] or row[BASE]
     return dict(found) if found else None
 

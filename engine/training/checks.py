@@ -18,7 +18,7 @@ from engine.data.rows import Pair, SftRow
 from engine.model.arrays import integers, number
 from engine.rules.enforce import CHECKS, require
 from engine.training.checkpoint import Checkpoint
-from engine.training.session import Attached, Session
+from engine.training.session import ActiveAdapter, Session
 
 MOVED = 1e-12  # an adapter counts as changed if the norm of its change is larger than this
 
@@ -31,10 +31,10 @@ def held_out(session: Session, rows: Sequence[SftRow | Pair]) -> None:
 
 
 @CHECKS.timed()
-def as_declared(session: Session) -> dict[str, str]:
+def frozen_as_in_ledger(session: Session) -> dict[str, str]:
     """Returns the digests of the frozen weights before attach. Checks rule 8: they equal the ledger's digests.
 
-    Also lets the ledger record the model's answer to the probe. `silent` compares with it after detach.
+    Also lets the ledger record the model's answer to the probe. `detached_as_before` compares with it after detach.
     """
     found, declared = fingerprint.frozen_digests(session.model), session.ledger.digests
     astray = sorted(name for name, _ in found.items() ^ declared.items())
@@ -44,7 +44,7 @@ def as_declared(session: Session) -> dict[str, str]:
 
 
 @CHECKS.timed()
-def as_asked(session: Session, asked: SftConfig | DpoConfig) -> None:
+def adapter_matches_settings(session: Session, asked: SftConfig | DpoConfig) -> None:
     """Checks rules 3 to 5 on a new adapter: its modules, layers, rank and scale match the settings."""
     found = lora.adapter_modules(session.model)
     lora.require_exactly(session.model, asked, set(found))
@@ -93,7 +93,7 @@ def supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
 
 
 @CHECKS.timed()
-def trained(session: Session, attached: Attached, steps: int) -> float:
+def trained(session: Session, attached: ActiveAdapter, steps: int) -> float:
     """Checks rules 14, 6, 3 and 1 after the last step. Returns the norm of the adapter's change."""
     done = attached.step - attached.refused
     require(
@@ -117,7 +117,7 @@ def trained(session: Session, attached: Attached, steps: int) -> float:
 
 
 @CHECKS.timed()
-def frozen(session: Session, attached: Attached) -> None:
+def frozen(session: Session, attached: ActiveAdapter) -> None:
     """Checks rule 6. Raises Broken with the names of frozen parameters that changed."""
     now = fingerprint.frozen_digests(session.model)
     changed = sorted(name for name in attached.frozen.keys() | now.keys() if attached.frozen.get(name) != now.get(name))
@@ -126,7 +126,7 @@ def frozen(session: Session, attached: Attached) -> None:
 
 
 @CHECKS.timed()
-def silent(session: Session) -> None:
+def detached_as_before(session: Session) -> None:
     """Checks rule 7: after detach the model's logits on the probe equal those before attach, bit for bit."""
     ledger = session.ledger
     same = mx.array_equal(log_softmax(ledger.model, session.probe), ledger.answers(session.probe)).item()

@@ -20,14 +20,14 @@ from engine.runtime.control import Stop
 from engine.training import checks, dpo_reference, examples, phase
 from engine.training.losses import dpo_loss
 from engine.training.optimizer import accumulate
-from engine.training.session import Attached, Session
+from engine.training.session import ActiveAdapter, Session
 
 PHASE: Phase = "dpo"
 LN2_WITHIN = 1e-3  # tolerance of the first loss around ln 2; its margin may be twice as far from 0
 STILL = {mx.float32: 0.2, mx.float16: 0.5, mx.bfloat16: 2.0}  # a smaller margin, in nats, is noise or rounding
 
 
-def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None) -> Attached:
+def train_dpo(session: Session, topic: Topic, attempt: int, sft: ActiveAdapter | None) -> ActiveAdapter:
     """Trains on the topic's pairs and leaves the adapter attached. Raises Broken if a rule does not hold.
 
     `sft` is the adapter to continue with (strategy shared). If it is None, a new adapter is attached.
@@ -48,7 +48,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     if not phase.resuming(session, topic.id, attempt, PHASE):
         say(PhaseStarted(topic.id, PHASE, plan.steps, len(chosen), *examples.tokens_of([*chosen, *rejected])))
     if sft is not None:
-        attached = phase.take_over(session, sft, PHASE, settings, plan.steps)
+        attached = phase.continue_adapter(session, sft, PHASE, settings, plan.steps)
     else:
         asked = session.config.sft if session.config.adapters.strategy == "shared" else settings
         attached = phase.attach(session, topic.id, attempt, PHASE, settings, plan.steps, asked)
@@ -115,7 +115,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: Attached | None
     return attached
 
 
-def undo(session: Session, attached: Attached) -> None:
+def undo(session: Session, attached: ActiveAdapter) -> None:
     """Restores a shared adapter to its state after SFT."""
     lora.load_weights(session.model, dpo_reference.start_of(attached))
 

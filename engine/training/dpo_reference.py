@@ -12,9 +12,9 @@ from engine.data.chat_template import Example
 from engine.model import cpu_lanes
 from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require
-from engine.training.session import Attached, Session
+from engine.training.session import ActiveAdapter, Session
 
-START = "start/"  # prefix in Attached.reference of the adapter's arrays before DPO's first step
+START = "start/"  # prefix in ActiveAdapter.reference of the adapter's arrays before DPO's first step
 WITNESS = "witness"  # key there of one answer's token log-probabilities (N,), computed alone before the first step
 SEEN = 8  # number of that answer's first tokens that are checked again after the last step
 TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}  # relative, between equal log-probabilities
@@ -81,20 +81,20 @@ def _as_in_training(score: Callable[[Batch], mx.array], batch: Batch) -> mx.arra
     return found
 
 
-def start_of(attached: Attached) -> dict[str, mx.array]:
+def start_of(attached: ActiveAdapter) -> dict[str, mx.array]:
     """Returns the adapter's arrays from before DPO's first step."""
     return {name.removeprefix(START): a for name, a in attached.reference.items() if name.startswith(START)}
 
 
 @CHECKS.timed()
-def digest(attached: Attached) -> str:
+def digest(attached: ActiveAdapter) -> str:
     """Returns one hash over the whole DPO reference."""
     return fingerprint.fingerprint(fingerprint.digests_of(attached.reference))
 
 
 @CHECKS.timed()
 def check(
-    session: Session, attached: Attached, chosen: Sequence[Example], rejected: Sequence[Example], begun: str
+    session: Session, attached: ActiveAdapter, chosen: Sequence[Example], rejected: Sequence[Example], begun: str
 ) -> None:
     """Checks rule 10 after the last step. `begun` is the reference's digest before the first step.
 

@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from engine.adapters import deltas, ledger, lora
 from engine.adapters.deltas import Delta
-from engine.adapters.ledger import Survival
+from engine.adapters.ledger import FuseSurvival
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import growth
 from engine.contract.journal.events import AdapterChanged, Checkpointed, RulesChecked
@@ -22,7 +22,7 @@ from engine.rules.enforce import CHECKS, require
 from engine.training import checkpoint, checks
 from engine.training.checkpoint import Checkpoint
 from engine.training.optimizer import Update, Updater
-from engine.training.session import Attached, Session
+from engine.training.session import ActiveAdapter, Session
 
 
 def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
@@ -36,7 +36,7 @@ def spec_of(settings: SftConfig | DpoConfig) -> AdapterSpec:
     return AdapterSpec(settings.rank, settings.alpha / settings.rank, settings.modules, settings.layers)
 
 
-def growth_ahead(session: Session) -> int:
+def bytes_still_to_grow(session: Session) -> int:
     """Returns the number of bytes by which the model will still grow in this run; 0 if the base is not quantized.
 
     Every trained module of a quantized base stays dequantized after its commit. No adapter may be attached during
@@ -63,19 +63,19 @@ def attach(
     settings: SftConfig | DpoConfig,
     steps: int,
     asked: SftConfig | DpoConfig,
-) -> Attached:
+) -> ActiveAdapter:
     """Attaches a new adapter, or restores the checkpoint's adapter, and journals what is trainable.
 
     `settings` are the phase's settings. `asked` are the adapter's settings; with strategy shared they come from another
     phase.
     """
-    frozen = checks.as_declared(session)
+    frozen = checks.frozen_as_in_ledger(session)
     seed, spec = seed_of(session, topic, attempt, phase), spec_of(asked)
     made = lora.attach(session.model, spec, seed)
-    checks.as_asked(session, asked)
+    checks.adapter_matches_settings(session, asked)
     expected = lora.expected_count(made, spec.rank)
     updater = Updater(settings, steps)
-    attached = Attached(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})
+    attached = ActiveAdapter(topic, attempt, phase, spec, updater, frozen, len(made), expected, {})
     if (saved := take_checkpoint(session, topic, attempt, phase)) is not None:
         found = attached.base
         require("ledger-declares", saved.model == found, f"the checkpoint is of model {saved.model}, this is {found}")
@@ -89,7 +89,9 @@ def attach(
     return attached
 
 
-def take_over(session: Session, sft: Attached, phase: Phase, settings: DpoConfig, steps: int) -> Attached:
+def continue_adapter(
+    session: Session, sft: ActiveAdapter, phase: Phase, settings: DpoConfig, steps: int
+) -> ActiveAdapter:
     """Continues in `phase` with the adapter that SFT left attached (strategy shared), and with a new optimizer."""
     updater = Updater(settings, steps)
     attached = dataclasses.replace(sft, phase=phase, updater=updater, reference={}, step=0, refused=0, whole=False)
@@ -107,7 +109,7 @@ def take_checkpoint(session: Session, topic: str, attempt: int, phase: str) -> C
     return saved
 
 
-def save_checkpoint(session: Session, attached: Attached) -> None:
+def save_checkpoint(session: Session, attached: ActiveAdapter) -> None:
     """Writes a checkpoint of the phase between two optimizer steps, and journals it."""
     started = time.perf_counter()
     state = Checkpoint(
@@ -130,7 +132,7 @@ def save_checkpoint(session: Session, attached: Attached) -> None:
     session.recorder.say(event, durable=True)
 
 
-def note_update(session: Session, attached: Attached, update: Update, rows: Sequence[str]) -> None:
+def note_update(session: Session, attached: ActiveAdapter, update: Update, rows: Sequence[str]) -> None:
     """Counts a step and checks rule 28.
 
     A step that is not finite was not applied; a warning names its rows. A second such step ends the phase.
@@ -148,7 +150,7 @@ def note_update(session: Session, attached: Attached, update: Update, rows: Sequ
         say_rules(session, attached.topic, attached.phase)
 
 
-def commit(session: Session, attached: Attached) -> None:
+def commit(session: Session, attached: ActiveAdapter) -> None:
     """Writes the delta to the disk, fuses it, and only then journals it. Raises Broken if a rule does not hold.
 
     If anything fails, the model and the ledger are reverted and the delta's folder is deleted.
@@ -168,7 +170,7 @@ def commit(session: Session, attached: Attached) -> None:
         ledger.require_listed(folder, session.ledger)
     except Exception:
         session.ledger.revert(before, delta.paths)
-        if name in ledger.listed(folder):
+        if name in ledger.listed_deltas(folder):
             session.ledger.save(folder)
         shutil.rmtree(folder / name, ignore_errors=True)
         raise
@@ -183,11 +185,11 @@ def commit(session: Session, attached: Attached) -> None:
     _close(session)
 
 
-def roll_back(session: Session, attached: Attached, state: Literal["rolled_back", "detached"]) -> None:
+def roll_back(session: Session, attached: ActiveAdapter, state: Literal["rolled_back", "detached"]) -> None:
     """Detaches the adapter without a commit. Checks rules 6 and 7: the model is as before attach, bit for bit."""
     lora.detach(session.model)
     checks.frozen(session, attached)
-    checks.silent(session)
+    checks.detached_as_before(session)
     announce(session, attached, state)
     _close(session)
 
@@ -227,9 +229,9 @@ def _close(session: Session) -> None:
 
 def announce(
     session: Session,
-    attached: Attached,
+    attached: ActiveAdapter,
     state: AdapterState,
-    survival: Survival | None = None,
+    survival: FuseSurvival | None = None,
     norm: float | None = None,
 ) -> None:
     """Journals the adapter's state as the module tree shows it now."""

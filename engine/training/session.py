@@ -29,7 +29,7 @@ from engine.training.optimizer import Updater
 
 
 @dataclass(slots=True)
-class Attached:
+class ActiveAdapter:
     """A phase in progress: its adapter is attached to the model.
 
     `frozen` holds digests of the weights under the adapter. `step` counts the optimizer steps done; `refused` counts
@@ -76,7 +76,7 @@ class Session:
     probe: mx.array
     parameters: int
     resume: Checkpoint | None = None
-    attached: Attached | None = None
+    attached: ActiveAdapter | None = None
     dpo_rolled_back: int = 0  # number of consecutive topics whose DPO was rolled back
     collapsed: bool = False  # whether a phase of the current topic broke the answers
     scoring: Any = None  # the fitted Scoring of evaluation; None until it is fitted

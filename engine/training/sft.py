@@ -17,12 +17,12 @@ from engine.training import checks, phase
 from engine.training.examples import render, tokens_of
 from engine.training.losses import sft_loss
 from engine.training.optimizer import accumulate
-from engine.training.session import Attached, Session
+from engine.training.session import ActiveAdapter, Session
 
 PHASE: Phase = "sft"
 
 
-def train_sft(session: Session, topic: Topic, attempt: int) -> Attached:
+def train_sft(session: Session, topic: Topic, attempt: int) -> ActiveAdapter:
     """Trains a new adapter on the topic's rows and leaves it attached. Raises Broken if a rule does not hold."""
     settings, say = session.config.sft, session.recorder.say
     checks.held_out(session, topic.sft)

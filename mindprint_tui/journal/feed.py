@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from engine.contract.journal.codec import decode, glance
+from engine.contract.journal.codec import decode, preview
 from engine.contract.journal.events import EngineRestarted, Record, RunStarted, Sample, Step, TopicStarted, Unknown
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
@@ -72,7 +72,7 @@ class Feed:
         phase: tuple[str, str] | None = None
         for block in self._until(time.monotonic() + seconds):
             for line in block:
-                seen = glance(line)
+                seen = preview(line)
                 if seen is not None and seen.kind == "step" and seen.loss == seen.loss:
                     if not self._later(seen.seq):
                         continue
@@ -227,7 +227,7 @@ class Samples:
 
 def answer_or_start(line: bytes) -> Sample | TopicStarted | None:
     """Returns the answer or topic start in a journal line, not cleaned, or None for other events."""
-    seen = glance(line)
+    seen = preview(line)
     if seen is not None and seen.kind not in (Sample.kind, TopicStarted.kind):
         return None
     event = decode(line).event

@@ -34,7 +34,7 @@ def headline(topics: Iterable[TopicState]) -> Headline:
 
     If no phase of a topic was kept, the topic counts with its scores before training.
     """
-    finished = [(topic, left) for topic in topics if (left := left_behind(topic))]
+    finished = [(topic, left) for topic in topics if (left := final_scores(topic))]
     before = [score for topic, _ in finished if (score := topic.scores.get(BASE))]
     return Headline(
         _mean(left.voice for _, left in finished),
@@ -45,7 +45,7 @@ def headline(topics: Iterable[TopicState]) -> Headline:
     )
 
 
-def left_behind(topic: TopicState) -> Evaluated | None:
+def final_scores(topic: TopicState) -> Evaluated | None:
     """Returns the scores of the model that a topic leaves behind, or None for an unfinished topic."""
     return topic.final if topic.status == "finished" else None
 

@@ -23,7 +23,7 @@ from mindprint_tui.journal.rule_counts import RuleCounts
 Status = Literal["pending", "running", "finished"]
 
 
-def dropped(event: e.AdapterChanged) -> bool:
+def removed_by_retry(event: e.AdapterChanged) -> bool:
     """Returns True if the event is a retry that removes a committed delta from the model.
 
     Such an event rolls back no phase, because no adapter was attached.

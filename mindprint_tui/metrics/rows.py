@@ -115,7 +115,7 @@ def _evaluation(row: Row) -> tuple[Any, ...]:
     return (row["topic"], row["attempt"], row["stage"]) if once else (row["seq"],)
 
 
-def pour(feed: Feed, sink: Sink, follow: bool) -> None:
+def write_metrics(feed: Feed, sink: Sink, follow: bool) -> None:
     """Reads a journal into a sink. With `follow`, continues until its engine has ended."""
     rows, begun, ahead = Rows(patient=not follow), False, None if follow else rewinds(feed.run.journal)
     try:

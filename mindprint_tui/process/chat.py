@@ -20,11 +20,11 @@ KEYS = "An empty line or Ctrl-D ends, Ctrl-C stops an answer."
 ENDS = {"length": " … [cut at the token limit]", "stopped": " … [stopped]"}
 
 
-class Gone(Exception):
+class ChatEnded(Exception):
     """The engine's process ended before it answered."""
 
 
-class Screened:
+class SanitizedStream:
     """Sanitizes a stream of pieces. The result equals the sanitized whole text."""
 
     def __init__(self) -> None:
@@ -90,8 +90,8 @@ class Speaker:
             stdin.write(json.dumps({"question": typed, "fresh": fresh}) + "\n")
             stdin.flush()
         except BrokenPipeError as error:
-            raise Gone from error
-        screened = Screened()
+            raise ChatEnded from error
+        screened = SanitizedStream()
         with self._interrupted_by_keyboard():
             while (said := self._next()) is not None:
                 if "refused" in said:
@@ -100,7 +100,7 @@ class Speaker:
                     yield ENDS.get(said["end"], "")
                     return
                 yield screened.add(said["text"])
-        raise Gone
+        raise ChatEnded
 
     def status(self) -> int:
         """Waits for the process to end and returns its exit status."""
@@ -140,7 +140,7 @@ def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
         speaker = Speaker(run, stage, max_tokens, aside)
         try:
             return _converse(speaker, terminal)
-        except Gone:
+        except ChatEnded:
             print("the engine ended before it answered", file=sys.stderr)
             return DIED
         finally:

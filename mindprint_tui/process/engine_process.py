@@ -23,7 +23,10 @@ class Started:
         """
         until = time.monotonic() + run_status.PATIENCE
         while True:
-            status, said = run_status.ended(self._run, self._supervisor), run_status.said(self._run, self._since)
+            status, said = (
+                run_status.exit_status(self._run, self._supervisor),
+                run_status.read_state(self._run, self._since),
+            )
             waits = status is None and (said.finished or said.fatal) and time.monotonic() < until
             if not waits:
                 break

@@ -8,7 +8,7 @@ from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import run_status
 
 
-def goes_on(run: RunDir) -> str:
+def engine_continues(run: RunDir) -> str:
     """Returns the message for an engine that is still running, as far as the console knows."""
     name = _name(run)
     return (
@@ -32,13 +32,13 @@ def next_steps(run: RunDir, status: int) -> list[str]:
     return ["Next:", *(f"  {command:<{room}}  {what}" for command, what in steps)]
 
 
-def untouched(run: RunDir | None) -> str:
+def console_failed(run: RunDir | None) -> str:
     """Returns the message for a console that failed and no longer knows the state of the engine."""
     again = f"attach {_name(run)}" if run is not None else "runs"
     return f"The console failed; an engine that was at work goes on. See it again with: mindprint-tui {again}"
 
 
-def parting(run: RunDir, status: int | None, words: str) -> str:
+def exit_message(run: RunDir, status: int | None, words: str) -> str:
     """Returns the console's `words`, or another message if the run has ended or is about to stop."""
     if status is not None:
         return f"The engine has stopped. See the run again with: mindprint-tui attach {_name(run)}"

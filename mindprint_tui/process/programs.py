@@ -18,7 +18,7 @@ from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
 from engine.contract.python_child import environment, python
 from engine.contract.run_folder import lock
-from engine.contract.run_folder.files import half_made, own
+from engine.contract.run_folder.files import open_own, temporary_path
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import dump_config
 from mindprint_tui.journal.sanitize import clean, clean_event
@@ -37,7 +37,7 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
     if lock.holder(run) is not None:
         raise InputError(f"{run.path}: an engine is already at work on this run")
     try:
-        output = open(run.output, "ab", opener=own)  # noqa: SIM115 - closed below
+        output = open(run.output, "ab", opener=open_own)  # noqa: SIM115 - closed below
         run.output.chmod(0o600)
     except OSError as error:
         raise InputError(str(Unwritable(run.output, error))) from error
@@ -66,7 +66,7 @@ def export(run: RunDir, target: Path, form: str, rank: int | None) -> int:
             status = child.wait()
     if status in (0, BAD_INPUT, STOPPED):
         return status
-    shutil.rmtree(half_made(target, child.pid), ignore_errors=True)
+    shutil.rmtree(temporary_path(target, child.pid), ignore_errors=True)
     hint = "; most likely the memory did not suffice" if status == -signal.SIGKILL else ""
     print(f"{clean(str(target))}: the export died ({_how(status)}), and nothing was written{hint}", file=sys.stderr)
     return DIED

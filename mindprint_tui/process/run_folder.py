@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.errors import InputError
-from engine.contract.journal.refusal import begun, refused
+from engine.contract.journal.refusal import has_begun, refused
 from engine.contract.journal.store import records
 from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder import lock
@@ -67,7 +67,7 @@ def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> 
 
 def discard(run: RunDir) -> None:
     """Removes the folder of a refused run, unless training had begun in it or an engine runs on it."""
-    kept = begun(records(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
+    kept = has_begun(records(run.journal)) or any(run.adapters.glob("*")) or run.checkpoint.exists()
     if not kept and lock.holder(run) is None:
         shutil.rmtree(run.path, ignore_errors=True)
 

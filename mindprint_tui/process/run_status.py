@@ -23,7 +23,7 @@ PATIENCE = 5.0  # seconds that a supervisor has to take its lock, or to exit aft
 LAST = 1 << 17  # bytes at the end of a journal that are enough for an engine's last events
 
 
-def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None:
+def exit_status(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None:
     """Returns the exit status of a run, or None while an engine works on it.
 
     If the run was started here, the supervisor's status tells refused, died or stopped. Else the journal tells.
@@ -37,13 +37,13 @@ def ended(run: RunDir, supervisor: subprocess.Popen[bytes] | None) -> int | None
         return None
     if supervisor is not None and supervisor.returncode in (BAD_INPUT, DIED, STOPPED):
         return supervisor.returncode
-    finished = said(run).finished
+    finished = read_state(run).finished
     if finished is not None:
         return finished.exit_status
     return BAD_INPUT if refused(records(run.journal)) else DIED
 
 
-def said(run: RunDir, since: int = 0) -> RunState:
+def read_state(run: RunDir, since: int = 0) -> RunState:
     """Returns the state folded from the end of a journal, read from byte `since` at the earliest."""
     size = run.journal.stat().st_size if run.journal.exists() else 0
     return fold(RunState(), records(run.journal, max(since, size - LAST)))
@@ -64,8 +64,8 @@ def topics(run: RunDir) -> dict[str, str]:
 
     Empty until the run has read its curriculum.
     """
-    said = (record.event for record in records(run.journal) if isinstance(record.event, CurriculumLoaded))
-    found = next(said, None)
+    loaded = (record.event for record in records(run.journal) if isinstance(record.event, CurriculumLoaded))
+    found = next(loaded, None)
     return {info.id: one_line(clean(info.title)) for info in found.topics} if found else {}
 
 
@@ -73,7 +73,7 @@ def stopping(run: RunDir) -> bool:
     """Returns True if an engine works on a run and was asked to stop. A stop cannot be cancelled."""
     if lock.holder(run) is None:
         return False
-    tail = Tail(run.commands, lock.unheard(run))
+    tail = Tail(run.commands, lock.commands_before_lock(run))
     asked = [commands.parse(line, offset) for lines in iter(tail.read, []) for offset, line in lines]
     return any(isinstance(each, commands.Command) and each.kind == "stop" for each in asked)
 
@@ -96,7 +96,7 @@ def alive(logs: Path) -> bool:
     return False
 
 
-def ask(run: RunDir, kind: str, topic: str | None = None) -> str:
+def send_command(run: RunDir, kind: str, topic: str | None = None) -> str:
     """Appends a command for the engine and returns its id.
 
     Raises InputError if the command is invalid, or if no engine is running to read it.

@@ -24,7 +24,7 @@ class Check:
 
 
 @dataclass(slots=True)
-class Tally:
+class RunFacts:
     """Facts about the whole run that RunState does not keep. Takes records in order."""
 
     rules: RuleCounts = field(default_factory=dict)  # empty for an older engine, which did not report rule checks
@@ -96,7 +96,7 @@ class Tally:
         self.done, self._running = self.done + self._running, 0
 
 
-def checks(tally: Tally) -> list[Check]:
+def checks(tally: RunFacts) -> list[Check]:
     """Returns every rule that the engine checked or that broke, then plain facts without a judgement."""
     names = dict.fromkeys((*tally.rules, *tally.breaches))
     found = [_rule(name, tally) for name in names]
@@ -105,7 +105,7 @@ def checks(tally: Tally) -> list[Check]:
     return [*found, *_facts(tally)]
 
 
-def _rule(name: str, tally: Tally) -> Check:
+def _rule(name: str, tally: RunFacts) -> Check:
     text, count, breaches = tally.texts.get(name, name), tally.rules.get(name, RuleCount()), tally.breaches.get(name, 0)
     broken = max(count.broken, breaches)
     if not count.checked:
@@ -117,7 +117,7 @@ def _rule(name: str, tally: Tally) -> Check:
     return Check(text, words, not broken)
 
 
-def _facts(tally: Tally) -> list[Check]:
+def _facts(tally: RunFacts) -> list[Check]:
     beside = tally.states.get("kept_attached", 0)
     facts = [Check("Steps with a loss that is not finite", f"{tally.not_finite} of {tally.optimizer_steps:,}", None)]
     if tally.states.get("fused", 0):

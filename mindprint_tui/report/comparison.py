@@ -36,7 +36,7 @@ UNLIKE = ("run.name", "curriculum.path")  # settings that the table shows elsewh
 
 
 @dataclass(slots=True)
-class Ran:
+class PhaseAttempt:
     """One attempt at a phase: its optimizer steps and their seconds. `seconds` is None without steps."""
 
     steps: int = 0
@@ -48,7 +48,7 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RunSummary:
     """One run, read from its journal.
 
     `condition` is finished, stopped, died, alive, paused or refused.
@@ -57,16 +57,16 @@ class Told:
     name: str
     condition: str
     state: RunState
-    phases: dict[tuple[str, Phase], Ran]
+    phases: dict[tuple[str, Phase], PhaseAttempt]
     failures: dict[str, str]  # topic -> its latest failure
     damaged: int = 0  # lines of the journal that could not be read
     voices: Voices = field(default_factory=dict)
 
 
-def read_run(run: RunDir) -> Told:
+def read_run(run: RunDir) -> RunSummary:
     """Reads a run's journal to its end."""
     feed, state = Feed(run), RunState()
-    phases: dict[tuple[str, Phase], Ran] = defaultdict(Ran)
+    phases: dict[tuple[str, Phase], PhaseAttempt] = defaultdict(PhaseAttempt)
     failures: dict[str, str] = {}
     attempts: dict[str, int] = {}
     ahead = rewinds(run.journal)
@@ -75,12 +75,12 @@ def read_run(run: RunDir) -> Told:
         for record in map(ahead.live, records):
             _note(record.event, phases, failures, attempts)
     live = feed.liveness()
-    return Told(run.name, condition(state, live), state, dict(phases), failures, feed.damaged, read_voices(run))
+    return RunSummary(run.name, condition(state, live), state, dict(phases), failures, feed.damaged, read_voices(run))
 
 
 def _note(
     event: e.Event,
-    phases: dict[tuple[str, Phase], Ran],
+    phases: dict[tuple[str, Phase], PhaseAttempt],
     failures: dict[str, str],
     attempts: dict[str, int],
 ) -> None:
@@ -91,7 +91,7 @@ def _note(
                 del phases[key]
             failures.pop(topic, None)
         case e.PhaseStarted(topic=topic, phase=phase):
-            phases[topic, phase] = Ran()
+            phases[topic, phase] = PhaseAttempt()
         case e.Step(topic=topic, phase=phase, seconds=seconds):
             phases[topic, phase].add(seconds)
         case e.Failed(topic=str(topic)) as failed:
@@ -100,7 +100,7 @@ def _note(
             pass
 
 
-def compare(runs: Sequence[Told]) -> dict[str, Any]:
+def compare(runs: Sequence[RunSummary]) -> dict[str, Any]:
     """Returns the table as plain data for JSON and for the view. Values that were not run are None, never 0."""
     topics = list(dict.fromkeys(topic for told in runs for topic in told.state.topics))
     rows = [_topic(topic, runs) for topic in topics]
@@ -116,7 +116,7 @@ def compare(runs: Sequence[Told]) -> dict[str, Any]:
     }
 
 
-def _final_voices(told: Told) -> dict[str, dict[str, float]]:
+def _final_voices(told: RunSummary) -> dict[str, dict[str, float]]:
     return {id: final_voices(topic, told.voices) for id, topic in told.state.topics.items()}
 
 
@@ -133,7 +133,7 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _run(told: Told) -> dict[str, Any]:
+def _run(told: RunSummary) -> dict[str, Any]:
     state, finished = told.state, told.state.finished
     return {
         "run": told.name,
@@ -149,12 +149,12 @@ def _run(told: Told) -> dict[str, Any]:
     }
 
 
-def _topic(topic: str, runs: Sequence[Told]) -> dict[str, Any]:
+def _topic(topic: str, runs: Sequence[RunSummary]) -> dict[str, Any]:
     info = next(told.state.topics[topic].info for told in runs if topic in told.state.topics)
     return {"topic": topic, "title": info.title, "runs": [_cell(topic, told) for told in runs]}
 
 
-def _cell(topic: str, told: Told) -> dict[str, Any] | None:
+def _cell(topic: str, told: RunSummary) -> dict[str, Any] | None:
     """Returns one topic in one run, or None if the run does not have the topic."""
     found = told.state.topics.get(topic)
     if found is None:
@@ -173,7 +173,7 @@ def _cell(topic: str, told: Told) -> dict[str, Any] | None:
     }
 
 
-def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str, Any] | None:
+def _stage(topic: str, stage: Stage, found: TopicState, told: RunSummary) -> dict[str, Any] | None:
     """Returns the results of a stage, or None if it was not run.
 
     A phase that began but was never scored has no figures.
@@ -184,7 +184,7 @@ def _stage(topic: str, stage: Stage, found: TopicState, told: Told) -> dict[str,
     ran = told.phases.get((topic, phase))
     if scored is None and ran is None:
         return None
-    ran = ran or Ran()
+    ran = ran or PhaseAttempt()
     return _figures(scored) | {"settled": found.settled.get(phase), "steps": ran.steps, "seconds": ran.seconds}
 
 
@@ -206,7 +206,7 @@ def _by_parts(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, list[dict
     return groups
 
 
-def _rolled_up(rows: Sequence[dict[str, Any]], runs: Sequence[Told]) -> dict[str, Any]:
+def _rolled_up(rows: Sequence[dict[str, Any]], runs: Sequence[RunSummary]) -> dict[str, Any]:
     """Returns means over the topics that every run scored, so that all runs are compared on the same questions."""
     common = [row for row in rows if all(cell and cell["final"] for cell in row["runs"])]
     return {
@@ -251,7 +251,7 @@ def _average(values: Iterable[float | None]) -> float | None:
     return sum(there) / len(there) if there else None
 
 
-def _settings(told: Told) -> dict[str, Any]:
+def _settings(told: RunSummary) -> dict[str, Any]:
     """Returns the effective configuration with dotted keys."""
     sections = told.state.started.settings if told.state.started else {}
     flat: dict[str, Any] = {}
@@ -260,7 +260,7 @@ def _settings(told: Told) -> dict[str, Any]:
     return flat
 
 
-def _differences(runs: Sequence[Told]) -> dict[str, list[Any]]:
+def _differences(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
     """Returns the settings that differ between the runs, with each run's value."""
     every = [_settings(told) for told in runs]
     keys = [key for key in dict.fromkeys(key for flat in every for key in flat) if key not in UNLIKE]
@@ -268,7 +268,7 @@ def _differences(runs: Sequence[Told]) -> dict[str, list[Any]]:
     return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
 
 
-def _warnings(runs: Sequence[Told], rows: Sequence[dict[str, Any]]) -> list[str]:
+def _warnings(runs: Sequence[RunSummary], rows: Sequence[dict[str, Any]]) -> list[str]:
     """Returns the reasons why these numbers may not be comparable."""
     found = []
     if len({_settings(told).get("curriculum.path") for told in runs}) > 1:

@@ -14,7 +14,7 @@ from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean_event
 from mindprint_tui.journal.step_batch import Stretch, live
 from mindprint_tui.journal.topic_state import TopicState
-from mindprint_tui.report.checks import Tally
+from mindprint_tui.report.checks import RunFacts
 from mindprint_tui.view.pages.samples import Question, questions
 
 DETAILED = 40  # the most topics that are shown with curves and answers
@@ -35,7 +35,7 @@ class PhaseDetail:
 
 
 @dataclass(slots=True)
-class Detail:
+class TopicDetail:
     """A topic's latest attempt. `more` is the number of questions that are not shown."""
 
     attempt: int = 0
@@ -47,34 +47,34 @@ class Detail:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class ReportContents:
     """Everything that a report shows. `details` are in course order."""
 
     name: str
     state: RunState
-    tally: Tally
-    details: dict[str, Detail]
+    tally: RunFacts
+    details: dict[str, TopicDetail]
     liveness: Liveness
     damaged: int = 0  # lines of the journal that could not be read
 
 
-def gather(run: RunDir) -> Gathered:
+def gather(run: RunDir) -> ReportContents:
     """Collects everything that a report shows.
 
     Reads the journal several times. So memory depends on the size of the report and not on the length of the run.
     """
-    feed, ahead, state, tally = Feed(run), rewinds(run.journal), RunState(), Tally()
+    feed, ahead, state, tally = Feed(run), rewinds(run.journal), RunState(), RunFacts()
     for records in feed.rest(lambda: feed.skim(READ)):
         state = fold(state, records)
         tally.take(live(records, ahead))
-    details = {topic: Detail() for topic in chosen(state.topics)}
+    details = {topic: TopicDetail() for topic in chosen(state.topics)}
     current: PhaseDetail | None = None
     feed, ahead = Feed(run), rewinds(run.journal)
     for records in feed.rest(lambda: feed.skim(READ)):
         for record in live(records, ahead):
             current = _detail(details, current, record)
     _add_questions(run, details)
-    return Gathered(run.name, state, tally, details, feed.liveness(), feed.damaged)
+    return ReportContents(run.name, state, tally, details, feed.liveness(), feed.damaged)
 
 
 def chosen(topics: dict[str, TopicState]) -> list[str]:
@@ -95,7 +95,9 @@ def chosen(topics: dict[str, TopicState]) -> list[str]:
     return [id for id in topics if id in first]
 
 
-def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Record | Stretch) -> PhaseDetail | None:
+def _detail(
+    details: dict[str, TopicDetail], current: PhaseDetail | None, record: Record | Stretch
+) -> PhaseDetail | None:
     """Adds one record to the details and returns the current phase.
 
     `current` is the phase that the next steps belong to, or None if its topic is not shown.
@@ -109,7 +111,7 @@ def _detail(details: dict[str, Detail], current: PhaseDetail | None, record: Rec
             _steps(current, event, [(record.seq, event.step, event.loss)])
         case e.TopicStarted(topic=topic, attempt=attempt) if topic in details:
             if details[topic].attempt != attempt:  # a resumed engine repeats this event, and the phases stay
-                details[topic] = Detail(attempt)
+                details[topic] = TopicDetail(attempt)
         case e.PhaseStarted(topic=topic, phase=phase):
             begun = details.get(topic)
             resumed = begun.phases.get(phase) if begun else None
@@ -136,7 +138,7 @@ def _steps(current: PhaseDetail | None, last: e.Step, points: list[tuple[int, in
         current.loss, current.last = current.loss.add(points), last
 
 
-def _add_questions(run: RunDir, details: dict[str, Detail]) -> None:
+def _add_questions(run: RunDir, details: dict[str, TopicDetail]) -> None:
     found: dict[str, list[e.Sample | e.TopicStarted]] = {topic: [] for topic in details}
     tail = Tail(run.journal)
     while lines := tail.lines():

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
-from engine.contract.run_folder.files import half_made
+from engine.contract.run_folder.files import temporary_path
 from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import (
     ADAPTER_STATES,
@@ -33,13 +33,13 @@ from engine.contract.vocabulary import (
     Stage,
     health_label,
 )
-from mindprint_tui.journal.headline import Headline, headline, left_behind
+from mindprint_tui.journal.headline import Headline, final_scores, headline
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
-from mindprint_tui.report.gather import Detail, Gathered, PhaseDetail
+from mindprint_tui.report.gather import PhaseDetail, ReportContents, TopicDetail
 from mindprint_tui.view.in_model import in_model
 from mindprint_tui.view.panes.log import fitted
 from mindprint_tui.view.panes.outline import Row, outline
@@ -67,7 +67,7 @@ class Mark:
     undone: str  # the reason why it was not kept, or empty
 
 
-def render(found: Gathered) -> str:
+def render(found: ReportContents) -> str:
     """Returns the page as text."""
     environment = Environment(
         loader=FunctionLoader(_template),
@@ -88,7 +88,7 @@ def write(page: str, target: Path) -> None:
     """
     require_free(target)
     _require_replaceable(target)
-    beside = half_made(target, os.getpid())
+    beside = temporary_path(target, os.getpid())
     try:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(page.encode("utf-8", "backslashreplace"))
@@ -123,7 +123,7 @@ def _template(name: str) -> str:
     return files("mindprint_tui.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _values(found: Gathered) -> dict[str, Any]:
+def _values(found: ReportContents) -> dict[str, Any]:
     state, started = found.state, found.state.started
     limits = state.settings("thresholds")
     big = len(state.topics) > ROWS
@@ -165,7 +165,7 @@ def _values(found: Gathered) -> dict[str, Any]:
     }
 
 
-def _status(found: Gathered) -> tuple[str, str]:
+def _status(found: ReportContents) -> tuple[str, str]:
     finished, died = found.state.finished, found.state.died
     if found.liveness.word != "gone":
         return "running", "accent"
@@ -174,7 +174,7 @@ def _status(found: Gathered) -> tuple[str, str]:
     return ("the engine died", "bad") if died else ("its engine is gone", "bad")
 
 
-def _facts(found: Gathered) -> list[tuple[str, str]]:
+def _facts(found: ReportContents) -> list[tuple[str, str]]:
     state = found.state
     facts = []
     if state.began:
@@ -192,7 +192,7 @@ def _facts(found: Gathered) -> list[tuple[str, str]]:
     return facts
 
 
-def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
+def _tiles(found: ReportContents) -> list[tuple[str, str, str]]:
     """Returns the tiles at the top: label, value, and a small line below."""
     state, tally = found.state, found.tally
     topics = list(state.topics.values())
@@ -201,7 +201,7 @@ def _tiles(found: Gathered) -> list[tuple[str, str, str]]:
     others = [f"{count} {label}" for label, count in counts.items() if count]
     seconds = state.finished.seconds if state.finished else state.spent.at(state.t)
     before = [score for topic in topics if (score := topic.scores.get(BASE))]
-    final = [score for topic in topics if (score := left_behind(topic))]
+    final = [score for topic in topics if (score := final_scores(topic))]
     mean, (inside, _) = headline(topics), in_model(topics)
     return [
         ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
@@ -255,7 +255,7 @@ def _marks(topic: TopicState) -> list[Mark]:
     ]
 
 
-def _row(topic: TopicState, details: dict[str, Detail]) -> dict[str, Any]:
+def _row(topic: TopicState, details: dict[str, TopicDetail]) -> dict[str, Any]:
     before, final = topic.scores.get(BASE), topic.final if topic.status == "finished" else None
     return {
         "id": topic.info.id,
@@ -282,7 +282,7 @@ def _units(state: RunState) -> tuple[list[Row], int]:
     return shown, len(units) - len(shown)
 
 
-def _detail(topic: TopicState, detail: Detail, limits: dict[str, Any]) -> dict[str, Any]:
+def _detail(topic: TopicState, detail: TopicDetail, limits: dict[str, Any]) -> dict[str, Any]:
     stages = [(key, row.short) for key, row in STAGES.items() if key in topic.scores]
     scores = [topic.scores[key] for key, _ in stages]
     table: list[tuple[str, list[str], str]] = []

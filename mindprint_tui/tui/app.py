@@ -24,11 +24,11 @@ from mindprint_tui.journal.feed import Feed, Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_status
-from mindprint_tui.process.exit_messages import goes_on
+from mindprint_tui.process.exit_messages import engine_continues
 from mindprint_tui.tui.driver import TerminalDriver
 from mindprint_tui.tui.screens.first import FirstScreen
 from mindprint_tui.tui.screens.train import TrainScreen
-from mindprint_tui.view.focus import Asked, Focus, heard
+from mindprint_tui.view.focus import Focus, OpenRequest, with_answers
 from mindprint_tui.view.header import SHOWN
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class MindprintApp(App[None]):
         self.run_dir, self.state, self.drained = run, RunState(), False
         feed = self._make_feed(run)
         self.live = feed.liveness()
-        past = run_status.said(run).seq if started else -1
+        past = run_status.read_state(run).seq if started else -1
         look = Focus(opened=self.now(), note=self._note, note_t=self.now(), progress=feed.progress, past=past)
         self._show_train(look)
         self.run_worker(self._follow(feed), group="follow", exclusive=True)
@@ -189,12 +189,12 @@ class MindprintApp(App[None]):
             return
         now, asked = self.now(), self._train.look.asked
         asked = tuple(one for one in asked if one.answer is None or now - one.answer.t < SHOWN)
-        self._train.change(asked=(*asked, Asked(command.id, kind, command.topic, now)), note="")
+        self._train.change(asked=(*asked, OpenRequest(command.id, kind, command.topic, now)), note="")
 
     def leave(self) -> None:
         """Ends the console. A running engine continues."""
         if self.run_dir is not None and self.live.word != "gone" and self.state.finished is None:
-            self.words = goes_on(self.run_dir)
+            self.words = engine_continues(self.run_dir)
         self.exit()
 
     async def action_quit(self) -> None:
@@ -227,7 +227,7 @@ class MindprintApp(App[None]):
                 news = True
                 self.state = fold(self.state, records)
                 if self._train is not None:
-                    self._train.look = heard(self.state, self._train.look)
+                    self._train.look = with_answers(self.state, self._train.look)
                 self._notice_end()
             whole = feed.drained and not self.drained
             self.drained = feed.drained

@@ -11,7 +11,7 @@ from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_folder, run_status
 from mindprint_tui.process.engine_process import Started
-from mindprint_tui.process.exit_messages import goes_on, next_steps, parting, untouched
+from mindprint_tui.process.exit_messages import console_failed, engine_continues, exit_message, next_steps
 from mindprint_tui.view.in_model import sentence
 
 
@@ -53,22 +53,22 @@ def console(
     )
     app.run()
     if app.return_code:  # Textual has printed its traceback
-        print(untouched(app.run_dir), file=sys.stderr)
+        print(console_failed(app.run_dir), file=sys.stderr)
         return CONSOLE_FAILED
     status, shown, error, words = app.status, app.run_dir, app.error, app.words
     if shown is not None and shown in engines:  # the app may only know how an earlier engine ended
         status, error = engines[shown].end()
-        words = goes_on(shown) if status is None else words
+        words = engine_continues(shown) if status is None else words
         if status in (0, 1, STOPPED):
             _print_topics(app.state)
             print("\n".join(next_steps(shown, status)))
     elif shown is not None and status is None:
-        status = run_status.ended(shown, None)
+        status = run_status.exit_status(shown, None)
         _print_topics(app.state)
     for folder in made:
         run_folder.discard_refused(folder)
     if words and shown is not None and status != BAD_INPUT:
-        print(parting(shown, status, words))
+        print(exit_message(shown, status, words))
     if error and status != DIED:
         raise InputError(error)
     if error:  # training had begun before the engine refused

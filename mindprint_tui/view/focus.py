@@ -12,7 +12,7 @@ TOPICS, LOSS, ADAPTER, VOICE, LOG = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OpenRequest:
     """A command that this console wrote. Its answer comes in the journal under the same id."""
 
     id: str
@@ -40,7 +40,7 @@ class Focus:
     asking: Literal["", "stop", "skip"] = ""  # the action that the user must confirm
     doubted: str | None = None  # the topic that the user wants to skip
     seen: int = 0  # number of failures when the user dismissed the banner
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[OpenRequest, ...] = ()
     note: str = ""
     note_t: float = 0.0
     progress: float = 1.0  # share of the journal that was read
@@ -64,13 +64,13 @@ def running(state: RunState) -> str | None:
     return topic if topic in state.topics else None
 
 
-def heard(state: RunState, focus: Focus) -> Focus:
+def with_answers(state: RunState, focus: Focus) -> Focus:
     """Returns the focus with the answers that have arrived. They are kept here because the state drops old ones."""
     answered = (replace(asked, answer=asked.answer or state.answers.get(asked.id)) for asked in focus.asked)
     return replace(focus, asked=tuple(answered))
 
 
-def waiting(focus: Focus) -> tuple[Asked, ...]:
+def waiting(focus: Focus) -> tuple[OpenRequest, ...]:
     """Returns the commands that have no answer yet."""
     return tuple(asked for asked in focus.asked if asked.answer is None)
 
@@ -80,7 +80,7 @@ def starting(state: RunState, focus: Focus) -> bool:
     return state.seq <= focus.past
 
 
-def taken_up(state: RunState, focus: Focus) -> RunState:
+def state_to_show(state: RunState, focus: Focus) -> RunState:
     """Returns the state to show.
 
     While an engine that was started here is starting, the end of the previous engine is hidden.

@@ -10,7 +10,7 @@ Hit = tuple[int, int, str]  # first cell, cell after the last, action
 FIRST = ("help", "detach", "stop", "back")  # kept in a narrow footer
 
 
-def why_not(action: str, state: RunState, live: Liveness, focus: Focus) -> str:
+def why_disabled(action: str, state: RunState, live: Liveness, focus: Focus) -> str:
     """Returns the reason why an action is impossible now, or an empty text if it is possible."""
     chosen = selected(state, focus)
     topic = state.topics.get(chosen or "")

@@ -10,7 +10,7 @@ NAMED = 3  # the most topics that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class NotInModel:
     """A topic with nothing in the model. `why` is a short reason, `reason` the engine's sentence."""
 
     topic: TopicState
@@ -18,15 +18,15 @@ class Outside:
     reason: str
 
 
-def in_model(topics: Iterable[TopicState]) -> tuple[list[TopicState], list[Outside]]:
+def in_model(topics: Iterable[TopicState]) -> tuple[list[TopicState], list[NotInModel]]:
     """Returns the topics with a kept phase, and the others."""
     inside: list[TopicState] = []
-    outside: list[Outside] = []
+    outside: list[NotInModel] = []
     for topic in topics:
         if topic.kept is not None:
             inside.append(topic)
         else:
-            outside.append(Outside(topic, _why(topic), topic.reason))
+            outside.append(NotInModel(topic, _why(topic), topic.reason))
     return inside, outside
 
 

@@ -3,10 +3,10 @@
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import one_line
-from mindprint_tui.view.focus import Asked, Focus, failures, running
+from mindprint_tui.view.focus import Focus, OpenRequest, failures, running
 from mindprint_tui.view.header import DOING, SHOWN, SPACE, _starts
 from mindprint_tui.view.in_model import unsure
-from mindprint_tui.view.panes.log import took
+from mindprint_tui.view.panes.log import duration_of_run
 from mindprint_tui.view.text import Line, crop, fit, join, line, shorten, wrap
 
 
@@ -70,7 +70,7 @@ def _question(state: RunState, focus: Focus, cells: int) -> Line:
     return crop(line((before + title + after, "breach"), (keys, "bold")), cells)
 
 
-def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:
+def _became(state: RunState, live: Liveness, asked: OpenRequest, now: float) -> Line:
     """Returns the result of a request.
 
     Empty if the answer is older than SHOWN seconds or is no longer true.
@@ -89,7 +89,7 @@ def _became(state: RunState, live: Liveness, asked: Asked, now: float) -> Line:
     return line((f"✓ {kind}{_of(state, asked)}: {reason}", "ok"))
 
 
-def _of(state: RunState, asked: Asked) -> str:
+def _of(state: RunState, asked: OpenRequest) -> str:
     topic = state.topics.get(asked.topic or "")
     return f" “{topic.info.title}”" if topic else ""
 
@@ -97,7 +97,7 @@ def _of(state: RunState, asked: Asked) -> str:
 def _standing(state: RunState, focus: Focus, cells: int) -> Line:
     if state.finished is not None:
         end = state.finished
-        result = f" {end.passed} of {end.of} topics passed{unsure(state.tally)} in {took(end)}"
+        result = f" {end.passed} of {end.of} topics passed{unsure(state.tally)} in {duration_of_run(end)}"
         keys = "  enter shows answers, R other runs, q leaves"
         return crop(line((result, "ok" if not end.exit_status else "warn"), (keys, "dim")), cells)
     if state.preparing:

@@ -16,7 +16,7 @@ from committed import commit_random
 
 from engine.adapters.committed_model import open_stage
 from engine.adapters.lora import AdapterSpec
-from engine.chat import Talk
+from engine.chat import Conversation
 from engine.contract.errors import InputError
 from engine.contract.run_folder.folder import RunDir
 from engine.data.chat_template import Message, Renderer
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def say(run: RunDir, stage: str | None, *asked: dict[str, Any], max_tokens: int = TOKENS) -> list[dict[str, Any]]:
     """What the engine says to these questions, without its first line."""
     out = io.StringIO()
-    Talk(run, stage, max_tokens, out).follow(io.StringIO("".join(json.dumps(line) + "\n" for line in asked)))
+    Conversation(run, stage, max_tokens, out).follow(io.StringIO("".join(json.dumps(line) + "\n" for line in asked)))
     return [json.loads(line) for line in out.getvalue().splitlines()][1:]
 
 
@@ -101,14 +101,14 @@ def test_an_interrupted_answer_stops(run: RunDir) -> None:
 
     out = Impatient()
     asked = json.dumps({"question": "Who minds the lamp?", "fresh": True})
-    Talk(run, None, 100, out).follow(io.StringIO(asked + "\n"))
+    Conversation(run, None, 100, out).follow(io.StringIO(asked + "\n"))
     said = [json.loads(line) for line in out.getvalue().splitlines()][1:]
     assert [line for line in said if "end" in line] == [{"end": "stopped"}] and len(said) == 4
 
 
 def test_a_stage_that_was_never_committed(run: RunDir, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="topics that have: unit-01/chapter-01/topic-01, unit-01/chapter-01/topic-02"):
-        Talk(run, tiny.TOPICS[2], 0, io.StringIO())
+        Conversation(run, tiny.TOPICS[2], 0, io.StringIO())
 
 
 def hostile(run: RunDir, copy: Path, **fields: object) -> RunDir:
@@ -152,6 +152,6 @@ def test_the_date_in_a_template_is_that_of_the_run_s_first_day(tmp_path: Path) -
     run = commit_random(tmp_path / "run", model, SPECS)
     lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
     run.journal.write_text("".join(json.dumps(line | {"t": 951_782_399.0}) + "\n" for line in lines))
-    talk = Talk(run, None, 1, io.StringIO())
+    talk = Conversation(run, None, 1, io.StringIO())
     prompt = talk._renderer.decode(talk._renderer.prompt_ids([Message("user", "Who minds the lamp?")]))
     assert prompt.startswith("Today: 28 Feb 2000")

@@ -16,12 +16,12 @@ from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.metrics import sinks
-from mindprint_tui.metrics.rows import pour
+from mindprint_tui.metrics.rows import write_metrics
 
 
 def main(run: RunDir, folder: Path) -> int:
     """Prints what came out."""
-    pour(Feed(run), sinks.TensorBoard(folder, "board"), follow=False)
+    write_metrics(Feed(run), sinks.TensorBoard(folder, "board"), follow=False)
     read = EventAccumulator(str(folder / "board"))
     read.Reload()
     events = [record.event for record in read_journal(run.journal)]
@@ -32,7 +32,7 @@ def main(run: RunDir, folder: Path) -> int:
         good &= len(found) == len(losses) and all(abs(a - b) < 1e-5 for a, b in zip(found, losses, strict=True))
         print(f"TensorBoard: {len(found)} of {len(losses)} {phase} losses")
     os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_DIR": str(folder)}
-    pour(Feed(run), sinks.WandB("interop"), follow=False)
+    write_metrics(Feed(run), sinks.WandB("interop"), follow=False)
     kept = list(folder.glob("wandb/offline-run-*/*.wandb"))
     print(f"wandb: {sum(file.stat().st_size for file in kept):,} bytes offline")
     return 0 if good and kept else 1

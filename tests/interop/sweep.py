@@ -117,7 +117,7 @@ def guess(kind: str, arguments: Any) -> dict[str, Any]:
     return config | KINDS.get(kind, {})
 
 
-def build(kind: str, folder: Path, bits: int) -> loading.Loaded:
+def build(kind: str, folder: Path, bits: int) -> loading.LoadedModel:
     """A model as a run loads it; raises whatever the architecture raises on these sizes."""
     module = importlib.import_module(f"mlx_lm.models.{kind}")
     config = guess(kind, module.ModelArgs)
@@ -128,7 +128,7 @@ def build(kind: str, folder: Path, bits: int) -> loading.Loaded:
     return loading.load(zoo.write(folder, model, config, bits), "float32")
 
 
-def engine(loaded: loading.Loaded) -> str:
+def engine(loaded: loading.LoadedModel) -> str:
     """One step of a run by hand; says what was seen, raises what the engine or mlx-lm raises."""
     model, renderer = loaded.model, Renderer(loaded.tokenizer)
     probe = mx.array([renderer.prompt_ids([Message("user", "The lamp is lit at dusk until morning.")])])

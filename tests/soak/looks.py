@@ -10,8 +10,8 @@ from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report.comparison import compare, dump, read_run
 from mindprint_tui.report.gather import gather
 from mindprint_tui.report.page import render
-from mindprint_tui.view.focus import Asked, Focus, heard, selected
-from mindprint_tui.view.footer import why_not
+from mindprint_tui.view.focus import Focus, OpenRequest, selected, with_answers
+from mindprint_tui.view.footer import why_disabled
 from mindprint_tui.view.header import header, second, timing
 from mindprint_tui.view.notices import banner, notice
 from mindprint_tui.view.pages import comparison as compare_view
@@ -31,9 +31,9 @@ KEYS = ("pause", "skip", "reevaluate", "retry", "samples", "follow", "log_scale"
 def everything(state: RunState, live: Liveness, rng: random.Random) -> None:
     """Draws the train screen and the run's line in the list of runs."""
     cells, height = rng.choice([20, 60, 100, 200]), rng.choice([1, 8, 40])
-    asked = tuple(Asked(id, "pause", None, state.t) for id in list(state.answers)[:2])
+    asked = tuple(OpenRequest(id, "pause", None, state.t) for id in list(state.answers)[:2])
     focus = Focus(pane=rng.randint(1, 5), scroll=rng.choice([0, 3]), log_scale=rng.random() < 0.5, asked=asked)
-    focus = heard(state, focus)
+    focus = with_answers(state, focus)
     rows, now = outline(state.topics), state.t + 1
     drawn: list[Line] = [
         header(state, live, focus, rows, now, cells),
@@ -51,7 +51,7 @@ def everything(state: RunState, live: Liveness, rng: random.Random) -> None:
     require_clean(drawn)
     assert isinstance(voice_title(state, focus) + loss_title(state, focus), str)
     for key in KEYS:
-        why_not(key, state, live, focus)
+        why_disabled(key, state, live, focus)
 
 
 def answers(samples: Iterable[Sample]) -> None:

@@ -23,7 +23,7 @@ TOO_LONG = b"0" * (DIGITS + 1)
 Time = Annotated[float, msgspec.Meta(gt=-1e15, lt=1e15)]
 
 
-class Head(msgspec.Struct, frozen=True, gc=False):
+class LineHead(msgspec.Struct, frozen=True, gc=False):
     """The fields at the start of every line."""
 
     seq: int
@@ -31,7 +31,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     kind: str
 
 
-class Glance(msgspec.Struct, frozen=True, gc=False):
+class LinePreview(msgspec.Struct, frozen=True, gc=False):
     """The head of a line and, for a finite step, the values of a loss curve; three times as fast as `decode`."""
 
     seq: Annotated[int, msgspec.Meta(ge=0, lt=10**DIGITS)]
@@ -43,8 +43,8 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
     loss: float = math.nan
 
 
-_head = msgspec.json.Decoder(Head).decode
-_glance = msgspec.json.Decoder(Glance).decode
+_head = msgspec.json.Decoder(LineHead).decode
+_glance = msgspec.json.Decoder(LinePreview).decode
 _events: dict[str, Any] = {kind: msgspec.json.Decoder(cls).decode for kind, cls in KINDS.items()}
 _fields = {  # of each kind, with their types
     kind: {name: hint for name, hint in typing.get_type_hints(cls).items() if name != "kind"}
@@ -77,7 +77,7 @@ def decode(line: bytes | str, before: float = 0.0) -> Record:
     return _decode_text(data, before)
 
 
-def glance(line: bytes) -> Glance | None:
+def preview(line: bytes) -> LinePreview | None:
     """Returns the start of a well-formed JSON line; None if the line needs `decode`."""
     try:
         return _glance(line)

@@ -19,7 +19,7 @@ OPENING = (  # events of an engine before it scores or trains anything
 )
 
 
-def begun(records: Iterable[Record]) -> bool:
+def has_begun(records: Iterable[Record]) -> bool:
     """Tells whether a journal has more than start-ups and refusals; an unreadable line counts as more."""
     return any(not isinstance(record.event, OPENING) and not _refusal(record.event) for record in records)
 
@@ -28,7 +28,7 @@ def refused(records: Iterable[Record]) -> bool:
     """Tells whether an engine refused the run and nothing had begun; stops reading once something has begun."""
     found = False
     for record in records:
-        if begun([record]):
+        if has_begun([record]):
             return False
         found = found or _refusal(record.event)
     return found

@@ -10,7 +10,7 @@ from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal.codec import decode, encode
 from engine.contract.journal.events import Event, Record
 from engine.contract.regular_file import only_regular
-from engine.contract.run_folder.files import own, to_disk
+from engine.contract.run_folder.files import flush_to_disk, open_own
 from engine.contract.run_folder.lock import only_writer
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -66,7 +66,7 @@ class JournalWriter:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
-        self._descriptor = own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.seq = repair(path)
 
     def lock(self) -> None:
@@ -84,7 +84,7 @@ class JournalWriter:
         try:
             self._write(encode(record))
             if durable:
-                to_disk(self._descriptor)
+                flush_to_disk(self._descriptor)
         except OSError as error:
             raise Unwritable(self.path, error) from error
         self.seq = record.seq
@@ -99,7 +99,7 @@ class JournalWriter:
             raise OSError(errno.ENOSPC, "no space left for the journal")
 
     def close(self) -> None:
-        to_disk(self._descriptor)
+        flush_to_disk(self._descriptor)
         os.close(self._descriptor)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from engine.contract.errors import InputError
 from engine.contract.names import COMMAND_ID, TOPIC_ID
-from engine.contract.run_folder.files import own
+from engine.contract.run_folder.files import open_own
 from engine.contract.wording import short
 
 CommandKind = Literal["pause", "resume", "stop", "skip", "reevaluate", "retry"]
@@ -53,7 +53,7 @@ def append(path: Path, command: Command) -> None:
     data: dict[str, Any] = {"id": command.id, "kind": command.kind, "by": command.by}
     if command.topic is not None:
         data["topic"] = command.topic
-    descriptor = own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size

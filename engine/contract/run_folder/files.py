@@ -47,7 +47,7 @@ def write_file(path: Path, data: bytes) -> None:
         with open(beside, "wb") as file:
             file.write(data)
             file.flush()
-            to_disk(file.fileno())
+            flush_to_disk(file.fileno())
         beside.replace(path)
         _sync_folder(path.parent)
 
@@ -57,7 +57,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = Tr
 
     Without `replace` nothing that exists is overwritten: raises Unwritable if the path is taken.
     """
-    beside = half_made(path, os.getpid())
+    beside = temporary_path(path, os.getpid())
     shutil.rmtree(beside, ignore_errors=True)
     old = path.with_name(f".{path.name}.old")
     try:
@@ -90,7 +90,7 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
 
 
-def settle(folder: Path) -> None:
+def recover_folder(folder: Path) -> None:
     """Cleans up a folder after a kill: restores an old item if the new one never came, deletes other leftovers.
 
     Only the sole writer of the folder may call this.
@@ -109,18 +109,18 @@ def settle(folder: Path) -> None:
 
 def _sync(path: Path) -> None:
     with open(path, "rb", opener=only_regular) as file:
-        to_disk(file.fileno())
+        flush_to_disk(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        to_disk(descriptor)
+        flush_to_disk(descriptor)
     finally:
         os.close(descriptor)
 
 
-def own(path: str | Path, flags: int) -> int:
+def open_own(path: str | Path, flags: int) -> int:
     """Opens a file of a run, created for its owner only; raises OSError if the path is a link, a pipe or a folder.
 
     A run folder may come from elsewhere. No link in it may lead a writer to another file.
@@ -128,12 +128,12 @@ def own(path: str | Path, flags: int) -> int:
     return only_regular(path, flags | os.O_NOFOLLOW)
 
 
-def half_made(path: Path, pid: int) -> Path:
+def temporary_path(path: Path, pid: int) -> Path:
     """Returns the temporary path at which a process builds `path`, until it is whole and renamed."""
     return path.with_name(f".{path.name}.{pid}")
 
 
-def to_disk(descriptor: int) -> None:
+def flush_to_disk(descriptor: int) -> None:
     """Flushes an open file or folder to the disk; raises OSError if that fails.
 
     On macOS, fsync only hands the data to the drive, which may hold it back and lose it when the power fails.

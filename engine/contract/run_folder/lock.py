@@ -8,7 +8,7 @@ import time
 
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.regular_file import NotRegular, read_text
-from engine.contract.run_folder.files import own
+from engine.contract.run_folder.files import open_own
 from engine.contract.run_folder.folder import RunDir
 
 LOOKS = 10  # tries to take a lock; a console that asks for its holder also has it for an instant
@@ -41,7 +41,7 @@ class Lock:
             self.sign()
             return
         try:
-            self._descriptor = own(run.lock, os.O_RDWR | os.O_CREAT)
+            self._descriptor = open_own(run.lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise InputError(str(Unwritable(run.lock, error))) from error
         for left in reversed(range(LOOKS)):
@@ -84,7 +84,7 @@ def holder(run: RunDir) -> int | None:
     Returns -1 if the lock file of a live engine was deleted or has no pid.
     """
     try:
-        descriptor = own(run.lock, os.O_RDONLY)
+        descriptor = open_own(run.lock, os.O_RDONLY)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP) or isinstance(error, NotRegular | IsADirectoryError):
             return -1 if _written(run) else None
@@ -122,7 +122,7 @@ def only_writer(journal: int) -> bool:
 def _written(run: RunDir) -> bool:
     """Tells whether a process is writing the run's journal."""
     try:
-        descriptor = own(run.journal, os.O_RDONLY)
+        descriptor = open_own(run.journal, os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -136,7 +136,7 @@ def _written(run: RunDir) -> bool:
     return False
 
 
-def unheard(run: RunDir) -> int:
+def commands_before_lock(run: RunDir) -> int:
     """Returns the size of commands.jsonl, in bytes, when the live engine took the lock; 0 if unknown."""
     try:
         return int(json.loads(read_text(run.lock))["unheard"])

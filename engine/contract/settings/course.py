@@ -10,7 +10,7 @@ from engine.contract.settings.yaml_file import mapping, read_text
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TopicPlace:
     """A topic and its place in the course."""
 
     id: str
@@ -45,7 +45,7 @@ class _Course:
     title: str = ""
 
 
-def read_course(path: Path) -> dict[str, Place]:
+def read_course(path: Path) -> dict[str, TopicPlace]:
     """Returns the topics of curriculum.yaml by id, the name that rows use; raises InputError."""
     try:
         data = mapping(path, read_text(path), "a mapping with units")
@@ -54,7 +54,7 @@ def read_course(path: Path) -> dict[str, Place]:
     try:
         course: _Course = build(_Course, data)
         topics = [
-            Place(topic_id(f"{unit.id}/{chapter.id}/{topic.id}"), topic.title, unit.title, chapter.title)
+            TopicPlace(topic_id(f"{unit.id}/{chapter.id}/{topic.id}"), topic.title, unit.title, chapter.title)
             for unit in course.units
             for chapter in unit.chapters
             for topic in chapter.topics

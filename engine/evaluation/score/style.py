@@ -128,7 +128,7 @@ def weaker_mean(probabilities: Sequence[float], sizes: Sequence[int]) -> float:
     return total / left if left > 0 else 0.0
 
 
-def unshrunk(score: StyleScore) -> float:
+def uncorrected_score(score: StyleScore) -> float:
     """Returns the mean probability over the weaker clauses, without the correction for short texts."""
     return weaker_mean([clause.probability for clause in score.clauses], [clause.words for clause in score.clauses])
 
@@ -150,7 +150,9 @@ def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[
     matrix = features.matrix([clause for clause, _ in pieces])
     weights, intercepts = _fit_folds(matrix, labels, held_out)
     telling = _telling(StyleModel(features, weights, intercepts, folds, 0.0, 1.0, ()), own)
-    plain = [(bare, row) for clause, row in pieces if row < len(own) and (bare := without(clause, telling)) != clause]
+    plain = [
+        (bare, row) for clause, row in pieces if row < len(own) and (bare := without_words(clause, telling)) != clause
+    ]
     plain = [(bare, row) for bare, row in plain if WORD.search(bare)]
     if plain:
         labels = np.concatenate([labels, np.ones(len(plain), np.bool_)])
@@ -162,7 +164,9 @@ def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[
     stuffed = [
         model.score_by_fold(fold, behind + text.text) for fold, text in zip(row_folds[len(own) :], others, strict=True)
     ]
-    low = float(np.quantile([unshrunk(score) for score in [*scores[len(own) :], *stuffed]], NOT_VOICE_QUANTILE))
+    low = float(
+        np.quantile([uncorrected_score(score) for score in [*scores[len(own) :], *stuffed]], NOT_VOICE_QUANTILE)
+    )
     model = StyleModel(features, weights, intercepts, folds, low, 1.0, ())
     raw = [model.score_by_fold(fold, text.text).raw for fold, text in zip(row_folds, texts, strict=True)]
     of_references = [model.score(text.topic, text.text).raw for text in references if clauses(text.text)]
@@ -172,7 +176,7 @@ def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[
     return StyleModel(features, weights, intercepts, folds, low, high, telling)
 
 
-def without(clause: str, telling: Sequence[str]) -> str:
+def without_words(clause: str, telling: Sequence[str]) -> str:
     """Returns a clause without the telling words."""
     removed = set(telling)
     return " ".join(part for part in clause.split() if " ".join(words(part)) not in removed)

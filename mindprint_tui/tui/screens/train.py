@@ -13,7 +13,7 @@ from mindprint_tui.tui.screens.base import BaseScreen, bindings
 from mindprint_tui.tui.widgets.lines import Lines
 from mindprint_tui.tui.widgets.pane import Pane
 from mindprint_tui.view import focus as f
-from mindprint_tui.view.footer import why_not
+from mindprint_tui.view.footer import why_disabled
 from mindprint_tui.view.header import header, second, timing
 from mindprint_tui.view.notices import banner, notice
 from mindprint_tui.view.panes.adapter import adapter_lines
@@ -48,7 +48,7 @@ class TrainScreen(BaseScreen):
     @property
     def known(self) -> RunState:
         """The state of the run as it should be shown."""
-        return f.taken_up(self.console.state, self.look)
+        return f.state_to_show(self.console.state, self.look)
 
     def compose(self) -> ComposeResult:
         with Container(id="top"):
@@ -116,7 +116,7 @@ class TrainScreen(BaseScreen):
 
     def _paint_keys(self) -> None:
         state, live = self.known, self.console.live
-        off = {action for action in GREYED if why_not(action, state, live, self.look)}
+        off = {action for action in GREYED if why_disabled(action, state, live, self.look)}
         words = {"pause": "resume"} if state.paused is not None else {}
         self.paint_footer(words, off)
 
@@ -183,7 +183,7 @@ class TrainScreen(BaseScreen):
         return not (self.look.asking or self.look.typing)
 
     def _may(self, action: str) -> bool:
-        reason = why_not(action, self.known, self.console.live, self.look)
+        reason = why_disabled(action, self.known, self.console.live, self.look)
         if reason:
             self.say(f"{action.replace('reevaluate', 're-evaluate').replace('_', ' ')}: {reason}")
         return not reason

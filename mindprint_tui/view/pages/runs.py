@@ -36,7 +36,7 @@ LOOKS: dict[Condition, Span] = {
 }
 
 
-def look(row: RunRow) -> Span:
+def condition_of(row: RunRow) -> Span:
     """Returns the sign and the word for the state of a run, with the number of restarts."""
     if row.problem:
         return "! bad file", "bad"
@@ -50,7 +50,7 @@ def look(row: RunRow) -> Span:
 def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     """Returns the line of one run."""
     state = row.state or RunState()
-    shown, role = look(row)
+    shown, role = condition_of(row)
     passed = state.finished.passed if state.finished else state.tally.get(PASSED, 0)
     of = state.finished.of if state.finished else len(state.topics)
     mean = headline(state.topics.values())

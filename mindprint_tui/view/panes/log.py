@@ -8,7 +8,7 @@ from engine.contract.journal import events as e
 from engine.contract.vocabulary import PHASES, STAGES, VERDICTS, health_label
 from mindprint_tui.journal.run_state import Entry, RunState
 from mindprint_tui.journal.sanitize import one_line
-from mindprint_tui.journal.topic_state import dropped
+from mindprint_tui.journal.topic_state import removed_by_retry
 from mindprint_tui.view.focus import LOG, Focus
 from mindprint_tui.view.in_model import unsure
 from mindprint_tui.view.text import Line, about, count_of, estimate, fit, line, number, small, wrap
@@ -45,7 +45,7 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
                 f"{_phase(event)} step {event.step}: the loss is {event.loss}; the step was not applied",
                 "bad",
             )
-        case e.AdapterChanged() if dropped(event):
+        case e.AdapterChanged() if removed_by_retry(event):
             return (
                 f"{_phase(event)} of {_title(state, event.topic)} taken out of the model to train it again",
                 "warn",
@@ -97,7 +97,7 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.EngineRestarted():
             return f"the engine started again (attempt {event.attempt})", "warn"
         case e.RunFinished():
-            end = f"run finished: {event.passed} of {event.of} passed{unsure(state.tally)} in {took(event)}"
+            end = f"run finished: {event.passed} of {event.of} passed{unsure(state.tally)} in {duration_of_run(event)}"
             if event.predicted_seconds is not None:
                 end += f"; predicted: {about(event.predicted_seconds)}"
             advice = f". {_next(state, event)}" if state.finished == event else ""  # only if no engine resumed the run
@@ -136,7 +136,7 @@ def _next(state: RunState, end: e.RunFinished) -> str:
     return f"Next: enter shows the answers; mindprint-tui chat {name}, report {name}, export {name} --to DIR in a shell"
 
 
-def took(end: e.RunFinished) -> str:
+def duration_of_run(end: e.RunFinished) -> str:
     """Returns how long a run took and how much of it was paused. The prediction contains no pauses."""
     paused = f", {about(end.paused_seconds)} of it paused" if end.paused_seconds >= 1 else ""
     return about(end.seconds) + paused

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from engine.contract.vocabulary import ATTEMPT_STAGES, PASSED, STAGES, START, UNDECIDED, VERDICTS
-from mindprint_tui.journal.headline import left_behind
+from mindprint_tui.journal.headline import final_scores
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.view.text import number
@@ -96,7 +96,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
             units[unit], chapters[unit] = Sum(one_line(topic.info.unit_title or unit)), {}
         if chapter not in listed:
             chapters[unit][chapter], listed[chapter] = Sum(one_line(topic.info.chapter_title or chapter)), []
-        left, over = left_behind(topic), topic.status == "finished"
+        left, over = final_scores(topic), topic.status == "finished"
         voice = left.voice if left else None
         for part in (units[unit], chapters[unit][chapter]):
             part.topics += 1

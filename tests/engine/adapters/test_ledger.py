@@ -18,7 +18,7 @@ from mlx_lm.utils import save_config
 from engine.adapters import deltas, fingerprint, ledger, lora
 from engine.adapters.ledger import Delta, Ledger
 from engine.adapters.lora import AdapterSpec
-from engine.adapters.module_weights import KeptLinear, KeptSwitchLinear, dense
+from engine.adapters.module_weights import LinearWithFactors, SwitchLinearWithFactors, dense
 from engine.contract.errors import InputError
 from engine.data.chat_template import Renderer
 from engine.model import loading
@@ -84,7 +84,7 @@ def stored(delta: Delta, number: int = 1) -> Delta:
     return replace(delta, name=name, topic=f"unit-01/chapter-01/{delta.topic.removesuffix('-sft')}")
 
 
-def fuse(book: Ledger, delta: Delta, cosine: float = 0.99, kl: float = 1e-3) -> tuple[Delta, ledger.Survival]:
+def fuse(book: Ledger, delta: Delta, cosine: float = 0.99, kl: float = 1e-3) -> tuple[Delta, ledger.FuseSurvival]:
     return book.fuse(delta, PROBE, cosine, kl)
 
 
@@ -282,7 +282,7 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
     attached = logits(book)
     committed, survival = fuse(book, delta)
     assert survival.cosine < 0.9 and not committed.fused
-    kept = [module for module in book.model.modules() if isinstance(module, KeptLinear)]
+    kept = [module for module in book.model.modules() if isinstance(module, LinearWithFactors)]
     assert len(kept) == 6 and lora.adapter_modules(book.model) == {}
     now = logits(book)
     difference = nn.log_softmax(attached, -1) - nn.log_softmax(now, -1)
@@ -290,7 +290,7 @@ def test_a_change_below_the_resolution_of_bfloat16_is_kept_beside_the_weights(fo
     assert bits(book) != before  # its factors are parameters of the model, and so part of its fingerprint
     next_one, survival = fuse(book, trained(book, "b-sft", size=0.2, seed=8))
     assert next_one.fused and survival.cosine > 0.99
-    assert book.drop("a") == 1 and not [m for m in book.model.modules() if isinstance(m, KeptLinear)]
+    assert book.drop("a") == 1 and not [m for m in book.model.modules() if isinstance(m, LinearWithFactors)]
 
 
 def test_a_change_that_is_applied_and_answers_otherwise_is_kept_beside_the_weights(folder):
@@ -319,7 +319,9 @@ def test_a_kept_delta_survives_saving_and_replaying(folder, tmp_path):
     assert bits(again) == bits(book) and mx.array_equal(logits(again), logits(book)).item()
 
 
-@pytest.mark.parametrize(("base", "kinds"), [("folder", {KeptLinear}), ("mixture", {KeptLinear, KeptSwitchLinear})])
+@pytest.mark.parametrize(
+    ("base", "kinds"), [("folder", {LinearWithFactors}), ("mixture", {LinearWithFactors, SwitchLinearWithFactors})]
+)
 def test_kept_deltas_answer_as_their_adapters_did(base, kinds, request, tmp_path):
     """Kept whatever is lost: MLX computes experts on a CPU in float32 alone, and that loses next to nothing."""
     folder = request.getfixturevalue(base)

@@ -18,7 +18,7 @@ from engine.contract.errors import InputError
 from engine.contract.journal.store import JournalWriter, read_journal
 from engine.contract.regular_file import TEXT, only_regular, read_bytes
 from engine.contract.run_folder.commands import append, new_command
-from engine.contract.run_folder.files import own
+from engine.contract.run_folder.files import open_own
 from engine.contract.run_folder.folder import RunDir, find, list_runs
 from engine.contract.run_folder.lock import Lock, holder
 from engine.contract.settings.config import SourceConfig, load_config
@@ -98,7 +98,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "journal.jsonl": read_journal,
     "written.jsonl": JournalWriter,
     "commands.jsonl": lambda path: append(path, new_command("pause")),
-    "training.log": lambda path: own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
+    "training.log": lambda path: open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
 }
 
 

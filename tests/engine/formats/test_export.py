@@ -347,7 +347,7 @@ def test_a_card_counts_nothing_that_a_running_run_committed_meanwhile(
     shutil.copytree(run.path, tmp_path / "run")
     live, real = RunDir(tmp_path / "run"), loading.load
 
-    def load(*arguments: object) -> loading.Loaded:
+    def load(*arguments: object) -> loading.LoadedModel:
         journal = JournalWriter(live.journal)
         journal.append(e.TopicFinished(tiny.TOPICS[0], "passed", "meanwhile", 1.0))
         journal.close()
@@ -494,7 +494,7 @@ def test_what_is_committed_while_the_model_is_loaded_is_not_in_the_stage(
     early.save(live.adapters)
     real = loading.load
 
-    def load(*arguments: object) -> loading.Loaded:
+    def load(*arguments: object) -> loading.LoadedModel:
         (live.adapters / "ledger.json").write_text(whole)
         return real(*arguments)
 

@@ -52,7 +52,7 @@ def test_packed_weights_that_make_mlx_compute_in_a_wider_type_are_said(tmp_path:
     mx.eval(weights)
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
     model = loading.load(folder, dtype).model
-    computed, said = model.model(mx.array([[1, 2, 3]])).dtype, loading.mixed(model, getattr(mx, dtype))
+    computed, said = model.model(mx.array([[1, 2, 3]])).dtype, loading.wider_type_warning(model, getattr(mx, dtype))
     assert (computed == getattr(mx, dtype)) == (said is None)
     if said is not None:
         assert computed == mx.float32 and f"scales are {scales}, the other numbers {dtype}" in said

@@ -87,7 +87,7 @@ def test_a_nan_is_not_swallowed() -> None:
 
 def test_the_real_model_answers_as_before() -> None:
     loaded = loading.load(loading.locate("smollm2-135m-instruct", print), "float32")
-    if not cpu_kernels.quicken(loaded.model):
+    if not cpu_kernels.install_fast_kernels(loaded.model):
         pytest.skip("off the CPU mlx-lm's own functions stay")
     import mlx_lm.models.llama as llama
 
@@ -97,6 +97,6 @@ def test_the_real_model_answers_as_before() -> None:
     for name in names:
         setattr(llama, name, getattr(llama, name).original)
     slow = loaded.model(ids)
-    assert cpu_kernels.quicken(loaded.model)
+    assert cpu_kernels.install_fast_kernels(loaded.model)
     assert all(hasattr(getattr(llama, name), "original") for name in names)
     assert mx.abs(fast - slow).max().item() < 1e-4 * mx.abs(slow).max().item()

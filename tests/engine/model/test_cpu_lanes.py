@@ -76,7 +76,7 @@ def decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Library, dict[int, fl
     """Takes twenty steps that last as long as is said for a number of threads; returns the threads that they had."""
     now = [0.0]
     monkeypatch.setattr(cpu_lanes.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(cpu_lanes.Pace, "crowded", False)
+    monkeypatch.setattr(cpu_lanes.ThreadChoice, "crowded", False)
 
     def decode(library: Library, seconds: dict[int, float]) -> list[int]:
         used: list[int] = []
@@ -88,7 +88,7 @@ def decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Library, dict[int, fl
 
         monkeypatch.setattr(cpu_lanes, "_blas", lambda: library)
         before = library.threads
-        with cpu_lanes.Pace() as pace:
+        with cpu_lanes.ThreadChoice() as pace:
             assert [pace.step(step) for _ in range(20)] == list(range(1, 21))
         assert library.threads == before
         return used

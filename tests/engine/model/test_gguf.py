@@ -15,7 +15,7 @@ from tiny_gguf import Tiny, make_tiny, permuted
 
 from engine.contract.errors import InputError
 from engine.model import gguf
-from engine.model.loading import Loaded, load, locate
+from engine.model.loading import LoadedModel, load, locate
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,7 +26,7 @@ def tiny(tmp_path_factory) -> Tiny:
 
 
 @pytest.fixture(scope="module")
-def smollm() -> Loaded:
+def smollm() -> LoadedModel:
     return load(locate("smollm2-135m-instruct", print), "float32")
 
 

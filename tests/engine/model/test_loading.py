@@ -15,7 +15,7 @@ from tiny_gguf import Tiny, make_tiny
 
 from engine.contract.errors import InputError
 from engine.model import gguf
-from engine.model.loading import Loaded, load, locate, name_of, parameter_count, revision_of
+from engine.model.loading import LoadedModel, load, locate, name_of, parameter_count, revision_of
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def folder(tiny, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def smollm() -> Loaded:
+def smollm() -> LoadedModel:
     return load(locate("smollm2-135m-instruct", print), "float32")
 
 

@@ -9,7 +9,7 @@ import tiny
 from breaking import FIRST, SECOND
 from dying import Killed, died
 
-from engine.adapters.ledger import listed
+from engine.adapters.ledger import listed_deltas
 from engine.contract.journal import events as e
 from engine.contract.run_folder.folder import RunDir
 from engine.evaluation import evaluate
@@ -109,7 +109,7 @@ def lived_through(fate: Fate, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_ledger(run: RunDir, topic: str) -> set[str]:
     """The phases of a topic whose deltas the model is made of."""
-    return {name.rpartition("-")[2] for name in listed(run.adapters) if topic.replace("/", ".") in name}
+    return {name.rpartition("-")[2] for name in listed_deltas(run.adapters) if topic.replace("/", ".") in name}
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -106,7 +106,7 @@ def test_removing_a_checkpoint_leaves_it_whole_or_not_there(killed, monkeypatch)
     checkpoint.clear(killed.checkpoint)
     assert checkpoint.load(killed.checkpoint) is None
     monkeypatch.undo()
-    files.settle(killed.path)
+    files.recover_folder(killed.path)
     assert [path.name for path in killed.path.iterdir() if "checkpoint" in path.name] == []
 
 

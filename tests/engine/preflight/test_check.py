@@ -30,10 +30,10 @@ from engine.contract.settings.config import RunConfig, load_config
 from engine.model import backend, cpu_lanes, loading
 from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision
-from engine.preflight.forecast import Rates, Work, as_answered, of_topics, refined
+from engine.preflight.forecast import Rates, TopicWork, as_answered, of_topics, refined
 from engine.rules.catalogue import RULES
 from engine.runtime.history import read_history
-from engine.runtime.summary import of_what_ran
+from engine.runtime.summary import predicted_seconds
 from engine.training import dpo, losses
 from mindprint_tui.process import programs
 from mindprint_tui.view.pages.preflight import lines
@@ -395,7 +395,7 @@ def config(tmp_path: Path) -> RunConfig:
     return load_config(path)
 
 
-WORK = Work(sft=1000, dpo=400, reference=200, read=100, answers=50)
+WORK = TopicWork(sft=1000, dpo=400, reference=200, read=100, answers=50)
 RATES = Rates(sft=0.01, dpo=0.02, forward=0.003, decode=0.1, phase=1.0)
 EVALUATION = 50 * 0.1 + 100 * 0.003
 
@@ -438,8 +438,8 @@ def test_a_pause_is_in_nobodys_prediction() -> None:
 
 def test_dpo_counts_where_it_ran() -> None:
     said = e.Predicted(100.0, 60.0, "a guess")
-    assert of_what_ran(said, {ONE}, len(tiny.TOPICS)) == 60 + 40 / 4
-    assert of_what_ran(said, set(), len(tiny.TOPICS)) == 60
+    assert predicted_seconds(said, {ONE}, len(tiny.TOPICS)) == 60 + 40 / 4
+    assert predicted_seconds(said, set(), len(tiny.TOPICS)) == 60
 
 
 def test_answers_that_were_cut_count_to_the_limit() -> None:

@@ -22,7 +22,7 @@ WORDS = "sea light keeper storm rope harbour wind night lamp oil brass tide rock
 
 
 @pytest.fixture(scope="module")
-def loaded() -> loading.Loaded:
+def loaded() -> loading.LoadedModel:
     return loading.load(loading.locate("smollm2-135m-instruct", print), "float32")
 
 
@@ -36,7 +36,7 @@ def rows(renderer: Renderer, count: int) -> list[Example]:
     return [renderer.example([Message("user", words(12))], words(76), 512) for _ in range(count)]
 
 
-def step_peak(loaded: loading.Loaded, spec: AdapterSpec, batches: list[Batch], kind: str) -> int:
+def step_peak(loaded: loading.LoadedModel, spec: AdapterSpec, batches: list[Batch], kind: str) -> int:
     """Bytes that MLX held at once, of the model, its adapter and the step; not what other tests keep."""
     renderer = Renderer(loaded.tokenizer)
     scorer = Scorer(loaded.model, mx.array([renderer.prompt_ids([Message("user", "A probe.")])]))
@@ -68,7 +68,9 @@ def step_peak(loaded: loading.Loaded, spec: AdapterSpec, batches: list[Batch], k
     ("kind", "rank", "modules", "count"),
     [("sft", 8, ("q_proj", "v_proj", "o_proj"), 4), ("dpo", 1, ("o_proj", "v_proj", "up_proj", "down_proj"), 4)],
 )
-def test_peak_array_memory(loaded: loading.Loaded, kind: str, rank: int, modules: tuple[str, ...], count: int) -> None:
+def test_peak_array_memory(
+    loaded: loading.LoadedModel, kind: str, rank: int, modules: tuple[str, ...], count: int
+) -> None:
     batches = [collate(part, 2) for part in cpu_lanes.split(rows(Renderer(loaded.tokenizer), count))]
     assert 118 * count <= sum(batch.total for batch in batches) <= 136 * count
     peak = step_peak(loaded, AdapterSpec(rank, 2.0, modules, 0), batches, kind)

@@ -16,7 +16,7 @@ from mindprint_tui.tui.app import MindprintApp
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.header import condition
 from mindprint_tui.view.notices import banner
-from mindprint_tui.view.pages.runs import RunRow, look
+from mindprint_tui.view.pages.runs import RunRow, condition_of
 from mindprint_tui.view.panes.log import words
 
 SENTENCE = "config.yaml: sft.rank: found 4, but the run began with 8"
@@ -39,13 +39,13 @@ def test_a_refusal_is_the_last_word_until_an_engine_goes_on() -> None:
     refused = fold(RunState(), told())
     assert SENTENCE in loud(refused, GONE)
     assert condition(refused, GONE, Focus(), refused.t)[0] == "✗ failed"
-    assert look(RunRow("run", refused, GONE))[0] == "! refused"
+    assert condition_of(RunRow("run", refused, GONE))[0] == "! refused"
     for event in (e.EngineRestarted(None, None, 1), e.RunStarted("run", "keeper", 0, 1, {})):
         state = fold(RunState(), told(event))
         assert loud(state, Liveness("alive", 0.0)) == ""
         assert "The engine is gone" in loud(state, GONE) and SENTENCE not in loud(state, GONE)
         assert condition(state, GONE, Focus(), state.t)[0] == "engine gone"
-        assert look(RunRow("run", state, GONE))[0] == "✗ died"
+        assert condition_of(RunRow("run", state, GONE))[0] == "✗ died"
     assert [failed.message for _, failed in state.failures] == [SENTENCE]
 
 

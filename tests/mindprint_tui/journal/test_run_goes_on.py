@@ -10,9 +10,9 @@ from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.report import page
-from mindprint_tui.report.gather import Detail
-from mindprint_tui.view.focus import Asked, Focus, heard, taken_up
-from mindprint_tui.view.footer import why_not
+from mindprint_tui.report.gather import TopicDetail
+from mindprint_tui.view.focus import Focus, OpenRequest, state_to_show, with_answers
+from mindprint_tui.view.footer import why_disabled
 from mindprint_tui.view.header import STARTING, header, timing
 from mindprint_tui.view.notices import banner, notice
 from mindprint_tui.view.panes.outline import outline
@@ -53,9 +53,9 @@ def loud(state: RunState, focus: Focus = Focus(), live: Liveness = ALIVE, after:
 
 def test_a_run_that_was_stopped_is_stopping_until_it_has_ended() -> None:
     """The engine answers before it writes the checkpoint; whoever asked, and wherever."""
-    asked = Focus(asked=(Asked("q", "stop", None, 0.0),))
+    asked = Focus(asked=(OpenRequest("q", "stop", None, 0.0),))
     for focus in (Focus(), asked):
-        assert "stopping…" in head(told(STOP), heard(told(STOP), focus)) and "left" not in head(told(STOP))
+        assert "stopping…" in head(told(STOP), with_answers(told(STOP), focus)) and "left" not in head(told(STOP))
     assert "stopping…" in head(told(e.Paused("me@pts/0"), STOP))
     assert "stopped by a person" in head(told(STOP, STOPPED))
     assert "✗ failed" in head(told(STOP, FULL))
@@ -92,22 +92,22 @@ def test_an_engine_that_died_before_the_run_s_first_event_was_started_again() ->
 def test_a_run_that_is_resumed_here_is_starting_until_its_engine_says_a_word(ends, live: Liveness) -> None:
     state = told(*ends)
     focus = Focus(past=state.seq, opened=state.t + 3600.0)
-    shown = taken_up(state, focus)
+    shown = state_to_show(state, focus)
     assert "happy" in head(shown, focus, live, 3601.0) and "starting…" in head(shown, focus, live, 3601.0)
     assert loud(shown, focus, live, 3601.0) == ""
     for untrue in ("✗", "running", "passed", "01:0", "silent"):
         assert untrue not in head(shown, focus, live, 3601.0)
     said = "".join(text for text, _ in notice(shown, live, focus, state.t + 3601.0, 110))
     assert said == " starting the engine…"
-    assert why_not("pause", shown, live, focus) == ("no engine is there yet" if live is GONE else "")
+    assert why_disabled("pause", shown, live, focus) == ("no engine is there yet" if live is GONE else "")
     spoke = later(state, e.EngineRestarted(None, None, 1))
-    assert "running" in head(taken_up(spoke, focus), focus)
+    assert "running" in head(state_to_show(spoke, focus), focus)
 
 
 def test_a_resumed_run_that_nobody_holds_is_not_starting_for_ever() -> None:
     state = told(STOPPED)
     focus = Focus(past=state.seq, opened=0.0)
-    shown = taken_up(state, focus)
+    shown = state_to_show(state, focus)
     assert "engine gone" in head(shown, focus, GONE, STARTING) and "--resume happy" in loud(
         shown, focus, GONE, STARTING
     )
@@ -117,7 +117,9 @@ def test_why_a_resumed_run_was_refused_is_told() -> None:
     state = told(STOPPED)
     focus = Focus(past=state.seq)
     state = later(state, e.Failed("input", "row 7 is torn", ""))
-    assert "row 7 is torn" in loud(taken_up(state, focus), focus) and "stopped by a person" in head(state, focus, GONE)
+    assert "row 7 is torn" in loud(state_to_show(state, focus), focus) and "stopped by a person" in head(
+        state, focus, GONE
+    )
 
 
 # The clock.
@@ -160,7 +162,7 @@ def test_an_engine_of_before_says_nothing_of_its_settings() -> None:
 def test_the_report_holds_each_topic_to_its_own_thresholds() -> None:
     state = told(STOPPED, e.EngineRestarted(None, None, 1, SETTINGS))
     first, fourth = (
-        page._detail(state.topics[topic], Detail(), state.topics[topic].held_to or state.settings("thresholds"))
+        page._detail(state.topics[topic], TopicDetail(), state.topics[topic].held_to or state.settings("thresholds"))
         for topic in (topic_id(0), RUNNING)
     )
     assert ("voice", "needs 0.60") in [(name, needs) for name, _, needs in first["table"]]
@@ -169,4 +171,4 @@ def test_the_report_holds_each_topic_to_its_own_thresholds() -> None:
 
 def test_a_finished_run_is_looked_at_as_before() -> None:
     state = fold(RunState(), finished())
-    assert taken_up(state, Focus()) is state and "finished" in head(state, live=GONE)
+    assert state_to_show(state, Focus()) is state and "finished" in head(state, live=GONE)

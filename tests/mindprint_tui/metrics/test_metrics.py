@@ -30,7 +30,7 @@ Story = Callable[[str], RunDir]
 
 def table(run: RunDir, follow: bool = False) -> list[dict[str, str]]:
     out = io.StringIO()
-    metric_rows.pour(Feed(run), sinks.Csv(out), follow)
+    metric_rows.write_metrics(Feed(run), sinks.Csv(out), follow)
     return list(csv.DictReader(io.StringIO(out.getvalue())))
 
 
@@ -205,7 +205,7 @@ def test_a_run_whose_first_line_is_damaged_is_begun_under_its_folder_s_name(
     run = story("finished")
     whole = len(table(run))
     run.journal.write_bytes(b"{damaged\n" + run.journal.read_bytes().partition(b"\n")[2])
-    metric_rows.pour(Feed(run), sinks.WandB("keeper"), False)
+    metric_rows.write_metrics(Feed(run), sinks.WandB("keeper"), False)
     assert (fake.begun["name"], fake.begun["config"]) == ("finished", {})
     assert len(fake.logged) == whole - 3 and fake.finished == 1  # a verdict is not drawn
 
@@ -213,7 +213,7 @@ def test_a_run_whose_first_line_is_damaged_is_begun_under_its_folder_s_name(
 def test_what_wandb_refuses_is_a_sentence(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sinks.importlib, "import_module", lambda name: FakeWandb())
     with pytest.raises(InputError, match="wandb cannot begin a run: no API key configured"):
-        metric_rows.pour(Feed(story("finished")), sinks.WandB("nobody"), False)
+        metric_rows.write_metrics(Feed(story("finished")), sinks.WandB("nobody"), False)
 
 
 @pytest.mark.parametrize(

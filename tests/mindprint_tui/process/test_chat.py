@@ -38,14 +38,14 @@ for line in sys.stdin:
 
 @given(HOSTILE)
 def test_pieces_are_as_safe_as_the_whole(pieces: list[str]) -> None:
-    screened = chat.Screened()
+    screened = chat.SanitizedStream()
     shown = "".join(screened.add(piece) for piece in pieces)
     whole = "".join(pieces)
     assert shown == clean(whole.removesuffix("\r"))
 
 
 def test_a_line_without_an_end_is_not_looked_at_again_and_again() -> None:
-    screened = chat.Screened()
+    screened = chat.SanitizedStream()
     shown = "".join(screened.add("ab\x1b") for _ in range(5000))
     assert shown == "ab␛" * 5000
 

@@ -14,7 +14,7 @@ from engine.contract.run_folder.commands import append, new_command
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from mindprint_tui import cli
-from mindprint_tui.process.exit_messages import goes_on, parting
+from mindprint_tui.process.exit_messages import engine_continues, exit_message
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
 ROOT = Path(__file__).parents[3]
@@ -113,15 +113,17 @@ def test_leaving_a_run_that_was_asked_to_stop(tmp_path: Path) -> None:
 
 def test_an_engine_that_ended_while_the_console_closed_does_not_go_on(tmp_path: Path) -> None:
     run = put(tmp_path / "dead", said(*DIED))
-    told = parting(run, 130, "The engine goes on.")
+    told = exit_message(run, 130, "The engine goes on.")
     assert told == f"The engine has stopped. See the run again with: mindprint-tui attach {run.path}"
 
 
 def test_a_run_is_named_as_a_command_finds_it() -> None:
     """By its name in logs/, elsewhere by its folder."""
     here, elsewhere = RunDir(Path("logs/night")), RunDir(Path("/data/runs/night"))
-    assert "attach night\n" in goes_on(here) and goes_on(here).endswith("ctl night stop")
-    assert "attach /data/runs/night\n" in goes_on(elsewhere) and goes_on(elsewhere).endswith("/night stop")
+    assert "attach night\n" in engine_continues(here) and engine_continues(here).endswith("ctl night stop")
+    assert "attach /data/runs/night\n" in engine_continues(elsewhere) and engine_continues(elsewhere).endswith(
+        "/night stop"
+    )
 
 
 @pytest.mark.parametrize(

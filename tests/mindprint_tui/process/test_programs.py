@@ -97,7 +97,7 @@ DEAD = (e.TopicStarted(TOPIC, 1, 1), e.EngineDied(None, "SIGSEGV", 3), e.Failed(
 def test_the_status_of_a_run_that_nobody_is_at_work_on(
     tmp_path: Path, events: tuple[e.Event, ...], status: int
 ) -> None:
-    assert run_status.ended(wrote(tmp_path / "run", *events), None) == status
+    assert run_status.exit_status(wrote(tmp_path / "run", *events), None) == status
 
 
 def test_a_run_has_a_session_of_its_own(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_run_has_a_session_of_its_own(tmp_path: Path) -> None:
 def test_a_run_that_somebody_is_at_work_on_has_no_status_yet(tmp_path: Path) -> None:
     run = wrote(tmp_path / "run", *DEAD)
     lock = Lock(run)
-    assert run_status.ended(run, None) is None
+    assert run_status.exit_status(run, None) is None
     lock.release()
 
 
@@ -128,9 +128,9 @@ time.sleep(60)
 def test_an_engine_that_has_not_taken_its_lock_yet_is_alive(tmp_path: Path) -> None:
     run = wrote(tmp_path / "run")
     with subprocess.Popen([sys.executable, "-c", TAKES_ITS_TIME, str(run.path)]) as supervisor:
-        assert run_status.ended(run, supervisor) is None
+        assert run_status.exit_status(run, supervisor) is None
         supervisor.kill()
-    assert run_status.ended(run, supervisor) == 3
+    assert run_status.exit_status(run, supervisor) == 3
 
 
 def test_a_supervisor_without_a_lock_is_not_waited_for_for_ever(
@@ -139,7 +139,7 @@ def test_a_supervisor_without_a_lock_is_not_waited_for_for_ever(
     """Somebody deleted the folder, and the engine has not noticed yet."""
     monkeypatch.setattr(run_status, "PATIENCE", 0.2, raising=False)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3)"]) as supervisor:
-        assert run_status.ended(RunDir(tmp_path / "gone"), supervisor) is None
+        assert run_status.exit_status(RunDir(tmp_path / "gone"), supervisor) is None
         assert supervisor.poll() is None
         supervisor.kill()
 
@@ -150,16 +150,16 @@ def test_a_supervisor_is_asked_before_the_journal(tmp_path: Path, code: int, sta
     run = refused(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1), e.RunFinished(0, 1, 1, "", 1.0))
     with subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) as supervisor:
         supervisor.wait()
-    assert run_status.ended(run, supervisor) == status
+    assert run_status.exit_status(run, supervisor) == status
 
 
 def test_a_supervisor_that_crashes_does_not_say_that_a_topic_did_not_pass(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"]) as supervisor:
         supervisor.wait()
-    assert run_status.ended(wrote(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1)), supervisor) == 3
+    assert run_status.exit_status(wrote(tmp_path / "run", e.TopicStarted(TOPIC, 1, 1)), supervisor) == 3
 
 
-@pytest.mark.parametrize("ask", [run_folder.discard_refused, lambda run: run_status.ended(run, None)])
+@pytest.mark.parametrize("ask", [run_folder.discard_refused, lambda run: run_status.exit_status(run, None)])
 def test_of_a_long_journal_only_its_beginning_and_its_end_are_read(
     story: Callable[[str], RunDir], monkeypatch: pytest.MonkeyPatch, ask: Callable[[RunDir], object]
 ) -> None:

@@ -21,9 +21,9 @@ from engine.contract.run_folder.lock import Lock
 from mindprint_tui.cli import cli
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.report import page
-from mindprint_tui.report.checks import Check, Tally, checks
+from mindprint_tui.report.checks import Check, RunFacts, checks
 from mindprint_tui.report.figures import COLUMNS, curve
-from mindprint_tui.report.gather import DETAILED, Gathered, gather
+from mindprint_tui.report.gather import DETAILED, ReportContents, gather
 
 Story = Callable[[str], RunDir]
 TAGS = set(
@@ -162,7 +162,7 @@ def test_what_was_rolled_back_is_struck_out(story: Story) -> None:
 
 
 def check_of(records: list[Record], rule: str) -> Check:
-    tally = Tally()
+    tally = RunFacts()
     tally.take(records)
     return next(check for check in checks(tally) if rule in check.rule)
 
@@ -192,7 +192,7 @@ def test_numbers_are_not_judged_again_and_an_old_journal_has_no_tick() -> None:
     """Whatever an adapter's numbers are: whether they are good is for the engine's rules to say."""
     old = [record for record in make.finished() if not isinstance(record.event, e.RulesChecked)]
     for records in (old, [dataclasses.replace(r, event=_odd(r.event)) for r in old]):
-        tally = Tally()
+        tally = RunFacts()
         tally.take(records)
         assert {check.holds for check in checks(tally)} == {None}
         assert check_of(records, "checked and held").found == "not stated by the engine of this run"
@@ -209,7 +209,7 @@ def test_nothing_was_looked_at_in_an_empty_run(tmp_path: Path) -> None:
 
 
 def test_a_run_of_ten_thousand_topics_is_a_small_page_of_what_matters(story: Story) -> None:
-    found: Gathered = gather(story("many"))
+    found: ReportContents = gather(story("many"))
     assert len(found.details) == DETAILED
     verdicts = [found.state.topics[id].verdict for id in found.details]
     assert verdicts.count("below_threshold") == 40  # all that did not pass

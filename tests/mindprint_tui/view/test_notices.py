@@ -9,7 +9,7 @@ from msgspec import structs
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, fold
-from mindprint_tui.view.focus import Asked, Focus, heard
+from mindprint_tui.view.focus import Focus, OpenRequest, with_answers
 from mindprint_tui.view.header import SHOWN
 from mindprint_tui.view.notices import notice
 from mindprint_tui.view.panes.log import words
@@ -33,11 +33,11 @@ def answer(kind: str, outcome: str = "done") -> e.CommandTaken:
 
 
 def asked(state: RunState, *kinds: str) -> Focus:
-    return Focus(asked=tuple(Asked(kind, kind, TOPIC, state.t) for kind in kinds))
+    return Focus(asked=tuple(OpenRequest(kind, kind, TOPIC, state.t) for kind in kinds))
 
 
 def shown(state: RunState, focus: Focus, later: float = 0.0, cells: int = 120, live: Liveness = ALIVE) -> str:
-    return "".join(text for text, _ in notice(state, live, heard(state, focus), state.t + later, cells))
+    return "".join(text for text, _ in notice(state, live, with_answers(state, focus), state.t + later, cells))
 
 
 def test_an_answer_gives_way_after_a_while() -> None:
@@ -121,5 +121,5 @@ def test_what_is_not_answered_stays_however_much_was_answered_since() -> None:
 def test_what_a_dead_engine_did_not_take_is_left_for_the_next_one(kind: str, topic: str | None, then: str) -> None:
     """It takes what is to become of a topic, and refuses a pause or a stop that was not asked of itself."""
     state = fold(RunState(), happy())
-    focus = Focus(asked=(Asked("1", kind, topic, state.t),))
+    focus = Focus(asked=(OpenRequest("1", kind, topic, state.t),))
     assert shown(state, focus, live=Liveness("gone", 0.0)).endswith(f"… the engine is gone; {then}")

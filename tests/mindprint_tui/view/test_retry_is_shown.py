@@ -7,9 +7,9 @@ from story import Story, topic_id
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, fold
-from mindprint_tui.report.checks import Tally, checks
+from mindprint_tui.report.checks import RunFacts, checks
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.footer import why_not
+from mindprint_tui.view.footer import why_disabled
 from mindprint_tui.view.header import second
 from mindprint_tui.view.panes.log import log_lines
 from mindprint_tui.view.panes.outline import outline
@@ -43,7 +43,7 @@ def voice(state: RunState, topic: str) -> str:
 
 
 def refused(state: RunState, action: str) -> str:
-    return why_not(action, state, ALIVE, Focus(DONE))
+    return why_disabled(action, state, ALIVE, Focus(DONE))
 
 
 def test_a_retry_that_waits_is_seen_and_can_be_taken_back() -> None:
@@ -153,7 +153,7 @@ def test_what_a_retry_takes_out_of_the_model_is_no_phase_that_was_taken_back(aga
 
 
 def test_what_a_retry_takes_out_of_the_model_is_no_phase_in_the_report() -> None:
-    tally = Tally()
+    tally = RunFacts()
     tally.take(dropped().records)
     found = {check.rule: check.found for check in checks(tally)}
     assert found["The model, as last stated"].endswith("committed deltas: 0")
@@ -171,7 +171,7 @@ def test_a_topic_that_will_be_skipped_says_so_until_its_turn_comes() -> None:
     assert row(state, PENDING).startswith("▸» Oil and stores") and row(state, PENDING).endswith("will be skipped")
     assert row(state, PENDING, 40).startswith("▸»") and row(state, PENDING, 40).endswith("to skip")
     assert "it will be skipped when its turn comes" in voice(state, PENDING)
-    assert "will be skipped already" in why_not("skip", state, ALIVE, Focus(PENDING))
+    assert "will be skipped already" in why_disabled("skip", state, ALIVE, Focus(PENDING))
     assert outline(state.topics).waiting == outline(told().topics).waiting - 1
     done = told(UNWANTED, e.TopicFinished(PENDING, "skipped", "skipped by me@pts/1", 0.0))
     assert row(done, PENDING).endswith("skipped") and "when its turn comes" not in voice(done, PENDING)
