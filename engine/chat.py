@@ -30,10 +30,12 @@ class Conversation:
         backend = prepare()  # before mlx
         from engine.adapters.committed_model import open_stage
         from engine.data.chat_template import Message, Renderer
+        from engine.evaluation.decoding import processors
 
         opened = open_stage(run, stage, backend, lambda line: print(line, file=sys.stderr))
         self._model, self._tokenizer = opened.ledger.model, opened.loaded.tokenizer
         self._renderer, self._message = Renderer(self._tokenizer, opened.started), Message
+        self._processors = processors(opened.config.evaluation)
         self._limit = opened.config.model.max_length
         self._max_tokens = max_tokens or opened.config.evaluation.max_tokens
         self._turns: list[Message] = []
@@ -64,7 +66,10 @@ class Conversation:
             self._turns.clear()
             return self._say(refused=f"the question has {len(prompt)} tokens; model.max_length is {self._limit}")
         said, end = "", "stopped"
-        for piece in stream_generate(self._model, self._tokenizer, prompt, max_tokens=self._max_tokens):
+        pieces = stream_generate(
+            self._model, self._tokenizer, prompt, max_tokens=self._max_tokens, logits_processors=self._processors
+        )
+        for piece in pieces:
             said += piece.text
             self._say(text=piece.text)
             if piece.finish_reason is not None:

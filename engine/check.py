@@ -68,7 +68,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     backend = prepare()  # before mlx
     from engine.model import loading as model_loading
     from engine.pipeline import setup
-    from engine.preflight.token_audit import audit, summed
+    from engine.preflight.token_audit import audit, summed, works
     from engine.rules.enforce import CHECKS
     from engine.runtime.history import History
 
@@ -99,7 +99,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
         topics = audit(curriculum, session.renderer, config)
         report["data"] = dataclasses.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
         report["topics"] = [dataclasses.asdict(topic) | {"base": None, "voice": None} for topic in topics]
-        broken = _measure(session, report, [topic.work for topic in topics], loading)
+        broken = _measure(session, report, works(topics, config, curriculum.foundation is not None), loading)
         of_data = _of_data(curriculum, missed)
         held = CHECKS.held - before + Counter({name: len(holds) for name, holds in of_data.items()})
         report["rules"] = _rules(held, broken | {name for name, holds in of_data.items() if not all(holds)})
@@ -127,7 +127,7 @@ def _rules(held: Counter[str], broken: set[str]) -> Report:
     }
 
 
-def _measure(session: Any, report: Report, works: list[Any], loading: float) -> set[str]:
+def _measure(session: Any, report: Report, works: dict[str, Any], loading: float) -> set[str]:
     """Scores the base model, runs the self-test, and predicts time and memory of a run. Returns the broken rules."""
     from engine.pipeline.dry_run import run_trial
     from engine.rules.enforce import Broken
@@ -194,13 +194,14 @@ def _voice(session: Any, report: Report) -> None:
 
 
 def _predict(
-    config: RunConfig, topics: list[Report], works: list[Any], trial: Any, loading: float, scoring: float
+    config: RunConfig, topics: list[Report], works: dict[str, Any], trial: Any, loading: float, scoring: float
 ) -> Report:
     from engine.preflight.forecast import Span, as_answered, of_topics
 
     limit = config.evaluation.max_tokens
-    works = [as_answered(work, row["base"]["cut"], limit) for work, row in zip(works, topics, strict=True)]
-    span = Span(loading + scoring, loading + scoring) + of_topics(works, trial.rates, config, begun=False)
+    cut = {row["topic"]: row["base"]["cut"] for row in topics}
+    every = [as_answered(work, cut.get(id, sum(cut.values())), limit) for id, work in works.items()]
+    span = Span(loading + scoring, loading + scoring) + of_topics(every, trial.rates, config, begun=False)
     return dataclasses.asdict(span) | {
         "loading": loading,
         "base": scoring,

@@ -116,9 +116,18 @@ VERDICTS: dict[Verdict, VerdictRow] = {
         VerdictRow("error", "error", "error", "an error ended it", "!", "bad"),
     )
 }
+FOUNDATION = "foundation/all/rows"  # id of the first phase, which trains on the rows of all topics together
 PASSED: Verdict = "passed"
 UNDECIDED: Verdict = "undecided"
+BELOW: Verdict = "below_threshold"
 SETTLED = tuple(name for name, row in VERDICTS.items() if row.settled)  # topics with these verdicts are not repeated
+
+
+def is_success(topic: str, verdict: str) -> bool:
+    """Tells whether a verdict counts for exit status 0. The foundation is no topic: it only has to be in the model."""
+    return any(row.success for row in VERDICTS.values() if row.name == verdict) or (
+        topic == FOUNDATION and verdict == BELOW
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,10 @@ LISTS = {"sft": "sft", "preferences": "pairs", "quiz": "questions"}  # role -> f
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic with its rows; training uses `pairs` but not `heldout`."""
+    """A topic with its rows; training uses `pairs` but not `heldout`.
+
+    `parts` are the topics that the foundation is made of; empty for any other topic.
+    """
 
     id: str
     title: str
@@ -40,6 +43,12 @@ class Topic:
     pairs: tuple[Pair, ...]
     heldout: tuple[Pair, ...]
     questions: tuple[Question, ...]
+    parts: tuple["Topic", ...] = ()
+
+    @property
+    def owners(self) -> list[str]:
+        """The id of the topic that each question belongs to."""
+        return [part.id for part in self.parts or (self,) for _ in part.questions]
 
     @property
     def info(self) -> TopicInfo:
@@ -60,6 +69,7 @@ class Curriculum:
     """Topics in the order of the course, the voice profile, and a warning for each problem with a row or a topic.
 
     `further` are the topics of the course that the run leaves out. Their texts are examples of the voice, too.
+    `foundation` has the rows and questions of all topics, if the run trains on them together first.
     """
 
     topics: tuple[Topic, ...]
@@ -70,11 +80,17 @@ class Curriculum:
     orphans: int  # rows whose topic is not in the course
     duplicates: int
     further: tuple[Topic, ...] = ()
+    foundation: Topic | None = None
+
+    @property
+    def trained(self) -> tuple[Topic, ...]:
+        """The foundation, if there is one, then the topics: everything that the run trains, in its order."""
+        return self.topics if self.foundation is None else (self.foundation, *self.topics)
 
     @property
     def digests(self) -> dict[str, str]:
-        """Topic id -> digest of its rows, in the order of the course."""
-        return {topic.id: topic.digest for topic in self.topics}
+        """Topic id -> digest of its rows, in the order of training."""
+        return {topic.id: topic.digest for topic in self.trained}
 
     @property
     def rows_reported(self) -> int:

@@ -13,17 +13,18 @@ from engine.training.session import Session
 
 
 @CHECKS.timed()
-def check_scores(scoring: Scoring, samples: Sequence[Sample], found: Evaluated) -> None:
+def check_scores(scoring: Scoring, owners: Sequence[str], samples: Sequence[Sample], found: Evaluated) -> None:
     """Checks rule 20: the voice is the mean over the answers, and each answer's style is scored alone.
 
-    An answer that is empty, not healthy or void must have a voice of 0.
+    An answer that is empty, not healthy or void must have a voice of 0. `owners` are the topics of the answers'
+    questions.
     """
     each = [sample.scores["voice"] or 0.0 for sample in samples]
     mean = sum(each) / len(each)
     same = math.isclose(found.voice, mean, abs_tol=1e-9)
     require("scored-per-answer", same, f"voice is {found.voice:.4f}, its answers' own scores have a mean of {mean:.4f}")
-    for sample, voice in zip(samples, each, strict=True):
-        style, alone = sample.scores["style"] or 0.0, scoring.scorer.style.score(sample.topic, sample.answer).value
+    for owner, sample, voice in zip(owners, samples, each, strict=True):
+        style, alone = sample.scores["style"] or 0.0, scoring.scorer.style.score(owner, sample.answer).value
         same = math.isclose(style, alone, abs_tol=1e-9)
         require("scored-per-answer", same, f"the style of an answer is {style:.4f}; scored alone it is {alone:.4f}")
         sound = bool(sample.answer.strip()) and sample.health == "ok" and sample.void is None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from engine.contract.intervals import Estimate, mean_estimate, paired_change, pooled_spread, share_spread
 from engine.contract.journal.events import Sample
-from engine.contract.vocabulary import BASE
+from engine.contract.vocabulary import BASE, FOUNDATION
 from engine.runtime.score_log import ScoreLog
 
 MEANS = ("voice", "closeness", "relevance", "style", "accuracy")
@@ -40,7 +40,8 @@ def mean(log: ScoreLog, stage: str, topic: str, samples: Sequence[Sample], name:
     own = values(samples, name)
     if not own:
         return None
-    groups = {other: values(log.samples[stage, other], name) for other in log.topics(stage)} | {topic: own}
+    others = [] if topic == FOUNDATION else log.topics(stage)  # the foundation's questions are all questions
+    groups = {other: values(log.samples[stage, other], name) for other in others} | {topic: own}
     ordered = [groups[other] for other in sorted(groups)]
     return mean_estimate(own, share_spread(ordered) if name in SHARES else pooled_spread(ordered))
 
@@ -68,7 +69,8 @@ def changes(log: ScoreLog, topic: str, first: str, last: str) -> dict[str, Estim
         if name == "relevance" and first == BASE:
             continue
         groups = {
-            other: _changed(log, other, first if other == topic else None, last, name) for other in log.topics(last)
+            other: _changed(log, other, first if other == topic else None, last, name)
+            for other in ([topic] if topic == FOUNDATION else log.topics(last))
         }
         if own := groups.get(topic):
             zeros = [0.0] * len(own)

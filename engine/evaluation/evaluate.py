@@ -40,18 +40,19 @@ def evaluate(
     """
     clock = session.control.clock
     started, model = clock(), checks.scored_model(session)
-    questions = [(topic, question) for topic in topics for question in topic.questions]
-    prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for _, question in questions]
-    for (_, question), prompt in zip(questions, prompts, strict=True):
+    asked = {question.question: question for topic in topics for question in topic.questions}
+    prompts = [session.renderer.prompt_ids([Message("user", text)]) for text in asked]
+    for question, prompt in zip(asked.values(), prompts, strict=True):
         examples.template(session, [Message("user", question.question)], prompt, question.where)
-    answers = list(zip(questions, generation.generate(session, prompts, doing=doing), strict=True))
-    base = [Text(topic.id, question.question, answer.text) for (topic, question), answer in answers]
+    answers = dict(zip(asked, generation.generate(session, prompts, doing=doing), strict=True))
+    own = [topic for topic in topics if not topic.parts]  # the foundation's questions are those of its parts
+    base = [Text(topic.id, each.question, answers[each.question].text) for topic in own for each in topic.questions]
     scoring = scoring_of(session, base if stage == "before" else ())
     shared = (clock() - started) / len(topics)
     found = {}
     for topic in topics:
         began = clock()
-        rows = [(question, answer) for (owner, question), answer in answers if owner is topic]
+        rows = [(question, answers[question.question]) for question in topic.questions]
         samples = _samples(session, scoring, topic, stage, rows)
         accuracy, gaps = pairs.preferences(session, topic)
         for sample in samples:
@@ -63,7 +64,7 @@ def evaluate(
             margin = session.config.dpo.beta * (gap - since.heldout_gap)
             scores = replace(scores, heldout_margin=margin)
         found[topic.id] = scores
-        checks.check_scores(scoring, samples, scores)
+        checks.check_scores(scoring, topic.owners, samples, scores)
         session.recorder.say(scores, durable=True)
         session.scored.add(scores, samples)
     mx.clear_cache()
@@ -82,12 +83,15 @@ def measure(
 
 def _samples(session: Session, scoring: Scoring, topic: Topic, stage: Stage, rows: Sequence[Row]) -> list[Sample]:
     """Scores a topic's answers together, because an answer may be the same as another one."""
-    asked = [scorer.Answer(topic.id, question.question, answer.text, question.reference) for question, answer in rows]
+    asked = [
+        scorer.Answer(owner, question.question, answer.text, question.reference)
+        for owner, (question, answer) in zip(topic.owners, rows, strict=True)
+    ]
     scores = scoring.score(asked)
     near = _cosines(scoring, [question for question, _ in rows], [answer for _, answer in rows])
     return [
-        _sample(session, scoring, topic, stage, *row, score, cosine)
-        for row, score, cosine in zip(rows, scores, near, strict=True)
+        _sample(session, scoring, topic, stage, owner, *row, score, cosine)
+        for owner, row, score, cosine in zip(topic.owners, rows, scores, near, strict=True)
     ]
 
 
@@ -109,6 +113,7 @@ def _sample(
     scoring: Scoring,
     topic: Topic,
     stage: Stage,
+    owner: str,
     question: Question,
     answer: Answer,
     score: AnswerScore,
@@ -142,7 +147,7 @@ def _sample(
         reason=score.reason,
         void=score.void,
         clauses=tuple((clause.text, round(clause.probability, DIGITS)) for clause in score.style.clauses),
-        telling=tuple(answer.text[start:end] for start, end in style.telling_spans(topic.id, answer.text)),
+        telling=tuple(answer.text[start:end] for start, end in style.telling_spans(owner, answer.text)),
     )
 
 

@@ -8,6 +8,7 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
 from engine.contract.journal.events import Preparing
+from engine.evaluation.decoding import processors
 from engine.model import cpu_lanes
 from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require
@@ -46,6 +47,7 @@ def generate(
         stop_tokens=[[token] for token in session.renderer.end_ids],
         completion_batch_size=batch,
         prefill_batch_size=min(8, batch),
+        logits_processors=processors(settings),
     )
     try:
         numbers = generator.insert([list(prompt) for prompt in prompts], [limit] * len(prompts))
@@ -82,7 +84,7 @@ NEAR = {mx.float32: 0.05, mx.float16: 0.5, mx.bfloat16: 1.0}  # rounding may swa
 def check_answers(
     session: Session, prompts: Sequence[Sequence[int]], firsts: Sequence[int], answers: Sequence["Answer"], limit: int
 ) -> None:
-    """Checks rule 26: answers are greedy, and `stop` is `length` exactly if the answer has `limit` tokens.
+    """Checks rule 26: answers are greedy, with the repetition penalty of the settings, and `stop` is `length` exactly if the answer has `limit` tokens.
 
     Greedy decoding is checked on the first token of the answer to the shortest prompt, against the logits of a plain
     forward pass.
@@ -92,7 +94,10 @@ def check_answers(
         found = f"an answer of {answer.tokens} tokens says stop: {answer.stop}; the limit is {limit}"
         require("stop-as-counted", as_counted, found)
     prompt, first = min(zip(prompts, firsts, strict=True), key=lambda asked: len(asked[0]))
-    logits = session.scorer.next_logits(mx.array([list(prompt)]))[0]
+    logits = session.scorer.next_logits(mx.array([list(prompt)]))
+    for process in processors(session.config.evaluation):
+        logits = process(mx.array(list(prompt)), logits)
+    logits = logits[0]
     short = number(logits.max() - logits[first])
     near = NEAR.get(session.ledger.dtype, 1.0)
     message = f"the first token is {short:.2f} less likely (logits) than the likeliest"

@@ -78,11 +78,18 @@ def after_dpo(
     return Decision("keep", f"{general.reason}, {shown}")
 
 
-def gate(sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Strategy, rolled_back: int) -> Decision:
-    """Decides whether DPO runs after SFT. `rolled_back` counts the consecutive topics with a rolled-back DPO."""
+def gate(
+    sft: Evaluated, dpo: DpoConfig, limits: ThresholdsConfig, strategy: Strategy, rolled_back: int, pairs: bool = True
+) -> Decision:
+    """Decides whether DPO runs after SFT. `rolled_back` counts the consecutive topics with a rolled-back DPO.
+
+    `pairs` tells whether there are pairs to train on; the foundation has none.
+    """
     accuracy, voice = sft.accuracy, sft.voice
     if strategy == "sft_only":
         return Decision("skip_dpo", "adapters.strategy is sft_only")
+    if not pairs:
+        return Decision("skip_dpo", "it has no pairs: the foundation learns from rows")
     if dpo.when == "never":
         return Decision("skip_dpo", "dpo.when is never")
     if 0 < dpo.give_up_after <= rolled_back:

@@ -18,7 +18,7 @@ from engine.contract.journal.events import (
 from engine.contract.journal.store import records
 from engine.contract.run_folder.files import recover_folder
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import AdaptersConfig, RunConfig
+from engine.contract.settings.config import AdaptersConfig, FoundationConfig, RunConfig
 from engine.contract.vocabulary import PHASES, PREFERENCE
 from engine.contract.wording import several, short
 from engine.data.curriculum import Curriculum
@@ -33,6 +33,7 @@ TRAINED: dict[str, Iterable[str]] = {  # settings that affect training; base and
     "run": ("seed",),
     "model": ("dtype", "max_length"),
     "curriculum": ("heldout_share", "quiz_share"),
+    "foundation": [item.name for item in dataclasses.fields(FoundationConfig)],
     **{phase: [item.name for item in dataclasses.fields(get_type_hints(RunConfig)[phase])] for phase in PHASES},
     "adapters": [item.name for item in dataclasses.fields(AdaptersConfig)],
 }

@@ -17,7 +17,7 @@ from engine.contract.journal.store import records
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
-from engine.contract.vocabulary import BASE, PASSED, REEVALUATED, VERDICTS
+from engine.contract.vocabulary import BASE, FOUNDATION, REEVALUATED, is_success
 from engine.contract.wording import several
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
@@ -107,18 +107,17 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     A run succeeds if every topic passed, was skipped or is undecided, and there is at least one topic.
     """
     journal = session.run.journal
-    verdicts = [finished.verdict for finished in read_history(live_records(journal)).finished.values()]
-    good = len(verdicts) == len(session.curriculum.topics) and all(VERDICTS[word].success for word in verdicts)
+    verdicts = {id: end.verdict for id, end in read_history(live_records(journal)).finished.items()}
+    good = len(verdicts) == len(session.curriculum.trained) and all(is_success(*pair) for pair in verdicts.items())
     status = STOPPED if stopped else 0 if good else 1
     declared = session.ledger.declared
     require_ledger(session.run.adapters, session.ledger, records(journal))
     data = summarize(live_records(journal), status, declared, seconds, process_bytes())
     _check_success(data, status)
     write_file(session.run.summary, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
-    total, took = len(session.curriculum.topics), data["prediction"]
-    spent = data["overhead"]
+    took, spent = data["prediction"], data["overhead"]
     event = RunFinished(
-        verdicts.count(PASSED), total, status, declared, seconds,
+        data["passed"], data["of"], status, declared, seconds,
         checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
         predicted_seconds=took["of_what_ran"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
     )  # fmt: skip
@@ -129,19 +128,19 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
 
 def _check_success(summary: dict[str, Any], status: int) -> None:
     """Checks rule 17: status 0 requires at least one topic in the summary and no topic that failed."""
-    words = [row["verdict"] for row in summary["topics"]]
-    missed = [word for word in words if word not in VERDICTS or not VERDICTS[word].success]
-    earned = bool(words) and not missed
+    rows = [*summary["topics"], *filter(None, [summary["foundation"]])]
+    missed = [row for row in rows if not is_success(row["topic"], row["verdict"])]
+    earned = bool(summary["topics"]) and not missed
     require(
         "success-is-earned",
         status != 0 or earned,
-        f"the run would end with status 0, but {len(missed)} of {len(words)} topics did not pass",
+        f"the run would end with status 0, but {len(missed)} of {len(rows)} topics did not pass",
     )
 
 
 def _score_base(session: Session, history: History) -> None:
     """Evaluates the stage `before`: the untrained model answers the questions of all topics in one batch."""
-    missing = [topic for topic in session.curriculum.topics if topic.id not in history.before]
+    missing = [topic for topic in session.curriculum.trained if topic.id not in history.before]
     if missing:
         doing = f"scoring the base model on {several(len(missing), 'topic')}"
         session.recorder.say(Preparing(doing))
@@ -151,13 +150,13 @@ def _score_base(session: Session, history: History) -> None:
 def _train_all(session: Session, history: History, outlook: DurationPredictor) -> None:
     """Trains every topic in curriculum order, then those that the user wants to retry; each with its retries."""
     control = session.control
-    topics = {topic.id: topic for topic in session.curriculum.topics}
+    topics = {topic.id: topic for topic in session.curriculum.trained}
     while True:
         control.boundary()
         if (id := control.upcoming()) is None:
             return
         _train(session, history, topics[id])
-        if control.owed is None:
+        if control.owed is None and id != FOUNDATION:
             outlook.after_topic()
 
 
@@ -173,7 +172,8 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     verdict, reason = _attempt(session, history, topic, done)
     phase.say_rules(session, topic.id)
     session.resume = None  # if the topic was skipped, its checkpoint is no longer needed
-    again = decisions.retry(verdict, done.tries, session.config.run.retries)
+    retries = 0 if topic.id == FOUNDATION else session.config.run.retries
+    again = decisions.retry(verdict, done.tries, retries)
     if again is not None:  # journaled before the topic is finished: if the engine dies in between, no retry is lost
         session.recorder.say(Decided(topic.id, again.decision, again.reason), durable=True)
     pauses = decisions.pause_reason(verdict, session.collapsed) in session.config.run.pause_on
@@ -250,7 +250,7 @@ def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHist
 
 def _reevaluate(session: Session, topic: str) -> str:
     """Evaluates a topic with the current model. Returns the scores and a description of the model's state."""
-    wanted = next(item for item in session.curriculum.topics if item.id == topic)
+    wanted = next(item for item in session.curriculum.trained if item.id == topic)
     found = evaluate.measure(session, [wanted], REEVALUATED)[topic]
     attached = session.attached
     state = f"{len(session.ledger.deltas)} committed deltas"

@@ -18,9 +18,10 @@ from engine.contract.journal.events import (
     RunStarted,
 )
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig, may_prefer, phase_settings
+from engine.contract.settings.config import RunConfig, adapter_settings, may_prefer
 from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum, load_curriculum
+from engine.data.foundation import with_foundation
 from engine.data.leaks import find_leaks
 from engine.model import loading
 from engine.model.backend import Backend
@@ -62,7 +63,8 @@ def read_curriculum(config: RunConfig) -> Curriculum:
 
 def load(config: RunConfig) -> Curriculum:
     """Loads the curriculum; every row is used or reported. Raises InputError for unreadable or missing rows."""
-    return load_curriculum(config.curriculum, needs_pairs=may_prefer(config))
+    curriculum = load_curriculum(config.curriculum, needs_pairs=may_prefer(config))
+    return with_foundation(curriculum) if config.foundation.epochs else curriculum
 
 
 def reasons_not_to_run(curriculum: Curriculum, config: RunConfig) -> list[str]:
@@ -108,7 +110,7 @@ def open_session(
         recorder.warn("number-type", warning)
     renderer = Renderer(loaded.tokenizer, history.started)
     probe = mx.array([renderer.text_ids(PROBE)])
-    for section, settings in phase_settings(config).items():
+    for section, settings in adapter_settings(config).items():
         lora.requested_modules(loaded.model, phase.spec_of(settings))
         if not history.began and settings.layers > (there := len(loaded.model.layers)):
             raise InputError(f"{section}.layers: found {settings.layers}, but the model has {there}; 0 is all of them")
@@ -117,7 +119,7 @@ def open_session(
     seconds, found = time.monotonic() - began, ledger.declared
     recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, found, seconds, revision))
     embedder = load_embedder(say)
-    infos, rows = tuple(topic.info for topic in curriculum.topics), curriculum.digests
+    infos, rows = tuple(topic.info for topic in curriculum.trained), curriculum.digests
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))
     folder.adapters.mkdir(mode=0o700, exist_ok=True)
     control = Control(folder, recorder, list(rows), history.answered)

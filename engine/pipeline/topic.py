@@ -30,7 +30,7 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         found = fingerprint.fingerprint(fingerprint.frozen_digests(session.model))
     require("ledger-declares", found == declared, f"the model is {found}, the ledger declares {declared}")
     if not done.evaluated and not done.settled:
-        topics = session.curriculum.topics
+        topics = session.curriculum.trained
         number = 1 + [item.id for item in topics].index(topic.id)
         session.recorder.say(TopicStarted(topic.id, number, len(topics), attempt, declared), durable=True)
     limits, config = session.config.thresholds, session.config
@@ -46,7 +46,9 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
     elif phase.resuming(session, topic.id, attempt, DPO):  # DPO was decided before the checkpoint was written
         best = _preferred(session, topic, attempt, best)
     elif DPO not in done.settled:
-        decision = decisions.gate(best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back)
+        decision = decisions.gate(
+            best, config.dpo, limits, config.adapters.strategy, session.dpo_rolled_back, bool(topic.pairs)
+        )
         _decide(session, topic, decision)
         if decision.decision == "run_dpo":
             best = _preferred(session, topic, attempt, best)

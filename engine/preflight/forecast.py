@@ -70,7 +70,7 @@ def _topic(work: TopicWork, rates: Rates, config: RunConfig, start: bool) -> Spa
     evaluation = work.answers * rates.decode + work.read * rates.forward
     sft = work.sft * rates.sft + rates.phase + evaluation * (2 if start else 1)
     dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
-    return Span(sft + dpo if may_prefer(config) else sft, sft)
+    return Span(sft + dpo if may_prefer(config) and work.dpo else sft, sft)
 
 
 def as_answered(work: TopicWork, cut: int, limit: int) -> TopicWork:
@@ -78,7 +78,7 @@ def as_answered(work: TopicWork, cut: int, limit: int) -> TopicWork:
 
     Answers after training will be cut then, too, and the longest answer of a batch decides its decoding steps.
     """
-    return replace(work, answers=limit) if cut else work
+    return replace(work, answers=max(limit, work.answers)) if cut else work
 
 
 def refined(works: dict[str, TopicWork], guess: Rates, records: Iterable[Record]) -> Rates:

@@ -14,7 +14,7 @@ from engine.data.rows import Question, SftRow
 from engine.evaluation.generation import generate
 from engine.model import cpu_lanes
 from engine.preflight.forecast import STEP, Rates, as_answered, of_topics, refined
-from engine.preflight.token_audit import audit, summed
+from engine.preflight.token_audit import audit, summed, works
 from engine.runtime.history import read_history
 from engine.training.session import Session
 
@@ -36,7 +36,7 @@ class DurationPredictor:
         self._session = session
         self._began = began
         topics = audit(session.curriculum, session.renderer, session.config)
-        self._works = {topic.topic: topic.work for topic in topics}
+        self._works = works(topics, session.config, session.curriculum.foundation is not None)
         found, audited, self._said = summed(session.curriculum, topics), False, 0
         self.rendered = found.rendered  # digest of the tokens of all rows and questions
         for record in records(session.run.journal):

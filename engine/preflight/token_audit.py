@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from engine.contract.errors import InputError
 from engine.contract.journal.events import Audited
 from engine.contract.settings.config import RunConfig
+from engine.contract.vocabulary import FOUNDATION
 from engine.data.chat_template import Example, Message, Renderer
 from engine.data.curriculum import Curriculum, Topic, length_ratio
 from engine.data.rows import Pair
@@ -41,6 +42,22 @@ class TopicAudit:
 def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> list[TopicAudit]:
     """Renders every row. Raises InputError with file and line if a prompt leaves no room for an answer."""
     return [_topic(topic, renderer, config) for topic in curriculum.topics]
+
+
+def works(topics: Sequence[TopicAudit], config: RunConfig, foundation: bool) -> dict[str, TopicWork]:
+    """Returns the work by topic, in the order of training; the `foundation` has the rows and questions of all."""
+    found = {topic.topic: topic.work for topic in topics}
+    if not foundation:
+        return found
+    steps = sum(topic.questions * topic.work.answers for topic in topics)
+    first = TopicWork(
+        sft=config.foundation.epochs * sum(topic.total for topic in topics),
+        dpo=0,
+        reference=0,
+        read=sum(work.read for work in found.values()),
+        answers=max(-(-steps // config.evaluation.batch), *(work.answers for work in found.values())),
+    )
+    return {FOUNDATION: first} | found
 
 
 def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:

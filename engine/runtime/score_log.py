@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.contract.journal.events import EngineRestarted, Evaluated, Record, Sample
+from engine.contract.vocabulary import FOUNDATION
 
 Key = tuple[str, str]  # stage and topic
 
@@ -22,8 +23,11 @@ class ScoreLog:
         self.gaps[key] = found.heldout_gaps
 
     def topics(self, stage: str) -> list[str]:
-        """Returns the topics evaluated at a stage, sorted, so that sums over them are equal after a restart."""
-        return sorted(topic for kind, topic in self.samples if kind == stage)
+        """Returns the topics evaluated at a stage, sorted, so that sums over them are equal after a restart.
+
+        The foundation is left out: its questions are those of the topics.
+        """
+        return sorted(topic for kind, topic in self.samples if kind == stage and topic != FOUNDATION)
 
 
 def read_scores(records: Iterable[Record]) -> ScoreLog:

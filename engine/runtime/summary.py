@@ -13,6 +13,7 @@ from engine.contract.journal.events import Evaluated, Record
 from engine.contract.vocabulary import (
     BASE,
     FIGURES,
+    FOUNDATION,
     HEADLINES,
     PASSED,
     PHASES,
@@ -37,11 +38,12 @@ def summarize(
 
     A stage that was not run is null. A topic without a verdict is `not_run`. `final` of a topic is the evaluation of
     its last kept phase: after DPO or after SFT. If no phase was kept, it is the one at the topic's start, or before.
+    `foundation` is null if the run has none; it is in no count and no mean.
     """
     run = _Figures()
     for record in records:
         run.take(record)
-    started, rows = run.started, list(run.topics.values())
+    started, rows = run.started, [row for id, row in run.topics.items() if id != FOUNDATION]
     if started is None:
         raise ValueError("the journal has no run_started")
     return {
@@ -52,7 +54,7 @@ def summarize(
         "exit_status": exit_status,
         "fingerprint": fingerprint,
         "seconds": round(seconds, 1),
-        "prediction": _prediction(run, seconds, process_bytes, all(map(_came_up, rows))),
+        "prediction": _prediction(run, seconds, process_bytes, all(map(_came_up, run.topics.values()))),
         "passed": sum(row["verdict"] == PASSED for row in rows),
         "undecided": sum(row["verdict"] == UNDECIDED for row in rows),
         "of": len(rows),
@@ -62,6 +64,7 @@ def summarize(
         "mean": _means(rows),
         "units": _rolled_up(rows, 1),
         "chapters": _rolled_up(rows, 2),
+        "foundation": run.topics.get(FOUNDATION),
         "topics": rows,
     }
 
@@ -97,7 +100,7 @@ class _Figures:
             case e.Predicted():
                 self.predicted.append(event)
             case e.CurriculumLoaded(topics=topics):
-                self.listed = len(topics) if self.listed is None else self.listed
+                self.listed = sum(info.id != FOUNDATION for info in topics) if self.listed is None else self.listed
             case e.PhaseStarted(topic=topic, phase=phase) if phase in PREFERENCE:
                 self.preferred.add(topic)
             case e.Checkpointed(seconds=seconds) if math.isfinite(seconds):  # a damaged line must not make the sum NaN

@@ -43,6 +43,8 @@ def bytes_still_to_grow(session: Session) -> int:
     the call.
     """
     config, specs = session.config, [spec_of(session.config.sft)]
+    if session.curriculum.foundation is not None:
+        specs.append(spec_of(config.foundation))
     if may_prefer(config) and config.adapters.strategy != "shared":  # else SFT's modules are DPO's
         specs.append(spec_of(config.dpo))
     asked = [lora.requested_modules(session.model, spec) for spec in specs]

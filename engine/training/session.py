@@ -16,9 +16,10 @@ from engine.adapters.ledger import Ledger
 from engine.adapters.lora import AdapterSpec
 from engine.contract.journal.events import Phase
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig
+from engine.contract.settings.config import RunConfig, SftConfig
+from engine.contract.vocabulary import FOUNDATION
 from engine.data.chat_template import Renderer
-from engine.data.curriculum import Curriculum
+from engine.data.curriculum import Curriculum, Topic
 from engine.model.logprobs import Scorer
 from engine.model.sentence_embedder import Embedder
 from engine.runtime.control import Control
@@ -86,6 +87,10 @@ class Session:
     @property
     def model(self) -> nn.Module:
         return self.ledger.model
+
+    def sft_settings(self, topic: Topic) -> SftConfig:
+        """Returns the settings of a topic's SFT: those of the foundation, or those of all other topics."""
+        return self.config.foundation if topic.id == FOUNDATION else self.config.sft
 
     def parts(self, rows: Sequence[int]) -> list[list[int]]:
         """Splits a micro-batch into its pieces."""

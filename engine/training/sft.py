@@ -24,7 +24,7 @@ PHASE: Phase = "sft"
 
 def train_sft(session: Session, topic: Topic, attempt: int) -> ActiveAdapter:
     """Trains a new adapter on the topic's rows and leaves it attached. Raises Broken if a rule does not hold."""
-    settings, say = session.config.sft, session.recorder.say
+    settings, say = session.sft_settings(topic), session.recorder.say
     checks.held_out(session, topic.sft)
     examples = render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
     plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)

@@ -13,11 +13,12 @@ from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build, number
 from engine.contract.settings import legacy_keys, mlx_lm_keys
 from engine.contract.settings.yaml_file import Loader, mapping, read_text
-from engine.contract.vocabulary import PHASES, Phase
+from engine.contract.vocabulary import PHASES
 from engine.contract.wording import nearest, short
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LEAST_RATE = 1e-12  # smallest learning rate; at 0 a phase would break the rule steps-as-planned
 PATIENCE = 300.0  # seconds that a step, a commit or a prompt may take
 MOST_LINES = 10_000  # most keys with a noted line number
@@ -81,6 +82,17 @@ class SftConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundationConfig(SftConfig):
+    """A first supervised phase over the rows of all topics together, before the topics one by one."""
+
+    rank: int = number(32, 1, 1024)
+    alpha: float = number(64.0, 0.001)
+    modules: tuple[str, ...] = ALL_LINEAR
+    epochs: int = number(0, 0, 100_000)  # times that every row is seen; 0 is no foundation
+    learning_rate: float = number(5e-4, LEAST_RATE, 1000.0)
+
+
+@dataclass(frozen=True, slots=True)
 class DpoConfig:
     """The preference phase of a topic."""
 
@@ -111,10 +123,11 @@ class AdaptersConfig:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """The held-out questions are answered greedily, in batches."""
+    """The held-out questions are answered greedily, in batches. Chat and exports answer in the same way."""
 
     max_tokens: int = number(160, 1, 8192)  # of an answer
     batch: int = number(32, 1, 4096)  # answers that are generated side by side
+    repetition_penalty: float = number(1.0, 1.0, 2.0)  # of a token among the last 64; 1 is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,7 @@ class RunConfig:
 
     curriculum: CurriculumConfig
     model: ModelConfig = field(default_factory=ModelConfig)
+    foundation: FoundationConfig = field(default_factory=FoundationConfig)
     sft: SftConfig = field(default_factory=SftConfig)
     dpo: DpoConfig = field(default_factory=DpoConfig)
     adapters: AdaptersConfig = field(default_factory=AdaptersConfig)
@@ -305,14 +319,15 @@ def _patience(config: RunConfig) -> None:
 
 def _modules(config: RunConfig) -> None:
     """Raises FieldError if a phase names no module, or the same one twice."""
-    for name, phase in phase_settings(config).items():
+    for name, phase in adapter_settings(config).items():
         if not phase.modules or len(set(phase.modules)) != len(phase.modules):
             raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")
 
 
-def phase_settings(config: RunConfig) -> dict[Phase, SftConfig | DpoConfig]:
-    """Returns the settings of each phase: the section with the same name."""
-    return {phase: getattr(config, phase) for phase in PHASES}
+def adapter_settings(config: RunConfig) -> dict[str, SftConfig | DpoConfig]:
+    """Returns the settings of each kind of adapter that a run trains, by the name of its section."""
+    found: dict[str, SftConfig | DpoConfig] = {"foundation": config.foundation} if config.foundation.epochs else {}
+    return found | {phase: getattr(config, phase) for phase in PHASES}
 
 
 def may_prefer(config: RunConfig) -> bool:
