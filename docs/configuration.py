@@ -42,11 +42,11 @@ def _table(section: type) -> str:
 
 
 def _meanings(section: type) -> dict[str, str]:
-    """Returns the comment after each field in the source. A DPO key without one takes that of SFT.
+    """Returns the comment after each field in the source. A key of foundation or DPO without one takes that of SFT.
 
     Raises SystemExit if a field has no comment.
     """
-    found = dict(_meanings(config.SftConfig)) if section is config.DpoConfig else {}
+    found = dict(_meanings(config.SftConfig)) if section in (config.FoundationConfig, config.DpoConfig) else {}
     found |= dict(re.findall(r"^    (\w+): [^#\n]*  # (.+)$", inspect.getsource(section), re.MULTILINE))
     if missing := [field.name for field in dataclasses.fields(section) if field.name not in found]:
         raise SystemExit(f"{section.__name__}: nothing says what {', '.join(missing)} means")

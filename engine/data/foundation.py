@@ -6,7 +6,7 @@ from engine.contract.errors import InputError
 from engine.contract.vocabulary import FOUNDATION
 from engine.data.curriculum import Curriculum, Topic
 
-TITLE = "Foundation"
+TITLE = "Foundation: all rows"
 
 
 def with_foundation(curriculum: Curriculum) -> Curriculum:

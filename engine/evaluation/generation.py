@@ -84,10 +84,10 @@ NEAR = {mx.float32: 0.05, mx.float16: 0.5, mx.bfloat16: 1.0}  # rounding may swa
 def check_answers(
     session: Session, prompts: Sequence[Sequence[int]], firsts: Sequence[int], answers: Sequence["Answer"], limit: int
 ) -> None:
-    """Checks rule 26: answers are greedy, with the repetition penalty of the settings, and `stop` is `length` exactly if the answer has `limit` tokens.
+    """Checks rule 26: answers are greedy, and `stop` is `length` exactly if the answer has `limit` tokens.
 
     Greedy decoding is checked on the first token of the answer to the shortest prompt, against the logits of a plain
-    forward pass.
+    forward pass, with the repetition penalty of the settings.
     """
     for answer in answers:
         as_counted = (answer.stop == "length") == (answer.tokens == limit) and answer.tokens <= limit

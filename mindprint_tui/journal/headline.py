@@ -32,9 +32,9 @@ class Headline(NamedTuple):
 def headline(topics: Iterable[TopicState]) -> Headline:
     """Returns the means over finished topics, computed as `mean.final` of summary.json is.
 
-    If no phase of a topic was kept, the topic counts with its scores before training.
+    If no phase of a topic was kept, the topic counts with its scores before training. The foundation does not count.
     """
-    finished = [(topic, left) for topic in topics if (left := final_scores(topic))]
+    finished = [(topic, left) for topic in topics if topic.counted and (left := final_scores(topic))]
     before = [score for topic, _ in finished if (score := topic.scores.get(BASE))]
     return Headline(
         _mean(left.voice for _, left in finished),

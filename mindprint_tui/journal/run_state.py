@@ -94,6 +94,11 @@ class RunState(Struct, frozen=True):
     finished: e.RunFinished | None = None
 
     @property
+    def course(self) -> list[TopicState]:
+        """The topics of the course in order, without the foundation."""
+        return [topic for topic in self.topics.values() if topic.counted]
+
+    @property
     def phase(self) -> PhaseRun | None:
         """The running phase, or the latest one."""
         return self.phases[-1] if self.phases else None
@@ -306,9 +311,9 @@ def _change(state: RunState, topic: str, **changes: Any) -> None:
 
 def _count(state: RunState, topic: str, verdict: e.Verdict | None) -> None:
     """Sets or clears the verdict of a topic and updates the tally."""
-    old = _topic(state, topic).verdict
-    for word, change in ((old, -1), (verdict, 1)):
-        if word is not None:
+    old = _topic(state, topic)
+    for word, change in ((old.verdict, -1), (verdict, 1)):
+        if word is not None and old.counted:
             state.tally[word] = state.tally.get(word, 0) + change
     _change(state, topic, verdict=verdict)
 

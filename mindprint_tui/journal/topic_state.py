@@ -9,6 +9,7 @@ from engine.contract.journal.events import Step
 from engine.contract.vocabulary import (
     ADAPTER_STATES,
     BASE,
+    FOUNDATION,
     PHASES,
     PREFERENCE,
     START,
@@ -69,6 +70,11 @@ class TopicState(Struct, frozen=True):
     held_to: dict[str, Any] | None = None  # the thresholds used for its verdict
     seconds: float = 0.0
     worked: float = 0.0  # the same, without pauses
+
+    @property
+    def counted(self) -> bool:
+        """True for a topic of the course. The foundation is in no count and no mean."""
+        return self.info.id != FOUNDATION
 
     @property
     def standing(self) -> Status:

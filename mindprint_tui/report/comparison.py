@@ -17,6 +17,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import (
     ATTEMPT_STAGES,
     FIGURES,
+    FOUNDATION,
     PASSED,
     PREFERENCE,
     STAGES,
@@ -104,20 +105,21 @@ def compare(runs: Sequence[RunSummary]) -> dict[str, Any]:
     """Returns the table as plain data for JSON and for the view. Values that were not run are None, never 0."""
     topics = list(dict.fromkeys(topic for told in runs for topic in told.state.topics))
     rows = [_topic(topic, runs) for topic in topics]
+    counted = [row for row in rows if row["topic"] != FOUNDATION]
     return {
         "runs": [_run(told) for told in runs],
         "differences": _differences(runs),
         "warnings": _warnings(runs, rows),
         "topics": rows,
-        "units": {unit: _rolled_up(found, runs) for unit, found in _by_parts(rows, 1).items()},
-        "chapters": {chapter: _rolled_up(found, runs) for chapter, found in _by_parts(rows, 2).items()},
-        "all": _rolled_up(rows, runs),
-        "paired": differences(topics, [_final_voices(told) for told in runs]),
+        "units": {unit: _rolled_up(found, runs) for unit, found in _by_parts(counted, 1).items()},
+        "chapters": {chapter: _rolled_up(found, runs) for chapter, found in _by_parts(counted, 2).items()},
+        "all": _rolled_up(counted, runs),
+        "paired": differences([row["topic"] for row in counted], [_final_voices(told) for told in runs]),
     }
 
 
 def _final_voices(told: RunSummary) -> dict[str, dict[str, float]]:
-    return {id: final_voices(topic, told.voices) for id, topic in told.state.topics.items()}
+    return {topic.info.id: final_voices(topic, told.voices) for topic in told.state.course}
 
 
 def dump(table: dict[str, Any]) -> str:
@@ -143,7 +145,7 @@ def _run(told: RunSummary) -> dict[str, Any]:
         "curriculum": _settings(told).get("curriculum.path"),
         "seconds": finished.seconds if finished else None,
         "passed": state.tally.get(PASSED, 0),
-        "of": len(state.topics),
+        "of": len(state.course),
         "verdicts": {word: state.tally.get(word, 0) for word in VERDICTS},
         "not_in_model": {each.topic.info.id: each.why for each in in_model(state.topics.values())[1]},
     }

@@ -148,13 +148,13 @@ def _values(found: ReportContents) -> dict[str, Any]:
             (shorten(each.topic.info.title, TITLE), each.why, each.reason)
             for each in (outside[:OUTSIDE] if state.finished else ())
         ],
-        "inside": len(inside),
+        "inside": sum(topic.counted for topic in inside),
         "unshown_outside": max(0, len(outside) - OUTSIDE),
         "claims": CLAIMS if new else "",
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
         "checks": checks(found.tally),
         "details": [_detail(topic, detail, demanded(topic.held_to or limits)) for topic, detail in details],
-        "count": len(state.topics),
+        "count": len(state.course),
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         "failures": found.tally.broken,
         "failed": found.tally.failed,
@@ -195,7 +195,7 @@ def _facts(found: ReportContents) -> list[tuple[str, str]]:
 def _tiles(found: ReportContents) -> list[tuple[str, str, str]]:
     """Returns the tiles at the top: label, value, and a small line below."""
     state, tally = found.state, found.tally
-    topics = list(state.topics.values())
+    topics = state.course
     passed = state.tally.get(PASSED, 0)
     counts = {row.label: state.tally.get(word, 0) for word, row in VERDICTS.items() if word != PASSED}
     others = [f"{count} {label}" for label, count in counts.items() if count]

@@ -55,7 +55,7 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
     name = line((state.started.run if state.started else "…", "bold"))
     what = [line(condition(state, live, focus, now))]
     if (place := _place(state, outline)) and state.finished is None:
-        what.append(line(f"topic {place}/{len(state.topics)}"))
+        what.append(line(place))
     if state.restarts and state.finished is None:
         what.append(line((f"restarted ×{state.restarts}", "warn")))
     if broken := rules_broken(state):
@@ -117,9 +117,11 @@ def _engine(live: Liveness, state: RunState) -> Line:
     return line(("engine ✓ ", "ok"))
 
 
-def _place(state: RunState, outline: Outline) -> int:
+def _place(state: RunState, outline: Outline) -> str:
     topic = running(state)
-    return outline.numbers.get(topic, 0) if topic else 0
+    if topic is None or not state.topics[topic].counted:
+        return "foundation" if topic else ""
+    return f"topic {outline.numbers.get(topic, 0)}/{len(outline.numbers)}"
 
 
 def _short_model(name: str) -> str:

@@ -19,7 +19,7 @@ class NotInModel:
 
 
 def in_model(topics: Iterable[TopicState]) -> tuple[list[TopicState], list[NotInModel]]:
-    """Returns the topics with a kept phase, and the others."""
+    """Returns the topics with a kept phase, and the others; the foundation is among them."""
     inside: list[TopicState] = []
     outside: list[NotInModel] = []
     for topic in topics:
@@ -44,7 +44,8 @@ def sentence(topics: Iterable[TopicState]) -> str:
     Example: `in the model: 2 of 3 topics; not in it: Fog signals (SFT rolled back)`.
     """
     inside, outside = in_model(topics)
-    text = f"in the model: {len(inside)} of {len(inside) + len(outside)} topics"
+    kept = sum(topic.counted for topic in inside)
+    text = f"in the model: {kept} of {kept + sum(each.topic.counted for each in outside)} topics"
     if not outside:
         return text
     named = ", ".join(f"{each.topic.info.title} ({each.why})" for each in outside[:NAMED])

@@ -110,8 +110,8 @@ class TrainScreen(BaseScreen):
         state, look, pane = self.known, self.look, self._pane("topics")
         chosen = f.selected(state, look)
         lines = topic_lines(state, self._outline, chosen, pane.cells, pane.rows)
-        place = self._outline.numbers.get(chosen or "", 0)
-        counts = f"{place} of {len(state.topics)} · {self._outline.finished} done" if state.topics else ""
+        place, count = self._outline.numbers.get(chosen or "", 0), len(self._outline.numbers)
+        counts = f"{place} of {count} · {self._outline.finished} done" if count else ""
         pane.frame(lines, "Topics" if look.topic is None else "Topics · not following", counts)
 
     def _paint_keys(self) -> None:

@@ -53,7 +53,7 @@ def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) ->
         lines += ["", shorten(f"{topic['topic']}  {topic['title']}", cells)]
         lines += _stages([topic["runs"][i] for i in group], columns, room)
         lines.append(_row("verdict", [_verdict(topic["runs"][i]) for i in group], room))
-        lines += _paired(data["paired"]["topics"][topic["topic"]], group, room)
+        lines += _paired(data["paired"]["topics"].get(topic["topic"]) or [None] * len(data["runs"]), group, room)
     units = data["units"].items() if len(data["units"]) > 1 else ()
     for name, sums in (*units, ("all", data["all"])):
         lines += ["", shorten(f"{name}: means over {sums['common']} of {sums['topics']} topics", cells)]

@@ -52,7 +52,7 @@ def run_line(row: RunRow, now: float, cells: int, chosen: bool) -> Line:
     state = row.state or RunState()
     shown, role = condition_of(row)
     passed = state.finished.passed if state.finished else state.tally.get(PASSED, 0)
-    of = state.finished.of if state.finished else len(state.topics)
+    of = state.finished.of if state.finished else len(state.course)
     mean = headline(state.topics.values())
     voice = number(mean.voice) + (f" of {mean.topics}" if mean.topics and cells >= ROOMY else "")
     age = f"{about(now - state.began)} ago" if state.began else ""

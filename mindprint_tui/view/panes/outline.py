@@ -82,14 +82,19 @@ def voices(topic: TopicState) -> str:
 def outline(topics: dict[str, TopicState]) -> Outline:
     """Builds the outline in one pass over all topics. The caller repeats it only when a topic changed.
 
-    A unit or chapter has no row if it divides nothing: it is the only one, or each has a single topic.
+    A unit or chapter has no row if it divides nothing: it is the only one, or each has a single topic. The foundation
+    has the first row, and is in no sum.
     """
     units: dict[str, Sum] = {}
     chapters: dict[str, dict[str, Sum]] = {}
     listed: dict[str, list[Row]] = {}
     trend: list[float] = []
     trained, seconds, finished, waiting = 0, 0.0, 0, 0
+    rows: list[Row] = []
     for id, topic in topics.items():
+        if not topic.counted:
+            rows.append(Row("topic", id, topic.info.title, 1, 0, False, None))
+            continue
         unit, _, rest = id.partition("/")
         chapter = f"{unit}/{rest.partition('/')[0]}"
         if unit not in units:
@@ -113,7 +118,6 @@ def outline(topics: dict[str, TopicState]) -> Outline:
         if over and topic.verdict and VERDICTS[topic.verdict].scored:
             trained, seconds = trained + 1, seconds + topic.worked
         listed[chapter].append(Row("topic", id, topic.info.title, 1, over, topic.verdict == PASSED, voice))
-    rows: list[Row] = []
     for unit, found in units.items():
         if _divides(units):
             rows.append(found.row("unit", unit))
@@ -122,7 +126,8 @@ def outline(topics: dict[str, TopicState]) -> Outline:
                 rows.append(part.row("chapter", chapter))
             rows += listed[chapter]
     places = {row.id: place for place, row in enumerate(rows) if row.kind == "topic"}
-    numbers = {id: place for place, id in enumerate(topics, 1)}
+    counted = [id for id, topic in topics.items() if topic.counted]
+    numbers = {id: place for place, id in enumerate(counted, 1)}
     shown = {id: text for id, topic in topics.items() if topic.status != "pending" and (text := voices(topic))}
     sums = [part.row("unit", unit) for unit, part in units.items()]
     return Outline(rows, sums, places, numbers, shown, trend, finished, waiting, trained, seconds)
