@@ -99,7 +99,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
         topics = audit(curriculum, session.renderer, config)
         report["data"] = dataclasses.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
         report["topics"] = [dataclasses.asdict(topic) | {"base": None, "voice": None} for topic in topics]
-        broken = _measure(session, report, works(topics, config, curriculum.foundation is not None), loading)
+        broken = _measure(session, report, works(curriculum, topics, session.renderer, config), loading)
         of_data = _of_data(curriculum, missed)
         held = CHECKS.held - before + Counter({name: len(holds) for name, holds in of_data.items()})
         report["rules"] = _rules(held, broken | {name for name, holds in of_data.items() if not all(holds)})

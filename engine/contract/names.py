@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.contract.errors import InputError
 
@@ -45,6 +45,15 @@ def find_topic(wanted: str, titles: Mapping[str, str]) -> str:
     close = difflib.get_close_matches(wanted, titles, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise InputError(f"no topic {_short(wanted)}{hint} The topics are:{_listed(list(titles), titles)}")
+
+
+def find_topics(wanted: Sequence[str], titles: Mapping[str, str]) -> set[str]:
+    """Returns the ids of the topics that a person named. A name of find_topic, or the id of a unit or of a chapter."""
+    found: set[str] = set()
+    for name in wanted:
+        below = {id for id in titles if id.startswith(f"{name}/")}
+        found |= below or {find_topic(name, titles)}
+    return found
 
 
 def _listed(ids: list[str], titles: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.journal.events import TopicInfo
-from engine.contract.names import find_topic
+from engine.contract.names import find_topics
 from engine.contract.settings.config import FILES, CurriculumConfig, SourceConfig
 from engine.contract.settings.course import TopicPlace, read_course
 from engine.contract.wording import several, short
@@ -88,6 +88,13 @@ class Curriculum:
         return self.topics if self.foundation is None else (self.foundation, *self.topics)
 
     @property
+    def asked(self) -> tuple[Topic, ...]:
+        """The topics whose held-out questions are asked: those of the run, and others that the foundation has."""
+        mine = {topic.id for topic in self.topics}
+        parts = self.foundation.parts if self.foundation else ()
+        return (*self.topics, *(part for part in parts if part.id not in mine))
+
+    @property
     def digests(self) -> dict[str, str]:
         """Topic id -> digest of its rows, in the order of training."""
         return {topic.id: topic.digest for topic in self.trained}
@@ -163,9 +170,8 @@ def _untrained(place: TopicPlace, rows: TopicRows) -> Topic:
 
 def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, TopicPlace]) -> set[str]:
     """Returns the ids of the topics in curriculum.topics; raises InputError for an unknown or ambiguous name."""
-    titles = {id: place.title for id, place in places.items()}
     try:
-        return {find_topic(name, titles) for name in names}
+        return find_topics(names, {id: place.title for id, place in places.items()})
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 

@@ -1,26 +1,37 @@
-"""The foundation: a first topic with the rows and questions of all topics, trained before them one by one."""
+"""The foundation: a first topic with the rows and questions of several topics, trained before them one by one."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.contract.errors import InputError
+from engine.contract.names import find_topics
 from engine.contract.vocabulary import FOUNDATION
 from engine.data.curriculum import Curriculum, Topic
 
 TITLE = "Foundation: all rows"
 
 
-def with_foundation(curriculum: Curriculum) -> Curriculum:
-    """Returns the curriculum with a foundation; unchanged if it has a single topic, whose rows are all rows already.
+def with_foundation(curriculum: Curriculum, names: Sequence[str] = ()) -> Curriculum:
+    """Returns the curriculum with a foundation of the named topics of the course; without names, of all in the run.
 
-    Raises InputError if a topic has the foundation's id.
+    A run of a single topic has no foundation of its own: its rows would be the topic's. Raises InputError for an
+    unknown name, and if a topic has the foundation's id.
     """
-    topics = curriculum.topics
-    if len(topics) < 2:
-        return curriculum
-    if any(topic.id == FOUNDATION for topic in topics):
+    others = [replace(topic, pairs=(), heldout=()) for topic in curriculum.further]  # their pairs train nothing
+    every = (*curriculum.topics, *others)
+    if any(topic.id == FOUNDATION for topic in every):
         raise InputError(
-            f"topic {FOUNDATION}: this id belongs to the foundation; rename it, or set foundation.epochs: 0"
+            f"topic {FOUNDATION}: this is the id of the foundation; rename it, or set foundation.epochs: 0"
         )
-    rows = tuple(row for topic in topics for row in topic.sft)
-    questions = tuple(question for topic in topics for question in topic.questions)
-    return replace(curriculum, foundation=Topic(FOUNDATION, TITLE, TITLE, TITLE, rows, (), (), questions, topics))
+    parts = curriculum.topics
+    if names:
+        try:
+            wanted = find_topics(names, {topic.id: topic.title for topic in every})
+        except InputError as error:
+            raise InputError(f"foundation.topics: {error}") from error
+        parts = tuple(topic for topic in every if topic.id in wanted)
+    if len(parts) < 2:
+        return curriculum
+    rows = tuple(row for topic in parts for row in topic.sft)
+    questions = tuple(question for topic in parts for question in topic.questions)
+    return replace(curriculum, foundation=Topic(FOUNDATION, TITLE, TITLE, TITLE, rows, (), (), questions, parts))

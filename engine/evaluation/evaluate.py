@@ -49,11 +49,14 @@ def evaluate(
     base = [Text(topic.id, each.question, answers[each.question].text) for topic in own for each in topic.questions]
     scoring = scoring_of(session, base if stage == "before" else ())
     shared = (clock() - started) / len(topics)
-    found = {}
+    found, scored = {}, dict[str, list[Sample]]()
     for topic in topics:
         began = clock()
-        rows = [(question, answers[question.question]) for question in topic.questions]
-        samples = _samples(session, scoring, topic, stage, rows)
+        for part in topic.parts or (topic,):
+            if part.id not in scored:  # a topic's answers have the same scores in the topic and in the foundation
+                rows = [(question, answers[question.question]) for question in part.questions]
+                scored[part.id] = _samples(session, scoring, part, stage, rows)
+        samples = [replace(each, topic=topic.id) for part in topic.parts or (topic,) for each in scored[part.id]]
         accuracy, gaps = pairs.preferences(session, topic)
         for sample in samples:
             session.recorder.say(sample)
@@ -83,15 +86,12 @@ def measure(
 
 def _samples(session: Session, scoring: Scoring, topic: Topic, stage: Stage, rows: Sequence[Row]) -> list[Sample]:
     """Scores a topic's answers together, because an answer may be the same as another one."""
-    asked = [
-        scorer.Answer(owner, question.question, answer.text, question.reference)
-        for owner, (question, answer) in zip(topic.owners, rows, strict=True)
-    ]
+    asked = [scorer.Answer(topic.id, question.question, answer.text, question.reference) for question, answer in rows]
     scores = scoring.score(asked)
     near = _cosines(scoring, [question for question, _ in rows], [answer for _, answer in rows])
     return [
-        _sample(session, scoring, topic, stage, owner, *row, score, cosine)
-        for owner, row, score, cosine in zip(topic.owners, rows, scores, near, strict=True)
+        _sample(session, scoring, topic, stage, *row, score, cosine)
+        for row, score, cosine in zip(rows, scores, near, strict=True)
     ]
 
 
@@ -113,7 +113,6 @@ def _sample(
     scoring: Scoring,
     topic: Topic,
     stage: Stage,
-    owner: str,
     question: Question,
     answer: Answer,
     score: AnswerScore,
@@ -147,7 +146,7 @@ def _sample(
         reason=score.reason,
         void=score.void,
         clauses=tuple((clause.text, round(clause.probability, DIGITS)) for clause in score.style.clauses),
-        telling=tuple(answer.text[start:end] for start, end in style.telling_spans(owner, answer.text)),
+        telling=tuple(answer.text[start:end] for start, end in style.telling_spans(topic.id, answer.text)),
     )
 
 

@@ -54,7 +54,7 @@ class CachedVectors:
         """`between` is called before each batch."""
         self._embedder, self._between = embedder, between
         self._fixed = {
-            text for topic in curriculum.topics for item in topic.questions for text in (item.question, item.reference)
+            text for topic in curriculum.asked for item in topic.questions for text in (item.question, item.reference)
         }
         self._known: dict[str, Vectors] = {}
         self._last: tuple[list[str], dict[str, Vectors]] = [], {}

@@ -64,12 +64,12 @@ def read_curriculum(config: RunConfig) -> Curriculum:
 def load(config: RunConfig) -> Curriculum:
     """Loads the curriculum; every row is used or reported. Raises InputError for unreadable or missing rows."""
     curriculum = load_curriculum(config.curriculum, needs_pairs=may_prefer(config))
-    return with_foundation(curriculum) if config.foundation.epochs else curriculum
+    return with_foundation(curriculum, config.foundation.topics) if config.foundation.epochs else curriculum
 
 
 def reasons_not_to_run(curriculum: Curriculum, config: RunConfig) -> list[str]:
     """Returns a sentence for each reason why the run would be pointless: leaks, and gates that nothing can pass."""
-    found = list(find_leaks(curriculum.topics))
+    found = list(find_leaks(curriculum.asked))
     if config.thresholds.unreachable == "error":
         found += [f"{sentence}; {ADVICE}" for sentence in gates_missed(curriculum, config)]
     return found

@@ -36,7 +36,7 @@ class DurationPredictor:
         self._session = session
         self._began = began
         topics = audit(session.curriculum, session.renderer, session.config)
-        self._works = works(topics, session.config, session.curriculum.foundation is not None)
+        self._works = works(session.curriculum, topics, session.renderer, session.config)
         found, audited, self._said = summed(session.curriculum, topics), False, 0
         self.rendered = found.rendered  # digest of the tokens of all rows and questions
         for record in records(session.run.journal):

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.contract.errors import InputError
 from engine.contract.journal.events import Audited
@@ -44,20 +44,15 @@ def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> list
     return [_topic(topic, renderer, config) for topic in curriculum.topics]
 
 
-def works(topics: Sequence[TopicAudit], config: RunConfig, foundation: bool) -> dict[str, TopicWork]:
-    """Returns the work by topic, in the order of training; the `foundation` has the rows and questions of all."""
+def works(
+    curriculum: Curriculum, topics: Sequence[TopicAudit], renderer: Renderer, config: RunConfig
+) -> dict[str, TopicWork]:
+    """Returns the work of the audited topics by id, in the order of training: that of the foundation comes first."""
     found = {topic.topic: topic.work for topic in topics}
-    if not foundation:
+    if curriculum.foundation is None:
         return found
-    steps = sum(topic.questions * topic.work.answers for topic in topics)
-    first = TopicWork(
-        sft=config.foundation.epochs * sum(topic.total for topic in topics),
-        dpo=0,
-        reference=0,
-        read=sum(work.read for work in found.values()),
-        answers=max(-(-steps // config.evaluation.batch), *(work.answers for work in found.values())),
-    )
-    return {FOUNDATION: first} | found
+    first = _topic(curriculum.foundation, renderer, replace(config, sft=config.foundation))
+    return {FOUNDATION: first.work} | found
 
 
 def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:

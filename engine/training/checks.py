@@ -26,7 +26,7 @@ MOVED = 1e-12  # an adapter counts as changed if the norm of its change is large
 @CHECKS.timed()
 def held_out(session: Session, rows: Sequence[SftRow | Pair]) -> None:
     """Checks rule 19 on the rows of this phase: no row contains a held-out question or answer."""
-    leak = next(leaks.leaks_of(rows, session.curriculum.topics), None)
+    leak = next(leaks.leaks_of(rows, session.curriculum.asked), None)
     require("questions-held-out", leak is None, leak or "")
 
 

@@ -56,7 +56,7 @@ class CurriculumConfig:
     """Where the topics are, and how much is held out where the rows do not say so themselves."""
 
     path: str  # a folder with voice.yaml, curriculum.yaml and the rows, where they are not named below
-    topics: tuple[str, ...] = ()  # the topics to train, by id, its last part or title; empty is all of them
+    topics: tuple[str, ...] = ()  # the topics to train, by id, its last part or title, or whole units; empty is all
     heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
     quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
     sft: SourceConfig | str = ""  # empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
@@ -85,6 +85,7 @@ class SftConfig:
 class FoundationConfig(SftConfig):
     """A first supervised phase over the rows of all topics together, before the topics one by one."""
 
+    topics: tuple[str, ...] = ()  # whose rows it is trained on, by id or part of an id; empty: those of the run
     rank: int = number(32, 1, 1024)
     alpha: float = number(64.0, 0.001)
     modules: tuple[str, ...] = ALL_LINEAR

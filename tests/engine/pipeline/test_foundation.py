@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import tiny
@@ -166,7 +167,7 @@ def test_a_topic_with_its_id_is_refused(config, run):
     curriculum = setup.load(load_config(run.config))
     plain = dataclasses.replace(curriculum, foundation=None)
     named = dataclasses.replace(plain, topics=(dataclasses.replace(plain.topics[0], id=FOUNDATION), plain.topics[1]))
-    with pytest.raises(InputError, match="this id belongs to the foundation"):
+    with pytest.raises(InputError, match="this is the id of the foundation"):
         with_foundation(named)
 
 
@@ -178,4 +179,41 @@ def test_it_cannot_be_changed_on_resume(run, monkeypatch):
     config["foundation"]["epochs"] = 3
     run.config.write_text(yaml.safe_dump(config))
     with pytest.raises(InputError, match=r"foundation.epochs: found 3, but the run began with 2"):
+        tiny.train_here(run)
+
+
+def test_it_may_have_the_rows_of_topics_that_the_run_leaves_out(config, tmp_path):
+    config = json.loads(json.dumps(config))
+    config["curriculum"]["topics"] = [FIRST]
+    config["foundation"]["topics"] = ["unit-01"]
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    rows = {phase.topic: phase.rows for phase in ran.of(e.PhaseStarted)}
+    assert list(rows) == [FOUNDATION, FIRST] and rows[FOUNDATION] == 2 * rows[FIRST]
+    assert ran.of(e.Evaluated, topic=FOUNDATION, stage="sft")[0].questions == 2
+    assert ran.status == 0
+
+
+def test_an_unknown_topic_of_it_is_named(config, run):
+    config = load_config(run.config, ('foundation.topics=["unit-09"]',))
+    with pytest.raises(InputError, match=r"foundation.topics: no topic 'unit-09'"):
+        setup.load(config)
+
+
+def test_a_row_of_it_that_is_held_out_is_found(config, tmp_path):
+    """A leak between a topic that only the foundation has and a question of the run."""
+    config = json.loads(json.dumps(config))
+    folder = tmp_path / "curriculum"
+    shutil.copytree(config["curriculum"]["path"], folder)
+    question = json.loads((folder / "quiz.jsonl").read_text().splitlines()[0])
+    assert question["topic"] == FIRST
+    row = json.loads((folder / "sft.jsonl").read_text().splitlines()[0]) | {"topic": SECOND}
+    row["messages"][-1]["content"] = question["reference"]
+    with open(folder / "sft.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    config["curriculum"] |= {"path": str(folder), "topics": [FIRST]}
+    run = tiny.new_run(tmp_path / "run", config)
+    assert not setup.reasons_not_to_run(setup.load(load_config(run.config)), load_config(run.config))
+    config["foundation"]["topics"] = ["unit-01"]
+    run = tiny.new_run(tmp_path / "run2", config)
+    with pytest.raises(InputError, match="held out, but"):
         tiny.train_here(run)
