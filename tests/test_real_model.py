@@ -19,7 +19,15 @@ from engine.model.loading import locate
 
 TOPIC = "unit-01/chapter-01/topic-01"
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
-SHORT = ["sft.epochs=3", "sft.learning_rate=1e-3", "dpo.steps=3", "dpo.when=always", "evaluation.max_tokens=40"]
+SHORT = [
+    "foundation.epochs=0",
+    "sft.epochs=3",
+    "sft.learning_rate=1e-3",
+    "dpo.steps=3",
+    "dpo.when=always",
+    "evaluation.max_tokens=40",
+    "evaluation.repetition_penalty=1",
+]
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,16 @@ def training(logs: Path) -> Iterator[RunDir]:
     """A real engine in the middle of a long SFT phase; stopped at the end."""
     run = RunDir(logs / "bench")
     command = [PROGRAM, "--no-ui", str(ROOT / "configs" / "quick.yaml"), "--logs", str(logs), "--run-id", run.name]
-    command += ["--topic", TOPIC, "--set", "sft.epochs=2000", "--set", "run.checkpoint_every=10000"]
+    command += [
+        "--topic",
+        TOPIC,
+        "--set",
+        "foundation.epochs=0",
+        "--set",
+        "sft.epochs=2000",
+        "--set",
+        "run.checkpoint_every=10000",
+    ]
     engine = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         while len(steps(run)) < 3:

@@ -17,7 +17,15 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LIMIT = 1e-4  # of any logit
 TOPIC = "unit-01/chapter-01/topic-01"
-SHORT = ("sft.epochs=3", "sft.learning_rate=1e-3", "dpo.steps=3", "evaluation.max_tokens=40", "thresholds.worse=1")
+SHORT = (
+    "foundation.epochs=0",
+    "sft.epochs=3",
+    "sft.learning_rate=1e-3",
+    "dpo.steps=3",
+    "evaluation.max_tokens=40",
+    "evaluation.repetition_penalty=1",
+    "thresholds.worse=1",
+)
 EVERYWHERE = ("mlx-lm, fused", "mlx-lm, one adapter", "transformers", "PEFT")
 ANSWERS = ("mlx_lm.generate", "mlx_lm.generate, adapter", "mlx_lm.server", "transformers, answer")
 NO_PEFT = {"mixtral", "qwen3_moe"}  # the experts of a mixture are adapted there

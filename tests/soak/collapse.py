@@ -65,6 +65,7 @@ def settings(strategy: str, topics: list[str]) -> dict[str, Any]:
     """quick.yaml, shorter: two epochs and four steps of DPO, answers of 32 tokens; the base does not pass."""
     return {
         "curriculum": {"path": str(KEEPER), "topics": topics},
+        "foundation": {"epochs": 0},
         "sft": {"modules": ALL, "epochs": 2, "learning_rate": 4e-3},
         "dpo": {"when": "always", "rank": 4, "alpha": 8, "steps": 4, "learning_rate": 3e-4},
         "adapters": {"strategy": strategy},

@@ -147,6 +147,7 @@ def settings(model: Path, curriculum: Path, **sections: dict[str, Any]) -> dict[
     whole: dict[str, dict[str, Any]] = {
         "model": {"name": str(model), "dtype": "float32", "max_length": 128},
         "curriculum": {"path": str(curriculum)},
+        "foundation": {"epochs": 0},
         "sft": {"rank": 4, "alpha": 8, "epochs": 2, "batch": 2, "accumulation": 3, "learning_rate": 0.01},
         "dpo": {"when": "always", "rank": 2, "alpha": 4, "steps": 2, "batch": 2, "learning_rate": 0.01},
         "evaluation": {"max_tokens": 4},

@@ -89,7 +89,7 @@ class FoundationConfig(SftConfig):
     rank: int = number(32, 1, 1024)
     alpha: float = number(64.0, 0.001)
     modules: tuple[str, ...] = ALL_LINEAR
-    epochs: int = number(0, 0, 100_000)  # times that every row is seen; 0 is no foundation
+    epochs: int = number(4, 0, 100_000)  # times that every row is seen; 0 is no foundation
     learning_rate: float = number(5e-4, LEAST_RATE, 1000.0)
 
 
