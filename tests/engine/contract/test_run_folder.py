@@ -162,10 +162,10 @@ def test_what_was_asked_of_nobody_is_the_same_for_every_engine_of_a_supervisor(t
     before = run.commands.stat().st_size
     lock = Lock(run)
     append(run.commands, new_command("stop"))
-    assert lock.commands_before_lock == before and Lock(run, lock.descriptor).unheard == before
+    assert lock.unheard == before and Lock(run, lock.descriptor).unheard == before
     lock.release()
     lock = Lock(run)
-    assert lock.commands_before_lock == run.commands.stat().st_size == 2 * before
+    assert lock.unheard == run.commands.stat().st_size == 2 * before
     lock.release()
 
 
