@@ -6,10 +6,10 @@ Held-out pairs give the preference accuracy.
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import get_args
 
 import mlx.core as mx
+from msgspec.structs import replace
 
 from engine.contract.journal.events import Evaluated, Health, Sample, Stage
 from engine.data.chat_template import Message

@@ -5,7 +5,8 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from engine.contract.journal.events import Failed, RulesChecked
 from engine.contract.vocabulary import Phase

@@ -3,7 +3,6 @@
 Needs no Textual and no clock.
 """
 
-import dataclasses
 import math
 import re
 from collections.abc import Iterable
@@ -253,7 +252,7 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             )
             started = state.started
             if started is not None and event.settings:
-                started = dataclasses.replace(started, settings=event.settings)
+                started = replace(started, settings=event.settings)
             by_hand = (event.status, event.signal) == (None, None)  # a user restarted the run: the stop is over
             state = replace(state, started=started, current=current, stopping=state.stopping and not by_hand)
             state = _taken_up(state)
@@ -302,7 +301,7 @@ def _topic(state: RunState, topic: str) -> TopicState:
 def _titled(info: e.TopicInfo) -> e.TopicInfo:
     """Returns the topic with titles on one line, because every view shows them on one line."""
     title, unit, chapter = map(one_line, (info.title, info.unit_title, info.chapter_title))
-    return dataclasses.replace(info, title=title, unit_title=unit, chapter_title=chapter)
+    return replace(info, title=title, unit_title=unit, chapter_title=chapter)
 
 
 def _change(state: RunState, topic: str, **changes: Any) -> None:

@@ -65,7 +65,7 @@ def clean_event(value: Any) -> Any:
         return tuple([clean_event(item) for item in value])
     if kind is dict:
         return {clean_event(key): clean_event(item) for key, item in value.items()}
-    return kind(*[clean_event(getattr(value, name)) for name in value.__slots__])  # an event or a part of one
+    return kind(*[clean_event(getattr(value, name)) for name in value.__struct_fields__])  # an event or a part of one
 
 
 def _safe(char: str) -> str:

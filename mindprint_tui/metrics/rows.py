@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from engine.contract.journal import events as e
@@ -12,7 +12,7 @@ from engine.contract.vocabulary import ADAPTER_STATES, SCORES, STAGES
 from mindprint_tui.journal.feed import Feed
 
 TICK = 0.5  # seconds between two reads of a journal that is still written
-STEP = tuple(item.name for item in fields(e.Step) if item.name not in ("topic", "phase", "step", "of"))
+STEP = tuple(name for name in e.Step.__struct_fields__ if name not in ("topic", "phase", "step", "of"))
 HEAD = ("seq", "time", "kind", "topic", "topic_index", "attempt", "phase", "stage", "step", "of", "run_step")
 COUNTS = ("loops", "void")  # answers that repeat themselves (loops), and answers without content (void)
 ENDS = tuple(f"{name}_{end}" for name in ("voice", "style", "closeness", "relevance") for end in ("low", "high"))

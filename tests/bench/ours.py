@@ -4,7 +4,6 @@ The phases are train_sft and train_dpo on a session that engine/pipeline/setup.p
 seconds of a step and the memory are what the run's own journal says.
 """
 
-import dataclasses
 import json
 import resource
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 import workload
 import yaml
+from msgspec.structs import asdict
 
 from engine.contract.journal.events import Step
 from engine.contract.journal.store import read_journal
@@ -99,7 +99,7 @@ def main() -> None:
                 from engine.training.dpo import train_dpo
 
                 train_dpo(session, topic, 1, None)
-            done = [dataclasses.asdict(step) for step in steps_of(session.run)]
+            done = [asdict(step) for step in steps_of(session.run)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
         json.dumps({"seconds": [s["seconds"] for s in done], "array_bytes": done[-1]["peak_bytes"], "rss_bytes": peak})

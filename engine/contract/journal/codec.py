@@ -7,7 +7,6 @@ half a surrogate pair, damage), the slower `_decode_text` reads it and says what
 import json
 import math
 import typing
-from dataclasses import fields
 from typing import Annotated, Any
 
 import msgspec
@@ -55,7 +54,7 @@ _fields = {  # of each kind, with their types
 def encode(record: Record) -> bytes:
     """Returns one UTF-8 line with its newline. Numbers that JSON lacks (NaN, infinity) are written as text."""
     head = {"v": VERSION, "seq": record.seq, "t": round(record.t, 3), "kind": record.event.kind}
-    data = _finite(head | {item.name: getattr(record.event, item.name) for item in fields(record.event)})
+    data = _finite(head | {name: getattr(record.event, name) for name in record.event.__struct_fields__})
     try:
         return msgspec.json.format(msgspec.json.encode(data), indent=0) + b"\n"
     except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, or a number of more than 64 bits

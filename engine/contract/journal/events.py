@@ -3,8 +3,9 @@
 codec.py turns each into a line of the journal.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
+
+from msgspec import Struct, field
 
 from engine.contract.vocabulary import KEPT as KEPT  # "as" marks names that other modules may import from here
 from engine.contract.vocabulary import SETTLED as SETTLED
@@ -17,8 +18,7 @@ from engine.contract.vocabulary import Verdict as Verdict
 OUT_OF_MEMORY = "out of memory"  # the `reason` of an EngineDied
 
 
-@dataclass(frozen=True, slots=True)
-class TopicInfo:
+class TopicInfo(Struct, frozen=True):
     """A topic as the curriculum lists it; counts are rows after the audit."""
 
     id: str
@@ -30,8 +30,7 @@ class TopicInfo:
     chapter_title: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     kind: ClassVar[str] = "run_started"
     run: str
     config: str
@@ -41,8 +40,7 @@ class RunStarted:
     settings: dict[str, Any] = field(default_factory=dict)  # the effective configuration
 
 
-@dataclass(frozen=True, slots=True)
-class Preparing:
+class Preparing(Struct, frozen=True):
     """Slow work before the first topic: fetching, converting, loading. `message` is a sentence.
 
     `progress` marks a message about how far the work has come; it replaces the message before it.
@@ -53,8 +51,7 @@ class Preparing:
     progress: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLoaded:
+class ModelLoaded(Struct, frozen=True):
     kind: ClassVar[str] = "model_loaded"
     model: str
     parameters: int
@@ -65,16 +62,14 @@ class ModelLoaded:
     revision: str = ""  # the commit of a Hugging Face repository
 
 
-@dataclass(frozen=True, slots=True)
-class CurriculumLoaded:
+class CurriculumLoaded(Struct, frozen=True):
     kind: ClassVar[str] = "curriculum_loaded"
     topics: tuple[TopicInfo, ...]
     warnings: tuple[str, ...]
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows, in the order of the course
 
 
-@dataclass(frozen=True, slots=True)
-class Audited:
+class Audited(Struct, frozen=True):
     """The run's rows after the model's own renderer turned them into tokens; token counts are of the SFT rows."""
 
     kind: ClassVar[str] = "audited"
@@ -89,8 +84,7 @@ class Audited:
     rendered: str = ""  # digest of the tokens that rows and questions are rendered to
 
 
-@dataclass(frozen=True, slots=True)
-class Predicted:
+class Predicted(Struct, frozen=True):
     """The predicted length of the whole run without pauses: `seconds` with DPO in every topic, `least` with none."""
 
     kind: ClassVar[str] = "predicted"
@@ -99,8 +93,7 @@ class Predicted:
     basis: str  # what was measured for the prediction
 
 
-@dataclass(frozen=True, slots=True)
-class TopicStarted:
+class TopicStarted(Struct, frozen=True):
     kind: ClassVar[str] = "topic_started"
     topic: str
     index: int
@@ -109,8 +102,7 @@ class TopicStarted:
     model_fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseStarted:
+class PhaseStarted(Struct, frozen=True):
     kind: ClassVar[str] = "phase_started"
     topic: str
     phase: Phase
@@ -120,8 +112,7 @@ class PhaseStarted:
     total_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterChanged:
+class AdapterChanged(Struct, frozen=True):
     kind: ClassVar[str] = "adapter"
     topic: str
     phase: Phase
@@ -145,8 +136,7 @@ class AdapterChanged:
     fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more if rounding alone causes more
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One optimizer step; loss in nats per supervised token (SFT) or per pair (DPO)."""
 
     kind: ClassVar[str] = "step"
@@ -169,8 +159,7 @@ class Step:
     rejected_logp: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     kind: ClassVar[str] = "sample"
     topic: str
     stage: Stage
@@ -190,8 +179,7 @@ class Sample:
     telling: tuple[str, ...] = ()  # the pieces of the answer that show the voice most
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(Struct, frozen=True):
     kind: ClassVar[str] = "evaluated"
     topic: str
     stage: Stage
@@ -223,8 +211,7 @@ class Evaluated:
         return self.style is not None
 
 
-@dataclass(frozen=True, slots=True)
-class ScorerFitted:
+class ScorerFitted(Struct, frozen=True):
     """The fit of the style score; `separable` says whether its texts tell the voice from others at all."""
 
     kind: ClassVar[str] = "scorer_fitted"
@@ -236,16 +223,14 @@ class ScorerFitted:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     kind: ClassVar[str] = "decided"
     topic: str
     decision: Literal["run_dpo", "skip_dpo", "roll_back", "keep", "retry"]
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TopicFinished:
+class TopicFinished(Struct, frozen=True):
     kind: ClassVar[str] = "topic_finished"
     topic: str
     verdict: Verdict
@@ -253,8 +238,7 @@ class TopicFinished:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CommandTaken:
+class CommandTaken(Struct, frozen=True):
     kind: ClassVar[str] = "command_taken"
     id: str
     command: str
@@ -263,20 +247,17 @@ class CommandTaken:
     topic: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Paused:
+class Paused(Struct, frozen=True):
     kind: ClassVar[str] = "paused"
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
+class Resumed(Struct, frozen=True):
     kind: ClassVar[str] = "resumed"
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpointed:
+class Checkpointed(Struct, frozen=True):
     kind: ClassVar[str] = "checkpointed"
     topic: str
     phase: Phase
@@ -285,23 +266,20 @@ class Checkpointed:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     kind: ClassVar[str] = "restored"
     rewind_to: int
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     kind: ClassVar[str] = "warned"
     key: str
     message: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """An exception or a broken rule; `rule` names the rule if one broke."""
 
     kind: ClassVar[str] = "failed"
@@ -313,8 +291,7 @@ class Failed:
     rule: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RulesChecked:
+class RulesChecked(Struct, frozen=True):
     """The rule checks since the previous event of this kind: how often each rule held and was broken.
 
     `numbers` maps a rule that measures to its last number and the upper limit, if there is one. The first event of an
@@ -330,8 +307,7 @@ class RulesChecked:
     texts: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineDied:
+class EngineDied(Struct, frozen=True):
     kind: ClassVar[str] = "engine_died"
     status: int | None
     signal: str | None
@@ -339,8 +315,7 @@ class EngineDied:
     reason: str = ""  # what else is known
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRestarted:
+class EngineRestarted(Struct, frozen=True):
     kind: ClassVar[str] = "engine_restarted"
     status: int | None
     signal: str | None
@@ -348,8 +323,7 @@ class EngineRestarted:
     settings: dict[str, Any] = field(default_factory=dict)  # the effective configuration from here on
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(Struct, frozen=True):
     kind: ClassVar[str] = "run_finished"
     passed: int
     of: int
@@ -363,8 +337,7 @@ class RunFinished:
     check_seconds: float = 0.0  # part of `seconds`: checking rules
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """A line that this reader does not understand: written by a newer engine, or `damaged`. It changes nothing."""
 
     kind: ClassVar[str] = "unknown"
@@ -373,8 +346,7 @@ class Unknown:
     damaged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Void:
+class Void(Struct, frozen=True):
     """An event that a restart made void, as `live_records` yields it: its time was spent, and it happens again."""
 
     kind: ClassVar[str] = "void"
@@ -390,8 +362,7 @@ Event = (
 KINDS: dict[str, Any] = {cls.kind: cls for cls in Event.__args__ if cls not in (Unknown, Void)}
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A line of the journal: an event with its sequence number and its time (unix seconds)."""
 
     seq: int

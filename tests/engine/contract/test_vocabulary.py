@@ -36,7 +36,7 @@ def test_what_is_kept_is_the_last_phase_in_the_model() -> None:
 
 
 def test_headline_scores_and_gates_are_fields_of_an_evaluation() -> None:
-    assert set(v.SCORES) <= {item.name for item in fields(Evaluated)}
+    assert set(v.SCORES) <= set(Evaluated.__struct_fields__)
     assert set(v.GATES) <= {item.name for item in fields(ThresholdsConfig)}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from engine.contract.intervals import Estimate
 from engine.contract.journal import events as e
@@ -414,7 +415,7 @@ def test_history_knows_what_is_settled_at_each_moment() -> None:
 
 
 def test_history_knows_which_deltas_are_in_the_model() -> None:
-    dropped = replace(phase(TWO, "sft", "rolled_back")[-1], model_fingerprint="without")
+    dropped = structs.replace(phase(TWO, "sft", "rolled_back")[-1], model_fingerprint="without")
     events = (*NIGHT, *phase(THREE, "sft", "kept_attached"), dropped)
     found = [read_history(journal(*events[:end])) for end in (len(NIGHT), len(events) - 1, len(events))]
     kept = {(ONE, "sft"), (ONE, "dpo"), (TWO, "sft")}

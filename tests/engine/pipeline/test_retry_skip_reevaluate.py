@@ -2,12 +2,12 @@
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 import tiny
 from breaking import FIRST, SECOND, screen, settings
 from dying import Killed, die, died
+from msgspec.structs import replace
 
 from engine.adapters.ledger import Ledger
 from engine.contract.journal import events as e

@@ -4,7 +4,6 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from golden import Open, put, said, shown, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import journal
+from msgspec.structs import replace
 
 from engine.contract.journal.codec import decode, encode
 from engine.contract.journal.events import (

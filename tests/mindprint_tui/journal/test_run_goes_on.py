@@ -1,9 +1,8 @@
 """A run that stops, dies and goes on: its state, its clock and its thresholds are those of now."""
 
-from dataclasses import replace
-
 import pytest
 from make import finished, happy
+from msgspec.structs import replace
 from story import topic_id
 
 from engine.contract.journal import events as e

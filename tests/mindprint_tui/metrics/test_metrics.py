@@ -4,7 +4,6 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from golden import put, said
+from msgspec.structs import fields, replace
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e

@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from golden import put
+from msgspec.structs import replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record

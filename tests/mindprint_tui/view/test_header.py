@@ -1,10 +1,9 @@
 """The header: what it says before the journal says anything, and what it leaves out where there is no room."""
 
-from dataclasses import replace
-
 import pytest
 from make import collapsed, finished, happy, restarted
 from msgspec import structs
+from msgspec.structs import replace
 from story import Story, topic_id
 
 from engine.contract.journal import events as e

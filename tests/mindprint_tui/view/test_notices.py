@@ -97,7 +97,7 @@ def test_a_pause_is_said_beside_the_time_that_it_was_part_of() -> None:
     log = words(state, end)
     assert log is not None and "1 of 2 passed in 12 min, 3 min of it paused; predicted: 4 min" in log[0]
     assert "in 12 min, 3 min of it paused" in shown(state, Focus())
-    never = words(state, replace(end, paused_seconds=0.0))
+    never = words(state, structs.replace(end, paused_seconds=0.0))
     assert never is not None and "paused" not in never[0]
 
 
