@@ -22,7 +22,7 @@ from mindprint_tui.journal.rule_counts import RuleCounts, added
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.step_batch import Point, Stretch
 from mindprint_tui.journal.topic_state import PhaseRun, TopicState
-from mindprint_tui.journal.work_time import WorkTime
+from mindprint_tui.journal.work_time import CLOCKED, WorkTime
 
 PHASES = 64  # the number of latest curves that are kept
 ENTRIES = 500  # log entries that are kept
@@ -260,10 +260,10 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = replace(state, finished=event, paused=None, stopping=False, current=None, preparing="")
         case _:
             pass
-    if (work := state.work.after(record, last)) is not state.work:
-        state = replace(state, work=work)
-    if not isinstance(event, e.Paused | e.Resumed) and (spent := state.spent.after(record, last)) is not state.spent:
-        state = replace(state, spent=spent)
+    if isinstance(event, CLOCKED):
+        pauses = isinstance(event, (e.Paused, e.Resumed))
+        spent = state.spent if pauses else state.spent.after(record, last)
+        state = replace(state, work=state.work.after(record, last), spent=spent)
     if not isinstance(event, QUIET):
         _note(state, record)
     return state

@@ -5,6 +5,8 @@ from msgspec import Struct
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 
+CLOCKED = (e.RunStarted, e.Paused, e.Resumed, e.Failed, e.EngineDied, e.EngineRestarted, e.RunFinished)
+
 
 class WorkTime(Struct, frozen=True):
     """`seconds` of work until `since`. `since` is None while no engine works.
