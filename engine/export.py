@@ -1,13 +1,14 @@
 """`python -m engine.export RUN_DIR FOLDER`: exports a run's model or adapter for other tools."""
 
 import argparse
-import dataclasses
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+
+from msgspec.structs import replace
 
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import STOPPED
@@ -89,7 +90,7 @@ def _begun(records: Sequence[Record], run: RunDir, config: RunConfig) -> Sequenc
 
     if any(isinstance(record.event, RunStarted) for record in records):
         return records
-    return [Record(-1, 0.0, dataclasses.replace(run_started(run, config), pid=0, versions={})), *records]
+    return [Record(-1, 0.0, replace(run_started(run, config), pid=0, versions={})), *records]
 
 
 def _end_once() -> None:

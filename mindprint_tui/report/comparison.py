@@ -3,12 +3,13 @@
 Needs no view and no clock.
 """
 
-import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated
@@ -278,7 +279,7 @@ def _warnings(runs: Sequence[RunSummary], rows: Sequence[dict[str, Any]]) -> lis
     if len({told.state.model.fingerprint for told in runs if told.state.model}) > 1:
         found.append("the runs began with different base models")
     for row in rows:
-        infos = {dataclasses.replace(i.info, title="") for told in runs if (i := told.state.topics.get(row["topic"]))}
+        infos = {replace(i.info, title="") for told in runs if (i := told.state.topics.get(row["topic"]))}
         if len(infos) > 1:
             found.append(f"{row['topic']}: its rows, pairs or questions are not as many in every run")
     partial = [row["topic"] for row in rows if not all(row["runs"])]

@@ -5,6 +5,7 @@ import dataclasses
 import mlx.core as mx
 import tiny
 from breaking import Faults, caught
+from msgspec.structs import replace
 
 from engine.adapters import deltas, ledger, lora
 from engine.contract.journal import events as e
@@ -94,7 +95,7 @@ def an_accuracy_is_no_number(engine):
 @fault("score-is-measured")
 def another_model_was_scored(engine):
     def broken(real, *args):
-        return dataclasses.replace(real(*args), model_fingerprint="0123456789abcdef")
+        return replace(real(*args), model_fingerprint="0123456789abcdef")
 
     engine.replace(evaluate, "_summarize", broken)
 
@@ -120,14 +121,14 @@ def a_retry_retries_nothing(engine):
 
 @fault("scored-per-answer")
 def markers_are_counted_over_all_answers_together(engine):
-    engine.replace(evaluate, "_summarize", lambda real, *args: dataclasses.replace(real(*args), voice=1.0))
+    engine.replace(evaluate, "_summarize", lambda real, *args: replace(real(*args), voice=1.0))
 
 
 @fault("scored-per-answer")
 def an_empty_answer_scores_a_fifth(engine):
     def broken(real, *args):
         sample = real(*args)
-        return dataclasses.replace(sample, answer="", scores={**sample.scores, "voice": 0.2})
+        return replace(sample, answer="", scores={**sample.scores, "voice": 0.2})
 
     engine.replace(evaluate, "_sample", broken)
 

@@ -24,6 +24,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3_moe
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, save_model
+from msgspec.structs import replace
 
 from engine.adapters.committed_model import open_stage
 from engine.adapters.deltas import save_delta
@@ -273,8 +274,8 @@ def test_no_path_of_the_author_s_machine_is_in_a_card(run: RunDir, tmp_path: Pat
     assert str(tmp_path) in str(settings["curriculum"]["sft"])
     records = read_journal(run.journal)
     started = next(record for record in records if isinstance(record.event, e.RunStarted))
-    event = dataclasses.replace(started.event, settings=json.loads(json.dumps(settings)))
-    text = card([dataclasses.replace(started, event=event), *records[1:]], "mlx", "org/base", 3, "f", None, None)
+    event = replace(started.event, settings=json.loads(json.dumps(settings)))
+    text = card([replace(started, event=event), *records[1:]], "mlx", "org/base", 3, "f", None, None)
     assert str(tmp_path) not in text and str(tmp_path.parent) not in text
     assert "path: train.parquet" in text and "path: prefs" in text and "path: q.jsonl" in text
 
@@ -328,7 +329,7 @@ def test_scores_of_what_is_not_in_the_model_are_in_brackets(
 
 
 def test_the_lowest_cosine_is_of_what_is_fused_in_this_model(run: RunDir) -> None:
-    lost = dataclasses.replace(BESIDE, fuse_cosine=0.9372)
+    lost = replace(BESIDE, fuse_cosine=0.9372)
     assert "lowest cosine" not in said_of(run, lost), "it is beside the weights, exactly"
     dropped = (adapter("dpo", "fused", fuse_cosine=0.42), adapter("dpo", "rolled_back"))
     assert "applied change: 0.999100" in said_of(run, FUSED, *dropped, lost, FUSED)
@@ -458,7 +459,7 @@ def test_a_stage_is_as_it_was_before_an_earlier_topic_was_trained_again(
     ledger = open_stage(again, None, prepare(), print).ledger
     first = ledger.deltas[0]
     ledger.drop(first.topic)
-    journal.append(dataclasses.replace(committed(first, ledger), state="rolled_back"))
+    journal.append(replace(committed(first, ledger), state="rolled_back"))
     new = dataclasses.replace(first, name=first.name.replace("001", "004"), weights=halved(first.weights))
     save_delta(again.adapters / new.name, new, ledger.model)
     ledger.restore(ledger.model, [*ledger.deltas, new])

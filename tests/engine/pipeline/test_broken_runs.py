@@ -14,6 +14,7 @@ import pytest
 import tiny
 import yaml
 from breaking import FIRST, SECOND, bytes_of, screen, settings, stopping_after
+from msgspec.structs import replace
 
 from engine import __main__ as program
 from engine.contract.journal import events as e
@@ -66,7 +67,7 @@ def a_run_without_a_pass_is_a_success(run, kit, monkeypatch):
 
     def generous(records):
         history = real(records)
-        history.finished = {k: dataclasses.replace(v, verdict="passed") for k, v in history.finished.items()}
+        history.finished = {k: replace(v, verdict="passed") for k, v in history.finished.items()}
         return history
 
     monkeypatch.setattr(pipeline, "read_history", generous)

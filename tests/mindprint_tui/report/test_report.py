@@ -1,6 +1,5 @@
 """The report: one page, nothing loaded, nothing obeyed, true numbers, and bounded however long the run was."""
 
-import dataclasses
 import math
 import os
 import re
@@ -13,6 +12,7 @@ import make
 import pytest
 from click.testing import CliRunner
 from golden import put
+from msgspec.structs import replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
@@ -191,7 +191,7 @@ def test_a_rule_that_the_engine_says_is_broken_is_a_cross(said: e.Event) -> None
 def test_numbers_are_not_judged_again_and_an_old_journal_has_no_tick() -> None:
     """Whatever an adapter's numbers are: whether they are good is for the engine's rules to say."""
     old = [record for record in make.finished() if not isinstance(record.event, e.RulesChecked)]
-    for records in (old, [dataclasses.replace(r, event=_odd(r.event)) for r in old]):
+    for records in (old, [replace(r, event=_odd(r.event)) for r in old]):
         tally = RunFacts()
         tally.take(records)
         assert {check.holds for check in checks(tally)} == {None}
@@ -199,7 +199,7 @@ def test_numbers_are_not_judged_again_and_an_old_journal_has_no_tick() -> None:
 
 
 def _odd(event: Any) -> Any:
-    return dataclasses.replace(event, trainable=3, fuse_kl=0.5) if isinstance(event, e.AdapterChanged) else event
+    return replace(event, trainable=3, fuse_kl=0.5) if isinstance(event, e.AdapterChanged) else event
 
 
 def test_nothing_was_looked_at_in_an_empty_run(tmp_path: Path) -> None:
