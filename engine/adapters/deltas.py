@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+from msgspec import MsgspecError
 
 from engine.adapters import fingerprint
 from engine.adapters import lora as adapters
@@ -19,7 +20,7 @@ from engine.contract.wording import short
 from engine.model.arrays import load_arrays, number
 from engine.rules.enforce import CHECKS, require
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)  # raised for a truncated or changed file
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, MsgspecError)  # of a truncated or changed file
 
 
 @dataclass(frozen=True, slots=True)

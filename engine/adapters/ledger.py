@@ -8,10 +8,11 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import mlx.core as mx
 import mlx.nn as nn
+import msgspec
 from mlx.utils import tree_unflatten
 from mlx_lm.utils import load_model
 
@@ -52,6 +53,23 @@ class FuseSurvival:
     cosine: float
     kl: float
     limit: float
+
+
+class LedgerRow(TypedDict):
+    """A committed delta in ledger.json; older engines wrote no digest of its arrays."""
+
+    name: str
+    fused: bool
+    digest: NotRequired[str]
+
+
+class LedgerFile(TypedDict):
+    """The content of ledger.json; older engines wrote no digest."""
+
+    fingerprint: str
+    commits: int
+    deltas: list[LedgerRow]
+    digest: NotRequired[str]
 
 
 class Ledger:
@@ -177,7 +195,7 @@ class Ledger:
         try:
             data = read_ledger(folder)
             deltas = load_deltas(folder, data)
-            self.commits = int(data["commits"])
+            self.commits = data["commits"]
         except UNREADABLE as error:
             problem = error
         require("files-whole", problem is None, f"what {folder} holds as committed cannot be read: {problem}")
@@ -255,10 +273,10 @@ def read_ledger(folder: Path) -> dict[str, Any]:
     """Reads the ledger.json that `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order.
 
     Raises InputError if the name of a delta is not valid, since names become paths. Raises ValueError if the content
-    does not match its digest.
+    does not match its digest, and msgspec.DecodeError if it is not a ledger.
     """
     file = folder / "ledger.json"
-    data: dict[str, Any] = json.loads(read_text(file))
+    data: dict[str, Any] = {**msgspec.json.decode(read_text(file), type=LedgerFile)}
     for place, row in enumerate(data["deltas"]):
         try:
             delta_name(row["name"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 from typing import get_type_hints
 
+from engine.adapters.deltas import UNREADABLE
 from engine.contract.errors import InputError
 from engine.contract.journal.events import (
     AdapterChanged,
@@ -176,7 +177,7 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
         saved = checkpoint.load(session.run.checkpoint)
         if saved is None or saved.phase not in PREFERENCE or WITNESS in saved.reference:
             return saved
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except UNREADABLE as error:
         problem = f"cannot be read ({error})"
     session.recorder.warn("checkpoint", f"the checkpoint is {problem}; its phase begins again")
     return None

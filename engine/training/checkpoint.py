@@ -6,10 +6,12 @@ A checkpoint is written to a temporary folder and then renamed.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 import mlx.core as mx
+import msgspec
 from mlx.utils import tree_unflatten
+from msgspec import Meta
 
 from engine.adapters.fingerprint import digests_of, fingerprint
 from engine.contract.regular_file import read_text
@@ -18,6 +20,22 @@ from engine.model.arrays import integers, leaves, load_arrays
 
 ARRAYS = "arrays.safetensors"
 STATE = "state.json"
+Count = Annotated[int, Meta(ge=0)]
+
+
+class State(TypedDict):
+    """The content of state.json: the numbers of a Checkpoint; older engines wrote no digest."""
+
+    topic: str
+    attempt: Count
+    phase: str
+    seed: Count
+    step: Count
+    rng: Count
+    refused: Count
+    seq: int
+    model: str
+    digest: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +66,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> int:
     """Writes the checkpoint atomically. Returns its size in bytes."""
     groups = {"adapter": checkpoint.adapter, "optimizer": checkpoint.optimizer, "reference": checkpoint.reference}
     arrays = {f"{group}/{name}": array for group, items in groups.items() for name, array in items.items()}
-    names = ("topic", "attempt", "phase", "seed", "step", "rng", "refused", "seq", "model")
-    state = {name: getattr(checkpoint, name) for name in names}
-
+    state = {name: getattr(checkpoint, name) for name in State.__annotations__ if name != "digest"}
     state["digest"] = _digest(state, arrays)
 
     def write(into: Path) -> None:
@@ -65,7 +81,7 @@ def load(folder: Path) -> Checkpoint | None:
     """Returns the checkpoint of the interrupted phase, or None if there is none. Raises if it cannot be read."""
     if not (folder / STATE).exists():
         return None
-    state = json.loads(read_text(folder / STATE))
+    state: dict[str, Any] = {**msgspec.json.decode(read_text(folder / STATE), type=State)}
     arrays = load_arrays(folder / ARRAYS)
     wanted = state.pop("digest", None)  # older engines wrote no digest
     if wanted is not None and _digest(state, arrays) != wanted:

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from engine.evaluation.score.texts import normalized
 
@@ -14,6 +16,8 @@ SMALLEST_SIGMA = 0.03  # texts on other subjects in the same language have a sha
 QUARTILE_IN_SIGMAS = 0.6745  # from the median to a quartile of a normal distribution
 FEWEST_TEXTS = 5
 MOST_TRIPLES = 200_000
+Triple = Annotated[str, Meta(min_length=1, max_length=SIZE)]
+Triples = Annotated[frozenset[Triple], Meta(max_length=MOST_TRIPLES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,10 @@ class Familiarity:
     `median` and `sigma` describe the shares of held-out texts, and `letters` is the median of their numbers of triples.
     """
 
-    triples: frozenset[str] = field(repr=False)
+    triples: Triples = field(repr=False)
     median: float
     sigma: float
-    letters: int
+    letters: Annotated[int, Meta(ge=0)]
 
     def share(self, text: str) -> float:
         """Returns the share of a text's letter triples that the person has used; 1 if the text has no triples."""

@@ -23,9 +23,12 @@ STUTTER = re.compile(r"(?=.{0,7}\w)(.{1,8}?)\1{9,}", re.DOTALL)  # the same 1 to
 class HealthLimits:
     """Limits for repetition: an answer repeats itself above `pairs` or `word`, or below `distinct`."""
 
-    pairs: float = PAIRS_FLOOR
-    word: float = WORD_FLOOR
-    distinct: float = DISTINCT_FLOOR
+    pairs: float
+    word: float
+    distinct: float
+
+
+FLOORS = HealthLimits(PAIRS_FLOOR, WORD_FLOOR, DISTINCT_FLOOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def fit_limits(references: Iterable[str]) -> HealthLimits:
         (_repeated(tokens), _commonest(tokens), _distinct(tokens)) for tokens in map(words, references) if tokens
     ]
     if not measured:
-        return HealthLimits()
+        return FLOORS
     pairs, word, distinct = zip(*measured, strict=True)
     return HealthLimits(
         max(PAIRS_FLOOR, MARGIN * float(np.quantile(pairs, QUANTILE))),
@@ -62,7 +65,7 @@ def fit_limits(references: Iterable[str]) -> HealthLimits:
 
 def measure_health(answer: str, limits: HealthLimits | None = None, special_tokens: Iterable[str] = ()) -> Health:
     """Measures one answer against limits."""
-    limits = limits or HealthLimits()
+    limits = limits or FLOORS
     tokens = words(answer)
     if not tokens:
         return Health("empty", 0.0, "the answer has no words")

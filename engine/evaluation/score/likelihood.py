@@ -8,9 +8,10 @@ nothing.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
+from msgspec import Meta
 
 from engine.evaluation.score.style_features import clause_words
 
@@ -55,7 +56,7 @@ class LikelihoodLimits:
 
     per_word: float
     per_word_sigma: float
-    words: int
+    words: Annotated[int, Meta(ge=0)]
     end: float
     end_sigma: float
 

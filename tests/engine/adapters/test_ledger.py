@@ -180,6 +180,25 @@ def test_a_ledger_that_does_not_give_its_declared_model_is_broken(folder, tmp_pa
     assert caught.value.rule.name == "ledger-declares"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"deltas": None}, r"Expected `array`, got `null` - at `\$\.deltas`"),
+        ({"commits": "2"}, r"Expected `int`, got `str` - at `\$\.commits`"),
+        (
+            {"deltas": [{"name": "001-unit-01.chapter-01.topic-01-sft"}]},
+            r"required field `fused` - at `\$\.deltas\[0\]`",
+        ),
+        ({"deltas": [{"name": "001-unit-01.chapter-01.topic-01-sft", "fused": "no"}]}, r"got `str` - at `.*\.fused`"),
+    ],
+)
+def test_a_ledger_with_a_wrong_field_names_it(folder, tmp_path, change, words):
+    (tmp_path / "ledger.json").write_text(json.dumps({"fingerprint": "", "commits": 0, "deltas": []} | change))
+    with pytest.raises(Broken, match=words) as caught:
+        opened(folder).replay(tmp_path)
+    assert caught.value.rule.name == "files-whole"
+
+
 def test_more_deltas_are_replayed_than_files_may_be_open(folder, tmp_path):
     """macOS lets a process have 256; a course of 28 topics makes 56 deltas, one of 130 makes 260."""
     book = opened(folder)

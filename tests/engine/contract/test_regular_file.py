@@ -1,5 +1,6 @@
 """A pipe, a socket, a device or a folder in the place of a file: a sentence at once, and nobody waits."""
 
+import json
 import os
 import shutil
 import signal
@@ -133,7 +134,9 @@ def test_a_curriculum(tmp_path: Path, kind: str, name: str) -> None:
 
 def test_arrays(tmp_path: Path, kind: str) -> None:
     (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "checkpoint" / checkpoint.STATE).write_text("{}")
+    state = dict.fromkeys(("attempt", "seed", "step", "rng", "refused", "seq"), 0)
+    state |= dict.fromkeys(("topic", "phase", "model"), "")
+    (tmp_path / "checkpoint" / checkpoint.STATE).write_text(json.dumps(state))
     put(kind, tmp_path / "checkpoint" / checkpoint.ARRAYS)
     with pytest.raises(OSError, match=f"{kind}, where a file is expected"):
         checkpoint.load(tmp_path / "checkpoint")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.evaluation.score.health import HealthLimits, fit_limits, health, measure_health
+from engine.evaluation.score.health import FLOORS, fit_limits, health, measure_health
 
 
 def test_own_texts_are_healthy(scorer, texts):
@@ -39,5 +39,5 @@ def test_limits_follow_a_voice_that_repeats_itself_and_never_get_stricter():
     litany = "the sea is the sea and the rope is the rope and the sea is the sea and the rope is the rope tonight"
     limits = fit_limits([litany] * 5)
     assert limits.pairs > 0.5 and measure_health(litany, limits).healthy
-    assert fit_limits(["Every word here differs from all of its neighbours today."] * 9) == HealthLimits()
-    assert fit_limits([]) == HealthLimits()
+    assert fit_limits(["Every word here differs from all of its neighbours today."] * 9) == FLOORS
+    assert fit_limits([]) == FLOORS
