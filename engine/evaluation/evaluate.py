@@ -19,7 +19,7 @@ from engine.evaluation import checks, estimates, generation, markers, pairs
 from engine.evaluation.generation import Answer
 from engine.evaluation.score import scorer
 from engine.evaluation.score.answer_score import AnswerScore
-from engine.evaluation.score.closeness import cosines
+from engine.evaluation.score.parts.closeness import cosines
 from engine.evaluation.score.texts import Text
 from engine.evaluation.scoring import Scoring, scoring_of
 from engine.training import examples

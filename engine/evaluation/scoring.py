@@ -16,9 +16,9 @@ from engine.data.chat_template import Example, Message, Renderer
 from engine.data.curriculum import Curriculum, Topic
 from engine.data.voice_profile import VoiceProfile
 from engine.evaluation.score.answer_score import AnswerScore
-from engine.evaluation.score.closeness import Vectors
-from engine.evaluation.score.likelihood import LogprobSource
 from engine.evaluation.score.logprob_source import logprob_source
+from engine.evaluation.score.parts.closeness import Vectors
+from engine.evaluation.score.parts.likelihood import LogprobSource
 from engine.evaluation.score.profile_claims import Claims
 from engine.evaluation.score.scorer import Answer, Scorer, Tools, fit, score_answers
 from engine.evaluation.score.storage import load_scorer, save_scorer

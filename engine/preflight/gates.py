@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.contract.settings.config import DpoConfig, RunConfig, ThresholdsConfig
 from engine.data.curriculum import Curriculum, Topic
-from engine.evaluation.score.health import measure_health
+from engine.evaluation.score.parts.health import measure_health
 from engine.evaluation.score.profile_claims import Claims, find_violations
 from engine.evaluation.score.scorer import Answer, Scorer, Tools, score_answers
 from engine.evaluation.scoring import FOR_GATES, claims_of, fit_texts, texts_of

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from engine.evaluation.score.likelihood import AnswerLogprobs
+from engine.evaluation.score.parts.likelihood import AnswerLogprobs
 from engine.evaluation.score.texts import ScoringTexts, Text, TextPair
 
 ROOT = Path(__file__).parents[2]

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from engine.evaluation.score.health import Health
-from engine.evaluation.score.likelihood import Likelihood
+from engine.evaluation.score.parts.health import Health
+from engine.evaluation.score.parts.likelihood import Likelihood
+from engine.evaluation.score.parts.style import StyleScore
 from engine.evaluation.score.profile_claims import Violations
-from engine.evaluation.score.style import StyleScore
 
 PASSES = 0.5  # an answer passes with at least this voice, on the calibrated scale
 

@@ -6,7 +6,7 @@ The caller must make sure that the scorer uses the base weights.
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from engine.evaluation.score.likelihood import AnswerLogprobs, LogprobSource
+from engine.evaluation.score.parts.likelihood import AnswerLogprobs, LogprobSource
 
 
 class Rendered(Protocol):

@@ -7,20 +7,20 @@ from typing import TypeAlias
 import numpy as np
 
 from engine.evaluation.score.answer_score import AnswerScore, combine
-from engine.evaluation.score.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
-from engine.evaluation.score.familiarity import Familiarity, fit_familiarity
-from engine.evaluation.score.health import FEWEST_WORDS, HealthLimits, fit_limits, measure_health
-from engine.evaluation.score.likelihood import (
+from engine.evaluation.score.parts.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
+from engine.evaluation.score.parts.familiarity import Familiarity, fit_familiarity
+from engine.evaluation.score.parts.health import FEWEST_WORDS, HealthLimits, fit_limits, measure_health
+from engine.evaluation.score.parts.likelihood import (
     Likelihood,
     LikelihoodLimits,
     LogprobSource,
     fit_likelihood,
     measure_likelihood,
 )
+from engine.evaluation.score.parts.style import StyleModel, fit_style
+from engine.evaluation.score.parts.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 from engine.evaluation.score.profile_claims import Claims, find_violations
-from engine.evaluation.score.style import StyleModel, fit_style
 from engine.evaluation.score.texts import ScoringTexts, Text, TextPair, words
-from engine.evaluation.score.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]  # unit vectors (n, d)
 MOST_READ = 16  # maximum of references that the base model reads to fit its limits

@@ -18,14 +18,14 @@ from safetensors.numpy import load, save
 
 from engine.contract.errors import InputError
 from engine.contract.regular_file import only_regular
-from engine.evaluation.score.closeness import ClosenessScale
-from engine.evaluation.score.familiarity import Familiarity
-from engine.evaluation.score.health import HealthLimits
-from engine.evaluation.score.likelihood import LikelihoodLimits
+from engine.evaluation.score.parts.closeness import ClosenessScale
+from engine.evaluation.score.parts.familiarity import Familiarity
+from engine.evaluation.score.parts.health import HealthLimits
+from engine.evaluation.score.parts.likelihood import LikelihoodLimits
+from engine.evaluation.score.parts.style import FOLDS, TELLING_WORDS, StyleModel
+from engine.evaluation.score.parts.style_features import LONGEST_GRAM, MOST_GRAMS, Features
+from engine.evaluation.score.parts.void import CopyIndex
 from engine.evaluation.score.scorer import Scorer
-from engine.evaluation.score.style import FOLDS, TELLING_WORDS, StyleModel
-from engine.evaluation.score.style_features import LONGEST_GRAM, MOST_GRAMS, Features
-from engine.evaluation.score.void import CopyIndex
 
 HEAD, ARRAYS = "scorer.json", "scorer.safetensors"
 MOST_BYTES = {HEAD: 32_000_000, ARRAYS: 512_000_000}

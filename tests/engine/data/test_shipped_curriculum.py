@@ -14,7 +14,7 @@ from engine.contract.settings.config import CurriculumConfig, ThresholdsConfig, 
 from engine.data.curriculum import Curriculum, Pair, Topic, load_curriculum
 from engine.data.leaks import find_leaks
 from engine.evaluation.markers import find_markers, named
-from engine.evaluation.score.health import measure_health
+from engine.evaluation.score.parts.health import measure_health
 from engine.evaluation.score.profile_claims import Violations, find_violations
 from engine.evaluation.score.scorer import Scorer
 from engine.evaluation.scoring import claims_of

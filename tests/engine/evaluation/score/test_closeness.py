@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.evaluation.score.closeness import closeness, fit_closeness, misplaced
+from engine.evaluation.score.parts.closeness import closeness, fit_closeness, misplaced
 
 
 def unit(*values):

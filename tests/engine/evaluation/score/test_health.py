@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.evaluation.score.health import FLOORS, fit_limits, health, measure_health
+from engine.evaluation.score.parts.health import FLOORS, fit_limits, health, measure_health
 
 
 def test_own_texts_are_healthy(scorer, texts):

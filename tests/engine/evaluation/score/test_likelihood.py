@@ -4,7 +4,13 @@ import pytest
 from scored_voices import RecordedLogprobs
 
 from engine.evaluation.score.controls import attacks
-from engine.evaluation.score.likelihood import NEUTRAL, AnswerLogprobs, Likelihood, fit_likelihood, measure_likelihood
+from engine.evaluation.score.parts.likelihood import (
+    NEUTRAL,
+    AnswerLogprobs,
+    Likelihood,
+    fit_likelihood,
+    measure_likelihood,
+)
 
 
 def fake(prompts, answers):

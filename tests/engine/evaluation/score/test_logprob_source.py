@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from engine.evaluation.score.likelihood import AnswerLogprobs
 from engine.evaluation.score.logprob_source import BATCH, logprob_source
+from engine.evaluation.score.parts.likelihood import AnswerLogprobs
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from engine.evaluation.score.parts.style import fit_style, weaker_mean
 from engine.evaluation.score.scorer import Tools, fit
-from engine.evaluation.score.style import fit_style, weaker_mean
 from engine.evaluation.score.texts import Text
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from engine.evaluation.score.parts.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 from engine.evaluation.score.texts import Text
-from engine.evaluation.score.void import CopyIndex, always_whole, echo_share, ends_whole, fit_echo, same_answers
 
 
 def test_a_training_row_is_found_whole_cut_and_behind_a_prefix(scorer, texts):

@@ -13,7 +13,7 @@ from typing import Annotated, Protocol
 import numpy as np
 from msgspec import Meta
 
-from engine.evaluation.score.style_features import clause_words
+from engine.evaluation.score.parts.style_features import clause_words
 
 NEUTRAL = "Say something."
 SIGMAS = 3.5  # an answer is unlikely or cut if it is this many standard deviations below the references' median

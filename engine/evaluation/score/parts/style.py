@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.evaluation.score.style_features import Features, clause_words
+from engine.evaluation.score.parts.style_features import Features, clause_words
 from engine.evaluation.score.texts import WORD, Text, clauses, words
 
 FOLDS = 4
