@@ -5,7 +5,7 @@ inconsistent raises InputError.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +35,7 @@ LARGEST = 1e6  # largest magnitude that a number may have
 Number = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
 Gram = Annotated[str, Meta(min_length=1, max_length=LONGEST_GRAM)]
 Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
+Word = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 Fold = Annotated[int, Meta(ge=0, lt=FOLDS)]
 
 
@@ -46,7 +47,7 @@ class ScorerHead(msgspec.Struct, frozen=True):
     folds: Annotated[dict[Name, Fold], Meta(max_length=MOST_TOPICS)]
     low: Number
     high: Number
-    telling_words: Annotated[tuple[Name, ...], Meta(max_length=TELLING_WORDS)]
+    telling_words: Annotated[tuple[Word, ...], Meta(max_length=TELLING_WORDS)]
     health: HealthLimits
     familiarity: Familiarity | None
     echo: Number
@@ -99,8 +100,9 @@ def load_scorer(folder: Path) -> Scorer:
 def _scorer(head: ScorerHead, arrays: dict[str, NDArray[Any]]) -> Scorer:
     if len(set(head.grams)) != len(head.grams):
         raise ValueError("the n-grams are not unique")
-    limits = [asdict(item) for item in (head.health, head.familiarity, head.closeness, head.likelihood) if item]
-    if any(abs(value) > LARGEST for each in limits for value in each.values() if isinstance(value, float | int)):
+    parts = [item for item in (head.health, head.familiarity, head.closeness, head.likelihood) if item is not None]
+    limits = [getattr(part, field.name) for part in parts for field in fields(part)]
+    if any(isinstance(limit, float | int) and abs(limit) > LARGEST for limit in limits):
         raise ValueError(f"a limit is above {LARGEST:g}")
     style = StyleModel(
         Features.of(head.grams, _array(arrays, "frequencies", np.float32, (len(head.grams),))),
