@@ -14,6 +14,7 @@ from engine.contract.exit_codes import BAD_INPUT, DIED
 from engine.contract.journal.events import Failed
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
+from engine.contract.settings.config import load_config
 from engine.model.backend import prepare
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.out_of_memory import exhausted
@@ -47,6 +48,7 @@ def main() -> int:
         print(Unwritable(Path(error.filename or run.path), error), file=sys.stderr)
         return BAD_INPUT
     try:
+        load_config(run.config)  # refuses a bad one before MLX is loaded, which takes a second
         backend = prepare()
         from engine.pipeline.run import train
 
