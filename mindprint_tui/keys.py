@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Screen = Literal["first", "train", "samples", "runs", "help"]
+EVERYWHERE: tuple[Screen, ...] = ("train", "first", "samples", "runs", "help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,12 @@ KEYS = (
     Key("right_square_bracket", "]", "later", "", "The loss curve of a later phase"),
     Key("1,2,3,4,5", "1-5", "pane", "pane", "Choose a pane: topics, loss, adapter, voice, log"),
     Key("tab", "tab", "next_pane", "", "The next pane"),
-    Key("up,k", "↑", "move(-1)", "", "One line up in the chosen pane", ("train", "first", "samples", "runs", "help")),
-    Key("down,j", "↓", "move(1)", "", "One line down", ("train", "first", "samples", "runs", "help")),
-    Key("pageup", "PgUp", "page(-1)", "", "One page up", ("train", "first", "samples", "runs", "help")),
-    Key("pagedown", "PgDn", "page(1)", "", "One page down", ("train", "first", "samples", "runs", "help")),
-    Key("home,g", "Home", "end(-1)", "", "To the beginning", ("train", "first", "samples", "runs", "help")),
-    Key("end,G", "End", "end(1)", "", "To the end", ("train", "first", "samples", "runs", "help")),
+    Key("up,k", "↑", "move(-1)", "", "One line up in the chosen pane", EVERYWHERE),
+    Key("down,j", "↓", "move(1)", "", "One line down", EVERYWHERE),
+    Key("pageup", "PgUp", "page(-1)", "", "One page up", EVERYWHERE),
+    Key("pagedown", "PgDn", "page(1)", "", "One page down", EVERYWHERE),
+    Key("home,g", "Home", "end(-1)", "", "To the beginning", EVERYWHERE),
+    Key("end,G", "End", "end(1)", "", "To the end", EVERYWHERE),
     Key("n", "n", "question(1)", "next question", "The next question", ("samples",)),
     Key("p", "p", "question(-1)", "previous", "The previous question", ("samples",)),
     Key("y", "y", "copy", "copy", "Send question and answers to the terminal's clipboard", ("samples",)),
@@ -49,6 +50,8 @@ KEYS = (
     Key("c", "c", "configurations", "start a configuration", "Choose a configuration and train it", ("runs",)),
     Key("R", "R", "runs", "", "All runs"),
     Key("t", "t", "theme", "", "Colours: the terminal's own, dark, light", ("train", "first", "samples", "runs")),
+    Key("m", "m", "mouse", "", "Leave the mouse to the terminal, so that it selects text; again: back", EVERYWHERE),
+    Key("ctrl+z", "^Z", "suspend", "", "Suspend the console; fg in the shell brings it back", EVERYWHERE),
     Key("escape", "esc", "back", "back", "Back", ("samples", "runs")),
     Key("escape,question_mark", "esc", "back", "back", "Back", ("help",)),
     Key("escape", "esc", "back", "", "Put a failure's banner away, or clear the filter"),

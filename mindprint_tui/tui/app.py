@@ -210,6 +210,14 @@ class MindprintApp(App[None]):
         place = THEMES.index(self.theme) if self.theme in THEMES else -1
         self.theme = THEMES[(place + 1) % len(THEMES)]
 
+    def lend_mouse(self) -> bool:
+        """Leaves the mouse to the terminal, or takes it back. Returns True if the terminal has it now."""
+        driver = self._driver
+        if not isinstance(driver, TerminalDriver):
+            return False
+        driver.lend_mouse(not driver.mouse_lent)
+        return driver.mouse_lent
+
     async def _follow(self, feed: Feed) -> None:
         """Reads, folds and paints until another run is attached.
 

@@ -6,11 +6,26 @@ import pty
 import re
 import select
 import struct
+import sys
 import termios
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyte
+
+CONSOLE = """
+import sys
+from pathlib import Path
+from engine.contract.run_folder.folder import RunDir
+from mindprint_tui.tui.app import MindprintApp
+MindprintApp(RunDir(Path(sys.argv[1])), Path("logs")).run()
+"""
+
+
+def console_on(run: Path) -> list[str]:
+    """Returns the command of a console on a run's folder, without the command line around it."""
+    return [sys.executable, "-c", CONSOLE, str(run.resolve())]
 
 
 class Terminal:
@@ -45,6 +60,11 @@ class Terminal:
             self.ended(5)
         if self._terminal >= 0:
             os.close(self._terminal)
+
+    @property
+    def descriptor(self) -> int:
+        """The side of the pseudo-terminal at which the tests sit."""
+        return self._terminal
 
     def vanish(self) -> None:
         """Closes the terminal, as a lost connection does. The program is left running."""

@@ -10,12 +10,14 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.wording import several
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.keys import Screen as ScreenName
 from mindprint_tui.keys import keys_of
 from mindprint_tui.tui.widgets.lines import ROLES, Lines
 from mindprint_tui.view.footer import Hit, footer
+from mindprint_tui.view.text import line
 
 
 class Console(Protocol):
@@ -34,6 +36,7 @@ class Console(Protocol):
     def leave(self) -> None: ...
     def show_runs(self) -> None: ...
     def next_theme(self) -> None: ...
+    def lend_mouse(self) -> bool: ...
 
 
 def bindings(name: ScreenName) -> list[BindingType]:
@@ -86,6 +89,8 @@ class BaseScreen(Screen[None]):
 
         Textual's own handling loses `abc` if `/abc` arrives at once.
         """
+        if self.selections:
+            self.clear_selection()
         for binding in self.BINDINGS:
             if isinstance(binding, Binding) and binding.key == event.key:
                 event.stop()
@@ -123,6 +128,18 @@ class BaseScreen(Screen[None]):
         shown, self._hits = footer(keys_of(self.NAME), words, off, self.cells)
         self.lines("foot").show([shown])
 
+    def say(self, text: str) -> None:
+        """Shows a message to the user, here in the footer until the next paint."""
+        self.lines("foot").show([line((f" {text}", "accent"))])
+
+    @on(events.TextSelected)
+    def copy_selection(self) -> None:
+        """Sends the text that was selected with the mouse to the terminal's clipboard."""
+        text = self.get_selected_text()
+        if text and text.strip():
+            self.app.copy_to_clipboard(text)
+            self.say(f"✓ {several(len(text.splitlines()), 'line')} sent to the terminal's clipboard")
+
     @on(Lines.Clicked, "#foot")
     async def click_footer(self, event: Lines.Clicked) -> None:
         for first, last, action in self._hits:
@@ -147,6 +164,13 @@ class BaseScreen(Screen[None]):
 
     def action_detach(self) -> None:
         self.console.leave()
+
+    def action_suspend(self) -> None:
+        self.app.action_suspend_process()
+
+    def action_mouse(self) -> None:
+        lent = self.console.lend_mouse()
+        self.say("the terminal has the mouse now; m takes it back" if lent else "the mouse chooses and selects here")
 
     def action_theme(self) -> None:
         self.console.next_theme()

@@ -1,6 +1,6 @@
 """Widget that shows styled lines and redraws only the cells that changed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -8,12 +8,14 @@ from rich.style import Style
 from textual import events
 from textual.geometry import Region
 from textual.message import Message
+from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.view.text import Line
 
+REVERSE = Style(reverse=True)  # of selected text
 ROLES = (
     "dim",
     "bold",
@@ -80,10 +82,31 @@ class Lines(Widget):
     def render_line(self, y: int) -> Strip:
         """Returns one line with the widget's background."""
         base = self._style("")
-        if y >= len(self._lines):
-            return Strip.blank(self.size.width, base)
-        segments = [Segment(text, self._style(role)) for text, role in self._lines[y]]
-        return Strip(segments).simplify().adjust_cell_length(self.size.width, base)
+        spans = self._lines[y] if y < len(self._lines) else ()
+        strip = Strip(_parts(spans, self._style, self._span(self.text_selection, y))).simplify()
+        return strip.adjust_cell_length(self.size.width, base).apply_offsets(0, y)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str]:
+        """Returns the selected text of this widget, and the newline after it."""
+        rows = [_plain(spans) for y, spans in enumerate(self._lines) if selection.get_span(y) is not None]
+        cuts = [self._span(selection, y) for y in range(len(self._lines)) if selection.get_span(y) is not None]
+        return "\n".join(row[first:last].rstrip() for row, (first, last) in zip(rows, cuts, strict=True)), "\n"
+
+    def selectable(self, text: str) -> tuple[int, int]:
+        """Returns the first character of a line that can be selected, and the one after the last."""
+        return 0, len(text)
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
+
+    def _span(self, selection: Selection | None, y: int) -> tuple[int, int]:
+        """Returns the first selected character of a line, and the one after the last; equal if none is selected."""
+        span = None if selection is None or y >= len(self._lines) else selection.get_span(y)
+        if span is None:
+            return 0, 0
+        first, last = self.selectable(_plain(self._lines[y]))
+        begin = max(first, span[0])
+        return begin, max(begin, last if span[1] < 0 else min(last, span[1]))
 
     def notify_style_update(self) -> None:
         self._styles.clear()
@@ -94,7 +117,7 @@ class Lines(Widget):
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is not None:
+        if offset is not None and self.text_selection is None:  # the end of a selection chooses nothing
             self.post_message(self.Clicked(self, offset.x, offset.y))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
@@ -122,6 +145,25 @@ def _lean(style: Style) -> Style:
         bgcolor=None if style.bgcolor is None or style.bgcolor.is_default else style.bgcolor,
     )
     return plain + Style(bold=style.bold, dim=style.dim, reverse=style.reverse, underline=style.underline)
+
+
+def _plain(spans: Line) -> str:
+    return "".join(text for text, _ in spans)
+
+
+def _parts(spans: Line, style: Callable[[str], Style], selected: tuple[int, int]) -> list[Segment]:
+    """Returns the segments of a line. Characters within `selected` are shown in reverse."""
+    segments, place = [], 0
+    for text, role in spans:
+        begin, end = (min(max(0, edge - place), len(text)) for edge in selected)
+        plain = style(role)
+        segments += [
+            Segment(text[:begin], plain),
+            Segment(text[begin:end], plain + REVERSE),
+            Segment(text[end:], plain),
+        ]
+        place += len(text)
+    return [segment for segment in segments if segment.text]
 
 
 def _changed(before: Line, after: Line) -> tuple[int, int]:

@@ -31,6 +31,11 @@ class Pane(Lines):
         """Number of lines that fit inside the frame."""
         return max(0, self.size.height - EDGE)
 
+    def selectable(self, text: str) -> tuple[int, int]:
+        """Leaves the sides of the frame out."""
+        framed = text[:1] in (ROUND[3], HEAVY[3])
+        return (SIDE // 2, len(text) - SIDE // 2) if framed else super().selectable(text)
+
     def frame(self, lines: Sequence[Line], title: str, below: str = "") -> None:
         """Shows lines inside the frame.
 
