@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from glob import has_magic
 from pathlib import Path
 from types import FrameType
 
@@ -32,6 +33,10 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     if os.path.lexists(target):
         raise taken
     require_free(target)
+    if form == "mlx" and has_magic(str(target)):
+        raise InputError(
+            f"{target}: mlx-lm, which checks the model there, reads * ? [ in a path as a pattern; rename it"
+        )
     if rank and form == "mlx":
         raise InputError("--rank is for --format adapter and peft; a fused model has no rank")
     backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it

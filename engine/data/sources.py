@@ -4,10 +4,11 @@ It only reads data and never runs code. It allows a few simple builders of the `
 and no pickle. The size of a line and the number of rows are limited.
 """
 
+import glob
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engine.contract.settings.config import FIELDS, FILES, SourceConfig
 Row = tuple[str, dict[str, Any]]
 PLAIN = ("json", "csv", "parquet", "arrow", "cache")  # the builders of `datasets` that are allowed
 MAX_ROWS = 1_000_000
+HUB = "hf://datasets/"  # of every file of a dataset on the Hugging Face hub
 MAX_LINE = 8 << 20  # bytes
 
 
@@ -128,7 +130,15 @@ def _read_dataset(source: SourceConfig, wanted: Collection[str], asked: Collecti
 
 
 def _require_files(path: Path, whole: bool) -> None:
-    """Raises InputError unless a local source is a regular file (`whole`) or a folder of regular files."""
+    """Raises InputError unless a local source is a regular file (`whole`) or a folder of regular files.
+
+    The library `datasets` takes `::` in a path for a chain of locations, and expands * ? [ in the path of a folder.
+    """
+    if "::" in str(path):
+        what = "file" if whole else "folder"
+        raise InputError(f"{path}: '::' in a path means several locations to the library datasets; rename the {what}")
+    if not whole and path.is_absolute() and glob.has_magic(str(path)):
+        raise InputError(f"{path}: a dataset folder whose path has one of * ? [ is not read; rename the folder")
     try:
         if whole:
             require_regular(path)
@@ -161,17 +171,34 @@ def _require_cache(folder: Path) -> None:
 def _open(source: SourceConfig) -> Any:
     """Opens the dataset of a source: streams a file, and loads a folder or hub dataset through the library's cache."""
     import datasets
+    from datasets.data_files import DataFilesList
 
     _require_cache(Path(datasets.config.HF_DATASETS_CACHE))
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(logging.CRITICAL)  # it also raises its errors, and we report them in one sentence
     suffix = Path(source.path).suffix.lower()
     if suffix in FILES:
-        kind = suffix.removeprefix(".")
-        return datasets.load_dataset(kind, data_files=source.path, split="train", streaming=True)
+        this = DataFilesList([source.path], [(source.path,)])  # a list of found files; a plain name would be a pattern
+        return datasets.load_dataset(
+            suffix.removeprefix("."), data_files={"train": this}, split="train", streaming=True
+        )
     more = {"name": source.subset or None, "revision": source.revision or None}
     builder = datasets.load_dataset_builder(source.path, **more)
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in PLAIN:
         raise InputError(f"{source.path}: a dataset of the kind {kind!r} is not read; {', '.join(PLAIN[:-1])} are")
+    _require_inside(source, builder.config.data_files or {})
     return datasets.load_dataset(source.path, split=source.split, **more)
+
+
+def _require_inside(source: SourceConfig, files: Mapping[str, Sequence[str]]) -> None:
+    """Raises InputError if a dataset's card (README.md) names a file outside of its folder or repository."""
+    local = Path(source.path).is_absolute()
+    for file in (file for found in files.values() for file in found):
+        inside = (
+            Path(os.path.normpath(file)).is_relative_to(Path(source.path).resolve()) if local else file.startswith(HUB)
+        )
+        if not inside:
+            raise InputError(
+                f"{source.path}: its README.md names the data file {file}, which lies outside; it is not read"
+            )

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ def locate(spec: str, say: Say, revision: str | None = None) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raises InputError if `folder` has no readable config.json, no safetensors weights, or names code to run."""
+    if has_magic(str(folder)):
+        raise InputError(
+            f"The model folder {folder} is refused: mlx-lm reads * ? [ in its path as a pattern; rename it."
+        )
     try:
         for file in folder.iterdir():
             if file.exists() and (not file.is_dir() or file.suffix in (".json", ".safetensors")):

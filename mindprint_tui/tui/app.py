@@ -118,6 +118,7 @@ class MindprintApp(App[None]):
         self.error: str | None = None
         self.words: str | None = None
         self.status: int | None = None
+        self.mouse_lent = False  # whether the terminal has the mouse
         self.start_config = start_config
         self._begin, self._first = start, first
         self._note = note or ""
@@ -212,11 +213,17 @@ class MindprintApp(App[None]):
 
     def lend_mouse(self) -> bool:
         """Leaves the mouse to the terminal, or takes it back. Returns True if the terminal has it now."""
-        driver = self._driver
-        if not isinstance(driver, TerminalDriver):
+        self.mouse_lent = not self.mouse_lent
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.lend_mouse(self.mouse_lent)
+        return self.mouse_lent
+
+    def suspend_console(self) -> bool:
+        """Gives the terminal back to the shell until `fg`. Returns False if no shell could bring this process back."""
+        if self._driver is None or not self._driver.can_suspend:
             return False
-        driver.lend_mouse(not driver.mouse_lent)
-        return driver.mouse_lent
+        self.action_suspend_process()
+        return True
 
     async def _follow(self, feed: Feed) -> None:
         """Reads, folds and paints until another run is attached.

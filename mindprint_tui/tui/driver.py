@@ -24,7 +24,7 @@ class TerminalDriver(linux_driver.LinuxDriver):
     SIGSTOP as after Ctrl-Z. It can leave the mouse to the terminal.
     """
 
-    mouse_lent = False
+    _mouse_lent = False
 
     def run_input_thread(self) -> None:
         linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]
@@ -32,12 +32,11 @@ class TerminalDriver(linux_driver.LinuxDriver):
 
     def lend_mouse(self, lent: bool) -> None:
         """Leaves the mouse to the terminal, which then selects text as it does elsewhere, or takes it back."""
-        self.mouse_lent = False  # for Textual's own method, which also writes when it takes the mouse back
+        self._mouse_lent = lent
         if lent:
             self._disable_mouse_support()
         else:
             self._enable_mouse_support()
-        self.mouse_lent = lent
 
     @property
     def can_suspend(self) -> bool:
@@ -48,7 +47,7 @@ class TerminalDriver(linux_driver.LinuxDriver):
         return os.getpgrp() != os.getsid(0)
 
     def _enable_mouse_support(self) -> None:
-        if not self.mouse_lent:
+        if not self._mouse_lent:
             super()._enable_mouse_support()
 
     def _sigcont_application(self, *_: object) -> None:

@@ -7,7 +7,9 @@ from typing import ClassVar, Protocol, cast
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.geometry import Offset
 from textual.screen import Screen
+from textual.widget import Widget
 
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.wording import several
@@ -37,6 +39,7 @@ class Console(Protocol):
     def show_runs(self) -> None: ...
     def next_theme(self) -> None: ...
     def lend_mouse(self) -> bool: ...
+    def suspend_console(self) -> bool: ...
 
 
 def bindings(name: ScreenName) -> list[BindingType]:
@@ -132,6 +135,16 @@ class BaseScreen(Screen[None]):
         """Shows a message to the user, here in the footer until the next paint."""
         self.lines("foot").show([line((f" {text}", "accent"))])
 
+    def get_widget_and_offset_at(self, x: int, y: int) -> tuple[Widget | None, Offset | None]:
+        """Returns the widget at a cell of the screen, and the place in its text.
+
+        Textual looks for the place in the styles of the segments. Ours have none, because they would be drawn apart.
+        """
+        widget, offset = super().get_widget_and_offset_at(x, y)
+        if isinstance(widget, Lines):
+            offset = widget.character_at(x - widget.region.x, y - widget.region.y)
+        return widget, offset
+
     @on(events.TextSelected)
     def copy_selection(self) -> None:
         """Sends the text that was selected with the mouse to the terminal's clipboard."""
@@ -166,7 +179,8 @@ class BaseScreen(Screen[None]):
         self.console.leave()
 
     def action_suspend(self) -> None:
-        self.app.action_suspend_process()
+        if not self.console.suspend_console():
+            self.say("suspend: no shell with job control started this console, so nothing could bring it back")
 
     def action_mouse(self) -> None:
         lent = self.console.lend_mouse()

@@ -21,6 +21,8 @@ NOTES = (
     f"Voice is shown {BEFORE_TO_AFTER}; “{STAGES[START].short}” is the model as earlier topics left it.",
     "± is a 90 % interval, (3) the number of answers; ? says that a threshold lies inside the interval.",
     "Answers: a clause that you would hardly have written is dim; “by clause” says how likely each is yours.",
+    "Text that you drag over goes to the terminal's clipboard (OSC 52). If your terminal does not take it, m leaves "
+    "the mouse to the terminal, so that you can select text there.",
     "ctrl+p opens the command palette.",
 )
 

@@ -1,12 +1,13 @@
 """Widget that shows styled lines and redraws only the cells that changed."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Offset, Region
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
@@ -84,7 +85,7 @@ class Lines(Widget):
         base = self._style("")
         spans = self._lines[y] if y < len(self._lines) else ()
         strip = Strip(_parts(spans, self._style, self._span(self.text_selection, y))).simplify()
-        return strip.adjust_cell_length(self.size.width, base).apply_offsets(0, y)
+        return strip.adjust_cell_length(self.size.width, base)
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
         """Returns the selected text of this widget, and the newline after it."""
@@ -95,6 +96,12 @@ class Lines(Widget):
     def selectable(self, text: str) -> tuple[int, int]:
         """Returns the first character of a line that can be selected, and the one after the last."""
         return 0, len(text)
+
+    def character_at(self, x: int, y: int) -> Offset:
+        """Returns the place in the text, in characters and lines, of the cell x, y of this widget."""
+        text = _plain(self._lines[y]) if 0 <= y < len(self._lines) else ""
+        ends = accumulate(map(cell_len, text))
+        return Offset(sum(end <= x for end in ends), y)
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
@@ -153,17 +160,15 @@ def _plain(spans: Line) -> str:
 
 def _parts(spans: Line, style: Callable[[str], Style], selected: tuple[int, int]) -> list[Segment]:
     """Returns the segments of a line. Characters within `selected` are shown in reverse."""
+    if selected[0] == selected[1]:
+        return [Segment(text, style(role)) for text, role in spans]
     segments, place = [], 0
     for text, role in spans:
         begin, end = (min(max(0, edge - place), len(text)) for edge in selected)
-        plain = style(role)
-        segments += [
-            Segment(text[:begin], plain),
-            Segment(text[begin:end], plain + REVERSE),
-            Segment(text[end:], plain),
-        ]
+        for part, look in ((text[:begin], style(role)), (text[begin:end], REVERSE), (text[end:], style(role))):
+            segments += [Segment(part, look)] if part else []
         place += len(text)
-    return [segment for segment in segments if segment.text]
+    return segments
 
 
 def _changed(before: Line, after: Line) -> tuple[int, int]:

@@ -379,6 +379,7 @@ def test_what_cannot_be_exported(run: RunDir, base: Path, tmp_path: Path) -> Non
     for arguments, sentence in (
         ((run, tmp_path / "taken"), "exists already"),
         ((run, tmp_path / "new", "mlx", 4), "a fused model has no rank"),
+        ((run, tmp_path / "new[1]"), r"reads \* \? \[ in a path as a pattern"),
         ((empty, tmp_path / "new"), "nothing has been committed"),
         ((run, tmp_path / "file" / "new", "peft"), "cannot be written"),
     ):

@@ -112,6 +112,15 @@ def test_code_in_a_model_folder_is_not_run(folder, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["model [1]", "model*", "mod?l"])
+def test_a_folder_whose_name_is_a_pattern_to_mlx_lm_is_refused(folder, name):
+    """Before, the weights of `model 1` were loaded in place of those of `model [1]`."""
+    named = folder.rename(folder.with_name(name))
+    shutil.copytree(named, named.with_name("model 1"))
+    with pytest.raises(InputError, match=r"\* \? \[ in its path as a pattern"):
+        load(named, "float32")
+
+
 def test_a_hub_id_is_downloaded_or_one_sentence_says_what_was_tried(folder, tmp_path, monkeypatch):
     snapshot = tmp_path / "models--org--model" / "snapshots" / "abc"
     shutil.copytree(folder, snapshot)

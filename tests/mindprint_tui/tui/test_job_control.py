@@ -75,7 +75,7 @@ def test_ctrl_z_does_nothing_without_a_shell_that_could_bring_the_console_back(s
     with Terminal(console_on(run.path)) as terminal:
         terminal.wait("1 Topics")
         terminal.type("\x1a")
-        terminal.settle(0.5)
+        terminal.wait("no shell with job control")
         terminal.type("?")
         terminal.wait("mindprint help")
         terminal.type("q")
