@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 
 from engine.contract.errors import InputError
@@ -49,10 +50,14 @@ class Headless:
         """
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
+        try:
+            print(f"run {one_line(clean(str(self._run.path)))}", flush=True)
+        except OSError as error:
+            if not self._without_output(error):
+                raise InputError(f"the output cannot be written ({error.strerror}); nothing was started") from error
         supervisor = self._supervisor = programs.spawn(self._run)
         if self._interrupts:
             supervisor.terminate()  # a signal arrived before the supervisor had started
-        print(f"run {one_line(clean(str(self._run.path)))}", flush=True)
         while True:
             ended = supervisor.poll()
             records = self._feed.read()
@@ -121,14 +126,22 @@ class Headless:
             shown = f"\r\x1b[K{shown}\r{progress}\x1b[K"
         try:
             print(shown, end="", flush=True)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # stdout was closed; the engine continues
+        except OSError as error:
+            if not self._without_output(error):
+                _tell(
+                    f"the output cannot be written ({error.strerror}); the run goes on, with lines in {self._run.log}"
+                )
+
+    def _without_output(self, error: OSError) -> bool:
+        """Goes on without stdout. Returns True if its reader has closed it, as `head` does, so that nobody is told."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return isinstance(error, BrokenPipeError)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
         supervisor = self._supervisor
         if self._interrupts == 1:
-            print("\nstopping with a checkpoint; Ctrl-C again stops now", file=sys.stderr, flush=True)
+            _tell("\nstopping with a checkpoint; Ctrl-C again stops now")
         if supervisor is None:
             return
         if self._interrupts > 1:
@@ -138,3 +151,9 @@ class Headless:
             run_status.send_command(self._run, "stop")
         except InputError:
             supervisor.terminate()  # the engine does not read commands yet
+
+
+def _tell(text: str) -> None:
+    """Prints on stderr, which may be on the same full disk as stdout."""
+    with suppress(OSError):
+        print(clean(text), file=sys.stderr, flush=True)

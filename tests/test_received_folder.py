@@ -1,5 +1,6 @@
 """A folder that came from a stranger: no command that is given in it runs the code that lies there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def executed(received: Path) -> str:
 def test_no_command_runs_code_of_the_working_directory(received: Path) -> None:
     sources = tiny.make_model(received / "model"), tiny.make_curriculum(received / "course", 1)
     (received / "mine.yaml").write_text(yaml.safe_dump(tiny.settings(*sources)))
+    text = {"topic": tiny.TOPICS[0], "question": "What good is any lamp at sea?", "answer": "Aye."}
+    (received / "texts.jsonl").write_text(json.dumps(text) + "\n")
     for arguments, status in (
         (["check", "mine.yaml"], 0),
         (["--no-ui", "mine.yaml", "--run-id", "night"], 0),
@@ -55,6 +58,8 @@ def test_no_command_runs_code_of_the_working_directory(received: Path) -> None:
         (["metrics", "night", "--csv"], 0),
         (["compare", "night", "night"], 0),
         (["export", "night", "--to", "model-out"], 0),
+        (["score", "night", "texts.jsonl"], 0),
+        (["score", "mine.yaml", "texts.jsonl"], 0),
         (["chat", "night", "--max-tokens", "2"], 0),
         (["ctl", "night", "stop"], 2),
     ):

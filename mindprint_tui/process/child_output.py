@@ -6,7 +6,7 @@ The output may quote untrusted files.
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TextIO
 
 from mindprint_tui.journal.sanitize import clean
@@ -16,14 +16,19 @@ from mindprint_tui.journal.sanitize import clean
 def relayed(target: TextIO) -> Iterator[int]:
     """Yields a file descriptor for a child's output, and prints each line of it on `target`.
 
-    On exit it waits until everything is printed.
+    On exit it waits until everything is printed, and raises OSError if `target` could not be written. The child never
+    notices that: its output is read to the end.
     """
     reading, writing = os.pipe()
+    failed: list[OSError] = []
 
     def show() -> None:
-        with open(reading, encoding="utf-8", errors="replace") as lines, suppress(BrokenPipeError):
+        with open(reading, encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                print(clean(line.removesuffix("\n")), file=target, flush=True)
+                try:
+                    print(clean(line.removesuffix("\n")), file=target, flush=True)
+                except OSError as error:
+                    failed.append(error)
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -32,3 +37,5 @@ def relayed(target: TextIO) -> Iterator[int]:
     finally:
         os.close(writing)
         thread.join()
+    if failed:
+        raise failed[0]

@@ -84,6 +84,16 @@ def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _clean_up_at_end() -> None:
+    """Makes SIGTERM and a closed terminal end this process as Ctrl-C does: the child and its folder are removed.
+
+    Signals that were already ignored, for example by `nohup`, stay ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def score(run: RunDir, file: Path) -> dict[str, Any]:
     """Scores the texts of a file with the scorer of a run.
 
@@ -94,6 +104,7 @@ def score(run: RunDir, file: Path) -> dict[str, Any]:
 
 def score_by_config(config: Path, topics: Sequence[str], overrides: Sequence[str], file: Path) -> dict[str, Any]:
     """Fits a scorer for a configuration in a temporary folder, and scores the texts of a file."""
+    _clean_up_at_end()
     with tempfile.TemporaryDirectory(prefix="mindprint-score-") as scratch:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
@@ -101,10 +112,10 @@ def score_by_config(config: Path, topics: Sequence[str], overrides: Sequence[str
 
 
 def _scores(arguments: Sequence[str], file: Path) -> dict[str, Any]:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also removes the child and the folder
+    _clean_up_at_end()
     with relayed(sys.stderr) as err:
-        command = [sys.executable, "-m", "engine.score", *arguments]
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
+        command, quiet = python("engine.score", *arguments), subprocess.DEVNULL
+        done = subprocess.run(command, env=environment(), check=False, stdin=quiet, stdout=subprocess.PIPE, stderr=err)
     if done.returncode == STOPPED:
         raise KeyboardInterrupt
     if done.returncode == BAD_INPUT:
@@ -127,7 +138,7 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
     The report's `problems` are the reasons why a run would be pointless. Raises InputError if the configuration cannot
     be read or the engine died without a report.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also removes the child and the folder
+    _clean_up_at_end()
     with tempfile.TemporaryDirectory(prefix="mindprint-check-") as scratch, relayed(sys.stderr) as err:
         run = RunDir(Path(scratch))
         run.config.write_text(dump_config(effective(config, topics, overrides)), encoding="utf-8")
