@@ -184,7 +184,8 @@ def run(
 
     def begin() -> RunDir:
         if resume is not None:
-            return find(logs, resume)
+            path = Path(resume)
+            return run_folder.find_to_resume(logs if path.name == resume else path.parent, path.name)
         return run_folder.prepare(config or Path(run_folder.DEFAULT), topics, overrides, logs, run_id)
 
     if painted:

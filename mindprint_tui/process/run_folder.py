@@ -1,6 +1,7 @@
 """Prepares a run's folder for its engine, and removes it if the engine refuses the run."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -8,13 +9,17 @@ from pathlib import Path
 
 from engine.contract.errors import InputError
 from engine.contract.journal.refusal import has_begun, refused
-from engine.contract.journal.store import records
+from engine.contract.journal.store import records, whole_lines
+from engine.contract.names import run_name
 from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder import lock
+from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, dump_config, load_config
 
 DEFAULT = "configs/demo.yaml"
+START = 3.0  # seconds from the creation of a run's folder until its engine has surely taken the lock
+EARLY = ("config.yaml", "engine.lock", "engine.out", "journal.jsonl", "training.log")  # exist before the first event
 
 
 def shipped_configs() -> Path:
@@ -49,14 +54,43 @@ def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs:
     """
     settings = effective(config, topics, overrides)
     name = run_id or run_folder.fresh_name(settings.run.name, logs, time.time())
+    _remove_unbegun(RunDir(logs / run_name(name)))
     run = run_folder.create(logs, name)
     try:
-        run.config.write_text(dump_config(settings), encoding="utf-8")
+        write_file(run.config, dump_config(settings).encode())
         run.config.chmod(0o600)
     except OSError as error:
         discard(run)
         raise InputError(f"{run.config}: the run cannot be written ({error.strerror})") from error
     return run
+
+
+def find_to_resume(logs: Path, name: str) -> RunDir:
+    """Returns the run of that name. A run that was killed before its first event has no journal yet, and can begin."""
+    run = RunDir(logs / run_name(name))
+    return run if run.config.is_file() and not os.path.lexists(run.journal) else run_folder.find(logs, name)
+
+
+def _remove_unbegun(run: RunDir) -> None:
+    """Removes the folder of a run that was killed before its first event, so that it can be begun under its name.
+
+    An engine that starts just now has START seconds to take the lock.
+    """
+    if _unbegun(run):
+        age = time.time() - run.path.stat().st_ctime
+        time.sleep(min(START, max(0.0, START - age)))
+        if _unbegun(run):
+            shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _unbegun(run: RunDir) -> bool:
+    """Tells whether a folder has nothing but what a run makes before its first event, and no engine works on it."""
+    try:
+        names = {path.name for path in run.path.iterdir()} if not run.path.is_symlink() else {""}
+        early = all(name in EARLY or name.startswith((".reserve", ".config.yaml.")) for name in names)
+        return early and not whole_lines(run.journal) and lock.holder(run) is None
+    except OSError:
+        return False
 
 
 def effective(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> RunConfig:
