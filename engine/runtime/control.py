@@ -18,6 +18,9 @@ from engine.runtime.out_of_memory import exhausted
 from engine.runtime.recorder import Recorder
 
 PAUSE_TICK = 0.1  # seconds between two reads of commands.jsonl while paused
+SHARE = 0.04  # of the training time at most is spent on commands, so that many of them slow no step noticeably
+AT_ONCE = 8  # commands that are taken at each poll, however short the time since the last one was
+READ = 1 << 14  # bytes of commands.jsonl that are read at a time
 UNHEARD = "asked before this engine was started, while none was at work on the run; ask again if it is still wanted"
 
 TopicStatus = Literal["pending", "running", "finished"]
@@ -54,6 +57,7 @@ class Control:
         self._lines: deque[tuple[int, bytes]] = deque()  # read but not taken: Stop and Skip leave them for later
         self._waiting: list[Command] = []
         self._paused = False
+        self._polled = time.perf_counter()  # end of the last poll
         self._stood = 0.0  # seconds for which pauses held the run
         self._scoring: Literal["no", "running", "paused"] = "no"  # during a re-evaluation: the state before it
         self.status: dict[str, TopicStatus] = dict.fromkeys(topics, "pending")
@@ -87,7 +91,8 @@ class Control:
                 self.beat()
                 self._take_all()
         finally:
-            self._stood += time.perf_counter() - began
+            self._polled = time.perf_counter()
+            self._stood += self._polled - began
 
     def clock(self) -> float:
         """Returns seconds since an arbitrary moment; the clock stands still while a pause holds the run."""
@@ -131,32 +136,42 @@ class Control:
         for command in self._waiting:
             self._answer(command, "refused", "the run is over")
         self._waiting.clear()
-        while (asked := self._next()) is not None:
-            self._answer(asked, "refused", asked.reason if isinstance(asked, BadCommand) else "the run is over")
+        while (line := self._next_line()) is not None:
+            if (asked := self._parse_once(*line)) is not None:
+                self._answer(asked, "refused", asked.reason if isinstance(asked, BadCommand) else "the run is over")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name
 
-    def _next(self) -> Command | BadCommand | None:
-        """Returns the next command that was not taken before; a line with a known id is ignored."""
-        while self._lines or (lines := self._tail.read()):
-            if not self._lines:
-                self._lines.extend(lines)
-            offset, line = self._lines.popleft()
-            if line.strip() and (asked := parse(line, offset)).id not in self._known:
-                self._known.add(asked.id)
-                late = offset < self.unheard and asked.kind in ("stop", "pause")
-                return BadCommand(asked.id, asked.kind, UNHEARD) if late else asked
-        return None
+    def _next_line(self) -> tuple[int, bytes] | None:
+        """Returns the next line of commands.jsonl that was not read before, with its byte offset."""
+        if not self._lines:
+            self._lines.extend(self._tail.read(READ))
+        return self._lines.popleft() if self._lines else None
+
+    def _parse_once(self, offset: int, line: bytes) -> Command | BadCommand | None:
+        """Returns the command of a line, or None if the line is blank or its id was taken before."""
+        if not line.strip() or (asked := parse(line, offset)).id in self._known:
+            return None
+        self._known.add(asked.id)
+        late = offset < self.unheard and asked.kind in ("stop", "pause")
+        return BadCommand(asked.id, asked.kind, UNHEARD) if late else asked
 
     def _take_all(self) -> None:
+        """Takes the commands that are there: all during a pause, else as many as SHARE allows. The rest waits."""
+        began = time.perf_counter()
+        until, taken = began + SHARE * (began - self._polled), 0
         while True:
             if self._signal is not None:
                 raise Stop(self._signal)
-            asked = self._next()
-            if asked is None:
+            if not self._paused and taken >= AT_ONCE and time.perf_counter() > until:
                 return
-            self._take(asked)
+            line = self._next_line()
+            if line is None:
+                return
+            if (asked := self._parse_once(*line)) is not None:
+                self._take(asked)
+            taken += 1
 
     def _take(self, command: Command | BadCommand) -> None:
         if isinstance(command, BadCommand):
@@ -178,7 +193,13 @@ class Control:
             case "retry":
                 self._retry(command)
             case "reevaluate":
-                self._waiting.append(command)
+                self._wait(command)
+
+    def _wait(self, command: Command) -> None:
+        if any(command.topic == other.topic for other in self._waiting):
+            self._answer(command, "refused", f"{command.topic} waits to be scored already")
+            return
+        self._waiting.append(command)
 
     def _pause(self, command: Command) -> None:
         if self._paused:
@@ -210,6 +231,9 @@ class Control:
             self.owed = None if topic == self.owed else self.owed
             self.status[topic] = "finished"
             self._answer(command, "done", f"{topic} is not trained again; its verdict and what it has learned stay")
+            return
+        if topic in self.skipped:
+            self._answer(command, "refused", f"{topic} will be skipped already")
             return
         self.skipped[topic] = command.by
         self._answer(command, "done", f"{topic} will be skipped")
@@ -246,5 +270,6 @@ class Control:
                 self._scoring = "no"
 
     def _answer(self, command: Command | BadCommand, outcome: Literal["done", "refused"], reason: str) -> None:
+        """Journals the answer. A refusal need not be flushed: after a power failure the command is refused again."""
         topic = command.topic if isinstance(command, Command) else None
-        self._recorder.say(CommandTaken(command.id, command.kind, outcome, reason, topic), durable=True)
+        self._recorder.say(CommandTaken(command.id, command.kind, outcome, reason, topic), durable=outcome == "done")

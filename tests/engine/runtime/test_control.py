@@ -573,3 +573,43 @@ def test_a_storm_of_commands_is_answered_one_by_one(desk: Desk) -> None:
     assert set(ids) <= set(counts)
     log = desk.run.log.read_text()
     assert all(f"id={id}" in log for id in ids)
+
+
+def test_a_flood_of_commands_is_spread_over_many_polls(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100,000 lines stopped training for minutes: one poll took them all, and flushed each answer to the disk."""
+    flushed: list[int] = []
+    monkeypatch.setattr("engine.contract.journal.store.flush_to_disk", flushed.append)
+    lines = 4000
+    desk.run.commands.write_bytes(b"".join(written(id=f"a{i}", kind="resume") + b"\n" for i in range(lines)))
+    desk.control.poll()
+    assert 8 <= len(desk.answers()) < lines
+    polls = 1
+    while len(desk.answers()) < lines and polls < lines:
+        for _ in range(50):
+            desk.control.poll()
+        polls += 50
+    assert Counter(answer.id for answer in desk.answers()) == {f"a{i}": 1 for i in range(lines)}
+    assert flushed == []
+
+
+def test_a_flood_of_lines_with_one_id_is_spread_too(desk: Desk) -> None:
+    lines = 200_000
+    desk.run.commands.write_bytes((written(id="a", kind="resume") + b"\n") * lines)
+    desk.control.poll()
+    stop = desk.ask("stop")
+    assert [answer.id for answer in desk.answers()] == ["a"]
+    with pytest.raises(Stop):
+        for _ in range(lines):
+            desk.control.poll()
+    assert desk.answer(stop).outcome == "done"
+
+
+def test_a_topic_waits_once_to_be_scored_and_once_to_be_skipped(desk: Desk) -> None:
+    desk.control.reevaluate = lambda topic: "scored"
+    first, again = desk.ask("reevaluate", TWO), desk.ask("reevaluate", TWO)
+    skip, more = desk.ask("skip", THREE), desk.ask("skip", THREE)
+    desk.control.boundary()
+    assert [desk.answer(id).outcome for id in (first, again, skip, more)] == ["done", "refused", "done", "refused"]
+    later = desk.ask("reevaluate", TWO)
+    desk.control.boundary()
+    assert desk.answer(later).outcome == "done"
