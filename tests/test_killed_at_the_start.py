@@ -38,7 +38,7 @@ def killed(folder: Path, name: str, files: int) -> RunDir:
     run = RunDir(folder / "logs" / name)
     command = [str(PROGRAM), "--no-ui", "mine.yaml", "--run-id", name]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while len([path for path in (run.path / name for name in EARLY) if path.exists()]) < files:
         assert time.monotonic() < deadline
     process.kill()
@@ -54,7 +54,7 @@ def killed(folder: Path, name: str, files: int) -> RunDir:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("files", [1, 2, 3, 4])
+@pytest.mark.parametrize("files", [1, 3])
 @pytest.mark.parametrize("way", ["resumed", "begun again"])
 def test_it_is_begun(folder: Path, files: int, way: str) -> None:
     name = f"{way.replace(' ', '-')}-{files}"

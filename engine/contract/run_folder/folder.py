@@ -122,23 +122,27 @@ def find(logs: Path, name: str | None) -> RunDir:
 
 
 def list_runs(logs: Path) -> list[RunDir]:
-    """Returns the runs in `logs`, newest first."""
+    """Returns the runs in `logs`, newest first. A folder or a journal that cannot be read is listed, too."""
     found = []
-    for file in logs.glob("*/journal.jsonl"):
-        with suppress(OSError):  # it was removed since the glob, or is not readable
-            found.append((_born(file), file.parent.stat().st_ctime, file.parent))
+    for path in logs.iterdir() if logs.is_dir() else ():
+        with suppress(FileNotFoundError, NotADirectoryError):  # not a run, or removed meanwhile
+            found.append((_born(path), path.lstat().st_ctime, path))
     return [RunDir(path) for _, _, path in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
-def _born(journal: Path) -> float:
-    """Returns the time of the first event in unix seconds; the file's own time if there is none to read."""
+def _born(path: Path) -> float:
+    """Returns the time of a run's first event in unix seconds; the file's own time if there is none to read."""
+    journal = path / "journal.jsonl"
     try:
         with open(journal, "rb", opener=only_regular) as file:
             line = file.readline(1 << 16)
-    except (PermissionError, IsADirectoryError, NotRegular):
-        return journal.lstat().st_mtime
+            written = os.fstat(file.fileno()).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError:
+        return path.lstat().st_mtime
     try:
         began = float(json.loads(line)["t"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         began = math.nan
-    return began if math.isfinite(began) else journal.stat().st_mtime
+    return began if math.isfinite(began) else written

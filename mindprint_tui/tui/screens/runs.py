@@ -1,6 +1,7 @@
 """The runs screen: lists runs, newest first; attaches to a run or starts a configuration."""
 
 import asyncio
+import time
 from pathlib import Path
 
 from textual import on
@@ -17,7 +18,8 @@ from mindprint_tui.view.panes.topics import window
 from mindprint_tui.view.text import Line, line
 
 AGAIN = 2.0  # seconds between two reads of logs/
-PAUSE = 0.005
+WORK, PAUSE = 0.02, 0.005  # seconds of reading, then seconds of pause for keys
+REST = 0.2  # seconds between two paints while journals are read
 FIRST = 2  # size of the screen stack if this screen was opened first: Textual's own is below it
 
 
@@ -40,6 +42,7 @@ class RunsScreen(BaseScreen):
 
     async def _watch(self) -> None:
         known: dict[str, tuple[Feed, RunState]] = {}
+        rested = painted = 0.0
         while True:
             self._list(list_runs(self.console.logs))
             self.paint()
@@ -51,13 +54,16 @@ class RunsScreen(BaseScreen):
                 try:
                     for records in feed.rest(feed.skim):
                         state = fold(state, records)
-                        await asyncio.sleep(PAUSE)
+                        if time.monotonic() - rested > WORK:
+                            await asyncio.sleep(PAUSE)
+                            rested = time.monotonic()
                     self._rows[run.name] = RunRow(run.name, state, feed.liveness())
                 except OSError as error:  # an error of this run; the other runs are still read
                     self._rows[run.name] = RunRow(run.name, problem=error.strerror or str(error))
                 known[run.name] = feed, state
-                if state is not before:
+                if state is not before and time.monotonic() - painted > REST:
                     self.paint()
+                    painted = time.monotonic()
             self.paint()
             self.whole = True
             await asyncio.sleep(AGAIN)
