@@ -58,6 +58,9 @@ class History:
     damaged: int = 0  # lines that could not be read
 
 
+LONGEST = 3600.0  # seconds of work between two events; more is a clock that was set, or a machine that slept
+
+
 def read_history(records: Iterable[Record]) -> History:
     """Folds the live records of a journal; later attempts at a topic replace earlier ones."""
     folded = HistoryFold()
@@ -79,6 +82,7 @@ class HistoryFold:
         history, last = self.history, self._last
         if last is not None and not _ended(last.event) and not _begins(record.event):
             worked = max(0.0, record.t - last.t)  # a clock that was set back must not reduce it
+            worked = worked if self._waits else min(worked, LONGEST)  # nor one that was set forward increase it
             history.seconds += worked
             history.waited += worked if self._waits else 0.0
             if history.current is not None:
