@@ -1,4 +1,4 @@
-"""Terminal driver of the console: accepts invalid bytes, finds the real size, survives SIGSTOP, and lends the mouse."""
+"""Terminal driver of the console: accepts invalid bytes, finds the real size, survives SIGSTOP."""
 
 import os
 from codecs import getincrementaldecoder
