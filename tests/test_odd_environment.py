@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tiny
 import yaml
+from disks import read_only, small_disk
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 
@@ -68,3 +69,23 @@ def test_too_little_memory_is_a_sentence(tmp_path, sources):
     done = given(tmp_path, sources, {}, "check", "mine.yaml", preexec_fn=little)
     assert done.returncode == 2, done
     assert "ulimit -v: found 400 MB, expected 2,048 MB at least" in done.stderr + done.stdout, done
+
+
+def test_a_disk_without_room_for_one_more_file_is_a_sentence(tmp_path, sources):
+    with small_disk(tmp_path / "disk", inodes=8) as mounted:
+        if not mounted:
+            pytest.skip("no file system may be mounted here")
+        done = given(tmp_path, sources, {}, "--no-ui", "mine.yaml", "--run-id", "night", "--logs", "disk")
+    assert done.returncode == 3 and "the disk is full; what was committed is whole" in done.stdout, done
+    assert "Errno" not in done.stdout + done.stderr
+
+
+def test_a_read_only_folder_of_the_configuration_and_no_home_have_no_effect(tmp_path, sources):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with small_disk(tmp_path / "probe") as mounts:
+        pass
+    (kept / "mine.yaml").write_text(yaml.safe_dump(tiny.settings(*sources, adapters={"strategy": "sft_only"})))
+    with read_only(kept, mounts):
+        done = given(tmp_path, sources, {"HOME": None}, "--no-ui", "kept/mine.yaml", "--run-id", "night")
+    assert done.returncode in (0, 1) and (tmp_path / "logs" / "night" / "summary.json").exists(), done

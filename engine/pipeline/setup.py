@@ -17,6 +17,7 @@ from engine.contract.journal.events import (
     Preparing,
     RunStarted,
 )
+from engine.contract.run_folder.files import make_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, adapter_settings, may_prefer
 from engine.data.chat_template import Renderer
@@ -121,7 +122,7 @@ def open_session(
     embedder = load_embedder(say)
     infos, rows = tuple(topic.info for topic in curriculum.trained), curriculum.digests
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))
-    folder.adapters.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder.adapters)
     control = Control(folder, recorder, list(rows), history.answered)
     control.listen()
     session = Session(

@@ -9,11 +9,15 @@ SMALL = 3_000_000  # bytes of a disk that is large enough for a tiny run
 
 
 @contextlib.contextmanager
-def small_disk(place: Path) -> Iterator[bool]:
-    """Mounts a small file system at `place`. Yields False if this process may not mount."""
+def small_disk(place: Path, inodes: int = 0) -> Iterator[bool]:
+    """Mounts a small file system at `place`, with room for so many `inodes` (files and folders) if that is not 0.
+
+    Yields False if this process may not mount.
+    """
     place.mkdir()
+    options = f"size={SMALL}" + (f",nr_inodes={inodes}" if inodes else "")
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "mindprint-test", str(place)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", options, "mindprint-test", str(place)], capture_output=True, check=False
     )
     try:
         yield mounted.returncode == 0

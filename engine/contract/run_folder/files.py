@@ -81,6 +81,12 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = Tr
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder for its owner only, if it does not exist. Raises Unwritable."""
+    with _in_words(path, path):
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def remove_folder(path: Path) -> None:
     """Renames a folder and then deletes it: if the process is killed, the folder is whole or absent."""
     if path.exists():
