@@ -89,3 +89,13 @@ def test_a_read_only_folder_of_the_configuration_and_no_home_have_no_effect(tmp_
     with read_only(kept, mounts):
         done = given(tmp_path, sources, {"HOME": None}, "--no-ui", "kept/mine.yaml", "--run-id", "night")
     assert done.returncode in (0, 1) and (tmp_path / "logs" / "night" / "summary.json").exists(), done
+
+
+def test_a_disk_without_room_for_the_configuration_is_a_sentence_and_no_folder(tmp_path, sources):
+    with small_disk(tmp_path / "disk", inodes=2) as mounted:
+        if not mounted:
+            pytest.skip("no file system may be mounted here")
+        done = given(tmp_path, sources, {}, "--no-ui", "mine.yaml", "--run-id", "night", "--logs", "disk")
+        left = list((tmp_path / "disk").iterdir())
+    assert done.returncode == 2 and "config.yaml: the run cannot be written (the disk is full)" in done.stderr, done
+    assert left == []

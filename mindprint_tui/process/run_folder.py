@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.contract.errors import InputError
+from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal.refusal import has_begun, refused
 from engine.contract.journal.store import records, whole_lines
 from engine.contract.names import run_name
@@ -61,7 +61,8 @@ def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs:
         run.config.chmod(0o600)
     except OSError as error:
         discard(run)
-        raise InputError(f"{run.config}: the run cannot be written ({error.strerror})") from error
+        why = error.reason if isinstance(error, Unwritable) else error.strerror
+        raise InputError(f"{run.config}: the run cannot be written ({why})") from error
     return run
 
 
