@@ -62,7 +62,7 @@ def test_a_topic_is_named_by_title_last_part_or_id(tmp_path: Path, word: str) ->
     topics = tuple(e.TopicInfo(f"unit-01/chapter-01/{id}", f"The {id}", 1, 1, 1) for id in ("wick", "oil"))
     writer.append(e.CurriculumLoaded(topics, ()))
     process = subprocess.Popen([PROGRAM, "ctl", "night", "skip", word], cwd=tmp_path, stdout=subprocess.PIPE)
-    while not run.commands.exists():
+    while not run.commands.exists() or not run.commands.stat().st_size:
         assert process.poll() is None
         time.sleep(0.02)
     command = parse(run.commands.read_bytes().splitlines()[0], 0)
