@@ -18,14 +18,15 @@ def find_leaks(topics: Sequence[Topic]) -> Iterator[str]:
 
 def leaks_of(trained: Sequence[SftRow | Pair], topics: Sequence[Topic]) -> Iterator[str]:
     """Does the same as find_leaks, but compares the held-out texts of the topics with the rows in `trained`."""
-    index = Index()
+    held = [
+        *((item.where, item.question, item.reference) for topic in topics for item in topic.questions),
+        *((pair.where, pair.messages[-1].content, pair.chosen) for topic in topics for pair in topic.heldout),
+    ]
+    index = Index(text for _, *texts in held for text in texts)
     add_rows(
         index, [row for row in trained if isinstance(row, SftRow)], [row for row in trained if isinstance(row, Pair)]
     )
-    for topic in topics:
-        held = [(item.where, item.question, item.reference) for item in topic.questions]
-        held += [(pair.where, pair.messages[-1].content, pair.chosen) for pair in topic.heldout]
-        for where, question, answer in held:
-            for text in (question, answer):
-                if (hit := index.find(text)) is not None:
-                    yield f"{where}: held out, but {text[:60]!r} is trained on at {hit}; change one of the two"
+    for where, *texts in held:
+        for text in texts:
+            if (hit := index.find(text)) is not None:
+                yield f"{where}: held out, but {text[:60]!r} is trained on at {hit}; change one of the two"

@@ -4,16 +4,18 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NEAR = 0.6  # two texts count as the same if they share at least this fraction of their word 3-grams
-GRAM = 3
+WORD = re.compile(r"\w+")
 
 
 class Index:
     """An index of texts by word 3-gram; a look-up only compares texts that share one of its rarer 3-grams."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Iterable[str] | None = None) -> None:
+        """If `asked` has all texts that will be looked up, only their 3-grams are kept, which takes far less memory."""
+        self._only = None if asked is None else {gram for text in asked for gram in _grams(text)}
         self._where: list[str] = []
         self._size: list[int] = []
         self._by_gram: dict[int, list[int]] = defaultdict(list)
@@ -21,14 +23,14 @@ class Index:
     def add(self, where: str, *texts: str) -> None:
         """Adds texts; a look-up compares itself with each whole text (Jaccard similarity)."""
         for text in texts:
-            self._add(where, text, len(_grams(text)))
+            self._add(where, grams := _grams(text), len(grams))
 
     def add_running(self, where: str, text: str) -> None:
         """Adds running text; a look-up matches if the running text contains it."""
-        self._add(where, text, 0)
+        self._add(where, _grams(text), 0)
 
-    def _add(self, where: str, text: str, size: int) -> None:
-        for gram in _grams(text):
+    def _add(self, where: str, grams: set[int], size: int) -> None:
+        for gram in grams if self._only is None else grams & self._only:
             self._by_gram[gram].append(len(self._where))
         self._where.append(where)
         self._size.append(size)
@@ -53,7 +55,7 @@ def _holds(ascending: Sequence[int], number: int) -> bool:
 
 def _grams(text: str) -> set[int]:
     """Returns hashes of the word 3-grams, since hashes take a tenth of the memory of the words."""
-    words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
-    if len(words) < GRAM:
+    words = WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    if len(words) < 3:
         return {hash(tuple(words))}
-    return {hash(tuple(words[i : i + GRAM])) for i in range(len(words) - GRAM + 1)}
+    return set(map(hash, zip(words, words[1:], words[2:], strict=False)))
