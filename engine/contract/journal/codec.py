@@ -2,6 +2,9 @@
 
 Encoding loses nothing, and decoding never raises. msgspec reads each line first. If it refuses a line (a loss of "nan",
 half a surrogate pair, damage), the slower `_decode_text` reads it and says what is wrong.
+
+The last field of a line is its check sum: the XXH3 hash of the bytes before that field, 64 bits as 16 hexadecimal
+digits. A line with a wrong check sum is unreadable. A line without one is accepted: older engines wrote none.
 """
 
 import json
@@ -10,6 +13,7 @@ import typing
 from typing import Annotated, Any
 
 import msgspec
+from xxhash import xxh3_64_hexdigest
 
 from engine.contract.journal.events import KINDS, Record, Unknown
 
@@ -19,6 +23,8 @@ LONGEST = 200  # most characters of the problem in an Unknown
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # how a line spells the numbers that JSON lacks
 AS_ZEROS = bytes(48 if 48 <= code < 58 else 32 for code in range(256))  # translates each digit to 0, the rest to blanks
 TOO_LONG = b"0" * (DIGITS + 1)
+SUM = b', "xxh3": "%s"}'  # the end of a line
+SUM_HEAD, SUM_SIZE = SUM[:-4], len(SUM % b"") + 16
 Time = Annotated[float, msgspec.Meta(gt=-1e15, lt=1e15)]
 
 
@@ -56,9 +62,20 @@ def encode(record: Record) -> bytes:
     head = {"v": VERSION, "seq": record.seq, "t": round(record.t, 3), "kind": record.event.kind}
     data = _finite(head | {name: getattr(record.event, name) for name in record.event.__struct_fields__})
     try:
-        return msgspec.json.format(msgspec.json.encode(data), indent=0) + b"\n"
+        line = msgspec.json.format(msgspec.json.encode(data), indent=0)
     except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, or a number of more than 64 bits
-        return json.dumps(msgspec.to_builtins(data)).encode() + b"\n"
+        line = json.dumps(msgspec.to_builtins(data)).encode()
+    return with_sum(line) + b"\n"
+
+
+def with_sum(line: bytes) -> bytes:
+    """Returns a line with its check sum added as the last field."""
+    return line[:-1] + SUM % xxh3_64_hexdigest(line[:-1]).encode()
+
+
+def sum_is_wrong(line: bytes) -> bool:
+    """Tells whether a line ends with a check sum, but not with that of its bytes."""
+    return line[-18:-2] != xxh3_64_hexdigest(line[:-SUM_SIZE]).encode() and line[-SUM_SIZE:-18] == SUM_HEAD
 
 
 def decode(line: bytes | str, before: float = 0.0) -> Record:
@@ -67,6 +84,8 @@ def decode(line: bytes | str, before: float = 0.0) -> Record:
     `before` is the time of the previous line in unix seconds, used if this line has no time.
     """
     data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+    if sum_is_wrong(data):
+        return Record(-1, before, Unknown("", "its check sum is wrong", damaged=True))
     if TOO_LONG not in data.translate(AS_ZEROS):
         try:
             head = _head(data)
@@ -79,7 +98,7 @@ def decode(line: bytes | str, before: float = 0.0) -> Record:
 def preview(line: bytes) -> LinePreview | None:
     """Returns the start of a well-formed JSON line; None if the line needs `decode`."""
     try:
-        return _glance(line)
+        return None if sum_is_wrong(line) else _glance(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
