@@ -19,6 +19,7 @@ from engine.contract.journal.events import KINDS, Record, Unknown
 
 VERSION = 1
 DIGITS = 18  # most digits of a whole number in a journal, so that a reader's arithmetic stays within bounds
+LONGEST_LINE = 64 << 20  # most bytes of a line
 LONGEST = 200  # most characters of the problem in an Unknown
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # how a line spells the numbers that JSON lacks
 AS_ZEROS = bytes(48 if 48 <= code < 58 else 32 for code in range(256))  # translates each digit to 0, the rest to blanks
@@ -84,6 +85,8 @@ def decode(line: bytes | str, before: float = 0.0) -> Record:
     `before` is the time of the previous line in unix seconds, used if this line has no time.
     """
     data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+    if len(data) > LONGEST_LINE:
+        return Record(-1, before, Unknown("", f"a line of more than {LONGEST_LINE >> 20} MB", damaged=True))
     if sum_is_wrong(data):
         return Record(-1, before, Unknown("", "its check sum is wrong", damaged=True))
     if TOO_LONG not in data.translate(AS_ZEROS):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.journal.codec import decode, encode
+from engine.contract.journal.codec import LONGEST_LINE, decode, encode
 from engine.contract.journal.events import Event, Record
 from engine.contract.regular_file import only_regular
 from engine.contract.run_folder.files import flush_to_disk, open_own
@@ -20,7 +20,8 @@ HEAD = 256  # first bytes of a journal; they contain its start time
 class Tail:
     """Reads the lines added to a file since the last read; `offset` is where the next whole line begins.
 
-    `replaced` is true if the first bytes differ from an earlier read: the folder was removed and made again.
+    `replaced` is true if the first bytes differ from an earlier read: the folder was removed and made again. A line of
+    more than LONGEST_LINE bytes is cut to one byte more, so that `decode` refuses it; the rest is never in memory.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
@@ -28,14 +29,16 @@ class Tail:
         self.offset = offset
         self.replaced = False
         self._head = b""
+        self._torn = 0  # bytes after `offset` that are known to have no newline
 
     def read(self, limit: int = CHUNK) -> list[tuple[int, bytes]]:
         """Returns the same as `lines`, each line with its byte offset."""
-        found, end = [], 0
-        for line in self.lines(limit):
-            found.append((end, line))
-            end += len(line) + 1
-        return [(self.offset - end + begin, line) for begin, line in found]
+        place, lines = self._next(limit)
+        found = []
+        for line in lines:
+            found.append((place, line))
+            place += len(line) + 1
+        return found
 
     def lines(self, limit: int = CHUNK) -> list[bytes]:
         """Returns whole lines from the offset on, about `limit` bytes at most; an empty list at the end.
@@ -43,21 +46,39 @@ class Tail:
         A file that does not exist yet has no lines. If the file became shorter (a repair cut its torn last line),
         reading goes on from its new end.
         """
+        return self._next(limit)[1]
+
+    def _next(self, limit: int) -> tuple[int, list[bytes]]:
+        """Returns the next lines after the byte offset of the first one. A line that is cut comes alone."""
         try:
             with open(self.path, "rb", opener=only_regular) as file:
                 head = file.read(HEAD)
                 self.replaced |= not head.startswith(self._head)
                 self._head = head
-                self.offset = min(self.offset, os.fstat(file.fileno()).st_size)
-                file.seek(self.offset)
+                size = os.fstat(file.fileno()).st_size
+                begin = self.offset = min(self.offset, size)
+                torn = self._torn if begin + self._torn <= size else 0
+                file.seek(begin + torn)
                 data = file.read(limit)
-                while data and b"\n" not in data and (more := file.read(limit)):
-                    data += more
+                while data and b"\n" not in data:
+                    torn += len(data)
+                    data = file.read(limit)
+                self._torn = torn if torn >= CHUNK else 0  # a short piece may be cut off and replaced: look again
+                if not data:
+                    return begin, []
+                self._torn = 0
+                if torn and (length := torn + data.index(b"\n")) > LONGEST_LINE:
+                    self.offset = begin + length + 1
+                    file.seek(begin)
+                    return begin, [file.read(LONGEST_LINE + 1)]
+                if torn:
+                    file.seek(begin)
+                    data = file.read(torn + len(data))
         except FileNotFoundError:
-            return []
-        *lines, torn = data.split(b"\n")
-        self.offset += len(data) - len(torn)
-        return lines
+            return self.offset, []
+        *lines, rest = data.split(b"\n")
+        self.offset = begin + len(data) - len(rest)
+        return begin, lines
 
 
 class JournalWriter:
@@ -81,8 +102,11 @@ class JournalWriter:
         A half-written line is removed before the error is raised.
         """
         record = Record(self.seq + 1, self._clock(), event)
+        line = encode(record)
         try:
-            self._write(encode(record))
+            if len(line) > LONGEST_LINE:
+                raise OSError(errno.EMSGSIZE, f"an event of more than {LONGEST_LINE >> 20} MB")
+            self._write(line)
             if durable:
                 flush_to_disk(self._descriptor)
         except OSError as error:

@@ -84,6 +84,7 @@ def test_the_kinds_are_those_that_readers_rely_on() -> None:
 
 def test_a_line_has_the_head_that_others_rely_on() -> None:
     data = json.loads(encode(Record(7, 1767000000.12345, e.Paused("ann@tty1"))))
+    assert len(data.pop("xxh3")) == 16
     assert data == {"v": 1, "seq": 7, "t": 1767000000.123, "kind": "paused", "by": "ann@tty1"}
 
 
