@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from check_sums import without_sums
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -94,7 +95,7 @@ def test_a_line_reads_alike_in_every_spelling_of_its_json() -> None:
         a_step(phase="dpo", loss=-0.0, lr=1e-300, margin=0.5, preference_accuracy=1.0),
         a_step(loss=7e22, lr=math.inf),
     ):
-        data = json.loads(encode(Record(3, 12.5, step)))
+        data = json.loads(without_sums(encode(Record(3, 12.5, step))))
         spellings = [json.dumps(data), json.dumps(data, separators=(",", ":")), json.dumps(data, indent=1)]
         spellings += [json.dumps(dict(reversed(data.items()))), json.dumps(data | {"note": "x"})]
         assert {decode(spelling) for spelling in spellings} == {Record(3, 12.5, step)}
@@ -104,7 +105,7 @@ def test_a_line_reads_alike_in_every_spelling_of_its_json() -> None:
 def test_new_lines_are_spelt_as_the_old_ones_so_that_a_grep_finds_both() -> None:
     written = encode(Record(7, 1767000000.0, a_step()))
     assert written.startswith(b'{"v": 1, "seq": 7, "t": 1767000000.0, "kind": "step", "topic": "unit-01/chapter-01/')
-    assert list(json.loads(written))[4:] == list(e.Step.__struct_fields__)
+    assert list(json.loads(written))[4:] == [*e.Step.__struct_fields__, "xxh3"]
 
 
 def test_a_line_without_a_time_has_that_of_the_line_before() -> None:
@@ -168,20 +169,21 @@ def test_what_cannot_be_read_is_unknown(written: bytes, seq: int, name: str) -> 
 
 
 def test_a_number_beyond_all_bounds_is_unknown_too() -> None:
-    written = encode(Record(4, 1.0, e.TopicFinished(TOPIC, "passed", "well", 3.0)))
+    written = without_sums(encode(Record(4, 1.0, e.TopicFinished(TOPIC, "passed", "well", 3.0))))
+    step = without_sums(encode(Record(4, 1.0, a_step())))
     for huge in (b"9" * 20, b"9" * 400, b"-" + b"9" * 400):
         assert isinstance(decode(written.replace(b"3.0", huge)).event, Unknown)
         assert isinstance(decode(written.replace(b'"t": 1.0', b'"t": ' + huge)).event, Unknown)
-        assert isinstance(decode(encode(Record(4, 1.0, a_step())).replace(b"2.5", huge)).event, Unknown)
+        assert isinstance(decode(step.replace(b"2.5", huge)).event, Unknown)
 
 
 def test_half_a_surrogate_pair_is_read_wherever_it_stands() -> None:
-    for written in (encode(Record(4, 1.0, a_step()))[:-1], encode(Record(4, 1.0, e.Paused("ann")))[:-1]):
-        data = json.loads(written)
+    for written in (encode(Record(4, 1.0, a_step())), encode(Record(4, 1.0, e.Paused("ann")))):
+        data = json.loads(without_sums(written))
         for key in data:
             for value in ("\ud800", {"\ud800": "\ud800"}, ["\ud800"]):
                 assert isinstance(decode(json.dumps(data | {key: value})).seq, int)
-            assert isinstance(decode(json.dumps(data | {"\ud800": key})).event, type(decode(written).event))
+            assert isinstance(decode(json.dumps(data | {"\ud800": key})).event, type(decode(written[:-1]).event))
 
 
 def test_nesting_just_short_of_the_limit_is_unknown_too() -> None:
@@ -224,7 +226,7 @@ def examples() -> list[bytes]:
         e.CommandTaken("id", "skip", "done", "why", TOPIC),
         e.EngineDied(None, "SIGKILL", 1),
     ]
-    return [encode(Record(rng.randrange(99), 1.5, event))[:-1] for event in events]
+    return [without_sums(encode(Record(rng.randrange(99), 1.5, event)))[:-1] for event in events]
 
 
 def mutated(rng: random.Random, text: bytes, others: list[bytes]) -> bytes:

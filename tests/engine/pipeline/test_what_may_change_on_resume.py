@@ -14,6 +14,7 @@ import pytest
 import tiny
 import yaml
 from breaking import FIRST, SECOND, settings, stopping_after
+from check_sums import without_sums
 from transformers.utils import chat_template_utils
 
 from engine.adapters.committed_model import open_stage
@@ -140,7 +141,7 @@ def test_rows_that_lie_elsewhere_now_are_gone_on_with(stopped, unbroken, tmp_pat
 
 
 def test_a_run_of_an_engine_that_journaled_no_rows_goes_on_and_is_held_to_what_it_found(stopped, tmp_path):
-    lines = [json.loads(line) for line in stopped.journal.read_text().splitlines()]
+    lines = [json.loads(line) for line in without_sums(stopped.journal.read_bytes()).splitlines()]
     assert [line.pop("rows") for line in lines if line["kind"] == "curriculum_loaded"]
     assert [line.pop("rendered") for line in lines if line["kind"] == "audited"]  # nor tokens
     stopped.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -214,7 +215,7 @@ def test_a_run_of_an_engine_that_journaled_no_tokens_goes_on_and_is_held_to_what
     kit, own, tmp_path, monkeypatch
 ):
     run = stop(tiny.new_run(tmp_path / "run", tiny.settings(own, kit[1])), monkeypatch)
-    lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
+    lines = [json.loads(line) for line in without_sums(run.journal.read_bytes()).splitlines()]
     assert [line.pop("rendered") for line in lines if line["kind"] == "audited"]
     run.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     template(own, "<|im_start|>system\nBe brief.<|im_end|>\n")
