@@ -20,6 +20,7 @@ from engine.contract.journal import events as e
 from engine.contract.run_folder import commands
 from engine.contract.run_folder import folder as run_folders
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.wording import unreadable_lines
 from mindprint_tui import completion
 from mindprint_tui.headless import Headless
 from mindprint_tui.journal.feed import Feed
@@ -94,6 +95,12 @@ def chosen(logs: Path, run: str | None) -> RunDir:
 def shown(path: Path) -> str:
     """Returns a path as text that is safe to print on a terminal, on one line."""
     return one_line(clean(str(path)))
+
+
+def say_damage(feed: Feed) -> None:
+    """Prints on stderr how many lines of a journal could not be read, if any."""
+    if feed.damaged:
+        click.echo(f"mindprint-tui: {clean(str(feed.run.path))}: {unreadable_lines(feed.damaged)}", err=True)
 
 
 def terminal() -> bool:
@@ -246,6 +253,7 @@ def runs(logs: Path) -> None:
             for records in feed.rest(feed.skim):
                 state = fold(state, records)
             row = RunRow(item.name, state, feed.liveness())
+            say_damage(feed)
         except OSError as error:
             row = RunRow(item.name, problem=clean(f"{error.filename or item.path}: {error.strerror or error}"))
             click.echo(f"mindprint-tui: {row.problem}", err=True)
@@ -426,7 +434,9 @@ def metrics(
         sink = sinks.WandB(project)
     else:
         sink = sinks.Csv(sys.stdout)  # writes the header line at once
-    write_metrics(Feed(folder), sink, follow)
+    feed = Feed(folder)
+    write_metrics(feed, sink, follow)
+    say_damage(feed)
 
 
 @cli.command()

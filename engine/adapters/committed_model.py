@@ -14,11 +14,13 @@ from engine.contract.names import delta_name
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
 from engine.contract.vocabulary import BASE
+from engine.contract.wording import unreadable_lines
 from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.loading import LoadedModel
-from engine.runtime.history import commits, read_history
+from engine.runtime.history import History, commits, read_history
 
+PUT_BACK = "put the file back from a copy"
 SAME = (
     "take the base model and the machine that it was trained on, and the versions that run_started in its journal has"
 )
@@ -44,9 +46,11 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
     base and deltas give a different model than in the run, because of a different base, device or library.
     """
     config = load_config(run.config)
-    deltas, declared = ([], "") if stage == BASE else _committed(run, stage)
+    history = read_history(live_records(run.journal))  # before the ledger, which a running engine writes first
+    if history.damaged:
+        say(f"{run.path}: {unreadable_lines(history.damaged)}")
+    deltas, declared = ([], "") if stage == BASE else _committed(run, stage, history)
     dtype = backend.dtype if config.model.dtype == "auto" else config.model.dtype
-    history = read_history(live_records(run.journal))
     path = loading.locate(config.model.name, say, history.revisions.get(config.model.name))
     loaded = loading.load(path, dtype)
     ledger = Ledger(loaded.model, path, getattr(mx, dtype))
@@ -62,17 +66,34 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
     return CommittedModel(config, loaded, ledger, history.started)
 
 
-def _committed(run: RunDir, stage: str | None) -> tuple[list[Delta], str]:
+def _committed(run: RunDir, stage: str | None, history: History) -> tuple[list[Delta], str]:
     """Returns the deltas of a stage in order, and the fingerprint that the run recorded for the model with them."""
     try:
         found = read_ledger(run.adapters) if (run.adapters / "ledger.json").exists() else {"deltas": []}
-        if stage is not None:
+        if stage is None:
+            _require_journaled(run, [row["name"] for row in found["deltas"]], found.get("fingerprint"), history)
+        else:
             found = _as_it_stood(run, found, stage)
         if not found["deltas"]:
             raise InputError(f"{run.path}: nothing has been committed in this run; the base model is all there is")
         return load_deltas(run.adapters, found), found["fingerprint"]
     except UNREADABLE as error:
         raise InputError(f"{run.adapters}: what was committed cannot be read: {error!r}") from error
+
+
+def _require_journaled(run: RunDir, names: list[str], declared: str | None, history: History) -> None:
+    """Raises InputError if ledger.json is not that of the journal: a delta is missing, or the model is another one.
+
+    The ledger may have more deltas, since it is written first. A damaged journal proves nothing.
+    """
+    if history.damaged:
+        return
+    found = {(_topic(name), name.rpartition("-")[2]) for name in names}
+    file = run.adapters / "ledger.json"
+    if missing := sorted(" ".join(delta) for delta in history.committed - found):
+        raise InputError(f"{file}: {missing[0]} is missing, which the journal has as committed; {PUT_BACK}")
+    if names and found == history.committed and history.model not in (None, declared):
+        raise InputError(f"{file}: found model {declared}, the journal has {history.model}; {PUT_BACK}")
 
 
 def _as_it_stood(run: RunDir, listed: dict[str, Any], topic: str) -> dict[str, Any]:

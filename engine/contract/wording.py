@@ -22,6 +22,11 @@ def several(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def unreadable_lines(count: int) -> str:
+    """Returns what every reader of a run says about damaged lines: `2 lines of the journal cannot be read`."""
+    return f"{several(count, 'line')} of the journal cannot be read"
+
+
 def short(value: Any) -> str:
     """Returns a value as error messages show it, cut to LONGEST characters."""
     try:

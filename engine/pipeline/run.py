@@ -18,7 +18,7 @@ from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
 from engine.contract.vocabulary import BASE, FOUNDATION, REEVALUATED, is_success
-from engine.contract.wording import several
+from engine.contract.wording import several, unreadable_lines
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
 from engine.model.backend import Backend, process_bytes
@@ -72,7 +72,7 @@ def train(
         recorder.say(restarted(config, history))
         if damaged:
             lines = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
-            recorder.warn("journal", f"{several(len(damaged), 'line')} of the journal cannot be read ({lines})")
+            recorder.warn("journal", f"{unreadable_lines(len(damaged))} ({lines})")
     else:
         history.started = round(recorder.say(run_started(folder, config)).t, 3)  # same value as a resumed run reads
         warn_early(recorder, backend, curriculum, config)

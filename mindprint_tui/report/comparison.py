@@ -27,6 +27,7 @@ from engine.contract.vocabulary import (
     Phase,
     Stage,
 )
+from engine.contract.wording import unreadable_lines
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.run_state import RunState, condition, fold
 from mindprint_tui.journal.topic_state import TopicState
@@ -285,6 +286,9 @@ def _warnings(runs: Sequence[RunSummary], rows: Sequence[dict[str, Any]]) -> lis
     partial = [row["topic"] for row in rows if not all(row["runs"])]
     if partial:
         found.append(f"{len(partial)} topics are not in every run; means are over the topics that every run scored")
+    found += [
+        f"{told.name}: {unreadable_lines(told.damaged)}; their facts are missing" for told in runs if told.damaged
+    ]
     for told in runs:
         if told.condition != "finished":
             why = f"; {told.state.fatal.message}" if told.state.fatal else ""

@@ -33,6 +33,7 @@ from engine.contract.vocabulary import (
     Stage,
     health_label,
 )
+from engine.contract.wording import unreadable_lines
 from mindprint_tui.journal.headline import Headline, final_scores, headline
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
@@ -78,6 +79,11 @@ def render(found: ReportContents) -> str:
     )
     environment.filters |= {"number": number, "small": small, "about": about}
     return environment.get_template("page.html").render(_values(found))
+
+
+def _damage(found: ReportContents) -> list[tuple[str, str, int]]:
+    """Returns a warning with its key and count if lines of the journal could not be read."""
+    return [("journal", f"{unreadable_lines(found.damaged)}; their facts are missing", 1)] if found.damaged else []
 
 
 def write(page: str, target: Path) -> None:
@@ -158,7 +164,7 @@ def _values(found: ReportContents) -> dict[str, Any]:
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         "failures": found.tally.broken,
         "failed": found.tally.failed,
-        "warnings": [(key, text, count) for (key, text), count in found.tally.warnings.items()],
+        "warnings": [*_damage(found), *((key, text, count) for (key, text), count in found.tally.warnings.items())],
         "unshown": found.tally.unshown,
         "settings": _settings(started.settings if started else {}),
         "versions": started.versions if started else {},

@@ -251,13 +251,16 @@ class MindprintApp(App[None]):
                 self.live, looked = feed.liveness(), now
             if whole or now - painted >= (REST if news else SECOND):
                 painted, news = now, False
-                self.paint(feed.progress if behind else 1.0)
+                self.paint(feed.progress if behind else 1.0, feed.damaged)
             await asyncio.sleep(pause if behind else TICK)
 
-    def paint(self, progress: float) -> None:
-        """Paints the train screen, if it is open. `progress` is the share of the journal read so far."""
+    def paint(self, progress: float, damaged: int = 0) -> None:
+        """Paints the train screen, if it is open.
+
+        `progress` is the share of the journal read so far, `damaged` the count of its unreadable lines.
+        """
         if self._train is not None:
-            self._train.look = replace(self._train.look, progress=progress)
+            self._train.look = replace(self._train.look, progress=progress, damaged=damaged)
             if self.screen is self._train:
                 self._train.paint()
 

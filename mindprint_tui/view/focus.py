@@ -44,6 +44,7 @@ class Focus:
     note: str = ""
     note_t: float = 0.0
     progress: float = 1.0  # share of the journal that was read
+    damaged: int = 0  # lines of the journal that could not be read
     opened: float = 0.0  # when this console opened
     past: int = -1  # number of the last record from before the engine that this console started
 

@@ -1,5 +1,6 @@
 """Lines under the header: lasting warnings, and answers to the user's requests."""
 
+from engine.contract.wording import unreadable_lines
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import one_line
@@ -54,7 +55,8 @@ def notice(state: RunState, live: Liveness, focus: Focus, now: float, cells: int
     if state.finished is None:
         parts += [text for asked in reversed(focus.asked) if (text := _became(state, live, asked, now))][:3]
     if not any(parts):
-        return _standing(state, focus, cells)
+        damage = f" ! {unreadable_lines(focus.damaged)} " if focus.damaged else ""
+        return crop((*line((damage, "warn")), *_standing(state, focus, cells)), cells)
     return crop((SPACE, *join(parts)), cells)
 
 
