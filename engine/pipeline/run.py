@@ -21,6 +21,7 @@ from engine.contract.vocabulary import BASE, FOUNDATION, REEVALUATED, is_success
 from engine.contract.wording import several, unreadable_lines
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
+from engine.evaluation.score.storage import load_scorer
 from engine.model.backend import Backend, process_bytes
 from engine.pipeline import decisions
 from engine.pipeline.resumable import damaged_lines, require_beginning, require_known_topics, require_own_folders
@@ -69,6 +70,8 @@ def train(
         require_same_settings(config, history)
         require_same_rows(config, curriculum, history)
         require_known_topics(folder, records(folder.journal), curriculum.digests)
+        if folder.scores.exists():
+            load_scorer(folder.scores)  # else a damaged scorer would fail each topic alone
         recorder.say(restarted(config, history))
         if damaged:
             lines = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")

@@ -97,6 +97,10 @@ def judged(name: str, run: RunDir, spare: Path, whole: str, fault: Any) -> tuple
         return f"refused: {words}".replace(str(run.path), "RUN"), "\n" not in words
     if output == whole:
         return "the same", True
+    if name == "runs" and "! bad file" in output:
+        return f"a row with: {output.partition('mindprint-tui: ')[2].partition(chr(10))[0]}".replace(
+            str(run.path), "RUN"
+        ), True
     if name in EXACT or not fault.in_journal:
         return "OTHER OUTPUT", False
     if fault.unreadable:

@@ -15,6 +15,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+from xxhash import xxh3_128_hexdigest
 
 from engine.contract.errors import InputError
 from engine.contract.regular_file import only_regular
@@ -80,21 +81,32 @@ def save_scorer(scorer: Scorer, folder: Path) -> None:
         "hashes": scorer.copies.hashes,
         "rows": scorer.copies.rows,
     }
-    _write(folder / ARRAYS, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-    text = json.dumps(msgspec.to_builtins(head, order="deterministic"), allow_nan=False)
-    _write(folder / HEAD, text.encode())
+    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    _write(folder / ARRAYS, data)
+    fields = msgspec.to_builtins(head, order="deterministic")
+    _write(folder / HEAD, json.dumps(fields | {"digest": _digest(fields, data)}, allow_nan=False).encode())
 
 
 def load_scorer(folder: Path) -> Scorer:
-    """Reads a scorer. Raises InputError with the file and the problem."""
+    """Reads a scorer. Raises InputError with the file and the problem, also if any bit is not as it was written."""
     try:
-        data, arrays = msgspec.json.decode(_read(folder / HEAD)), load(_read(folder / ARRAYS))
+        head, data = msgspec.json.decode(_read(folder / HEAD)), _read(folder / ARRAYS)
+        arrays = load(data)
     except (ValueError, msgspec.DecodeError, RecursionError, SafetensorError) as error:
         raise InputError(f"{folder}: the scorer cannot be read: {error}") from error
     try:
-        return _scorer(msgspec.convert(data, ScorerHead), arrays)
+        scorer = _scorer(msgspec.convert(head, ScorerHead), arrays)
+        if head.get("digest", "") not in ("", _digest(head, data)):  # older engines wrote no digest
+            raise ValueError("it is not as it was written")
     except (KeyError, ValueError, msgspec.ValidationError) as error:
         raise InputError(f"{folder / HEAD}: the scorer is damaged: {error}") from error
+    return scorer
+
+
+def _digest(head: dict[str, Any], arrays: bytes) -> str:
+    """Returns one hash over the other fields of the head and the bytes of the arrays."""
+    others = {name: value for name, value in head.items() if name != "digest"}
+    return xxh3_128_hexdigest(json.dumps(others, sort_keys=True).encode() + arrays)
 
 
 def _scorer(head: ScorerHead, arrays: dict[str, NDArray[Any]]) -> Scorer:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tiny
+from breaking import SECOND, settings, stopping_after
 from dying import Killed, die, died
 
 from engine.contract.journal import events as e
@@ -80,3 +81,18 @@ def test_a_damaged_scorer_is_named(config, tmp_path, monkeypatch) -> None:
     (run.scores / "scorer.json").write_text("{")
     with pytest.raises(scoring.InputError, match=r"scores: the scorer cannot be read"):
         tiny.train_here(run)
+
+
+def test_a_damaged_scorer_fails_the_run_and_no_topic(kit, tmp_path, monkeypatch) -> None:
+    run = tiny.new_run(tmp_path / "run", settings(kit, "sft"))
+    with monkeypatch.context() as patch:
+        stopping_after(patch, "save_checkpoint", SECOND)
+        assert tiny.train_here(run).status == 130
+    arrays = run.scores / "scorer.safetensors"
+    whole = arrays.read_bytes()
+    arrays.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(scoring.InputError, match=r"scorer\.json: the scorer is damaged"):
+        tiny.train_here(run)
+    assert not tiny.Ran(run).of(e.Failed)
+    arrays.write_bytes(whole)
+    assert tiny.train_here(run).status == 0

@@ -86,8 +86,24 @@ def test_a_round_trip_gives_the_same_bits(texts, tmp_path):
 def test_a_damaged_folder_is_refused(scorer, tmp_path, damage):
     save_scorer(scorer, tmp_path)
     head = json.loads((tmp_path / HEAD).read_text())
+    del head["digest"]
+    (tmp_path / HEAD).write_text(json.dumps(head))
+    assert load_scorer(tmp_path).echo == scorer.echo  # that of an older engine
     (tmp_path / HEAD).write_text(json.dumps(head | damage))
     with pytest.raises(InputError, match="scorer"):
+        load_scorer(tmp_path)
+
+
+@pytest.mark.parametrize("name", [HEAD, ARRAYS])
+def test_a_flipped_bit_is_seen(scorer, tmp_path, name):
+    save_scorer(scorer, tmp_path)
+    data = (tmp_path / name).read_bytes()
+    changed = data[:-1] + bytes([data[-1] ^ 1])
+    if name == HEAD:
+        head = json.loads(data)
+        changed = json.dumps(head | {"low": head["low"] + 1e-9}).encode()
+    (tmp_path / name).write_bytes(changed)
+    with pytest.raises(InputError, match="it is not as it was written"):
         load_scorer(tmp_path)
 
 
