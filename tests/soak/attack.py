@@ -72,7 +72,7 @@ class Attack:
             tiny.settings(*sources, adapters={"strategy": "sft_only"}, run={"seed": seed}) for seed in (0, 1)
         )
         self.folder, self.spare = folder, folder / "spare"
-        self.whole = tiny.train_here(tiny.new_run(folder / "whole", settings)).adapters()
+        self.whole = _results(tiny.train_here(tiny.new_run(folder / "whole", settings)))
         self.stopped = _stopped(folder / "stopped" / "run", settings)
         self.other = _stopped(folder / "stopped" / "neighbour", others)
         self.spare.mkdir()
@@ -116,7 +116,7 @@ class Attack:
             return f"refused: {str(error).replace(str(run.path), 'RUN')}", True
         except OSError as error:
             return f"refused: {error.strerror or error}", True
-        same = tiny.Ran(run).adapters() == self.whole and status == 0
+        same = status == 0 and _results(tiny.Ran(run)) == self.whole
         return ("the same bytes" if same else f"OTHER BYTES, status {status}"), same
 
 
@@ -127,6 +127,11 @@ def _stopped(folder: Path, settings: dict[str, object]) -> RunDir:
         stopping_after(patch, "save_checkpoint", SECOND)
         assert tiny.train_here(run).status == 130
     return run
+
+
+def _results(ran: tiny.Ran) -> tuple[object, object]:
+    """Returns the adapters and the summary of a run: scores, verdicts, fingerprints."""
+    return ran.adapters(), ran.told()
 
 
 def _committed(run: RunDir) -> dict[str, bytes]:
