@@ -368,6 +368,25 @@ def test_a_damaged_first_line_costs_the_versions_and_no_export(run: RunDir, tmp_
     assert "# run\n" in text and "rank: 4" in text and text.endswith("## Versions\n\nNot known.\n")
 
 
+@pytest.mark.parametrize("way", ["deleted", "an older one", "another model"])
+def test_a_ledger_that_is_not_that_of_the_journal_is_refused(run: RunDir, tmp_path: Path, way: str) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    copy = RunDir(tmp_path / "run")
+    ledger, words = open_stage(copy, None, prepare(), print).ledger, "is missing, which the journal has as committed"
+    if way == "deleted":
+        (copy.adapters / "ledger.json").unlink()
+    elif way == "an older one":
+        ledger.drop(ledger.deltas[-1].topic)
+        ledger.save(copy.adapters)
+    else:
+        journal = JournalWriter(copy.journal)
+        journal.append(dataclasses.replace(committed(ledger.deltas[-1], ledger), model_fingerprint="0" * 16))
+        journal.close()
+        words = "the journal has 0000000000000000"
+    with pytest.raises(InputError, match=rf"ledger\.json: .*{words}; put the file back from a copy"):
+        open_stage(copy, None, prepare(), print)
+
+
 def test_names_from_elsewhere_are_only_text_in_a_card() -> None:
     assert plain("a|b [c](d)\n# <e> `f` *g* \x1b") == r"a\|b \[c\](d) \# \<e\> \`f\` \*g\*  "
 
@@ -491,13 +510,15 @@ def test_what_is_committed_while_the_model_is_loaded_is_not_in_the_stage(
     """A run goes on training: ledger.json is read once, and what it lists then is what is loaded."""
     shutil.copytree(run.path, tmp_path / "run")
     live = RunDir(tmp_path / "run")
-    whole = (live.adapters / "ledger.json").read_text()
+    whole, journal = (live.adapters / "ledger.json").read_text(), live.journal.read_bytes()
     early = open_stage(live, tiny.TOPICS[1], prepare(), print).ledger
     early.save(live.adapters)
+    live.journal.write_bytes(b"".join(journal.splitlines(keepends=True)[:-1]))  # without the last commit
     real = loading.load
 
     def load(*arguments: object) -> loading.LoadedModel:
         (live.adapters / "ledger.json").write_text(whole)
+        live.journal.write_bytes(journal)
         return real(*arguments)
 
     monkeypatch.setattr(loading, "load", load)

@@ -123,3 +123,9 @@ def test_what_a_dead_engine_did_not_take_is_left_for_the_next_one(kind: str, top
     state = fold(RunState(), happy())
     focus = Focus(asked=(OpenRequest("1", kind, topic, state.t),))
     assert shown(state, focus, live=Liveness("gone", 0.0)).endswith(f"… the engine is gone; {then}")
+
+
+def test_damaged_lines_are_counted_before_all_that_stands() -> None:
+    state = fold(RunState(), finished())
+    assert shown(state, Focus()).startswith(" 3 of 3 topics passed")
+    assert shown(state, Focus(damaged=2)).startswith(" ! 2 lines of the journal cannot be read  3 of 3 topics passed")
