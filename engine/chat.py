@@ -43,6 +43,8 @@ class Conversation:
         self._out = out
         deltas = opened.ledger.deltas
         after = f" after {deltas[-1].topic} {deltas[-1].phase}" if deltas else ", the base"
+        if (lost := opened.rolled_back) is not None:
+            after += f", with the rolled-back {lost.phase} of {lost.topic}"
         self._say(ready=f"{opened.config.model.name}{after}, model {opened.ledger.declared}")
 
     def follow(self, questions: TextIO) -> None:

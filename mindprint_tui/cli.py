@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from engine.contract import names
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, DIED
 from engine.contract.journal import events as e
@@ -270,14 +271,16 @@ def runs(logs: Path) -> None:
 def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
     """Send a request to the engine of RUN, and print its answer.
 
-    pause, resume and stop take no TOPIC; skip, reevaluate and retry need one: its id, or the last part of the id or
-    the title if that is unique.
+    pause, resume and stop take no TOPIC; skip, reevaluate, retry and keep need one: its id, or the last part of the id
+    or the title if that is unique. keep puts a rolled-back phase into the model after all: that of TOPIC:sft or
+    TOPIC:dpo, or the last one of TOPIC.
     """
-    folder = find(logs, run)
+    folder, phase = find(logs, run), None
     if topic is not None and kind in commands.WITH_TOPIC:
+        topic, phase = names.split_stage(topic) if kind == "keep" else (topic, None)
         topic = run_status.find_topic(folder, topic)
     feed = Feed(folder, folder.journal.stat().st_size)
-    wanted = run_status.send_command(folder, kind, topic)
+    wanted = run_status.send_command(folder, kind, topic, phase)
     while True:
         alive = feed.alive()
         for record in feed.read():
@@ -385,9 +388,10 @@ def export(run: str | None, target: Path, form: str, rank: int | None, logs: Pat
 @RUN
 @click.option(
     "--stage",
-    metavar="before|TOPIC",
+    metavar="before|TOPIC[:PHASE]",
     shell_complete=completion.run_topics,
-    help="before: the base model. TOPIC: the model after the last commit of that topic.",
+    help="before: the base model. TOPIC: the model after the last commit of that topic. TOPIC:sft, TOPIC:dpo: the model "
+    "after that phase, also if it was rolled back (the last five are set aside).",
 )
 @click.option(
     "--max-tokens", type=click.IntRange(1), help="Longest answer in tokens; as in the run's evaluation by default."
@@ -402,7 +406,8 @@ def chat(run: str | None, stage: str | None, max_tokens: int | None, logs: Path)
 
     folder = chosen(logs, run)
     if stage not in (None, "before"):
-        stage = run_status.find_topic(folder, stage or "")
+        topic, phase = names.split_stage(stage or "")
+        stage = run_status.find_topic(folder, topic) + (f":{phase}" if phase else "")
     return chat.chat(folder, stage, max_tokens)
 
 

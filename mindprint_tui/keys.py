@@ -28,6 +28,7 @@ KEYS = (
     Key("s", "s", "skip", "skip", "Skip the chosen topic, after a question if it is running; take back its retry"),
     Key("e", "e", "reevaluate", "re-evaluate", "Score the chosen topic with the model as it stands"),
     Key("r", "r", "retry", "retry", "Train the chosen topic again, after the others"),
+    Key("K", "K", "keep", "", "Keep the chosen topic's rolled-back phase after all, before the next topic begins"),
     Key("enter", "enter", "samples", "samples", "The chosen topic's answers side by side"),
     Key("slash", "/", "filter", "filter", "Show only the log lines that hold a text"),
     Key("f", "f", "follow", "follow", "Follow the running topic again"),

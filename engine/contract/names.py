@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from engine.contract.errors import InputError
+from engine.contract.vocabulary import PHASES, Phase
 
 PART = r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?"
 TOPIC_ID = re.compile(rf"{PART}/{PART}/{PART}")
@@ -61,6 +62,17 @@ def _listed(ids: list[str], titles: Mapping[str, str]) -> str:
     lines = [f"\n  {id}" + (f"  {titles[id]}" if titles[id] not in ("", id) else "") for id in ids[:LISTED]]
     more = f"\n  and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
     return "".join(lines) + more
+
+
+def split_stage(stage: str) -> tuple[str, Phase | None]:
+    """Splits `TOPIC:phase` into topic and phase; without a phase it is None. Raises InputError for an unknown phase."""
+    topic, colon, word = stage.partition(":")
+    for phase in PHASES:
+        if word == phase:
+            return topic, phase
+    if colon:
+        raise InputError(f"{stage!a}: found phase {word!a}, expected {' or '.join(PHASES)}")
+    return topic, None
 
 
 def delta_name(text: str) -> str:

@@ -107,7 +107,7 @@ def require_own_folders(run: RunDir) -> None:
     Half-written files from a killed process are renamed and deleted there. Through a link, that could delete files
     outside the run.
     """
-    for folder in (run.adapters, run.checkpoint):
+    for folder in (run.adapters, run.checkpoint, run.rolled_back):
         if folder.is_symlink():
             raise InputError(f"{folder}: it is a symbolic link; put the folder itself there")
         if folder.exists() and not folder.is_dir():

@@ -100,13 +100,18 @@ def restore_state(session: Session, history: History) -> None:
     base = session.ledger.declared
     same = history.base in (None, base)
     require("ledger-declares", same, f"the base model is {base}, the run began on {history.base}")
-    for folder in (session.run.path, session.run.adapters):
-        recover_folder(folder)
+    for folder in (session.run.path, session.run.adapters, session.run.rolled_back):
+        if folder.exists():
+            recover_folder(folder)
+    session.set_aside.prune(session.run)
     if (session.run.adapters / "ledger.json").exists():
         session.ledger.replay(session.run.adapters)
     current = history.current
     if current is not None and session.ledger.forget(current, history.topics[current].settled):
         session.ledger.save(session.run.adapters)
+    for topic, _ in history.keeps:
+        if session.ledger.forget(topic, {part for id, part in history.committed if id == topic}):
+            session.ledger.save(session.run.adapters)
     _require_journaled(session, history)
     _drop_dropped(session, history)
     for topic in history.finished:
@@ -114,6 +119,7 @@ def restore_state(session: Session, history: History) -> None:
     for topic in history.retries:
         session.control.status[topic] = "pending"
         session.control.retries.append(topic)
+    session.control.keeps += history.keeps
     session.control.owed = history.again
     session.control.skipped |= dict.fromkeys(history.skipped, "a person, before the restart")
     saved = _load_checkpoint(session)

@@ -17,13 +17,13 @@ from engine.contract.journal.store import records
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
-from engine.contract.vocabulary import BASE, FOUNDATION, REEVALUATED, is_success
+from engine.contract.vocabulary import BASE, FOUNDATION, REEVALUATED, Phase, is_success
 from engine.contract.wording import several, unreadable_lines
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
 from engine.evaluation.score.storage import load_scorer
 from engine.model.backend import Backend, process_bytes
-from engine.pipeline import decisions
+from engine.pipeline import decisions, keep
 from engine.pipeline.resumable import damaged_lines, require_beginning, require_known_topics, require_own_folders
 from engine.pipeline.resume import (
     apply_requests,
@@ -151,11 +151,19 @@ def _score_base(session: Session, history: History) -> None:
 
 
 def _train_all(session: Session, history: History, outlook: DurationPredictor) -> None:
-    """Trains every topic in curriculum order, then those that the user wants to retry; each with its retries."""
+    """Trains every topic in curriculum order, then those that the user wants to retry; each with its retries.
+
+    Between two topics, keeps the rolled-back phases that a person asked for.
+    """
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.trained}
     while True:
         control.boundary()
+        if control.keeps and history.current is None:
+            topic, part = control.keeps[0]
+            _keep(session, topics[topic], part)
+            control.keeps.pop(0)
+            continue
         if (id := control.upcoming()) is None:
             return
         _train(session, history, topics[id])
@@ -186,6 +194,31 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     control.end(topic.id, again is not None)
     if pauses:
         control.boundary()
+
+
+def _keep(session: Session, topic: Topic, part: Phase) -> None:
+    """Keeps a rolled-back phase and scores its topic again. A failure is journaled; before the commit, nothing changes.
+
+    A death between commit and verdict leaves only the scoring to the next engine.
+    """
+    started = time.monotonic()
+    committed = any((delta.topic, delta.phase) == (topic.id, part) for delta in session.ledger.deltas)
+    try:
+        if not committed:
+            keep.commit_rolled_back(session, topic, part)
+            committed = True
+        keep.score_kept(session, topic, part, started)
+    except Stop:
+        raise
+    except Exception as error:
+        if exhausted(error) or isinstance(error, Unwritable):
+            raise
+        reason = _say_failed(session, topic.id, error, None if committed else part)
+        _clean_up(session, "detached")
+        if committed:
+            keep.say_kept(session, topic, part, "error", reason, started)
+    session.set_aside.prune(session.run)
+    phase.say_rules(session, topic.id)
 
 
 def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
@@ -233,11 +266,10 @@ def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> No
         session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")
 
 
-def _say_failed(session: Session, topic: str, error: Exception) -> str:
-    """Journals the error that ended a topic. Returns its message."""
-    attached = session.attached
-    where = f"{topic} {attached.phase}" if attached else topic
-    event = failure(where, error, topic, attached.phase if attached else None)
+def _say_failed(session: Session, topic: str, error: Exception, part: Phase | None = None) -> str:
+    """Journals the error that ended a topic, in phase `part` or in that of the adapter. Returns its message."""
+    part = part or (session.attached.phase if session.attached else None)
+    event = failure(f"{topic} {part}" if part else topic, error, topic, part)
     session.recorder.say(event, durable=True)
     return event.message
 

@@ -124,6 +124,7 @@ def open_session(
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))
     make_folder(folder.adapters)
     control = Control(folder, recorder, list(rows), history.answered)
+    control.set_aside = history.set_aside
     control.listen()
     session = Session(
         config=config,
@@ -140,6 +141,7 @@ def open_session(
         parameters=parameters,
         pieces=pieces_after(recorder, config, history.out_of_memory),
         dpo_rolled_back=history.dpo_rolled_back,
+        set_aside=history.set_aside,
     )
     if not history.began and (more := phase.bytes_still_to_grow(session)):
         recorder.warn(

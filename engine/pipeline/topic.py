@@ -84,7 +84,7 @@ def _supervised(
     decision = decisions.after_phase(start, after, changes, session.config.thresholds)
     _decide(session, topic, decision)
     if decision.decision == "roll_back":
-        phase.roll_back(session, attached, "rolled_back")
+        phase.set_aside(session, attached)
         return start, "rolled_back", after
     if not shared:
         phase.commit(session, attached)
@@ -112,7 +112,7 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
         attached.phase = SFT
         phase.commit(session, attached)
     else:
-        phase.roll_back(session, attached, "rolled_back")
+        phase.set_aside(session, attached)
     return sft
 
 

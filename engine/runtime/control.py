@@ -12,10 +12,12 @@ from engine.contract.journal.events import CommandTaken, Paused, Resumed
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.commands import BadCommand, Command, parse
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import Phase
 from engine.contract.wording import nearest, short
 from engine.rules.enforce import Broken, failure
 from engine.runtime.out_of_memory import exhausted
 from engine.runtime.recorder import Recorder
+from engine.runtime.set_aside import SetAside
 
 PAUSE_TICK = 0.1  # seconds between two reads of commands.jsonl while paused
 SHARE = 0.04  # of the training time at most is spent on commands, so that many of them slow no step noticeably
@@ -64,6 +66,8 @@ class Control:
         self.skipped: dict[str, str] = {}
         self.retries: list[str] = []  # topics to train again; a skip removes one
         self.owed: str | None = None  # the topic that the run itself trains again, before all others
+        self.set_aside = SetAside()  # what keep can ask for; the run sets it
+        self.keeps: list[tuple[str, Phase]] = []  # rolled-back phases to keep, before the next topic
         self.unheard = 0
         self.reevaluate: Callable[[str], str] = lambda topic: topic
         self.on_pause: Callable[[], None] = lambda: None
@@ -192,6 +196,8 @@ class Control:
                 self._skip(command)
             case "retry":
                 self._retry(command)
+            case "keep":
+                self._keep(command)
             case "reevaluate":
                 self._wait(command)
 
@@ -247,6 +253,26 @@ class Control:
         self.retries.append(topic)
         self._answer(command, "done", f"{topic} is trained again after the topics that are still to come")
 
+    def _keep(self, command: Command) -> None:
+        """Notes a rolled-back phase to keep. A waiting retry would remove it again, so that retry is taken back."""
+        topic = command.topic or ""
+        named = f"{topic}:{command.phase}" if command.phase else topic
+        found = self.set_aside.find(topic, command.phase)
+        if self.status[topic] == "running":
+            self._answer(command, "refused", f"{topic} is running; keep a phase of it when it is finished")
+        elif found is None:
+            self._answer(command, "refused", f"nothing of {named} is set aside; set aside are: {self.set_aside.listed}")
+        elif (topic, found.phase) in self.keeps:
+            self._answer(command, "refused", f"{topic}:{found.phase} will be kept already")
+        else:
+            self.keeps.append((topic, found.phase))
+            if topic in self.retries:
+                self.retries.remove(topic)
+                self.owed = None if topic == self.owed else self.owed
+                self.status[topic] = "finished"
+            reason = f"the rolled-back {found.phase} of {topic} is kept before the next topic begins, and scored again"
+            self._answer(command, "done", reason, found.phase)
+
     def _reevaluate_waiting(self) -> None:
         """Runs the waiting re-evaluations. An error in one fails the topic asked for, not the running one.
 
@@ -269,7 +295,14 @@ class Control:
             finally:
                 self._scoring = "no"
 
-    def _answer(self, command: Command | BadCommand, outcome: Literal["done", "refused"], reason: str) -> None:
+    def _answer(
+        self,
+        command: Command | BadCommand,
+        outcome: Literal["done", "refused"],
+        reason: str,
+        phase: Phase | None = None,
+    ) -> None:
         """Journals the answer. A refusal need not be flushed: after a power failure the command is refused again."""
         topic = command.topic if isinstance(command, Command) else None
-        self._recorder.say(CommandTaken(command.id, command.kind, outcome, reason, topic), durable=outcome == "done")
+        event = CommandTaken(command.id, command.kind, outcome, reason, topic, phase)
+        self._recorder.say(event, durable=outcome == "done")

@@ -7,7 +7,8 @@ from typing import Any
 from engine.contract.journal import events as e
 from engine.contract.journal.events import KEPT, AdapterChanged, EngineDied, Evaluated, Event, Record, TopicFinished
 from engine.contract.names import new_delta
-from engine.contract.vocabulary import BASE, PREFERENCE, STAGES
+from engine.contract.vocabulary import BASE, PREFERENCE, STAGES, Phase
+from engine.runtime.set_aside import SetAside
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ class History:
     answered: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)  # topics that a person wants skipped, and that have not come up yet
     retries: list[str] = field(default_factory=list)  # topics that wait for a retry; a skip removes one
+    set_aside: SetAside = field(default_factory=SetAside)  # rolled-back adapters that can be kept
+    keeps: list[tuple[str, Phase]] = field(default_factory=list)  # rolled-back phases that a person wants kept
     died: EngineDied | None = None  # the death that this engine follows
     out_of_memory: int = 0  # deaths for lack of memory
     paused: str | None = None  # by whom
@@ -126,7 +129,7 @@ def landmarks(records: Iterable[Record]) -> int:
             case e.Evaluated(topic=topic, stage=stage) if not STAGES[stage].repeated:
                 seen.add((topic, attempts.get(topic), stage))
             case e.AdapterChanged(topic=topic, phase=phase, state=state) if state != "attached":
-                seen.add((topic, attempts.get(topic), phase, "settled"))
+                seen.add((topic, attempts.get(topic), phase, "kept" if state in KEPT else "settled"))
             case e.TopicFinished(topic=topic):
                 seen.add((topic, attempts.get(topic), "finished"))
             case _:
@@ -170,6 +173,8 @@ def _fold(history: History, record: Record) -> None:
             _topic(history, topic).again = True
         case e.Failed(topic=str() as topic, phase=str(), message=message) if topic == history.current:
             history.topics[topic].failed = history.topics[topic].failed or message
+        case e.Failed(topic=str() as topic, phase=str()) if topic != history.current:
+            history.keeps = [asked for asked in history.keeps if asked[0] != topic]  # it could not be kept
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
             if stage == BASE:
                 history.before[topic] = evaluated
@@ -177,6 +182,9 @@ def _fold(history: History, record: Record) -> None:
                 history.topics[topic].evaluated[stage] = evaluated
         case e.AdapterChanged(state=state) as changed if state != "attached":
             _end_phase(history, changed)
+        case e.TopicFinished(topic=topic, kept=str() as phase) as finished:
+            history.finished[topic] = finished
+            history.keeps = [asked for asked in history.keeps if asked != (topic, phase)]
         case e.TopicFinished(topic=topic) as finished:
             history.finished[topic], known = finished, _topic(history, topic)
             owed = known.again and finished.verdict not in e.SETTLED
@@ -185,7 +193,7 @@ def _fold(history: History, record: Record) -> None:
             history.retries = [topic] * owed + [id for id in history.retries if id != topic]
         case e.CommandTaken(id=id, outcome="refused"):
             history.answered.add(id)
-        case e.CommandTaken(id=id, command=command, topic=topic):
+        case e.CommandTaken(id=id, command=command, topic=topic, phase=phase):
             history.answered.add(id)
             if command == "stop":
                 history.stopping = True
@@ -193,9 +201,11 @@ def _fold(history: History, record: Record) -> None:
                 history.paused = "a person"  # if the engine lives on, its Paused event says who
             elif command == "resume":
                 history.paused = None
-            elif command == "skip" and topic in history.retries:
-                history.retries.remove(topic)
-                history.again = None if topic == history.again else history.again
+            elif command == "keep" and topic is not None and phase is not None:
+                history.keeps.append((topic, phase))
+                _take_back_retry(history, topic)
+            elif command == "skip" and topic is not None and topic in history.retries:
+                _take_back_retry(history, topic)
             elif command == "skip" and topic is not None:
                 history.skipped.add(topic)
             elif command == "retry" and topic is not None and topic not in history.retries:
@@ -206,11 +216,17 @@ def _fold(history: History, record: Record) -> None:
             pass
 
 
+def _take_back_retry(history: History, topic: str) -> None:
+    history.retries = [id for id in history.retries if id != topic]
+    history.again = None if topic == history.again else history.again
+
+
 def _end_phase(history: History, changed: e.AdapterChanged) -> None:
     """Records that a phase was committed, rolled back or detached, or that its commit was dropped."""
     topic, phase, kept = changed.topic, changed.phase, changed.state in e.KEPT
     attempt = _topic(history, topic)
     history.model = changed.model_fingerprint
+    history.set_aside.take(changed)
     (history.committed.add if kept else history.committed.discard)((topic, phase))
     attempt.settled[phase] = "kept" if kept else "rolled_back"
     if changed.state == "rolled_back" and topic != history.current:
@@ -227,8 +243,10 @@ def _topic(history: History, topic: str) -> TopicHistory:
     return history.topics.setdefault(topic, TopicHistory(1))
 
 
-def commits(events: Iterable[Event], topic: str | None = None) -> dict[str, AdapterChanged]:
+def commits(events: Iterable[Event], topic: str | None = None, phase: Phase | None = None) -> dict[str, AdapterChanged]:
     """Returns the commits in the model by delta name, in order: at the end, or after the last one of `topic`.
+
+    With `phase`, after the last one of that phase.
 
     With `topic`, commits that a retry removed later are included. A damaged line drops its commit and shifts the names
     of those after it. The fingerprint in the last commit shows that.
@@ -242,7 +260,7 @@ def commits(events: Iterable[Event], topic: str | None = None) -> dict[str, Adap
         if event.state in KEPT:
             made += 1
             standing[new_delta(made, event.topic, event.phase)] = event
-            asked = dict(standing) if event.topic == topic else asked
+            asked = dict(standing) if event.topic == topic and phase in (None, event.phase) else asked
         elif event.state == "rolled_back":
             gone = (event.topic, event.phase)
             standing = {name: each for name, each in standing.items() if (each.topic, each.phase) != gone}

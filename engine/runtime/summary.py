@@ -167,6 +167,8 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
         case e.TopicFinished(topic=topic) as finished:
             row = topics[topic]
             seconds = round(finished.seconds, 1) if math.isfinite(finished.seconds) else None
+            if finished.kept and seconds is not None:
+                seconds = round(seconds + (row["seconds"] or 0), 1)
             row |= {"verdict": finished.verdict, "reason": finished.reason, "seconds": seconds}
             row["final"] = _final(row)
         case _:

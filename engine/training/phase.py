@@ -187,12 +187,35 @@ def commit(session: Session, attached: ActiveAdapter) -> None:
     _close(session)
 
 
-def roll_back(session: Session, attached: ActiveAdapter, state: Literal["rolled_back", "detached"]) -> None:
-    """Detaches the adapter without a commit. Checks rules 6 and 7: the model is as before attach, bit for bit."""
+def set_aside(session: Session, attached: ActiveAdapter) -> None:
+    """Rolls the adapter back and sets it aside in the run's folder, where a person can hear and keep it.
+
+    Its folder is on the disk before the journal names it. The oldest adapters that were set aside are deleted after.
+    """
+    weights = dict(lora.adapter_weights(session.model))
+    mx.eval(weights)
+    name = new_delta(attached.attempt, attached.topic, attached.phase)
+    delta = Delta(name, attached.topic, attached.phase, attached.spec, weights)
+    session.run.rolled_back.mkdir(mode=0o700, exist_ok=True)
+    deltas.save_delta(session.run.rolled_back / name, delta, session.model)
+    roll_back(session, attached, "rolled_back", delta)
+    session.set_aside.prune(session.run)
+
+
+def roll_back(
+    session: Session,
+    attached: ActiveAdapter,
+    state: Literal["rolled_back", "detached"],
+    aside: Delta | None = None,
+) -> None:
+    """Detaches the adapter without a commit. Checks rules 6 and 7: the model is as before attach, bit for bit.
+
+    `aside` is the adapter if it was set aside.
+    """
     lora.detach(session.model)
     checks.frozen(session, attached)
     checks.detached_as_before(session)
-    announce(session, attached, state)
+    announce(session, attached, state, aside=aside)
     _close(session)
 
 
@@ -235,8 +258,9 @@ def announce(
     state: AdapterState,
     survival: FuseSurvival | None = None,
     norm: float | None = None,
+    aside: Delta | None = None,
 ) -> None:
-    """Journals the adapter's state as the module tree shows it now."""
+    """Journals the adapter's state as the module tree shows it now. `aside` is the adapter if it was set aside."""
     found = lora.adapter_modules(session.model)
     on = bool(found)
     event = _changed(
@@ -254,8 +278,11 @@ def announce(
         fuse_kl=survival.kl if survival else None,
         fuse_kl_limit=survival.limit if survival else None,
         base_unchanged=None if on else True,
+        set_aside=aside.name if aside else "",
+        digest=aside.digest() if aside else "",
     )
     session.recorder.say(event, durable=not on)
+    session.set_aside.take(event)
     if not on:
         say_rules(session, attached.topic, attached.phase)
 

@@ -25,6 +25,7 @@ from engine.model.sentence_embedder import Embedder
 from engine.runtime.control import Control
 from engine.runtime.recorder import Recorder
 from engine.runtime.score_log import ScoreLog
+from engine.runtime.set_aside import SetAside
 from engine.training.checkpoint import Checkpoint
 from engine.training.optimizer import Updater
 
@@ -82,6 +83,7 @@ class Session:
     collapsed: bool = False  # whether a phase of the current topic broke the answers
     scoring: Any = None  # the fitted Scoring of evaluation; None until it is fitted
     scored: ScoreLog = field(default_factory=ScoreLog)  # the scored answers of this run so far
+    set_aside: SetAside = field(default_factory=SetAside)  # rolled-back adapters that a person can keep
     pieces: int = 1  # a micro-batch is processed in this number of pieces, to save memory
 
     @property

@@ -218,15 +218,20 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             _count(state, event.topic, event.verdict)
             known, seconds = state.current == event.topic, event.seconds
             worked = state.work.at(record.t) - state.current_began if known else seconds
+            if event.kept:
+                seconds, worked = (
+                    seconds + _topic(state, event.topic).seconds,
+                    worked + _topic(state, event.topic).worked,
+                )
             repeats = _topic(state, event.topic).owed and event.verdict not in e.SETTLED
             ended = {"status": "finished", "owed": False, "again": repeats, "unwanted": False, "reason": event.reason}
             _change(state, event.topic, **ended, held_to=state.settings("thresholds"), seconds=seconds, worked=worked)
             state = replace(state, current=None if known else state.current)
         case e.CommandTaken():
             state.answers[event.id] = Answer(record.t, event.outcome, event.reason)
-            if event.outcome == "done" and event.topic in state.topics and event.command in ("retry", "skip"):
+            if event.outcome == "done" and event.topic in state.topics and event.command in TAKEN:
                 skip, pending = event.command == "skip", state.topics[event.topic].status == "pending"
-                _change(state, event.topic, again=not skip, unwanted=skip and pending)
+                _change(state, event.topic, again=event.command == "retry", unwanted=skip and pending)
             if len(state.answers) > ANSWERS:
                 del state.answers[next(iter(state.answers))]
             if (event.command, event.outcome) == ("stop", "done"):
@@ -269,6 +274,7 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
     return state
 
 
+TAKEN = ("retry", "skip", "keep")  # commands that ask for a topic's retry or take it back
 QUIET = (Step, e.Sample, e.RulesChecked, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown)
 
 

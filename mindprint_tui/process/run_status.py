@@ -96,12 +96,12 @@ def alive(logs: Path) -> bool:
     return False
 
 
-def send_command(run: RunDir, kind: str, topic: str | None = None) -> str:
+def send_command(run: RunDir, kind: str, topic: str | None = None, phase: str | None = None) -> str:
     """Appends a command for the engine and returns its id.
 
     Raises InputError if the command is invalid, or if no engine is running to read it.
     """
-    command = commands.new_command(kind, topic)
+    command = commands.new_command(kind, topic, phase)
     if lock.holder(run) is None:
         raise InputError(f"{run.path}: no engine is at work on this run, so nobody would read the command")
     try:

@@ -14,7 +14,7 @@ def why_disabled(action: str, state: RunState, live: Liveness, focus: Focus) -> 
     """Returns the reason why an action is impossible now, or an empty text if it is possible."""
     chosen = selected(state, focus)
     topic = state.topics.get(chosen or "")
-    if action in ("pause", "skip", "reevaluate", "retry", "stop"):
+    if action in ("pause", "skip", "reevaluate", "retry", "keep", "stop"):
         if state.finished is not None:
             return "the run is over"
         if focus.progress < 1.0:
@@ -24,7 +24,7 @@ def why_disabled(action: str, state: RunState, live: Liveness, focus: Focus) -> 
         kind = "resume" if action == "pause" and state.paused is not None else action
         if any((asked.kind, asked.topic or chosen) == (kind, chosen) for asked in waiting(focus)):
             return "asked already; the engine has not answered yet"
-    if action in ("skip", "reevaluate", "retry", "samples") and topic is None:
+    if action in ("skip", "reevaluate", "retry", "keep", "samples") and topic is None:
         return "there is no topic yet"
     if topic is not None:
         if action == "skip" and topic.standing == "finished":
@@ -35,6 +35,10 @@ def why_disabled(action: str, state: RunState, live: Liveness, focus: Focus) -> 
             return f"“{topic.info.title}” waits for its retry already"
         if action == "retry" and topic.standing != "finished":
             return f"“{topic.info.title}” is {topic.status}; only a finished topic can be tried again"
+        if action == "keep" and "rolled_back" not in topic.settled.values():
+            return f"nothing of “{topic.info.title}” is rolled back"
+        if action == "keep" and topic.status == "running":
+            return f"“{topic.info.title}” is running; keep a phase of it when it is finished"
         if action == "samples" and not topic.scores:
             return f"“{topic.info.title}” has no answers yet"
     if action == "follow" and focus.topic is None:

@@ -19,6 +19,7 @@ DOING = {
     "skip": "skipping",
     "reevaluate": "re-evaluation asked for",
     "retry": "retry asked for",
+    "keep": "keep asked for",
 }
 
 

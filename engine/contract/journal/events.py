@@ -134,6 +134,8 @@ class AdapterChanged(Struct, frozen=True):
     base_unchanged: bool | None = None  # None: not checked in this state
     check_seconds: float = 0.0  # time spent on rule checks since the previous adapter event
     fuse_kl_limit: float | None = None  # adapters.max_fuse_kl, or more if rounding alone causes more
+    set_aside: str = ""  # of a rolled-back adapter: its folder's name in rolled-back/
+    digest: str = ""  # of a rolled-back adapter that was set aside: one hash over its arrays
 
 
 class Step(Struct, frozen=True):
@@ -236,6 +238,7 @@ class TopicFinished(Struct, frozen=True):
     verdict: Verdict
     reason: str
     seconds: float
+    kept: Phase | None = None  # the rolled-back phase that a person kept; `seconds` are then those of keeping it
 
 
 class CommandTaken(Struct, frozen=True):
@@ -245,6 +248,7 @@ class CommandTaken(Struct, frozen=True):
     outcome: Literal["done", "refused"]
     reason: str
     topic: str | None = None
+    phase: Phase | None = None  # of keep: the rolled-back phase that is kept
 
 
 class Paused(Struct, frozen=True):

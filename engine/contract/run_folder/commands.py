@@ -13,22 +13,27 @@ from typing import Any, Literal, get_args
 from engine.contract.errors import InputError
 from engine.contract.names import COMMAND_ID, TOPIC_ID
 from engine.contract.run_folder.files import open_own
+from engine.contract.vocabulary import PHASES, Phase
 from engine.contract.wording import short
 
-CommandKind = Literal["pause", "resume", "stop", "skip", "reevaluate", "retry"]
+CommandKind = Literal["pause", "resume", "stop", "skip", "reevaluate", "retry", "keep"]
 KINDS: tuple[str, ...] = get_args(CommandKind)
-WITH_TOPIC = ("skip", "reevaluate", "retry")
+WITH_TOPIC = ("skip", "reevaluate", "retry", "keep")
 LONGEST = 4096  # most bytes of a line
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command; `topic` is set for skip, reevaluate and retry."""
+    """A command; `topic` is set for skip, reevaluate, retry and keep.
+
+    `phase` is the rolled-back phase that keep asks for; None is the last one of the topic.
+    """
 
     id: str
     kind: CommandKind
     topic: str | None
     by: str
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,10 @@ class BadCommand:
     reason: str
 
 
-def new_command(kind: str, topic: str | None = None) -> Command:
+def new_command(kind: str, topic: str | None = None, phase: str | None = None) -> Command:
     """Returns a command with a fresh id from the person at this terminal; raises InputError."""
-    parsed = parse(json.dumps({"id": uuid.uuid4().hex[:12], "kind": kind, "topic": topic, "by": _me()}).encode(), 0)
+    data = {"id": uuid.uuid4().hex[:12], "kind": kind, "topic": topic, "by": _me(), "phase": phase}
+    parsed = parse(json.dumps(data).encode(), 0)
     if isinstance(parsed, BadCommand):
         raise InputError(parsed.reason)
     return parsed
@@ -53,6 +59,8 @@ def append(path: Path, command: Command) -> None:
     data: dict[str, Any] = {"id": command.id, "kind": command.kind, "by": command.by}
     if command.topic is not None:
         data["topic"] = command.topic
+    if command.phase is not None:
+        data["phase"] = command.phase
     descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -77,7 +85,7 @@ def parse(line: bytes, offset: int) -> Command | BadCommand:
         return BadCommand(unnamed, "", "not JSON")
     if not isinstance(data, dict):
         return BadCommand(unnamed, "", "not an object")
-    name, kind, topic = data.get("id"), data.get("kind"), data.get("topic")
+    name, kind, topic, phase = (data.get(key) for key in ("id", "kind", "topic", "phase"))
     if not isinstance(name, str) or not COMMAND_ID.fullmatch(name):
         return BadCommand(unnamed, "", "id must be 1 to 64 letters, digits or _.:-")
     if kind not in KINDS or not isinstance(kind, str):
@@ -85,12 +93,15 @@ def parse(line: bytes, offset: int) -> Command | BadCommand:
     if kind in WITH_TOPIC and not (isinstance(topic, str) and TOPIC_ID.fullmatch(topic)):
         found = "nothing" if topic is None else short(topic)
         return BadCommand(name, kind, f"{kind} needs a topic id such as unit-01/chapter-01/topic-01; found {found}")
+    if phase is not None and (kind != "keep" or phase not in PHASES):
+        return BadCommand(name, kind, f"{kind} takes no phase {short(phase)}; keep takes {' or '.join(PHASES)}")
     by = data.get("by")
     return Command(
         name,
         kind,  # type: ignore[arg-type]  # one of KINDS
         topic if kind in WITH_TOPIC else None,
         by[:80] if isinstance(by, str) else "unknown",
+        phase,
     )
 
 

@@ -49,6 +49,11 @@ class RunDir:
         return self.path / "adapters"
 
     @property
+    def rolled_back(self) -> Path:
+        """The last adapters that were rolled back, which a person can hear and keep."""
+        return self.path / "rolled-back"
+
+    @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint"
 

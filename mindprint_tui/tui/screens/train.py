@@ -25,7 +25,7 @@ from mindprint_tui.view.panes.voice import voice_lines, voice_title
 from mindprint_tui.view.text import Line, width
 
 WIDE, TALL = 100, 34  # size in cells from which the panes stand side by side
-GREYED = ("pause", "skip", "reevaluate", "retry", "samples", "follow", "log_scale", "stop")
+GREYED = ("pause", "skip", "reevaluate", "retry", "keep", "samples", "follow", "log_scale", "stop")
 PANES = ("topics", "loss", "adapter", "voice", "log")
 
 
@@ -212,6 +212,9 @@ class TrainScreen(BaseScreen):
 
     def action_retry(self) -> None:
         self._ask("retry", "retry")
+
+    def action_keep(self) -> None:
+        self._ask("keep", "keep")
 
     def action_stop(self) -> None:
         if self._may("stop"):
