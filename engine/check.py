@@ -24,6 +24,7 @@ from engine.contract.vocabulary import BASE
 from engine.contract.wording import several
 from engine.data.curriculum import Curriculum, length_ratio, length_warnings
 from engine.model.backend import memory_bytes, prepare, process_bytes
+from engine.preflight.amount import amount_warnings
 from engine.preflight.gates import (
     base_warnings,
     gate_warnings,
@@ -78,6 +79,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     report["warnings"] += [*curriculum.warnings, *gate_warnings(config)]
     missed = setup.gates_missed(curriculum, config) if limits.unreachable == "warn" else []  # else they are problems
     report["warnings"] += [*missed, *reference_warnings(curriculum), *question_warnings(curriculum)]
+    report["warnings"] += amount_warnings(curriculum, config)
     if backend.warning:
         report["warnings"].append(backend.warning)
     report["problems"] += setup.reasons_not_to_run(curriculum, config)

@@ -390,8 +390,8 @@ def export(run: str | None, target: Path, form: str, rank: int | None, logs: Pat
     "--stage",
     metavar="before|TOPIC[:PHASE]",
     shell_complete=completion.run_topics,
-    help="before: the base model. TOPIC: the model after the last commit of that topic. TOPIC:sft, TOPIC:dpo: the model "
-    "after that phase, also if it was rolled back (the last five are set aside).",
+    help="before: the base model. TOPIC: the model after the last commit of that topic. TOPIC:sft, TOPIC:dpo: the "
+    "model after that phase, also if it was rolled back (the last five are set aside).",
 )
 @click.option(
     "--max-tokens", type=click.IntRange(1), help="Longest answer in tokens; as in the run's evaluation by default."
