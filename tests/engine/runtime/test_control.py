@@ -15,7 +15,7 @@ import pytest
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal import events as e
 from engine.contract.journal.store import read_journal
-from engine.contract.run_folder.commands import KINDS, BadCommand, Command, append, new_command, parse
+from engine.contract.run_folder.commands import KINDS, WITH_TOPIC, BadCommand, Command, append, new_command, parse
 from engine.contract.run_folder.folder import RunDir, create
 from engine.rules.enforce import Broken
 from engine.runtime.control import Control, Skip, Stop
@@ -39,7 +39,7 @@ def test_what_is_appended_is_what_is_parsed(tmp_path: Path, kind: str) -> None:
     line = path.read_bytes()
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     assert parse(line[:-1], 0) == command
-    assert command.topic == (TWO if kind in ("skip", "reevaluate", "retry") else None)
+    assert command.topic == (TWO if kind in WITH_TOPIC else None)
     assert "@" in command.by
     assert path.stat().st_mode & 0o077 == 0
 

@@ -114,6 +114,7 @@ EFFECTS: dict[Screen, dict[str, Effect]] = {
         "s": Effect(("end",), asked("skip", LAST)),
         "e": Effect(("home",), asked("reevaluate", FIRST)),
         "r": Effect(("home",), asked("retry", FIRST)),
+        "K": Effect(("home",), asked("keep", FIRST)),
         "enter": Effect((), on(SamplesScreen)),
         "slash": Effect((), lambda app: look(app).typing),
         "f": Effect(("end",), lambda app: look(app).topic is None),
@@ -200,7 +201,7 @@ async def settled(pilot: Pilot[None]) -> None:
 async def test_key(console: Open, story: Callable[[str], RunDir], name: Screen, code: str) -> None:
     for other in ("restarted", "finished", "collapsed") if name == "runs" else ():
         story(other)
-    app = console("happy", first=name == "first")
+    app = console("rolled-back" if code == "K" else "happy", first=name == "first")
     app.start_config = lambda path: RunDir(Path("logs/happy"))
     effect = EFFECTS[name][code]
     async with app.run_test(size=(120, 40) if name in ("train", "runs") else (60, 20)) as pilot:
