@@ -12,6 +12,7 @@ import mlx.core as mx
 from msgspec.structs import replace
 
 from engine.contract.journal.events import Evaluated, Health, Sample, Stage
+from engine.contract.vocabulary import BASE
 from engine.data.chat_template import Message
 from engine.data.curriculum import Topic
 from engine.data.rows import Question
@@ -85,9 +86,13 @@ def measure(
 
 
 def _samples(session: Session, scoring: Scoring, topic: Topic, stage: Stage, rows: Sequence[Row]) -> list[Sample]:
-    """Scores a topic's answers together, because an answer may be the same as another one."""
+    """Scores a topic's answers together, because an answer may be the same as another one.
+
+    The base model's answers get no relevance. To that model its own answers are the most likely, so the number would
+    be compared with nothing.
+    """
     asked = [scorer.Answer(topic.id, question.question, answer.text, question.reference) for question, answer in rows]
-    scores = scoring.score(asked)
+    scores = scoring.score(asked, relevance=stage != BASE)
     near = _cosines(scoring, [question for question, _ in rows], [answer for _, answer in rows])
     return [
         _sample(session, scoring, topic, stage, *row, score, cosine)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,9 +39,12 @@ class Scoring:
     scorer: Scorer
     tools: Tools
 
-    def score(self, answers: Sequence[Answer]) -> list[AnswerScore]:
-        """Scores answers together. All answers of a topic must be in the same call."""
-        return score_answers(self.scorer, answers, self.tools)
+    def score(self, answers: Sequence[Answer], relevance: bool = True) -> list[AnswerScore]:
+        """Scores answers together. All answers of a topic must be in the same call.
+
+        Without `relevance`, the base model reads each answer once, not twice.
+        """
+        return score_answers(self.scorer, answers, replace(self.tools, relevance=relevance and self.tools.relevance))
 
 
 class CachedVectors:

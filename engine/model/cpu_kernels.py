@@ -86,10 +86,20 @@ def attention(
     if mask is not None:
         if isinstance(mask, str):
             mask = mx.arange(seen - length, seen)[:, None] >= mx.arange(seen)
-        bias = mx.where(mask, 0.0, HIDDEN) if mask.dtype == mx.bool_ else mask
+        bias = _bias(mask) if mask.dtype == mx.bool_ else mask
         scores = scores + (mx.expand_dims(bias, -3) if bias.ndim > 2 else bias)
     shares = softmax(scores).reshape(batch, kept, -1, seen)
     return (shares @ values).reshape(batch, heads, length, values.shape[-1])
+
+
+_last: list[tuple[mx.array, mx.array]] = []  # the last mask and its bias: all layers of a step share one mask
+
+
+def _bias(mask: mx.array) -> mx.array:
+    """Returns what is added to the scores for a bool mask; computed once for the layers that share the mask."""
+    if not _last or _last[0][0] is not mask:
+        _last[:] = [(mask, mx.where(mask, 0.0, HIDDEN))]
+    return _last[0][1]
 
 
 def install_fast_kernels(model: Any) -> bool:

@@ -213,6 +213,8 @@ def differences(ran: tiny.Ran, peace: tiny.Ran, kills: int) -> Iterator[str]:
     if ran.adapters() != peace.adapters():
         names = {n for n in ran.adapters() | peace.adapters() if ran.adapters().get(n) != peace.adapters().get(n)}
         yield f"the bytes of {len(names)} adapters, among them {sorted(names)[0]}"
+    if ran.set_aside() != peace.set_aside():
+        yield f"set aside are {sorted(ran.set_aside())}"
     if ran.committed() != peace.committed():
         yield f"committed {ran.committed()}"
     if (ran.run.adapters / "ledger.json").read_bytes() != (peace.run.adapters / "ledger.json").read_bytes():

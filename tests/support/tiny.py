@@ -192,6 +192,11 @@ class Ran:
         files = sorted(self.run.adapters.glob("*/adapters.safetensors"))
         return {file.parent.name: file.read_bytes() for file in files}
 
+    def set_aside(self) -> dict[str, bytes]:
+        """Returns the bytes of every file of the rolled-back adapters that are set aside."""
+        files = sorted(self.run.rolled_back.glob("*/*"))
+        return {f"{file.parent.name}/{file.name}": file.read_bytes() for file in files}
+
 
 def without(value: Any, names: tuple[str, ...]) -> Any:
     """Returns nested data without the keys in `names`."""

@@ -89,11 +89,6 @@ def peace(kit, tmp_path_factory) -> dict[str, tiny.Ran]:
     return ran
 
 
-def aside(run: RunDir) -> dict[str, bytes]:
-    files = sorted(run.rolled_back.glob("*/*")) if run.rolled_back.exists() else []
-    return {f"{file.parent.name}/{file.name}": file.read_bytes() for file in files}
-
-
 @pytest.mark.parametrize("part", STORIES)
 def test_a_rolled_back_phase_is_kept_as_a_commit_like_any_other(peace, part):
     ran = peace[part]
@@ -110,7 +105,7 @@ def test_a_rolled_back_phase_is_kept_as_a_commit_like_any_other(peace, part):
     assert again.reason.startswith(f"{part} was rolled back, and kept by a person")
     scored = ran.of(e.Evaluated, topic=FIRST, stage=part)
     assert [event.model_fingerprint for event in scored][-1] == fused.model_fingerprint
-    assert aside(ran.run) == {} and ran.status == 0
+    assert ran.set_aside() == {} and ran.status == 0
 
 
 @pytest.mark.parametrize("part", STORIES)
@@ -189,7 +184,7 @@ def survive(run: RunDir, whole: tiny.Ran, monkeypatch: pytest.MonkeyPatch, story
             losing(patch, FIRST, "sft" if story is sft_lost else "dpo")
         ran = tiny.train_here(run)
     assert ran.adapters() == whole.adapters() and ran.committed() == whole.committed()
-    assert aside(run) == aside(whole.run) and ran.told() == whole.told() and ran.status == whole.status
+    assert ran.set_aside() == whole.set_aside() and ran.told() == whole.told() and ran.status == whole.status
 
 
 # What is set aside can be heard.
@@ -289,7 +284,7 @@ def test_only_the_last_five_are_set_aside(run, monkeypatch):
     losing(monkeypatch, FIRST, "sft")
     losing(monkeypatch, SECOND, "dpo")
     ran = tiny.train_here(run)
-    assert [name.partition("/")[0] for name in aside(ran.run)] == [f"001-{SECOND.replace('/', '.')}-dpo"] * 2
+    assert [name.partition("/")[0] for name in ran.set_aside()] == [f"001-{SECOND.replace('/', '.')}-dpo"] * 2
 
 
 def test_a_run_that_is_started_again_keeps_what_is_asked_for(kit, lost, tmp_path, monkeypatch):
@@ -301,4 +296,4 @@ def test_a_run_that_is_started_again_keeps_what_is_asked_for(kit, lost, tmp_path
     ran = tiny.train_here(copy)
     assert [event.outcome for event in ran.of(e.CommandTaken)] == ["done", "done"]
     assert [name.rpartition("-")[2] for name in ran.committed()] == ["sft", "sft", "dpo"] and ran.status == 0
-    assert aside(copy) == {}
+    assert ran.set_aside() == {}
