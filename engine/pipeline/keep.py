@@ -6,7 +6,6 @@ from engine.adapters import lora
 from engine.adapters.committed_model import load_rolled_back
 from engine.contract.errors import InputError
 from engine.contract.journal.events import TopicFinished
-from engine.contract.settings.config import phase_settings
 from engine.contract.vocabulary import PREFERENCE, Phase, Verdict
 from engine.data.curriculum import Topic
 from engine.evaluation import evaluate
@@ -35,7 +34,7 @@ def commit_rolled_back(session: Session, topic: Topic, part: Phase) -> None:
     frozen = checks.frozen_as_in_ledger(session)
     made = lora.attach(session.model, delta.spec, 0)  # the seed does not matter, the weights are replaced
     expected = lora.expected_count(made, delta.spec.rank)
-    updater = Updater(phase_settings(session.config)[part], 1)
+    updater = Updater(session.config.dpo if part in PREFERENCE else session.sft_settings(topic), 1)
     attached = ActiveAdapter(topic.id, 1, part, delta.spec, updater, frozen, len(made), expected, {}, whole=True)
     session.attached = attached
     lora.load_weights(session.model, delta.weights)

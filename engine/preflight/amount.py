@@ -1,4 +1,4 @@
-"""Warns if a topic is trained far more or far less than the topics on which the shipped recipes were found.
+"""Warns if a phase is trained far more or far less than those on which the shipped recipes were found.
 
 The amount of training is optimizer steps x learning rate: with AdamW each value moves by about the rate in a step.
 SFT's steps grow with a topic's rows, so the same epochs and rate are more training for a topic with more rows. DPO's
@@ -6,63 +6,79 @@ steps do not grow.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from engine.contract.settings.config import ModelConfig, RunConfig, may_prefer, phase_settings
-from engine.contract.vocabulary import PHASES, Phase
+from engine.contract.settings.config import ModelConfig, RunConfig, SftConfig, may_prefer
+from engine.contract.wording import several
 from engine.data.batches import plan_epochs
 from engine.data.curriculum import Curriculum, Topic
 
 MEASURED = ModelConfig().name  # the base model on which the recipes were found
-FOUND: dict[Phase, tuple[float, float]] = {  # least and most steps x rate of recipes that worked, docs/EXPERIMENTS.md
-    "sft": (12 * 2e-3, 20 * 3e-3),  # demo.yaml and quick.yaml: eight rows a topic
-    "dpo": (6 * 3e-4, 60 * 5e-5),
+FOUND = {  # least and most steps x rate of recipes that worked, docs/EXPERIMENTS.md
+    "foundation": (84 * 5e-4, 224 * 5e-4),  # quick.yaml: 56 rows, 6 epochs; demo.yaml: 224 rows, 4 epochs
+    "sft": (12 * 2e-3, 20 * 3e-3),  # eight rows a topic, 6 and 10 epochs, without a foundation
+    "sft after it": (4 * 3e-4, 4 * 3e-4),  # eight rows a topic, 2 epochs, after a foundation
+    "dpo": (6 * 1e-4, 60 * 5e-5),
 }
 FAR = 2.0  # an amount is far from these if it is more than this many times outside
 UNEVEN = 2.5  # topics are uneven if one takes more than this many times the steps of another
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """The planned steps of one phase of a topic; `rows` describes what they are made of."""
+
+    topic: str
+    steps: int
+    rows: str
+
+
 def amount_warnings(curriculum: Curriculum, config: RunConfig) -> list[str]:
-    """Returns sentences with the numbers, for SFT and for DPO if it may run."""
-    topics, found = curriculum.topics, []
+    """Returns sentences with the numbers, for the foundation, for SFT and for DPO if it may run."""
+    topics, sft = curriculum.topics, [_supervised(topic, config.sft) for topic in curriculum.topics if topic.sft]
+    found: list[str] = []
     if config.model.name == MEASURED:
-        phases: tuple[Phase, ...] = tuple(PHASES) if may_prefer(config) else ("sft",)
-        found = [sentence for part in phases for sentence in _far(topics, config, part)]
-    return found + _uneven(topics, config)
+        if curriculum.foundation is not None:
+            whole = [_supervised(curriculum.foundation, config.foundation)]
+            found += _far("foundation", "the foundation", whole, config.foundation.learning_rate)
+        kind = "sft" if curriculum.foundation is None else "sft after it"
+        found += _far(kind, "SFT", sft, config.sft.learning_rate)
+        if may_prefer(config):
+            steps = config.dpo.steps
+            dpo = [Amount(item.id, steps, f"{several(len(item.pairs), 'pair')}") for item in topics if item.pairs]
+            found += _far("dpo", "DPO", dpo, config.dpo.learning_rate)
+    return found + _uneven(sft, config.sft.epochs)
 
 
-def steps_of(topic: Topic, config: RunConfig, part: Phase) -> int:
-    """Returns the optimizer steps of a phase; 0 if the topic has nothing for it."""
-    sft, dpo = config.sft, config.dpo
-    if part == "sft":
-        return plan_epochs(len(topic.sft), sft.batch, sft.accumulation, sft.epochs).steps if topic.sft else 0
-    return dpo.steps if topic.pairs else 0
+def _supervised(topic: Topic, settings: SftConfig) -> Amount:
+    plan = plan_epochs(len(topic.sft), settings.batch, settings.accumulation, settings.epochs)
+    return Amount(topic.id, plan.steps, f"{several(len(topic.sft), 'row')}, {several(settings.epochs, 'epoch')}")
 
 
-def _far(topics: Sequence[Topic], config: RunConfig, part: Phase) -> list[str]:
-    rate, (least, most) = phase_settings(config)[part].learning_rate, FOUND[part]
-    steps = {topic.id: steps_of(topic, config, part) for topic in topics}
-    outside = {id: count for id, count in steps.items() if count and not least / FAR <= count * rate <= most * FAR}
+def _far(kind: str, label: str, planned: Sequence[Amount], rate: float) -> list[str]:
+    least, most = FOUND[kind]
+    outside = [each for each in planned if not least / FAR <= each.steps * rate <= most * FAR]
     if not outside:
         return []
-    id, count = max(outside.items(), key=lambda item: max(item[1] * rate / most, least / (item[1] * rate)))
-    rows = next(len(topic.sft if part == "sft" else topic.pairs) for topic in topics if topic.id == id)
-    what = f"{rows} rows, {config.sft.epochs} epochs" if part == "sft" else f"{rows} pairs, dpo.steps {count}"
-    size, better = ("more", most) if count * rate > most else ("less", least)
-    aim = max(1, round(better / rate))
-    advice = f"about {aim} steps, or a rate of {better / count:.1g}, would be like them"
-    numbers = f"{count} steps x rate {rate:g} = {count * rate:.2g}; the recipes have {least:.2g} to {most:.2g}"
+    worst = max(outside, key=lambda each: max(each.steps * rate / most, least / (each.steps * rate)))
+    amount, near = worst.steps * rate, f"{least:.2g}" + (f" to {most:.2g}" if most > least else "")
+    size, better = ("more", most) if amount > most else ("less", least)
+    numbers = f"{worst.rows}: {worst.steps} steps x rate {rate:g} = {amount:.2g}; the recipes have {near}"
+    who = label if kind == "foundation" else f"{label} of {len(outside)} of {len(planned)} topics"
+    which = "" if kind == "foundation" else f", {worst.topic} among them"
     return [
-        f"{len(outside)} of {len(topics)} topics are trained far {size} in {PHASES[part].label} than those on which "
-        f"the recipes were found, {id} among them ({what}: {numbers}): {advice}"
+        f"{who} is far {size} training than the shipped recipes were found with{which} ({numbers}): about "
+        f"{max(1, round(better / rate))} steps, or a rate of {better / worst.steps:.1g}, would be like them"
     ]
 
 
-def _uneven(topics: Sequence[Topic], config: RunConfig) -> list[str]:
-    steps = sorted((steps_of(topic, config, "sft"), topic.id, len(topic.sft)) for topic in topics if topic.sft)
-    if not steps or steps[-1][0] <= UNEVEN * steps[0][0]:
+def _uneven(planned: Sequence[Amount], epochs: int) -> list[str]:
+    ordered = sorted(planned, key=lambda each: each.steps)
+    if not ordered or ordered[-1].steps <= UNEVEN * ordered[0].steps:
         return []
-    (fewest, small, few), (most, large, many) = steps[0], steps[-1]
+    small, large = ordered[0], ordered[-1]
     return [
-        f"one rate and {config.sft.epochs} epochs train topics unevenly: {large} has {many} rows and takes {most} "
-        f"steps, {small} has {few} rows and takes {fewest}; divide large topics, or lower sft.epochs"
+        f"one rate and {several(epochs, 'epoch')} train topics unevenly: {large.topic} has {large.rows} and takes "
+        f"{large.steps} steps, {small.topic} has {small.rows} and takes {small.steps}; divide large topics, or lower "
+        "sft.epochs"
     ]

@@ -9,7 +9,7 @@ import tiny
 
 from engine.contract.settings.config import RunConfig, load_config
 from engine.pipeline.setup import load
-from engine.preflight.amount import amount_warnings, steps_of
+from engine.preflight.amount import amount_warnings
 
 CONFIGS = tiny.ROOT / "configs"
 
@@ -26,12 +26,10 @@ def test_the_shipped_recipes_are_near_what_they_were_found_for(name):
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        (
-            "sft.epochs=25",
-            r"2 of 2 topics are trained far more in SFT .* \(8 rows, 25 epochs: 50 steps x rate 0.003 = 0.15",
-        ),
-        ("sft.learning_rate=3e-5", r"2 of 2 topics are trained far less in SFT .* 20 steps x rate 3e-05 = 0.0006"),
-        ("dpo.steps=100", r"far more in DPO .* \(\d pairs, dpo.steps 100: 100 steps x rate 0.0003 = 0.03; the recipes"),
+        ("sft.epochs=10", r"SFT of 2 of 2 topics is far more .* \(8 rows, 10 epochs: 20 steps x rate 0.0003 = 0.006"),
+        ("sft.learning_rate=3e-5", r"far less training .* 4 steps x rate 3e-05 = 0.00012; the recipes have 0.0012\)"),
+        ("dpo.steps=100", r"DPO of 2 .* \(\d pairs: 100 steps x rate 0.0001 = 0.01; the recipes have 0.0006 to 0.003"),
+        ("foundation.epochs=1", r"the foundation is far less .* \(56 rows, 1 epoch: 14 steps x rate 0.0005 = 0.007"),
     ],
 )
 def test_far_more_or_less_is_warned_of_with_its_numbers(override, expected):
@@ -40,9 +38,9 @@ def test_far_more_or_less_is_warned_of_with_its_numbers(override, expected):
 
 
 def test_twenty_rows_ten_times_are_not_eight_rows_ten_times(tmp_path: Path):
-    """The same rows and rate with more rows in a topic: SFT's steps grow with them, and one rate serves both."""
+    """SFT's steps grow with a topic's rows, and one rate serves topics of all sizes."""
     folder = tiny.make_curriculum(tmp_path / "course", 2)
-    row = {"topic": tiny.TOPICS[0], "messages": [tiny.turn("user", "Who?"), tiny.turn("assistant", "Aye.")]}
+    row = {"topic": tiny.TOPICS[0]}
     with open(folder / "sft.jsonl", "a", encoding="utf-8") as file:
         for number in range(17):
             turns = [
@@ -50,12 +48,7 @@ def test_twenty_rows_ten_times_are_not_eight_rows_ten_times(tmp_path: Path):
                 tiny.turn("assistant", f"Aye, {number} is mine."),
             ]
             file.write(json.dumps(row | {"messages": turns}) + "\n")
-    file_path = tmp_path / "config.yaml"
-    file_path.write_text(f"curriculum: {{path: {folder}}}\nsft: {{epochs: 10, batch: 1}}\ndpo: {{when: never}}\n")
-    config = load_config(file_path)
-    curriculum = load(config)
-    assert [steps_of(topic, config, "sft") for topic in curriculum.topics] == [200, 30]
-    assert any(
-        f"{tiny.TOPICS[0]} has 20 rows and takes 200 steps, {tiny.TOPICS[1]} has 3 rows and takes 30" in text
-        for text in amount_warnings(curriculum, config)
-    )
+    place, rest = tmp_path / "config.yaml", "foundation: {epochs: 0}\ndpo: {when: never}\n"
+    place.write_text(f"curriculum: {{path: {folder}}}\nsft: {{epochs: 10, batch: 1}}\n{rest}")
+    uneven = f"{tiny.TOPICS[0]} has 20 rows, 10 epochs and takes 200 steps, {tiny.TOPICS[1]} has 3 rows, 10 epochs and"
+    assert any(uneven in text for text in warned(load_config(place)))
