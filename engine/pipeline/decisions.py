@@ -36,9 +36,9 @@ def after_phase(
     if after.closeness is not None:
         numbers += f", {_change('closeness', before, after)}"
     if collapsed(before, after):
-        return Decision(
-            "roll_back", f"the answers became {health_label(after.health)}{_subject(before, after, limits)} ({numbers})"
-        )
+        subject = _subject(before, after, limits)
+        became = f"the answers became {health_label(after.health)}" + (f"; they {subject}" if subject else "")
+        return Decision("roll_back", f"{became} ({numbers})")
     if not math.isfinite(after.combined):
         return Decision("roll_back", f"the scores are no numbers ({numbers})")
     for name in ("combined", "closeness"):
@@ -118,7 +118,9 @@ def verdict(
         how = (
             f"SFT made the answers {health_label(broke.health)} and was rolled back" if broke else "SFT was rolled back"
         )
-        return "not_trained", f"{how}, and nothing of the topic is in the model ({numbers})"
+        subject = _subject(final, broke, limits) if broke else ""
+        said = f"; SFT's answers {subject}" if subject else ""
+        return "not_trained", f"{how}, and nothing of the topic is in the model ({numbers}){said}"
     if final.health != "ok":
         return "collapsed", f"the answers are {health_label(final.health)} ({numbers})"
     needed = {name: getattr(limits, name) for name in GATES if getattr(limits, name) > 0}
@@ -151,8 +153,7 @@ def _subject(before: Evaluated, after: Evaluated, limits: ThresholdsConfig) -> s
     """Tells whether answers that repeat themselves keep to their subject. If so, the cause may be greedy decoding."""
     if after.health != "repeating" or before.closeness is None or after.closeness is None:
         return ""
-    kept = after.closeness >= before.closeness - limits.worse
-    return " but keep to the subject" if kept else " and lose the subject"
+    return "keep to the subject" if after.closeness >= before.closeness - limits.worse else "lose the subject"
 
 
 def pause_reason(word: Verdict, collapsed: bool) -> Literal["collapsed", "failed"] | None:

@@ -81,10 +81,12 @@ def test_a_phase_that_harms_is_rolled_back(
         assert reason in found.reason
 
 
-@pytest.mark.parametrize(("closeness", "said"), [(0.45, "but keep to the subject"), (0.1, "and lose the subject")])
+@pytest.mark.parametrize(("closeness", "said"), [(0.45, "keep to the subject"), (0.1, "lose the subject")])
 def test_answers_that_only_loop_are_told_from_those_that_lose_the_subject(closeness: float, said: str) -> None:
     found = after_phase(scored(closeness=0.5), scored(health="repeating", closeness=closeness), {}, LIMITS)
-    assert found.reason.startswith(f"the answers became repetitive {said} (")
+    assert found.reason.startswith(f"the answers became repetitive; they {said} (")
+    broke = scored(health="repeating", closeness=closeness)
+    assert verdict(scored(closeness=0.5), LIMITS, in_model=False, broke=broke)[1].endswith(f"; SFT's answers {said}")
 
 
 @pytest.mark.parametrize(
