@@ -107,6 +107,8 @@ def test_the_figures_of_three_answers_and_two_pairs(session: Session, monkeypatc
     low, high = found.intervals["accuracy"]
     assert low < found.accuracy < high and "voice" in found.intervals and found.relevance is not None
     assert session.scored.samples[("dpo", TOPIC)] == tuple(samples)
+    base = evaluate.evaluate(session, session.curriculum.topics, "before")[TOPIC]
+    assert base.relevance is None and base.voice == found.voice  # the base model likes its own answers best
 
 
 def test_one_sick_answer_of_three_makes_no_topic_sick(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
