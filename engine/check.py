@@ -15,6 +15,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, STOPPED
 from engine.contract.journal.events import Event, Preparing, Record
@@ -99,7 +101,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
             "fingerprint": session.ledger.declared,
         }
         topics = audit(curriculum, session.renderer, config)
-        report["data"] = dataclasses.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
+        report["data"] = structs.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
         report["topics"] = [dataclasses.asdict(topic) | {"base": None, "voice": None} for topic in topics]
         broken = _measure(session, report, works(curriculum, topics, session.renderer, config), loading)
         of_data = _of_data(curriculum, missed)
@@ -203,7 +205,8 @@ def _predict(
     limit = config.evaluation.max_tokens
     cut = {row["topic"]: row["base"]["cut"] for row in topics}
     every = [as_answered(work, cut.get(id, sum(cut.values())), limit) for id, work in works.items()]
-    span = Span(loading + scoring, loading + scoring) + of_topics(every, trial.rates, config, begun=False)
+    begin = Span(loading + scoring, loading + scoring)
+    span = begin + of_topics(every, trial.rates, config, begun=False, exam=scoring)
     return dataclasses.asdict(span) | {
         "loading": loading,
         "base": scoring,

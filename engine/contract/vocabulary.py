@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Phase = Literal["sft", "dpo"]
-Stage = Literal["before", "start", "sft", "dpo", "reevaluated"]
+Stage = Literal["before", "start", "sft", "dpo", "final", "reevaluated"]
 Verdict = Literal["passed", "below_threshold", "undecided", "not_trained", "collapsed", "skipped", "error"]
 AdapterState = Literal["attached", "fused", "kept_attached", "detached", "rolled_back"]
 Health = Literal["ok", "repeating", "empty", "special_tokens"]
 Role = Literal["", "dim", "bold", "ok", "warn", "bad", "accent"]
-Colour = Literal["before", "start", "supervised", "preference"]
+Colour = Literal["before", "start", "supervised", "preference", "final"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ PREFERENCE = tuple(name for name, row in PHASES.items() if row.preference)
 class StageRow:
     """A moment at which a topic is scored; `phase` is set if it comes after the phase of the same name.
 
-    `summary` is its key in summary.json. A `repeated` stage is scored whenever a person asks, and belongs to no
-    attempt. Any other stage is scored once per attempt.
+    `summary` is its key in summary.json. A `repeated` stage is scored whenever a person asks. The stages `before` and
+    `final` are scored once per run, any other stage once per attempt.
     """
 
     name: Stage
@@ -63,13 +63,16 @@ STAGES: dict[Stage, StageRow] = {
         StageRow("start", "at the start", "start", "start", "start"),
         StageRow("sft", "after SFT", "SFT", "after_sft", "supervised", phase="sft"),
         StageRow("dpo", "after DPO", "DPO", "after_dpo", "preference", phase="dpo"),
+        StageRow("final", "final exam", "final", "final", "final"),
         StageRow("reevaluated", "scored again", "again", "reevaluated", "start", repeated=True),
     )
 }
 BASE: Stage = "before"  # the base model: scored once per run, valid for every attempt
 START: Stage = "start"  # the model as the earlier topics left it
+FINAL: Stage = "final"  # the model that the run leaves: scored once per run, on every topic
 REEVALUATED: Stage = "reevaluated"  # scored whenever a person asks
-ATTEMPT_STAGES = tuple(name for name, row in STAGES.items() if not row.repeated)
+ATTEMPT_STAGES = tuple(name for name, row in STAGES.items() if not row.repeated and name != FINAL)
+SCORED_STAGES = (*ATTEMPT_STAGES, FINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,7 @@ class ScoreRow:
 
     A `headline` score is always measured and lies in [0, 1]. A `gate` is compared with the threshold of the same name.
     A `per_answer` score is also measured for every answer. A `signed` score is a difference in nats, without bounds.
+    A score that is not `bounded` is a loss in nats, at least 0.
     """
 
     name: str
@@ -201,6 +205,7 @@ class ScoreRow:
     gate: bool = False
     per_answer: bool = False
     signed: bool = False
+    bounded: bool = True
     summarized: bool = True  # whether summary.json and the pages show it
 
 
@@ -217,6 +222,7 @@ SCORES: dict[str, ScoreRow] = {
         ScoreRow("style", "style", "style", "style", per_answer=True),
         ScoreRow("closeness", "closeness", "closeness", "close", gate=True, per_answer=True),
         ScoreRow("relevance", "relevance", "relevance", "relev", per_answer=True, signed=True),
+        ScoreRow("language_loss", "loss of neutral text", "language", "lang", bounded=False),
     )
 }
 COMPOSED = "voice"  # the score that `Evaluated.components` are parts of

@@ -4,16 +4,17 @@ Spreads are pooled over the topics evaluated so far.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.contract.intervals import Estimate, mean_estimate, paired_change, pooled_spread, share_spread
 from engine.contract.journal.events import Sample
-from engine.contract.vocabulary import BASE, FOUNDATION
+from engine.contract.vocabulary import BASE, FINAL, FOUNDATION
 from engine.runtime.score_log import ScoreLog
 
 MEANS = ("voice", "closeness", "relevance", "style", "accuracy")
 SHARES = ("voice", "closeness", "style")  # never below 0 or above 1, and so are their intervals
 CHANGES = ("combined", "voice", "closeness", "relevance", "loops")
+EXAMINED = ("voice", "closeness")
 
 
 def value(sample: Sample, name: str) -> float | None:
@@ -78,6 +79,19 @@ def changes(log: ScoreLog, topic: str, first: str, last: str) -> dict[str, Estim
     return found
 
 
+def changes_since(log: ScoreLog, ends: Mapping[str, str]) -> dict[str, Estimate]:
+    """Returns the mean change of each score from the topics' own ends to the final exam, paired by question.
+
+    `ends` is topic -> stage of its end. The spread is that of all changes, within topics and between them.
+    """
+    found = {}
+    for name in EXAMINED:
+        pairs = [pair for topic, stage in sorted(ends.items()) for pair in _pairs(log, topic, stage, FINAL, name)]
+        if pairs:
+            found[name] = paired_change([old for old, _ in pairs], [new for _, new in pairs])
+    return found
+
+
 def margin(log: ScoreLog, topic: str, beta: float) -> Estimate | None:
     """Returns the held-out DPO margin: beta times the growth of the chosen-rejected gap during DPO, paired."""
     groups = {}
@@ -94,8 +108,15 @@ def _changed(log: ScoreLog, topic: str, first: str | None, last: str, name: str)
     """Returns the changes of one topic's answers. If `first` is None, they start at the stage before the last phase."""
     if first is None:
         first = "sft" if last == "dpo" else "start" if ("start", topic) in log.samples else "before"
-    before, after = log.samples.get((first, topic), ()), log.samples[last, topic]
-    if len(before) != len(after) or (name == "relevance" and first == BASE):
+    if name == "relevance" and first == BASE:
+        return []
+    return [new - old for old, new in _pairs(log, topic, first, last, name)]
+
+
+def _pairs(log: ScoreLog, topic: str, first: str, last: str, name: str) -> list[tuple[float, float]]:
+    """Returns the scores of one topic's answers at two stages, for the answers that have the score at both."""
+    before, after = (log.samples.get((stage, topic), ()) for stage in (first, last))
+    if len(before) != len(after):
         return []
     pairs = [(value(old, name), value(new, name)) for old, new in zip(before, after, strict=True)]
-    return [new - old for old, new in pairs if old is not None and new is not None]
+    return [(old, new) for old, new in pairs if old is not None and new is not None]

@@ -12,11 +12,12 @@ import mlx.core as mx
 from msgspec.structs import replace
 
 from engine.contract.journal.events import Evaluated, Health, Sample, Stage
-from engine.contract.vocabulary import BASE
+from engine.contract.vocabulary import BASE, STAGES, START
+from engine.contract.wording import several
 from engine.data.chat_template import Message
 from engine.data.curriculum import Topic
 from engine.data.rows import Question
-from engine.evaluation import checks, estimates, generation, markers, pairs
+from engine.evaluation import checks, estimates, generation, language, markers, pairs
 from engine.evaluation.generation import Answer
 from engine.evaluation.score import scorer
 from engine.evaluation.score.answer_score import AnswerScore
@@ -49,6 +50,8 @@ def evaluate(
     own = [topic for topic in topics if not topic.parts]  # the foundation's questions are those of its parts
     base = [Text(topic.id, each.question, answers[each.question].text) for topic in own for each in topic.questions]
     scoring = scoring_of(session, base if stage == "before" else ())
+    loss = None if stage == START else language.language_loss(session)  # `start` is the end of an earlier topic
+    earlier = session.scored.language
     shared = (clock() - started) / len(topics)
     found, scored = {}, dict[str, list[Sample]]()
     for topic in topics:
@@ -63,6 +66,7 @@ def evaluate(
             session.recorder.say(sample)
         seconds = shared + clock() - began
         scores = _summarize(session, topic, stage, samples, accuracy, gaps, seconds, model)
+        scores = replace(scores, language_loss=loss)
         gap = scores.heldout_gap
         if since is not None and gap is not None and since.heldout_gap is not None:
             margin = session.config.dpo.beta * (gap - since.heldout_gap)
@@ -72,6 +76,10 @@ def evaluate(
         session.recorder.say(scores, durable=True)
         session.scored.add(scores, samples)
     mx.clear_cache()
+    what = topics[0].id if len(topics) == 1 else several(len(topics), "topic")
+    where, base_loss = f"{what} {STAGES[stage].label}", session.scored.base_language
+    if loss is not None and (problem := language.warning(where, loss, earlier, base_loss)):
+        session.recorder.warn("language", problem)
     return found
 
 

@@ -9,14 +9,14 @@ import yaml
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
-from engine.contract.vocabulary import ATTEMPT_STAGES, PHASES, PREFERENCE, STAGES, StageRow
+from engine.contract.vocabulary import PHASES, PREFERENCE, SCORED_STAGES, STAGES, StageRow
 from engine.contract.wording import several
 from engine.formats.low_rank import Loss
 from engine.runtime.history import commits
 from engine.runtime.summary import last_kept_phase, summarize
 
 ROWS = 200  # the largest number of topics in the table
-SHOWN = [STAGES[stage] for stage in ATTEMPT_STAGES]
+SHOWN = [STAGES[stage] for stage in SCORED_STAGES]
 KINDS = {
     "mlx": "the base model with every committed change fused into its weights",
     "adapter": "one mlx-lm adapter that holds every committed change",

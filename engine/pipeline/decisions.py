@@ -133,6 +133,11 @@ def verdict(
     return PASSED, f"{numbers}; needed {asked}"
 
 
+def forgotten(word: Verdict, final: Evaluated, limits: ThresholdsConfig) -> bool:
+    """Tells whether a topic that passed or was undecided is decided, in the final exam, to have failed."""
+    return word in (PASSED, UNDECIDED) and verdict(final, limits)[0] in ("below_threshold", "collapsed")
+
+
 def estimate(found: Evaluated, name: str) -> Estimate:
     """Returns a mean of an evaluation with its interval; NaN if it was not measured."""
     value = getattr(found, name)

@@ -24,6 +24,7 @@ from engine.evaluation import evaluate
 from engine.evaluation.score.storage import load_scorer
 from engine.model.backend import Backend, process_bytes
 from engine.pipeline import decisions, keep
+from engine.pipeline.exam import hold_exam, require_examined
 from engine.pipeline.resumable import damaged_lines, require_beginning, require_known_topics, require_own_folders
 from engine.pipeline.resume import (
     apply_requests,
@@ -107,11 +108,17 @@ def train(
 def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
     """Writes summary.json and the last event. Returns the exit status.
 
-    A run succeeds if every topic passed, was skipped or is undecided, and there is at least one topic.
+    A run succeeds if every topic passed, was skipped or is undecided, there is at least one topic, and the final exam
+    found none of them forgotten.
     """
     journal = session.run.journal
-    verdicts = {id: end.verdict for id, end in read_history(live_records(journal)).finished.items()}
-    good = len(verdicts) == len(session.curriculum.trained) and all(is_success(*pair) for pair in verdicts.items())
+    history = read_history(live_records(journal))
+    if not stopped:
+        require_examined(session, history)
+    verdicts = {id: end.verdict for id, end in history.finished.items()}
+    kept = history.examined is not None and not history.examined.forgotten
+    whole = len(verdicts) == len(session.curriculum.trained)
+    good = kept and whole and all(is_success(*pair) for pair in verdicts.items())
     status = STOPPED if stopped else 0 if good else 1
     declared = session.ledger.declared
     require_ledger(session.run.adapters, session.ledger, records(journal))
@@ -130,14 +137,16 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
 
 
 def _check_success(summary: dict[str, Any], status: int) -> None:
-    """Checks rule 17: status 0 requires at least one topic in the summary and no topic that failed."""
+    """Checks rule 17: status 0 requires at least one topic in the summary, none that failed and none forgotten."""
     rows = [*summary["topics"], *filter(None, [summary["foundation"]])]
     missed = [row for row in rows if not is_success(row["topic"], row["verdict"])]
-    earned = bool(summary["topics"]) and not missed
+    lost = summary["exam"]["forgotten"] if summary["exam"] else []
+    earned = bool(summary["topics"]) and not missed and not lost
     require(
         "success-is-earned",
         status != 0 or earned,
-        f"the run would end with status 0, but {len(missed)} of {len(rows)} topics did not pass",
+        f"the run would end with status 0, but {len(missed)} of {len(rows)} topics did not pass"
+        + (f", and {len(lost)} were forgotten" if lost else ""),
     )
 
 
@@ -153,7 +162,8 @@ def _score_base(session: Session, history: History) -> None:
 def _train_all(session: Session, history: History, outlook: DurationPredictor) -> None:
     """Trains every topic in curriculum order, then those that the user wants to retry; each with its retries.
 
-    Between two topics, keeps the rolled-back phases that a person asked for.
+    Between two topics, keeps the rolled-back phases that a person asked for. Then holds the final exam. A retry or a
+    keep that is asked for meanwhile is done, and the exam is repeated.
     """
     control = session.control
     topics = {topic.id: topic for topic in session.curriculum.trained}
@@ -164,6 +174,10 @@ def _train_all(session: Session, history: History, outlook: DurationPredictor) -
             _keep(session, topics[topic], part)
             control.keeps.pop(0)
             continue
+        if control.upcoming() is None:
+            hold_exam(session, history)
+            if control.keeps:
+                continue
         if (id := control.upcoming()) is None:
             return
         _train(session, history, topics[id])

@@ -58,9 +58,13 @@ class Span:
         return Span(self.seconds + other.seconds, self.least + other.least)
 
 
-def of_topics(works: Sequence[TopicWork], rates: Rates, config: RunConfig, begun: bool) -> Span:
-    """Returns the duration of these topics in sequence. `begun` tells whether a topic was trained before them."""
-    total = Span(0.0, 0.0)
+def of_topics(works: Sequence[TopicWork], rates: Rates, config: RunConfig, begun: bool, exam: float) -> Span:
+    """Returns the duration of these topics in sequence, and of the final exam.
+
+    `begun` tells whether a topic was trained before them. `exam` is the seconds that the base model took to answer all
+    questions; the final model is expected to take as long.
+    """
+    total = Span(exam, exam)
     for number, work in enumerate(works):
         total += _topic(work, rates, config, begun or number > 0)
     return total
@@ -68,7 +72,8 @@ def of_topics(works: Sequence[TopicWork], rates: Rates, config: RunConfig, begun
 
 def _topic(work: TopicWork, rates: Rates, config: RunConfig, start: bool) -> Span:
     evaluation = work.answers * rates.decode + work.read * rates.forward
-    sft = work.sft * rates.sft + rates.phase + evaluation * (2 if start else 1)
+    trained = work.sft * (1 + config.sft.replay if start else 1)  # a replayed row is taken to be as long as its own
+    sft = trained * rates.sft + rates.phase + evaluation * (2 if start else 1)
     dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
     return Span(sft + dpo if may_prefer(config) and work.dpo else sft, sft)
 

@@ -55,6 +55,7 @@ class DurationPredictor:
         """Predicts from one forward pass and a few decoded tokens. `before` are the base model's evaluations."""
         limit = self._session.config.evaluation.max_tokens
         self._works = {topic: as_answered(work, before[topic].cut, limit) for topic, work in self._works.items()}
+        self._exam = sum(before[topic.id].seconds for topic in self._session.curriculum.topics)
         if self._said < PREDICTIONS:
             self._guess = guess(self._session)
         if self._said == 0:
@@ -72,7 +73,7 @@ class DurationPredictor:
         left = [work for topic, work in self._works.items() if status[topic] == "pending"]
         if left:
             begun = bool(self._session.ledger.deltas)
-            span = of_topics(left, rates, self._session.config, begun)
+            span = of_topics(left, rates, self._session.config, begun, self._exam)
             waited = read_history(live_records(self._session.run.journal)).waited
             passed = time.monotonic() - self._began - waited
             self._session.recorder.say(Predicted(passed + span.seconds, passed + span.least, basis))

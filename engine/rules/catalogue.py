@@ -160,11 +160,18 @@ ALL = (
     ),
     Rule(
         17, "success-is-earned", "run",
-        "Status 0 is every topic passed, skipped by a person or undecided (the threshold is inside the interval), and "
-        "there was at least one; the summary counts the undecided.",
+        "Status 0 is every topic passed, skipped by a person or undecided (the threshold is inside the interval), none "
+        "forgotten in the final exam, and there was at least one; the summary counts the undecided.",
         "the run would end with status 0, but …",
         "verdicts and journal disagree",
         "the journal is right: read its topic_finished events, then resume",
+    ),
+    Rule(
+        17, "final-model-examined", "run",
+        "A run that is not stopped has a final score of every topic, answered by the very model that it leaves.",
+        "N of M topics have no final score of the model …",
+        "the model changed after the final exam, or the exam left topics out",
+        "resume the run: it repeats the exam; if it comes again, report it with the journal",
     ),
     Rule(
         18, "attempt-has-steps", "phase",

@@ -7,7 +7,7 @@ from typing import Any
 from engine.contract.journal import events as e
 from engine.contract.journal.events import KEPT, AdapterChanged, EngineDied, Evaluated, Event, Record, TopicFinished
 from engine.contract.names import new_delta
-from engine.contract.vocabulary import BASE, PREFERENCE, STAGES, Phase
+from engine.contract.vocabulary import BASE, FINAL, PREFERENCE, STAGES, Phase
 from engine.runtime.set_aside import SetAside
 
 
@@ -42,6 +42,8 @@ class History:
     settings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)  # topic -> digest of its rows; empty if none was journaled
     before: dict[str, Evaluated] = field(default_factory=dict)
+    final: dict[str, Evaluated] = field(default_factory=dict)  # of the latest exam; the model may have changed since
+    examined: e.Examined | None = None  # the result of the latest exam
     finished: dict[str, TopicFinished] = field(default_factory=dict)
     current: str | None = None
     again: str | None = None
@@ -178,6 +180,8 @@ def _fold(history: History, record: Record) -> None:
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
             if stage == BASE:
                 history.before[topic] = evaluated
+            elif stage == FINAL:
+                history.final[topic] = evaluated
             elif not STAGES[stage].repeated and topic == history.current:
                 history.topics[topic].evaluated[stage] = evaluated
         case e.AdapterChanged(state=state) as changed if state != "attached":
@@ -191,6 +195,8 @@ def _fold(history: History, record: Record) -> None:
             history.current, history.again, known.again = None, topic if owed else None, False
             history.skipped.discard(topic)
             history.retries = [topic] * owed + [id for id in history.retries if id != topic]
+        case e.Examined() as examined:
+            history.examined = examined
         case e.CommandTaken(id=id, outcome="refused"):
             history.answered.add(id)
         case e.CommandTaken(id=id, command=command, topic=topic, phase=phase):

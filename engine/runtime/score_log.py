@@ -4,23 +4,41 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.contract.journal.events import EngineRestarted, Evaluated, Record, Sample
-from engine.contract.vocabulary import FOUNDATION
+from engine.contract.vocabulary import BASE, FINAL, FOUNDATION
 
 Key = tuple[str, str]  # stage and topic
 
 
 @dataclass(slots=True)
 class ScoreLog:
-    """The last evaluation of each topic at each stage; `gaps` has those of its held-out pairs, in nats."""
+    """The last evaluation of each topic at each stage; `gaps` has those of its held-out pairs, in nats.
+
+    `base_language` is the base model's loss of the neutral text, and `language` the latest model's, in nats per token;
+    None if it was not measured.
+    """
 
     samples: dict[Key, tuple[Sample, ...]] = field(default_factory=dict)
     gaps: dict[Key, tuple[float, ...]] = field(default_factory=dict)
+    base_language: float | None = None
+    language: float | None = None
+    _final: dict[str, str] = field(default_factory=dict)  # topic -> fingerprint of the model in its final exam
 
     def add(self, found: Evaluated, samples: Sequence[Sample]) -> None:
         """Adds an evaluation with its answers."""
         key = (found.stage, found.topic)
         self.samples[key] = tuple(samples)
         self.gaps[key] = found.heldout_gaps
+        self.language = self.language if found.language_loss is None else found.language_loss
+        if found.stage == BASE:
+            self.base_language = found.language_loss
+        elif found.stage == FINAL:
+            self._final[found.topic] = found.model_fingerprint
+
+    def keep_final(self, model: str) -> None:
+        """Forgets the final exams of other models than `model`: a topic was trained again after them."""
+        for topic, examined in list(self._final.items()):
+            if examined != model:
+                del self._final[topic], self.samples[FINAL, topic], self.gaps[FINAL, topic]
 
     def topics(self, stage: str) -> list[str]:
         """Returns the topics evaluated at a stage, sorted, so that sums over them are equal after a restart.

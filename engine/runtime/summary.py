@@ -10,9 +10,11 @@ from typing import Any
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Record
+from engine.contract.journal.live import changes_model
 from engine.contract.vocabulary import (
     BASE,
     FIGURES,
+    FINAL,
     FOUNDATION,
     HEADLINES,
     PASSED,
@@ -28,7 +30,7 @@ from engine.contract.vocabulary import (
 )
 from engine.runtime.history import HistoryFold
 
-MEANS = (*(row.summary for row in STAGES.values() if not row.repeated), "final")
+MEANS = (*(row.summary for row in STAGES.values() if not row.repeated), "at_end")
 
 
 def summarize(
@@ -36,9 +38,10 @@ def summarize(
 ) -> dict[str, Any]:
     """Returns the summary of live records; raises ValueError if the journal has no run_started.
 
-    A stage that was not run is null. A topic without a verdict is `not_run`. `final` of a topic is the evaluation of
+    A stage that was not run is null. A topic without a verdict is `not_run`. `at_end` of a topic is the evaluation of
     its last kept phase: after DPO or after SFT. If no phase was kept, it is the one at the topic's start, or before.
-    `foundation` is null if the run has none; it is in no count and no mean.
+    `final` is the final exam's, null if the run has not got that far; `exam` is its result. `foundation` is null if the
+    run has none; it is in no count and no mean.
     """
     run = _Figures()
     for record in records:
@@ -59,6 +62,7 @@ def summarize(
         "undecided": sum(row["verdict"] == UNDECIDED for row in rows),
         "of": len(rows),
         "not_in_model": {row["topic"]: _outside(row) for row in rows if last_kept_phase(row) is None},
+        "exam": _exam(run),
         "overhead": {"checkpoint_seconds": run.checkpoint_seconds, "check_seconds": run.check_seconds},
         **{phase: _preference_phase(rows, phase) for phase in PREFERENCE},
         "mean": _means(rows),
@@ -81,6 +85,7 @@ class _Figures:
         self.peak_bytes: int | None = None  # the highest of any step
         self.checkpoint_seconds: float = 0  # over all processes of the run, as the next
         self.check_seconds: float = 0
+        self.examined: e.Examined | None = None  # None again once the model has changed
         self._history = HistoryFold()
 
     @property
@@ -92,7 +97,15 @@ class _Figures:
         self._history.take(record)
         _fold(self.topics, record)
         event = record.event.event if isinstance(record.event, e.Void) else record.event
+        if self.examined and changes_model(event):
+            self.examined = None
+            for row in self.topics.values():
+                row["final"], row["forgotten"] = None, None
         match event:
+            case e.Examined():
+                self.examined = event
+                for topic, row in self.topics.items():
+                    row["forgotten"] = topic in event.forgotten
             case e.Step(peak_bytes=peak):
                 self.peak_bytes = peak if self.peak_bytes is None else max(self.peak_bytes, peak)
             case e.RunStarted():
@@ -109,6 +122,34 @@ class _Figures:
                 self.check_seconds += seconds
             case _:
                 pass
+
+
+def _exam(run: _Figures) -> dict[str, Any] | None:
+    """Returns the result of the final exam: changes since the topics' own ends, forgotten topics, language kept.
+
+    `answers` of the `compared` topics, those in the model, are paired by question. It is null if there was no exam.
+    """
+    examined = run.examined
+    if examined is None:
+        return None
+    changes = {}
+    for name, (mean, low, high) in examined.changes.items():
+        interval = None if low is None or high is None else [_rounded(low), _rounded(high)]
+        changes[name] = {"mean": _rounded(mean), "interval": interval}
+    first, last = (next((row[key] for row in run.topics.values() if row[key]), None) for key in (BASE, FINAL))
+    return {
+        "topics": examined.topics,
+        "compared": examined.compared,
+        "answers": examined.answers,
+        "final_minus_then": changes,
+        "forgotten": list(examined.forgotten),
+        "language_loss": last and last["language_loss"],
+        "language_loss_of_base": first and first["language_loss"],
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _prediction(run: _Figures, seconds: float, process_bytes: int | None, whole: bool) -> dict[str, Any]:
@@ -161,7 +202,7 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
             row = topics[topic]
             row[phase] = state
             if row["verdict"] != "not_run":  # dropped, to be trained again
-                row["final"] = _final(row)
+                row["at_end"] = _at_end(row)
         case e.Decided(topic=topic) as decided:
             topics[topic]["decisions"].append({"decision": decided.decision, "reason": decided.reason})
         case e.TopicFinished(topic=topic) as finished:
@@ -170,7 +211,7 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
             if finished.kept and seconds is not None:
                 seconds = round(seconds + (row["seconds"] or 0), 1)
             row |= {"verdict": finished.verdict, "reason": finished.reason, "seconds": seconds}
-            row["final"] = _final(row)
+            row["at_end"] = _at_end(row)
         case _:
             pass
 
@@ -178,7 +219,11 @@ def _fold(topics: dict[str, dict[str, Any]], record: Record) -> None:
 def _row(info: e.TopicInfo | None) -> dict[str, Any]:
     row: dict[str, Any] = {"topic": info.id, "title": info.title} if info else {}
     row |= {"verdict": "not_run", "reason": None, "seconds": None, "attempts": 0} | dict.fromkeys(PHASES)
-    row |= dict.fromkeys(stage.summary for stage in STAGES.values()) | {"final": None, "decisions": []}
+    row |= dict.fromkeys(stage.summary for stage in STAGES.values()) | {
+        "at_end": None,
+        "forgotten": None,
+        "decisions": [],
+    }
     return row
 
 
@@ -210,7 +255,7 @@ def _outside(row: dict[str, Any]) -> str:
     return f"{label}: {row['reason']}" if row["reason"] else label
 
 
-def _final(row: dict[str, Any]) -> dict[str, Any] | None:
+def _at_end(row: dict[str, Any]) -> dict[str, Any] | None:
     last = last_kept_phase(row)
     found = row[STAGES[last].summary] if last else row[START] or row[BASE]
     return dict(found) if found else None

@@ -17,6 +17,7 @@ from engine.training import checks, phase
 from engine.training.examples import render, tokens_of
 from engine.training.losses import sft_loss
 from engine.training.optimizer import accumulate
+from engine.training.replay import replayed_rows
 from engine.training.session import ActiveAdapter, Session
 
 PHASE: Phase = "sft"
@@ -25,17 +26,19 @@ PHASE: Phase = "sft"
 def train_sft(session: Session, topic: Topic, attempt: int) -> ActiveAdapter:
     """Trains a new adapter on the topic's rows and leaves it attached. Raises Broken if a rule does not hold."""
     settings, say = session.sft_settings(topic), session.recorder.say
-    checks.held_out(session, topic.sft)
-    examples = render(session, [(row.where, row.messages, row.answer) for row in topic.sft])
+    seed = str(phase.seed_of(session, topic.id, attempt, PHASE))
+    replayed = replayed_rows(session, topic, seed)
+    learned = (*topic.sft, *replayed)
+    checks.held_out(session, learned)
+    examples = render(session, [(row.where, row.messages, row.answer) for row in learned])
     plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
     lengths = [len(example.ids) for example in examples]
-    seed = str(phase.seed_of(session, topic.id, attempt, PHASE))
     for rows in epoch(plan, lengths, seed, 0):
         mine = [examples[row] for row in rows]
         checks.supervised(mine, collate(mine, session.renderer.end_id), session.renderer.end_id)
     mx.reset_peak_memory()
     if not phase.resuming(session, topic.id, attempt, PHASE):
-        say(PhaseStarted(topic.id, PHASE, plan.steps, len(examples), *tokens_of(examples)))
+        say(PhaseStarted(topic.id, PHASE, plan.steps, len(examples), *tokens_of(examples), len(replayed)))
     attached = phase.attach(session, topic.id, attempt, PHASE, settings, plan.steps, settings)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
 
@@ -73,7 +76,7 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> ActiveAdapter:
                 peak_bytes=mx.get_peak_memory(),
             )
         )
-        phase.note_update(session, attached, update, [topic.sft[row].where for rows in chosen for row in rows])
+        phase.note_update(session, attached, update, [learned[row].where for rows in chosen for row in rows])
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
     checks.trained(session, attached, plan.steps)

@@ -30,11 +30,11 @@ class Headline(NamedTuple):
 
 
 def headline(topics: Iterable[TopicState]) -> Headline:
-    """Returns the means over finished topics, computed as `mean.final` of summary.json is.
+    """Returns the means over finished topics, computed as `mean.at_end` of summary.json is.
 
     If no phase of a topic was kept, the topic counts with its scores before training. The foundation does not count.
     """
-    finished = [(topic, left) for topic in topics if topic.counted and (left := final_scores(topic))]
+    finished = [(topic, left) for topic in topics if topic.counted and (left := end_scores(topic))]
     before = [score for topic, _ in finished if (score := topic.scores.get(BASE))]
     return Headline(
         _mean(left.voice for _, left in finished),
@@ -45,9 +45,9 @@ def headline(topics: Iterable[TopicState]) -> Headline:
     )
 
 
-def final_scores(topic: TopicState) -> Evaluated | None:
-    """Returns the scores of the model that a topic leaves behind, or None for an unfinished topic."""
-    return topic.final if topic.status == "finished" else None
+def end_scores(topic: TopicState) -> Evaluated | None:
+    """Returns the scores of the model that a topic itself leaves behind, or None for an unfinished topic."""
+    return topic.at_end if topic.status == "finished" else None
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from engine.contract.exit_codes import STOPPED
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record, Step
-from engine.contract.vocabulary import BASE
+from engine.contract.journal.live import changes_model
+from engine.contract.vocabulary import BASE, FINAL
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.journal.rule_counts import RuleCounts, added
@@ -87,6 +88,9 @@ class RunState(Struct, frozen=True):
     failed: int = 0  # number of all failures
     broken: int = 0  # number of failures that are broken rules
     fatal: e.Failed | None = None  # the failure that ended the run; None again when an engine resumes it
+    topics_over: float = 0.0  # seconds of work before the latest verdict
+    in_exam: bool = False  # the final exam has scored a topic
+    examined: e.Examined | None = None  # its result; None again once the model changes
     stopping: bool = False  # the engine has accepted a stop command
     died: e.EngineDied | None = None
     restarts: int = 0
@@ -177,6 +181,8 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
     The containers of `state` may be changed in place.
     """
     event = record.event
+    if state.in_exam and changes_model(event):
+        state = _unexamined(state)
     match event:
         case Step():
             state = _steps(state, event, [(record.seq, event.step, event.loss)])
@@ -212,6 +218,9 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = _rules(state, event)
         case e.Evaluated():
             _change(state, event.topic, scores={**_topic(state, event.topic).scores, event.stage: event})
+            state = replace(state, in_exam=True) if event.stage == FINAL and not state.in_exam else state
+        case e.Examined():
+            state = replace(state, examined=event, in_exam=True, preparing="")
         case e.Decided(decision="retry"):
             _change(state, event.topic, owed=True)
         case e.TopicFinished():
@@ -226,7 +235,8 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             repeats = _topic(state, event.topic).owed and event.verdict not in e.SETTLED
             ended = {"status": "finished", "owed": False, "again": repeats, "unwanted": False, "reason": event.reason}
             _change(state, event.topic, **ended, held_to=state.settings("thresholds"), seconds=seconds, worked=worked)
-            state = replace(state, current=None if known else state.current)
+            over = state.work.at(record.t)
+            state = replace(state, current=None if known else state.current, topics_over=over)
         case e.CommandTaken():
             state.answers[event.id] = Answer(record.t, event.outcome, event.reason)
             if event.outcome == "done" and event.topic in state.topics and event.command in TAKEN:
@@ -285,6 +295,15 @@ def _taken_up(state: RunState) -> RunState:
     """
     restarts = state.restarts + (state.died is not None)
     return replace(state, died=None, finished=None, fatal=None, paused=None, restarts=restarts)
+
+
+def _unexamined(state: RunState) -> RunState:
+    """Returns the state without a final exam, because a topic is trained again after it."""
+    for id, topic in state.topics.items():
+        if FINAL in topic.scores:
+            scores = {stage: score for stage, score in topic.scores.items() if stage != FINAL}
+            state.topics[id] = replace(topic, scores=scores)
+    return replace(state, in_exam=False, examined=None)
 
 
 def _failed(state: RunState, event: e.Failed) -> RunState:
@@ -372,7 +391,7 @@ def _note(state: RunState, record: Record) -> None:
         last = state.log[-1].event
         if isinstance(last, e.Preparing) and last.progress:
             del state.log[-1]
-    if isinstance(event, e.Evaluated) and event.stage == BASE:
+    if isinstance(event, e.Evaluated) and event.stage in (BASE, FINAL):
         return
     if isinstance(event, e.Warned):
         for place, entry in enumerate(state.log):

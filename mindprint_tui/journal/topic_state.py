@@ -92,8 +92,8 @@ class TopicState(Struct, frozen=True):
         return next((phase for phase in PREFERENCE if phase in self.scores or phase in self.settled), None)
 
     @property
-    def final(self) -> e.Evaluated | None:
-        """Scores of the model that the topic leaves behind: of the kept phase, else of the start."""
+    def at_end(self) -> e.Evaluated | None:
+        """Scores of the model that the topic itself leaves behind: of the kept phase, else of the start."""
         if self.kept is not None:
             return self.scores.get(self.kept)
         return self.scores.get(START) or self.scores.get(BASE)

@@ -16,11 +16,11 @@ from engine.contract.journal.events import Evaluated
 from engine.contract.journal.live import rewinds
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import (
-    ATTEMPT_STAGES,
     FIGURES,
     FOUNDATION,
     PASSED,
     PREFERENCE,
+    SCORED_STAGES,
     STAGES,
     UNDECIDED,
     VERDICTS,
@@ -31,7 +31,7 @@ from engine.contract.wording import unreadable_lines
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.run_state import RunState, condition, fold
 from mindprint_tui.journal.topic_state import TopicState
-from mindprint_tui.report.paired import Voices, differences, final_voices, read_voices
+from mindprint_tui.report.paired import Voices, differences, read_voices, voices_of
 from mindprint_tui.view.in_model import in_model
 from mindprint_tui.view.text import Interval, mean_of
 
@@ -116,12 +116,15 @@ def compare(runs: Sequence[RunSummary]) -> dict[str, Any]:
         "units": {unit: _rolled_up(found, runs) for unit, found in _by_parts(counted, 1).items()},
         "chapters": {chapter: _rolled_up(found, runs) for chapter, found in _by_parts(counted, 2).items()},
         "all": _rolled_up(counted, runs),
-        "paired": differences([row["topic"] for row in counted], [_final_voices(told) for told in runs]),
+        "paired": _paired([row["topic"] for row in counted], runs),
     }
 
 
-def _final_voices(told: RunSummary) -> dict[str, dict[str, float]]:
-    return {topic.info.id: final_voices(topic, told.voices) for topic in told.state.course}
+def _paired(topics: Sequence[str], runs: Sequence[RunSummary]) -> dict[str, Any]:
+    """Returns the paired differences of the final exams, or of the topics' own ends if not every run has an exam."""
+    exam = all(told.state.examined for told in runs)
+    found = [{topic.info.id: voices_of(topic, told.voices, exam) for topic in told.state.course} for told in runs]
+    return {"stage": "final" if exam else "at_end"} | differences(topics, found)
 
 
 def dump(table: dict[str, Any]) -> str:
@@ -149,6 +152,7 @@ def _run(told: RunSummary) -> dict[str, Any]:
         "passed": state.tally.get(PASSED, 0),
         "of": len(state.course),
         "verdicts": {word: state.tally.get(word, 0) for word in VERDICTS},
+        "exam": dataclasses.asdict(state.examined) if state.examined else None,
         "not_in_model": {each.topic.info.id: each.why for each in in_model(state.topics.values())[1]},
     }
 
@@ -163,7 +167,7 @@ def _cell(topic: str, told: RunSummary) -> dict[str, Any] | None:
     found = told.state.topics.get(topic)
     if found is None:
         return None
-    stages: dict[str, Any] = {stage: _stage(topic, stage, found, told) for stage in ATTEMPT_STAGES}
+    stages: dict[str, Any] = {stage: _stage(topic, stage, found, told) for stage in SCORED_STAGES}
     over = found.status == "finished"
     return {
         "status": found.status,
@@ -173,7 +177,7 @@ def _cell(topic: str, told: RunSummary) -> dict[str, Any] | None:
         "seconds": found.seconds if over else None,
         **stages,
         "kept": found.kept,
-        "final": _figures(found.final) if found.final and found.verdict and VERDICTS[found.verdict].scored else None,
+        "at_end": _figures(end) if (end := found.at_end) and found.verdict and VERDICTS[found.verdict].scored else None,
     }
 
 
@@ -212,7 +216,7 @@ def _by_parts(rows: Sequence[dict[str, Any]], parts: int) -> dict[str, list[dict
 
 def _rolled_up(rows: Sequence[dict[str, Any]], runs: Sequence[RunSummary]) -> dict[str, Any]:
     """Returns means over the topics that every run scored, so that all runs are compared on the same questions."""
-    common = [row for row in rows if all(cell and cell["final"] for cell in row["runs"])]
+    common = [row for row in rows if all(cell and cell["at_end"] for cell in row["runs"])]
     return {
         "topics": len(rows),
         "common": len(common),
@@ -235,7 +239,7 @@ def _mean(place: int, rows: Sequence[dict[str, Any]], common: Sequence[dict[str,
         "dpo_kept": sum(word in e.KEPT for word in dpo),
         "seconds": sum(cell["seconds"] for cell in shared) if shared else None,
     }
-    for stage in (*ATTEMPT_STAGES, "final"):
+    for stage in (*SCORED_STAGES, "at_end"):
         scored = [cell[stage] for cell in shared if cell[stage] and cell[stage]["voice"] is not None]
         found[stage] = {"topics": len(scored)} | {name: _average(item[name] for item in scored) for name in FIGURES}
         if any("intervals" in item for item in scored):

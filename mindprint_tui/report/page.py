@@ -18,12 +18,13 @@ from engine.contract.run_folder.files import temporary_path
 from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import (
     ADAPTER_STATES,
-    ATTEMPT_STAGES,
     BASE,
+    FINAL,
     KEPT,
     PASSED,
     PHASES,
     PREFERENCE,
+    SCORED_STAGES,
     STAGES,
     START,
     VERDICTS,
@@ -34,12 +35,13 @@ from engine.contract.vocabulary import (
     health_label,
 )
 from engine.contract.wording import unreadable_lines
-from mindprint_tui.journal.headline import Headline, final_scores, headline
+from mindprint_tui.journal.headline import Headline, end_scores, headline
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
+from mindprint_tui.report.final_exam import exam_tiles, voice_map
 from mindprint_tui.report.gather import PhaseDetail, ReportContents, TopicDetail
 from mindprint_tui.view.in_model import in_model
 from mindprint_tui.view.panes.log import fitted
@@ -143,7 +145,7 @@ def _values(found: ReportContents) -> dict[str, Any]:
         "status": _status(found),
         "facts": _facts(found),
         "tiles": _tiles(found),
-        "stages": [STAGES[stage] for stage in ATTEMPT_STAGES],
+        "stages": [STAGES[stage] for stage in SCORED_STAGES],
         "subject": "closeness" if new else "accuracy",
         "needed": limits.get("voice"),
         "units": units,
@@ -158,6 +160,7 @@ def _values(found: ReportContents) -> dict[str, Any]:
         "unshown_outside": max(0, len(outside) - OUTSIDE),
         "claims": CLAIMS if new else "",
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
+        "map": voice_map(state.course) if state.examined and not big else [],
         "checks": checks(found.tally),
         "details": [_detail(topic, detail, demanded(topic.held_to or limits)) for topic, detail in details],
         "count": len(state.course),
@@ -207,12 +210,13 @@ def _tiles(found: ReportContents) -> list[tuple[str, str, str]]:
     others = [f"{count} {label}" for label, count in counts.items() if count]
     seconds = state.finished.seconds if state.finished else state.spent.at(state.t)
     before = [score for topic in topics if (score := topic.scores.get(BASE))]
-    final = [score for topic in topics if (score := final_scores(topic))]
+    final = [score for topic in topics if (score := end_scores(topic))]
     mean, (inside, _) = headline(topics), in_model(topics)
     return [
         ("topics passed", f"{passed} of {len(topics):,}", ", ".join(others)),
         ("mean voice", brief(mean.voice, _sure(final, "voice")), f"{mean.over}; before {number(mean.before)}"),
         _closeness(mean, before, final),
+        *exam_tiles(state),
         ("in the model", count_of(len(inside), len(topics)), ""),
         *(_preference(phase, topics) for phase in PREFERENCE),
         ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
@@ -256,19 +260,19 @@ def _marks(topic: TopicState) -> list[Mark]:
             brief(topic.scores[stage].voice, topic.scores[stage].intervals.get("voice")),
             topic.undone.get(stage, ""),
         )
-        for stage in ATTEMPT_STAGES
+        for stage in SCORED_STAGES
         if stage in topic.scores
     ]
 
 
 def _row(topic: TopicState, details: dict[str, TopicDetail]) -> dict[str, Any]:
-    before, final = topic.scores.get(BASE), topic.final if topic.status == "finished" else None
+    before, last = topic.scores.get(BASE), topic.scores.get(FINAL) or end_scores(topic)
     return {
         "id": topic.info.id,
         "title": shorten(topic.info.title, TITLE),
         "verdict": _verdict(topic),
         "marks": _marks(topic),
-        "closeness": (_subject(before), _subject(final)),
+        "closeness": (_subject(before), _subject(last)),
         "linked": topic.info.id in details,
     }
 
@@ -354,7 +358,7 @@ def _left_out(topic: TopicState) -> tuple[Stage, ...]:
     Answers before training (`start`) are shown only if no phase of the topic was kept.
     """
     began = topic.scores.get(START)
-    return () if began is not None and topic.final is began else (START,)
+    return () if began is not None and topic.at_end is began else (START,)
 
 
 def _settings(whole: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -8,7 +8,7 @@ from engine.contract.intervals import Estimate, mean_estimate, pooled_spread
 from engine.contract.journal import events as e
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.vocabulary import BASE, Stage
+from engine.contract.vocabulary import BASE, FINAL, Stage
 from mindprint_tui.journal.feed import answer_or_start
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.journal.topic_state import TopicState
@@ -36,11 +36,12 @@ def read_voices(run: RunDir) -> Voices:
     return {clean(topic): stages for topic, stages in voices.items()}
 
 
-def final_voices(topic: TopicState | None, voices: Voices) -> dict[str, float]:
-    """Returns voice by question for the model that a topic leaves behind."""
-    if topic is None or topic.final is None or topic.status != "finished":
+def voices_of(topic: TopicState, voices: Voices, exam: bool) -> dict[str, float]:
+    """Returns voice by question in the final `exam`, or else of the model that the topic itself leaves behind."""
+    left = topic.scores.get(FINAL) if exam else topic.at_end
+    if left is None or topic.status != "finished":
         return {}
-    return voices.get(topic.info.id, {}).get(topic.final.stage, {})
+    return voices.get(topic.info.id, {}).get(left.stage, {})
 
 
 def differences(topics: Sequence[str], runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:

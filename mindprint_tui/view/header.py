@@ -3,6 +3,7 @@
 from engine.contract.vocabulary import PHASES, UNDECIDED
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, rules_broken
+from mindprint_tui.view.final_exam import lost
 from mindprint_tui.view.focus import Focus, running, selected, starting, waiting
 from mindprint_tui.view.panes.outline import Outline
 from mindprint_tui.view.text import Line, Span, about, clock, crop, join, line, number, shorten, width
@@ -59,6 +60,8 @@ def header(state: RunState, live: Liveness, focus: Focus, outline: Outline, now:
         what.append(line(place))
     if state.restarts and state.finished is None:
         what.append(line((f"restarted ×{state.restarts}", "warn")))
+    if state.examined is not None and (change := lost(state.examined)):
+        what.append(line((change, "warn" if state.examined.forgotten else "")))
     if broken := rules_broken(state):
         what.append(line((f"✗ rules broken {broken}", "bad")))
     brief = [line(condition(state, live, focus, now, who=False)), *what[1:]]
@@ -108,7 +111,8 @@ def second(state: RunState, focus: Focus, outline: Outline, cells: int) -> Line:
 def _engine(live: Liveness, state: RunState) -> Line:
     if state.finished is not None:
         end, unsure = state.finished, state.tally.get(UNDECIDED, 0)
-        words = f"{end.passed}/{end.of} passed" + (f", {unsure} undecided " if unsure else " ")
+        words = f"{end.passed}/{end.of} passed" + (f", {unsure} undecided" if unsure else "")
+        words += f", {len(gone)} forgotten " if state.examined and (gone := state.examined.forgotten) else " "
         return line((words, "ok" if not end.exit_status else "warn"))
     if live.word == "gone":
         return line(("engine ✗ ", "bad"))

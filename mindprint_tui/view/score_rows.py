@@ -7,7 +7,7 @@ from engine.contract.journal.events import Evaluated
 from engine.contract.vocabulary import COMPOSED, SCORES, score_label
 from mindprint_tui.view.text import Interval, count_of, number
 
-LEARNED = ("voice", "style", "closeness", "loops", "void", "relevance")
+LEARNED = ("voice", "style", "closeness", "loops", "void", "relevance", "language_loss")
 COUNTS = ("loops", "void")  # counts of answers
 REST = ("concepts", "preference_accuracy", "heldout_margin")
 CLAIMS = "Voice is about voice, closeness about subject. Whether one answer makes sense is for you or a judge to say."

@@ -14,10 +14,18 @@ def remaining(state: RunState, outline: Outline, now: float) -> float | None:
     if outline.trained:
         mean = outline.trained_seconds / outline.trained
         current = _of_current(state, mean, now)
-        left = None if current is None else mean * outline.waiting + current
+        left = None if current is None else mean * outline.waiting + current + _of_exam(state, outline, now)
     else:
         left = None if state.predicted is None else state.predicted - state.work.at(now)
     return left if left is not None and left > 0 else None
+
+
+def _of_exam(state: RunState, outline: Outline, now: float) -> float:
+    """Returns the seconds that the final exam still needs: it takes about as long as scoring the base model did."""
+    if state.examined is not None:
+        return 0.0
+    begun = state.current is None and not outline.waiting
+    return outline.base_seconds - (state.work.at(now) - state.topics_over if begun else 0.0)
 
 
 def _of_current(state: RunState, mean: float, now: float) -> float | None:

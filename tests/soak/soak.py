@@ -78,7 +78,7 @@ class Watched:
 
 def tiny_settings(folder: Path) -> dict[str, Any]:
     model, data = tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "curriculum", 4)
-    sft = {"epochs": 6, "accumulation": 2}
+    sft = {"epochs": 6, "accumulation": 2, "replay": 0.5}
     return tiny.settings(
         model, data, sft=sft, dpo={"steps": 5}, evaluation={"max_tokens": 24}, run={"checkpoint_every": 2}
     )
@@ -87,7 +87,8 @@ def tiny_settings(folder: Path) -> dict[str, Any]:
 def real_settings(folder: Path) -> dict[str, Any]:
     """The embedded model on the tiny curriculum, two steps a phase, adapters on its last layers."""
     data = tiny.make_curriculum(folder / "curriculum", 4)
-    sft, dpo = {"learning_rate": 1e-3, "accumulation": 2, "layers": 6}, {"learning_rate": 3e-4, "layers": 6}
+    sft = {"learning_rate": 1e-3, "accumulation": 2, "layers": 6, "replay": 0.5}
+    dpo = {"learning_rate": 3e-4, "layers": 6}
     return tiny.settings(Path("smollm2-135m-instruct"), data, sft=sft, dpo=dpo, evaluation={"max_tokens": 6})
 
 

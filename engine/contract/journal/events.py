@@ -110,6 +110,7 @@ class PhaseStarted(Struct, frozen=True):
     rows: int
     supervised_tokens: int
     total_tokens: int
+    replayed: int = 0  # of `rows`, those of earlier topics
 
 
 class AdapterChanged(Struct, frozen=True):
@@ -206,6 +207,7 @@ class Evaluated(Struct, frozen=True):
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # a mean's name -> its 90 % interval
     heldout_gaps: tuple[float, ...] = ()  # one per held-out pair, nats
     heldout_pairs: int = 0  # pairs behind `preference_accuracy`; 0 if the engine did not record it
+    language_loss: float | None = None  # of the fixed neutral text, nats per token; the same for all topics of a batch
 
     @property
     def learned(self) -> bool:
@@ -239,6 +241,23 @@ class TopicFinished(Struct, frozen=True):
     reason: str
     seconds: float
     kept: Phase | None = None  # the rolled-back phase that a person kept; `seconds` are then those of keeping it
+
+
+class Examined(Struct, frozen=True):
+    """The end of the final exam: what the final model still has of each topic, compared with the topic's own end.
+
+    `changes` maps a score to its mean change with the ends of the 90 % interval, over all `answers` of the `compared`
+    topics (those in the model), paired by question; the ends are null if no spread is known. `forgotten` lists the
+    topics that had not failed and that the exam decides to be below a threshold or collapsed.
+    """
+
+    kind: ClassVar[str] = "examined"
+    topics: int
+    answers: int
+    compared: int
+    changes: dict[str, tuple[float, float | None, float | None]]
+    forgotten: tuple[str, ...]
+    fingerprint: str
 
 
 class CommandTaken(Struct, frozen=True):
@@ -359,9 +378,9 @@ class Void(Struct, frozen=True):
 
 Event = (
     RunStarted | Preparing | ModelLoaded | CurriculumLoaded | Audited | Predicted | TopicStarted | PhaseStarted
-    | AdapterChanged | Step | Sample | ScorerFitted | Evaluated | Decided | TopicFinished | CommandTaken | Paused
-    | Resumed | Checkpointed | Restored | Warned
-    | Failed | RulesChecked | EngineDied | EngineRestarted | RunFinished | Unknown | Void
+    | AdapterChanged | Step | Sample | ScorerFitted | Evaluated | Decided | TopicFinished | Examined | CommandTaken
+    | Paused | Resumed | Checkpointed | Restored | Warned | Failed | RulesChecked | EngineDied | EngineRestarted
+    | RunFinished | Unknown | Void
 )  # fmt: skip
 KINDS: dict[str, Any] = {cls.kind: cls for cls in Event.__args__ if cls not in (Unknown, Void)}
 

@@ -5,10 +5,15 @@ from itertools import accumulate
 from pathlib import Path
 
 from engine.contract.journal.codec import decode
-from engine.contract.journal.events import Decided, Record, Restored, Step, Void
+from engine.contract.journal.events import AdapterChanged, Decided, Event, Record, Restored, Step, TopicStarted, Void
 from engine.contract.journal.store import Tail, records
 
 REPEATED = (Step, Decided)  # events that a resumed engine writes again, from the place it rewinds to
+
+
+def changes_model(event: Event) -> bool:
+    """Tells whether a final exam before this event is of another model than the one after it."""
+    return isinstance(event, TopicStarted) or (isinstance(event, AdapterChanged) and event.state != "attached")
 
 
 class Rewinds:

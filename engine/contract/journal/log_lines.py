@@ -54,6 +54,7 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             return "INFO", (
                 f"{event.phase} started topic={event.topic} rows={event.rows} steps={event.steps} "
                 f"supervised={event.supervised_tokens}/{event.total_tokens} tokens"
+                + (f" replayed={event.replayed}" if event.replayed else "")
             )
         case e.AdapterChanged():
             return "INFO", _adapter(event)
@@ -76,6 +77,8 @@ def _text(event: e.Event) -> tuple[str, str] | None:
         case e.TopicFinished():
             level = "INFO" if VERDICTS[event.verdict].success else "WARNING"
             return level, f"topic {event.verdict} {event.topic} seconds={event.seconds:.0f}: {event.reason}"
+        case e.Examined():
+            return "WARNING" if event.forgotten else "INFO", _examined(event)
         case e.CommandTaken():
             what = " ".join(filter(None, (event.command or "command", event.topic)))
             return "INFO", f"{what} {event.outcome} id={event.id}: {event.reason}"
@@ -109,6 +112,16 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             )
         case _:
             return None
+
+
+def _examined(event: e.Examined) -> str:
+    """Returns each change since the topics' own ends as name=mean, with its interval, and the forgotten topics."""
+    text = f"examined topics={event.topics} compared={event.compared} answers={event.answers}"
+    for name, (mean, low, high) in event.changes.items():
+        text += f" {name}_change={mean:+.3f}"
+        text += "" if low is None or high is None else f" {name}_change_interval={low:+.3f}..{high:+.3f}"
+    text += f" model={event.fingerprint} forgotten={len(event.forgotten)}"
+    return text + (f": {' '.join(event.forgotten)}" if event.forgotten else "")
 
 
 def _predicted(event: e.RunFinished) -> str:
@@ -158,6 +171,8 @@ def _evaluated(event: e.Evaluated) -> str:
     )
     if event.learned:
         text += _learned(event)
+    if event.language_loss is not None:
+        text += f" language={event.language_loss:.2f}"
     if event.preference_accuracy is not None:
         text += f" preference={event.preference_accuracy:.2f}"
     if event.heldout_margin is not None:

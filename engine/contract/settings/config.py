@@ -79,6 +79,7 @@ class SftConfig:
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
     weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
+    replay: float = number(0.0, 0.0, 1.0)  # rows of earlier topics mixed into a phase, as a share of its own rows
 
 
 @dataclass(frozen=True, slots=True)

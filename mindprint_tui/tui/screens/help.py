@@ -1,6 +1,6 @@
 """The help screen: every key of the key table, and the meaning of the signs."""
 
-from engine.contract.vocabulary import ATTEMPT_STAGES, STAGES, START, VERDICTS
+from engine.contract.vocabulary import SCORED_STAGES, STAGES, START, VERDICTS
 from mindprint_tui.keys import KEYS
 from mindprint_tui.tui.screens.base import BaseScreen, bindings
 from mindprint_tui.view.panes.topics import SIGNS
@@ -14,11 +14,12 @@ MEANING: dict[str, str] = {
     **{name: row.meaning for name, row in VERDICTS.items()},
     "rolled_back": "finished, and a phase of it was rolled back",
 }
-BEFORE_TO_AFTER = " → ".join(STAGES[stage].label for stage in ATTEMPT_STAGES if stage != START)
+BEFORE_TO_AFTER = " → ".join(STAGES[stage].label for stage in SCORED_STAGES if stage != START)
 NOTES = (
     "The engine is a process of its own: closing this console, or losing the connection, does not stop it.",
     "What you ask for is shown as asked until the engine's journal says that it was done or refused, and why.",
     f"Voice is shown {BEFORE_TO_AFTER}; “{STAGES[START].short}” is the model as earlier topics left it.",
+    "“now” is the voice in the final exam; “language” is the loss of a neutral text, best near its value before.",
     "± is a 90 % interval, (3) the number of answers; ? says that a threshold lies inside the interval.",
     "Answers: a clause that you would hardly have written is dim; “by clause” says how likely each is yours.",
     "Text that you drag over goes to the terminal's clipboard (OSC 52). If your terminal does not take it, m leaves "

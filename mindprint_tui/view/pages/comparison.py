@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.contract.vocabulary import ADAPTER_STATES, ATTEMPT_STAGES, SCORES, VERDICTS
+from engine.contract.vocabulary import ADAPTER_STATES, SCORED_STAGES, SCORES, VERDICTS
 from mindprint_tui.view.text import NONE, about, brief, count_of, fit, shorten, wrap
 
 Column = tuple[str, str, int, int]
@@ -59,7 +59,10 @@ def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) ->
         lines += ["", shorten(f"{name}: means over {sums['common']} of {sums['topics']} topics", cells)]
         lines += _sums([sums["runs"][i] for i in group], columns, room)
     lines += _paired(data["paired"]["all"], group, room)
-    legend = [f"{PAIRED} is the paired difference to {data['runs'][0]['run']} over the same questions (how many)"]
+    when = "in the final exam" if data["paired"]["stage"] == "final" else "at the topics' own ends"
+    legend = [
+        f"{PAIRED} {when} is the paired difference to {data['runs'][0]['run']} over the same questions (how many)"
+    ]
     shown = any(line.startswith(PAIRED) for line in lines)
     return [*lines, "", *wrap(LEGEND, cells), *(wrap(legend[0] + ", ± a 90 % interval", cells) if shown else [])]
 
@@ -67,7 +70,7 @@ def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) ->
 def _learned(data: dict[str, Any], group: Sequence[int]) -> bool:
     """Returns True if any of these runs has learned scores."""
     cells = [topic["runs"][i] for topic in data["topics"] for i in group]
-    return any(cell and any(cell[stage] and "intervals" in cell[stage] for stage in ATTEMPT_STAGES) for cell in cells)
+    return any(cell and any(cell[stage] and "intervals" in cell[stage] for stage in SCORED_STAGES) for cell in cells)
 
 
 def _paired(found: Sequence[dict[str, Any] | None], group: Sequence[int], room: int) -> list[str]:
@@ -118,7 +121,7 @@ def _condition(run: dict[str, Any]) -> str:
 
 def _stages(found: Sequence[dict[str, Any] | None], columns: Columns, room: int) -> list[str]:
     lines = []
-    for stage in ATTEMPT_STAGES:
+    for stage in SCORED_STAGES:
         blocks = [cell[stage] if cell else None for cell in found]
         if any(blocks):
             lines.append(_row(stage, [_figures(block, columns) for block in blocks], room))
@@ -157,10 +160,11 @@ def _verdict(cell: dict[str, Any] | None) -> str:
 
 def _sums(found: Sequence[dict[str, Any]], columns: Columns, room: int) -> list[str]:
     lines = []
-    for stage in (*ATTEMPT_STAGES, "final"):
+    for stage in (*SCORED_STAGES, "at_end"):
         if any(run[stage]["topics"] for run in found):
             blocks = [run[stage] if run[stage]["topics"] else None for run in found]
-            lines.append(_row(stage, [_figures(block, columns) for block in blocks], room))
+            name = "at end" if stage == "at_end" else stage
+            lines.append(_row(name, [_figures(block, columns) for block in blocks], room))
     lines.append(_row("time", [NONE if run["seconds"] is None else about(run["seconds"]) for run in found], room))
     lines.append(_row("passed", [_counts(run) for run in found], room))
     if any(run["in_model"] < run["of"] - run["not_run"] for run in found):

@@ -9,6 +9,7 @@ from engine.contract.vocabulary import PHASES, STAGES, VERDICTS, health_label
 from mindprint_tui.journal.run_state import Entry, RunState
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import removed_by_retry
+from mindprint_tui.view.final_exam import sentence as exam_sentence
 from mindprint_tui.view.focus import LOG, Focus
 from mindprint_tui.view.in_model import unsure
 from mindprint_tui.view.text import Line, about, count_of, estimate, fit, line, number, small, wrap
@@ -75,6 +76,8 @@ def words(state: RunState, event: e.Event, count: int = 1) -> tuple[str, str] | 
         case e.TopicFinished():
             row = VERDICTS[event.verdict]
             return f"{_title(state, event.topic)}: {row.label}: {_typeset(event.reason)}", row.role
+        case e.Examined():
+            return exam_sentence(event), "warn" if event.forgotten else ""
         case e.CommandTaken():
             role = "accent" if event.outcome == "done" else "warn"
             command = event.command.replace("reevaluate", "re-evaluate") or "command"

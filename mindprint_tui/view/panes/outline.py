@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from engine.contract.vocabulary import ATTEMPT_STAGES, PASSED, STAGES, START, UNDECIDED, VERDICTS
-from mindprint_tui.journal.headline import final_scores
+from engine.contract.vocabulary import ATTEMPT_STAGES, BASE, FINAL, PASSED, STAGES, START, UNDECIDED, VERDICTS
+from mindprint_tui.journal.headline import end_scores
 from mindprint_tui.journal.sanitize import one_line
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.view.text import number
@@ -58,11 +58,13 @@ class Outline:
     waiting: int  # topics that wait for their first attempt or for a retry
     trained: int
     trained_seconds: float
+    base_seconds: float  # for which the base model was scored
 
 
 def voices(topic: TopicState) -> str:
-    """Returns the voices before → SFT → DPO. A ⟲ stands before a phase that was not kept.
+    """Returns the voices before → SFT → DPO, and after the final exam ` · now ` and the voice then.
 
+    A ⟲ stands before a phase that was not kept.
     If earlier topics have already changed the voice, the `start` score stands between them with its name. SFT builds on
     it, not on `before`.
     """
@@ -76,7 +78,8 @@ def voices(topic: TopicState) -> str:
                 continue
             shown = f"{STAGES[START].short} {shown}"
         text += ("⟲" if stage in undone else "→" if text else "") + shown
-    return text
+    now = topic.scores.get(FINAL)
+    return f"{text} · now {number(now.voice)}" if now else text
 
 
 def outline(topics: dict[str, TopicState]) -> Outline:
@@ -89,7 +92,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
     chapters: dict[str, dict[str, Sum]] = {}
     listed: dict[str, list[Row]] = {}
     trend: list[float] = []
-    trained, seconds, finished, waiting = 0, 0.0, 0, 0
+    trained, seconds, finished, waiting, scoring = 0, 0.0, 0, 0, 0.0
     rows: list[Row] = []
     for id, topic in topics.items():
         if not topic.counted:
@@ -101,7 +104,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
             units[unit], chapters[unit] = Sum(one_line(topic.info.unit_title or unit)), {}
         if chapter not in listed:
             chapters[unit][chapter], listed[chapter] = Sum(one_line(topic.info.chapter_title or chapter)), []
-        left, over = final_scores(topic), topic.status == "finished"
+        left, over = end_scores(topic), topic.status == "finished"
         voice = left.voice if left else None
         for part in (units[unit], chapters[unit][chapter]):
             part.topics += 1
@@ -113,6 +116,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
                 part.voice += voice
         if voice is not None:
             trend.append(voice)
+        scoring += base.seconds if (base := topic.scores.get(BASE)) else 0.0
         finished += over
         waiting += topic.standing == "pending" and not topic.unwanted
         if over and topic.verdict and VERDICTS[topic.verdict].scored:
@@ -130,7 +134,7 @@ def outline(topics: dict[str, TopicState]) -> Outline:
     numbers = {id: place for place, id in enumerate(counted, 1)}
     shown = {id: text for id, topic in topics.items() if topic.status != "pending" and (text := voices(topic))}
     sums = [part.row("unit", unit) for unit, part in units.items()]
-    return Outline(rows, sums, places, numbers, shown, trend, finished, waiting, trained, seconds)
+    return Outline(rows, sums, places, numbers, shown, trend, finished, waiting, trained, seconds, scoring)
 
 
 def _divides(parts: dict[str, Sum]) -> bool:

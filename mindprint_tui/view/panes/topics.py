@@ -1,6 +1,6 @@
-"""The topics pane: signs, titles, the running phase's bar, and voice before → SFT → DPO."""
+"""The topics pane: signs, titles, the running phase's bar, and voice before → SFT → DPO · now."""
 
-from engine.contract.vocabulary import BASE, PHASES, PREFERENCE, SUPERVISED, VERDICTS
+from engine.contract.vocabulary import BASE, FINAL, PHASES, PREFERENCE, SUPERVISED, VERDICTS
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.view.panes.outline import Outline, Row
@@ -14,6 +14,7 @@ SIGNS: dict[str, Span] = {
     "rolled_back": ("⟲", "warn"),
 }
 WORD = 9  # width of a verdict
+ROOMY = 60  # cells in which all voices have room beside that of the final exam
 
 
 def sign(topic: TopicState) -> Span:
@@ -70,16 +71,27 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
     if topic.verdict == "skipped":
         return line(("retry waits", "accent") if topic.again else (VERDICTS[topic.verdict].short, "dim"))
     values: list[Span] = []
-    undone = topic.undone
-    for stage in (BASE, *SUPERVISED, topic.preference or PREFERENCE[0]):
+    undone, now = topic.undone, topic.scores.get(FINAL)
+    if now and not wide:
+        then = number(topic.at_end.voice) if topic.at_end else NONE
+        return ((then, ""), *_now(state, topic, now.voice))
+    for stage in (*([] if now and cells < ROOMY else [BASE]), *SUPERVISED, topic.preference or PREFERENCE[0]):
         score = topic.scores.get(stage)
         back = stage in undone
         values += [("⟲", "warn") if back else ("→", "dim")] if values else []
         text = number(score.voice) if score else NONE
         values.append((f"{text:>4}", "warn" if back else "" if score else "dim"))
+    if now:
+        values += _now(state, topic, now.voice)
     row = VERDICTS.get(topic.verdict) if topic.verdict else None
     word, role = ("retry", SIGNS["again"][1]) if topic.again else (row.short, row.role) if row else ("", "")
     return (*values, (f" {word:<{WORD}}", role)) if wide else tuple(values)
+
+
+def _now(state: RunState, topic: TopicState, voice: float) -> Line:
+    """Returns the voice in the final exam. It is a warning if the topic has been forgotten."""
+    gone = state.examined is not None and topic.info.id in state.examined.forgotten
+    return line((" · now ", "dim"), (number(voice), "warn" if gone else ""))
 
 
 def _progress(state: RunState, topic: TopicState, wide: bool) -> Line:

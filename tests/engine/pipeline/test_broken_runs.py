@@ -20,8 +20,9 @@ from engine import __main__ as program
 from engine.contract.journal import events as e
 from engine.contract.run_folder.folder import RunDir
 from engine.data import curriculum
+from engine.pipeline import decisions, exam
 from engine.pipeline import run as pipeline
-from engine.training import checkpoint
+from engine.training import checkpoint, phase
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,43 @@ def a_run_without_a_pass_is_a_success(run, kit, monkeypatch):
         return history
 
     monkeypatch.setattr(pipeline, "read_history", generous)
+
+
+@broken("final-model-examined", 3, "1 of 2 topics have no final score of the model")
+def the_exam_leaves_a_topic_out(run, kit, monkeypatch):
+    run.config.write_text(yaml.safe_dump(settings(kit, "sft")))
+    real = exam.evaluate.measure
+
+    def measure(session, topics, stage, *rest, **named):
+        return real(session, topics[:1] if stage == "final" else topics, stage, *rest, **named)
+
+    monkeypatch.setattr(exam.evaluate, "measure", measure)
+
+
+@broken("final-model-examined", 3, "2 of 2 topics have no final score of the model")
+def the_model_changes_after_the_exam(run, kit, monkeypatch):
+    run.config.write_text(yaml.safe_dump(settings(kit, "sft")))
+    real = pipeline.hold_exam
+
+    def hold(session, history):
+        real(session, history)
+        phase.drop(session, FIRST)
+
+    monkeypatch.setattr(pipeline, "hold_exam", hold)
+
+
+@broken("success-is-earned", 3, "would end with status 0, but 0 of 2 topics did not pass, and 1 were forgotten")
+def a_forgotten_topic_is_a_success(run, kit, monkeypatch):
+    run.config.write_text(yaml.safe_dump(settings(kit, "sft")))
+    monkeypatch.setattr(decisions, "forgotten", lambda word, found, limits: found.topic == FIRST)
+    real = pipeline.read_history
+
+    def blind(records):
+        history = real(records)
+        history.examined = history.examined and dataclasses.replace(history.examined, forgotten=())
+        return history
+
+    monkeypatch.setattr(pipeline, "read_history", blind)
 
 
 @broken("rows-accounted", 3, "rows were read")

@@ -326,11 +326,11 @@ def test_a_summary_tells_each_stage_from_what_was_not_run() -> None:
     one, two, three = found["topics"]
     assert (one["verdict"], one["seconds"], one["attempts"]) == ("passed", 60.0, 1)
     assert (one["before"]["voice"], one["after_sft"]["voice"], one["after_dpo"]["voice"]) == (0.0, 0.6, 0.9)
-    assert one["start"] is None and one["final"] == one["after_dpo"]
+    assert one["start"] is None and one["at_end"] == one["after_dpo"]
     assert one["decisions"] == [{"decision": "run_dpo", "reason": "because"}]
-    assert (two["sft"], two["dpo"], two["final"]) == ("kept_attached", "rolled_back", two["after_sft"])
+    assert (two["sft"], two["dpo"], two["at_end"]) == ("kept_attached", "rolled_back", two["after_sft"])
     assert two["title"] == f"title of {TWO}"
-    assert (three["verdict"], three["reason"], three["after_sft"], three["final"]) == ("not_run", None, None, None)
+    assert (three["verdict"], three["reason"], three["after_sft"], three["at_end"]) == ("not_run", None, None, None)
     assert three["before"]["accuracy"] == 0.5
     assert found["dpo"] == {
         "ran": 2,
@@ -340,9 +340,9 @@ def test_a_summary_tells_each_stage_from_what_was_not_run() -> None:
         "lowered_preference_accuracy": [],
     }
     assert found["mean"]["passed"] == 1 and found["mean"]["before"]["accuracy"] == 0.5
-    assert found["mean"]["final"]["accuracy"] == pytest.approx(0.7)
+    assert found["mean"]["at_end"]["accuracy"] == pytest.approx(0.7)
     assert {key: value["topics"] for key, value in found["units"].items()} == {"unit-01": 2, "unit-02": 1}
-    assert found["units"]["unit-02"]["final"] == dict.fromkeys(("accuracy", "voice", "combined"))
+    assert found["units"]["unit-02"]["at_end"] == dict.fromkeys(("accuracy", "voice", "combined"))
     assert list(found["chapters"]) == ["unit-01/chapter-01", "unit-02/chapter-01"]
 
 
@@ -368,8 +368,8 @@ def test_what_was_rolled_back_or_skipped_ends_where_it_began() -> None:
         e.TopicFinished(TWO, "skipped", "skipped by ann", 1.0),
     )
     one, two, _ = summarize(journal(*events), 1, "fp", 1.0)["topics"]
-    assert one["final"] == one["before"]
-    assert two["final"] == two["start"] and two["final"]["accuracy"] == 0.55
+    assert one["at_end"] == one["before"]
+    assert two["at_end"] == two["start"] and two["at_end"]["accuracy"] == 0.55
 
 
 def test_a_second_attempt_replaces_the_first_and_keeps_what_was_before() -> None:
@@ -381,7 +381,7 @@ def test_a_second_attempt_replaces_the_first_and_keeps_what_was_before() -> None
     )
     two = summarize(journal(*events), 1, "fp", 1.0)["topics"][1]
     assert (two["verdict"], two["attempts"], two["dpo"], two["after_dpo"]) == ("passed", 2, None, None)
-    assert (two["final"]["accuracy"], two["before"]["accuracy"]) == (0.9, 0.5)
+    assert (two["at_end"]["accuracy"], two["before"]["accuracy"]) == (0.9, 0.5)
     history = read_history(journal(*events))
     assert (history.topics[TWO].attempt, history.topics[TWO].settled) == (2, {"sft": "kept"})
     assert history.finished[TWO].verdict == "passed"
@@ -489,7 +489,7 @@ def test_what_a_retry_has_dropped_has_no_verdict_and_no_score_of_its_training(sa
         "a person's retry says nothing of DPO"
     )
     one = summarize(journal(*NIGHT, *DROPPED), 130, "fp", 1.0)["topics"][0]
-    assert (one["sft"], one["dpo"], one["final"]) == ("rolled_back", "rolled_back", one["before"])
+    assert (one["sft"], one["dpo"], one["at_end"]) == ("rolled_back", "rolled_back", one["before"])
 
 
 def test_a_pause_and_its_end_are_known_by_their_answers_alone() -> None:

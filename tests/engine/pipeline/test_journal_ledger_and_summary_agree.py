@@ -145,8 +145,8 @@ def test_all_say_the_same(kit, tmp_path, monkeypatch, seed: int) -> None:
         topic = state.topics[row["topic"]]
         assert row["verdict"] == topic.verdict and row["seconds"] == pytest.approx(topic.seconds, abs=0.06)
         assert {phase for phase in ("sft", "dpo") if row[phase] in e.KEPT} == in_ledger(run, row["topic"])
-        assert row["final"]["voice"] == pytest.approx(topic.final.voice, abs=1e-4)
-        assert row["final"]["accuracy"] == pytest.approx(topic.final.accuracy, abs=1e-4)
+        assert row["at_end"]["voice"] == pytest.approx(topic.at_end.voice, abs=1e-4)
+        assert row["at_end"]["accuracy"] == pytest.approx(topic.at_end.accuracy, abs=1e-4)
 
 
 def test_the_report_of_a_shared_adapter_whose_dpo_was_undone_finds_nothing_amiss(kit, tmp_path, monkeypatch) -> None:

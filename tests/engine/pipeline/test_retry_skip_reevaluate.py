@@ -164,7 +164,7 @@ def test_a_retry_that_has_begun_cannot_be_taken_back_and_no_score_outlives_its_t
     ran = tiny.train_here(run)
     row = json.loads(run.summary.read_text())["topics"][0]
     assert (row["verdict"], row["sft"], row["dpo"]) == ("skipped", "rolled_back", "rolled_back")
-    assert row["final"] == row["before"] != row["after_dpo"]
+    assert row["at_end"] == row["before"] != row["after_dpo"]
     assert ran.committed() == unbroken["dpo"].committed()[2:] and ran.status == 0
 
 

@@ -57,6 +57,7 @@ FIELDS = {  # of DESIGN.md, section 2: what other programs rely on
     "restored": "rewind_to why",
     "warned": "key message count",
     "failed": "where message traceback",
+    "examined": "topics answers compared changes forgotten fingerprint",
     "run_finished": "passed of exit_status fingerprint seconds",
 }
 
@@ -159,7 +160,7 @@ def test_an_adapter_is_the_one_that_its_phase_asks_for(sources, tmp_path):
 @pytest.mark.parametrize("kind", [SftConfig, DpoConfig])
 def test_a_phase_reads_every_key_of_its_own_section(sources, tmp_path, monkeypatch, kind):
     """Rule 24, of what trains: most keys have the same name in both sections, and one of the two is not enough."""
-    trains = {f"engine.training.{name}" for name in ("sft", "dpo", "phase", "optimizer", "dpo_reference")}
+    trains = {f"engine.training.{name}" for name in ("sft", "dpo", "phase", "optimizer", "dpo_reference", "replay")}
     trains |= {"engine.pipeline.topic", "engine.pipeline.decisions"}
     read = set()
 
@@ -208,8 +209,8 @@ def test_the_summary_says_what_the_journal_says(whole):
     for row in summary["topics"]:
         after = ran.of(e.Evaluated, topic=row["topic"], stage="dpo")[0]
         assert (row["verdict"], row["sft"], row["dpo"], row["attempts"]) == ("passed", "fused", "fused", 1)
-        assert row["final"]["voice"] == pytest.approx(after.voice, abs=1e-4)
-        assert row["final"]["preference_accuracy"] == after.preference_accuracy
+        assert row["at_end"]["voice"] == pytest.approx(after.voice, abs=1e-4)
+        assert row["at_end"]["preference_accuracy"] == after.preference_accuracy
         assert [item["decision"] for item in row["decisions"]] == ["keep", "run_dpo", "keep"]
     log = ran.run.log.read_text()
     assert "voice=" in log and "attached" in log and "fused" in log
@@ -233,7 +234,11 @@ def test_a_long_scoring_of_the_base_says_how_far_it_is(sources, tmp_path, monkey
     ran = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(*sources, evaluation={"max_tokens": 8})))
     before = ran.of(e.Sample, stage="before")
     said = "scoring the base model on 2 topics, (\\d+) of 2 answers complete, (\\d+) tokens so far"
-    told = [re.fullmatch(said, event.message) for event in ran.of(e.Preparing) if "tokens so far" in event.message]
+    told = [
+        re.fullmatch(said, event.message)
+        for event in ran.of(e.Preparing)
+        if event.message.startswith("scoring") and event.progress
+    ]
     found = [(int(match[1]), int(match[2])) for match in told]
     assert len(before) == 2 and found[0] == (0, 2)
     assert found == sorted(found) and len(set(found)) == len(found) >= max(sample.tokens for sample in before) - 1

@@ -401,11 +401,11 @@ EVALUATION = 50 * 0.1 + 100 * 0.003
 
 
 def test_a_topic_adds_up(config: RunConfig) -> None:
-    span = of_topics([WORK], RATES, config, begun=False)
+    span = of_topics([WORK], RATES, config, begun=False, exam=0.0)
     sft = 1000 * 0.01 + 1.0 + EVALUATION
     assert span.least == pytest.approx(sft)
     assert span.seconds == pytest.approx(sft + 200 * 0.003 + 400 * 0.02 + 1.0 + EVALUATION)
-    two = of_topics([WORK, WORK], RATES, config, begun=False)
+    two = of_topics([WORK, WORK], RATES, config, begun=False, exam=0.0)
     assert two.seconds == pytest.approx(2 * span.seconds + EVALUATION)  # the second is scored as it starts, too
 
 

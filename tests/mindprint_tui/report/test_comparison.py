@@ -56,7 +56,7 @@ def test_three_strategies_in_one_table(tmp_path: Path) -> None:
     assert found["warnings"] == []
     assert found["differences"] == {"adapters.strategy": ["fuse_between", "shared", "sft_only"]}
     sums = found["all"]["runs"]
-    assert [run["final"]["voice"] for run in sums] == pytest.approx([0.9, 0.8, 0.7])
+    assert [run["at_end"]["voice"] for run in sums] == pytest.approx([0.9, 0.8, 0.7])
     assert [(run["dpo_kept"], run["dpo_ran"]) for run in sums] == [(2, 2), (2, 2), (0, 0)]
     assert sums[2]["dpo"] == {"topics": 0} | dict.fromkeys(FIGURES)
     lines = table(found, 120)
@@ -71,11 +71,11 @@ def test_what_was_not_run_is_not_zero(tmp_path: Path) -> None:
     first, second, third, fourth = found["topics"][:4]
     assert [cell["verdict"] for cell in first["runs"]] == ["passed", "error", "passed"]
     assert first["runs"][1]["reason"] == "rule finite-loss"
-    assert first["runs"][1]["final"] is None
+    assert first["runs"][1]["at_end"] is None
     assert first["runs"][1]["sft"]["voice"] is None
     assert first["runs"][0]["kept"] == "sft"
-    assert first["runs"][0]["final"]["voice"] == 0.62
-    assert second["runs"][0]["final"]["voice"] == 0.0  # it collapsed, and that was measured
+    assert first["runs"][0]["at_end"]["voice"] == 0.62
+    assert second["runs"][0]["at_end"]["voice"] == 0.0  # it collapsed, and that was measured
     assert third["runs"][1]["verdict"] is None
     assert fourth["runs"][1] is None
     assert fourth["runs"][2]["dpo"]["voice"] is None
@@ -91,7 +91,7 @@ def test_what_was_not_run_is_not_zero(tmp_path: Path) -> None:
 def test_nothing_in_common_has_no_mean(tmp_path: Path) -> None:
     sums = told(tmp_path, "hostile", "restarted")["all"]
     assert sums["common"] == 0
-    assert all(run["final"]["voice"] is None and run["seconds"] is None for run in sums["runs"])
+    assert all(run["at_end"]["voice"] is None and run["seconds"] is None for run in sums["runs"])
 
 
 def test_steps_that_were_trained_twice_count_once(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
     run = put(tmp_path / end.__name__, story.records)
 
     summary = summarize(story.records, 1, "", 1.0)
-    assert summary["topics"][0]["final"]["voice"] == voice
+    assert summary["topics"][0]["at_end"]["voice"] == voice
     state = fold(RunState(), story.records)
     topic = state.topics[TOPIC]
     assert outline(state.topics).trend == [voice]
@@ -103,13 +103,13 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
     cell = compare([read_run(run)])["topics"][0]["runs"][0]
     assert cell["kept"] == kept
     if topic.verdict in ("passed", "below_threshold"):
-        assert cell["final"]["voice"] == voice
+        assert cell["at_end"]["voice"] == voice
     shown = page.render(gather(run))
     for stage in PHASES:
         struck = f'class="value {STAGES[stage].colour} back"' in shown
         assert struck == (stage in undone and stage in topic.scores), stage
         assert (f'<span class="warn">{undone.get(stage)}</span>' in shown) == struck, stage
-    assert topic.final is not None and topic.final.voice == voice
+    assert topic.at_end is not None and topic.at_end.voice == voice
     assert topic.undone == undone
 
 
@@ -121,8 +121,8 @@ def test_one_number_for_a_run_wherever_it_stands(tmp_path: Path, name: str) -> N
     state, summary = fold(RunState(), records), summarize(records, 1, "", 1.0)
     mean = headline(state.topics.values())
     assert mean.voice is not None and mean.accuracy is not None
-    assert summary["mean"]["final"]["voice"] == pytest.approx(mean.voice, abs=1e-4)
-    assert summary["mean"]["final"]["accuracy"] == pytest.approx(mean.accuracy, abs=1e-4)
+    assert summary["mean"]["at_end"]["voice"] == pytest.approx(mean.voice, abs=1e-4)
+    assert summary["mean"]["at_end"]["accuracy"] == pytest.approx(mean.accuracy, abs=1e-4)
     tiles = {name: (value, note) for name, value, note in page._tiles(gather(run))}
     assert tiles["mean voice"][0] == f"{mean.voice:.2f}"
     assert tiles["mean voice"][1].startswith(f"over {mean.topics} finished topic")
