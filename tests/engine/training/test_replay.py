@@ -8,6 +8,7 @@ from breaking import FIRST, SECOND, settings
 from dying import Killed, die
 
 from engine.contract.journal import events as e
+from engine.contract.vocabulary import FOUNDATION
 from engine.data.chat_template import Message
 from engine.data.rows import SftRow
 from engine.training import checkpoint, replay, sft
@@ -30,14 +31,14 @@ def course(share: float, learned: tuple[str, ...]) -> SimpleNamespace:
         SimpleNamespace(id=id, sft=tuple(row(f"{id}{number}") for number in range(8))) for id in ("a", "b", "c", "d")
     ]
     return SimpleNamespace(
-        config=SimpleNamespace(sft=SimpleNamespace(replay=share)),
-        curriculum=SimpleNamespace(topics=topics),
+        sft_settings=lambda topic: SimpleNamespace(replay=share),
+        curriculum=SimpleNamespace(trained=topics),
         ledger=SimpleNamespace(deltas=[SimpleNamespace(topic=id) for id in learned]),
     )
 
 
 def chosen(session, number: int, seed: str = "7") -> list[str]:
-    return [each.answer for each in replayed_rows(session, session.curriculum.topics[number], seed)]
+    return [each.answer for each in replayed_rows(session, session.curriculum.trained[number], seed)]
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,8 @@ def test_the_choice_follows_from_the_seed():
 
 def test_a_row_that_is_also_the_topics_own_is_not_replayed():
     session = course(1.0, ("a",))
-    session.curriculum.topics[1].sft = (*session.curriculum.topics[0].sft[:7], row("own"))
-    assert chosen(session, 1) == [session.curriculum.topics[0].sft[7].answer]
+    session.curriculum.trained[1].sft = (*session.curriculum.trained[0].sft[:7], row("own"))
+    assert chosen(session, 1) == [session.curriculum.trained[0].sft[7].answer]
 
 
 def test_a_phase_announces_its_replayed_rows_and_dies_to_the_same_bytes(config, tmp_path, monkeypatch):
@@ -81,6 +82,16 @@ def test_a_phase_announces_its_replayed_rows_and_dies_to_the_same_bytes(config, 
         tiny.train_here(run)
     ran = tiny.train_here(run)
     assert ran.adapters() == whole.adapters() and ran.told() == whole.told()
+
+
+def test_after_a_foundation_the_rows_of_all_topics_are_learned(config, tmp_path):
+    config["foundation"] = {"epochs": 1, "rank": 4, "alpha": 8, "batch": 2}
+    ran = tiny.train_here(tiny.new_run(tmp_path / "run", config))
+    foundation, first, second = ran.of(e.PhaseStarted, phase="sft")
+    assert (foundation.topic, foundation.replayed) == (FOUNDATION, 0)
+    assert first.replayed == second.replayed == 2 and ran.of(e.Failed) == []
+    assert [found.topic for found in ran.of(e.Evaluated, stage="final")] == [FIRST, SECOND]  # no question twice
+    assert ran.of(e.Examined)[0].topics == 2
 
 
 def test_without_replay_the_second_topic_is_another(config, kit, tmp_path):
