@@ -95,7 +95,10 @@ def last_topic(upto: str) -> RunState:
 
 
 def left(state: RunState, seconds: float = 0.0) -> float | None:
-    return remaining(state, outline(state.topics), state.t + seconds)
+    """Returns what is left, without the final exam, which comes after all topics."""
+    places = outline(state.topics)
+    found = remaining(state, places, state.t + seconds)
+    return None if found is None else found - places.base_seconds
 
 
 def test_what_is_left_shrinks_while_a_topic_runs_and_is_not_known_when_it_takes_longer() -> None:
