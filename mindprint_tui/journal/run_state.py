@@ -172,7 +172,7 @@ def _phase_run(state: RunState, event: e.PhaseStarted) -> PhaseRun:
     curve, attempt = Series(max(1, event.steps)), _topic(state, event.topic).attempt
     tokens = event.supervised_tokens, event.total_tokens
     number = state.phase.number + 1 if state.phase else 0
-    return PhaseRun(event.topic, event.phase, event.steps, event.rows, *tokens, curve, attempt, number)
+    return PhaseRun(event.topic, event.phase, event.steps, event.rows, *tokens, curve, attempt, number, event.replayed)
 
 
 def _take(state: RunState, record: Record, last: float) -> RunState:

@@ -44,6 +44,7 @@ class PhaseRun(Struct, frozen=True):
     loss: Series
     attempt: int = 1
     number: int = 0  # number of phases before it in the run
+    replayed: int = 0  # rows of earlier topics among `rows`
     first: float | None = None  # the loss of step 1
     last: Step | None = None
     saved: Step | None = None  # the last step before the latest checkpoint

@@ -328,7 +328,8 @@ def _shown(score: e.Evaluated, row: ScoreLine) -> str:
 
 def _phase(found: PhaseDetail) -> dict[str, Any]:
     planned, last, on, off = found.planned, found.last, found.adapter, found.settled
-    facts = [("steps", f"{last.step if last else 0} of {planned.steps}"), ("rows", f"{planned.rows}")]
+    again = f", {planned.replayed} of them replayed" if planned.replayed else ""
+    facts = [("steps", f"{last.step if last else 0} of {planned.steps}"), ("rows", f"{planned.rows}{again}")]
     if planned.total_tokens:
         facts.append(("supervised", f"{planned.supervised_tokens:,} of {planned.total_tokens:,} tokens"))
     if last is not None:

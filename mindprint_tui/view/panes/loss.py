@@ -52,7 +52,9 @@ def _numbers(run: PhaseRun, cells: int) -> Line:
     last = run.last
     if last is None:
         share = f" · {run.supervised_tokens:,} of {run.total_tokens:,} tokens supervised" if run.total_tokens else ""
-        return crop(line((PHASES[run.phase].label, "bold"), f" {run.steps} steps on {run.rows} rows{share}"), cells)
+        again = f", {run.replayed} replayed" if run.replayed else ""
+        words = f" {run.steps} steps on {run.rows} rows{again}{share}"
+        return crop(line((PHASES[run.phase].label, "bold"), words), cells)
     rate = f"{last.tokens / last.seconds:.0f} tok/s" if last.seconds > 0 else ""
     bad = line((f"× {run.loss.bad} not finite", "bad")) if run.loss.bad else ()
     parts = [

@@ -19,6 +19,7 @@ from mindprint_tui.view.focus import LOG, Focus
 from mindprint_tui.view.header import header, timing
 from mindprint_tui.view.pages.comparison import table
 from mindprint_tui.view.panes.log import log_lines
+from mindprint_tui.view.panes.loss import loss_lines
 from mindprint_tui.view.panes.outline import outline
 from mindprint_tui.view.panes.topics import topic_lines
 from mindprint_tui.view.panes.voice import voice_lines
@@ -135,3 +136,11 @@ def test_the_time_left_has_the_exam_in_it():
     assert remaining(state, outline(state.topics), state.t) == pytest.approx(exam - 3.0)
     story.topic(1, 0.7, None)  # one more, of which nothing else changes
     assert remaining(state_of(examined()), outline(state_of(examined()).topics), story.t) is None
+
+
+def test_replayed_rows_are_announced_where_a_phase_begins(tmp_path):
+    story = trained()
+    story.say(e.PhaseStarted(SECOND, "sft", 12, 12, 1200, 3600, replayed=4))
+    shown = text(loss_lines(state_of(story), Focus(), 100, 12))
+    assert "12 steps on 12 rows, 4 replayed" in shown[0]
+    assert "12, 4 of them replayed" in page.render(gather(put(tmp_path / "replayed", story.records)))
