@@ -64,9 +64,8 @@ class Outline:
 def voices(topic: TopicState) -> str:
     """Returns the voices before → SFT → DPO, and after the final exam ` · now ` and the voice then.
 
-    A ⟲ stands before a phase that was not kept.
-    If earlier topics have already changed the voice, the `start` score stands between them with its name. SFT builds on
-    it, not on `before`.
+    A ⟲ stands before a phase that was not kept. If earlier topics have already changed the voice, the `start` score
+    stands between them with its name. SFT builds on it, not on `before`.
     """
     text, undone = "", topic.undone
     for stage in ATTEMPT_STAGES:
