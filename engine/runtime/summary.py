@@ -86,6 +86,7 @@ class _Figures:
         self.checkpoint_seconds: float = 0  # over all processes of the run, as the next
         self.check_seconds: float = 0
         self.examined: e.Examined | None = None  # None again once the model has changed
+        self._in_exam = False  # a topic has a final score of the present model
         self._history = HistoryFold()
 
     @property
@@ -97,11 +98,13 @@ class _Figures:
         self._history.take(record)
         _fold(self.topics, record)
         event = record.event.event if isinstance(record.event, e.Void) else record.event
-        if self.examined and changes_model(event):
-            self.examined = None
+        if self._in_exam and changes_model(event):
+            self.examined, self._in_exam = None, False
             for row in self.topics.values():
                 row["final"], row["forgotten"] = None, None
         match event:
+            case e.Evaluated(stage="final"):
+                self._in_exam = True
             case e.Examined():
                 self.examined = event
                 for topic, row in self.topics.items():

@@ -1,6 +1,6 @@
 """Header of the train screen: run, state, progress, clock and engine."""
 
-from engine.contract.vocabulary import PHASES, UNDECIDED
+from engine.contract.vocabulary import FOUNDATION, PHASES, UNDECIDED
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.run_state import RunState, rules_broken
 from mindprint_tui.view.final_exam import lost
@@ -44,7 +44,15 @@ def condition(state: RunState, live: Liveness, focus: Focus, now: float, who: bo
         return "restarting…", "warn"
     if state.paused is not None:
         return f"‖ paused by {shorten(state.paused.by, 24)}" if who else "‖ paused", "warn"
+    if _in_exam(state):
+        return "final exam", "accent"
     return ("preparing", "accent") if state.preparing else ("running", "ok")
+
+
+def _in_exam(state: RunState) -> bool:
+    """Tells whether every topic has its verdict, and the final exam has no result yet."""
+    topics = len(state.topics) - (FOUNDATION in state.topics)
+    return 0 < topics <= sum(state.tally.values()) and state.current is None and state.examined is None
 
 
 def _starts(state: RunState, live: Liveness, focus: Focus, now: float) -> bool:

@@ -16,7 +16,7 @@ from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.report.gather import gather
 from mindprint_tui.view.final_exam import lost, sentence
 from mindprint_tui.view.focus import LOG, Focus
-from mindprint_tui.view.header import header, timing
+from mindprint_tui.view.header import condition, header, timing
 from mindprint_tui.view.pages.comparison import table
 from mindprint_tui.view.panes.log import log_lines
 from mindprint_tui.view.panes.loss import loss_lines
@@ -90,14 +90,29 @@ def test_header_and_log_say_what_was_lost():
     assert f"forgotten=1: {FIRST}" in log_line(record) and "WARNING" in log_line(record)
 
 
+def test_the_header_says_when_the_exam_is_held():
+    alive, story = Liveness("alive", 0.0), trained()
+    state = state_of(story)
+    assert condition(state, alive, Focus(), state.t)[0] == "final exam"
+    story.say(EXAMINED)
+    state = state_of(story)
+    assert condition(state, alive, Focus(), state.t)[0] == "running"
+    story.say(e.TopicStarted(FIRST, 1, 2, 2))
+    state = state_of(story)
+    assert condition(state, alive, Focus(), state.t)[0] == "running"
+
+
 def test_the_voice_pane_has_the_stage():
     state = state_of(examined())
     lines = text(voice_lines(state, Focus(topic=FIRST), outline(state.topics), 100))
     assert any("before" in line and "DPO" in line and "final" in line for line in lines)
 
 
-def test_a_topic_that_is_trained_again_takes_all_final_scores_away():
-    story = examined()
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_topic_that_is_trained_again_takes_all_final_scores_away(whole):
+    story = examined() if whole else trained()
+    if not whole:
+        story.score(0, "final", 0.43)  # an exam that was broken off
     story.say(e.EngineRestarted(None, None, 1))
     story.adapter(0, "sft", "rolled_back")
     state = state_of(story)
