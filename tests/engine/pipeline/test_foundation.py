@@ -80,7 +80,7 @@ def test_a_topic_starts_from_the_foundation(whole):
 def test_it_has_a_place_of_its_own_in_the_summary_and_is_in_no_count(whole):
     summary = json.loads(whole.run.summary.read_text())
     assert summary["of"] == 2 and [row["topic"] for row in summary["topics"]] == [FIRST, SECOND]
-    assert summary["foundation"]["sft"] == "fused" and summary["foundation"]["final"]["answers"] == 2
+    assert summary["foundation"]["sft"] == "fused" and summary["foundation"]["at_end"]["answers"] == 2
     assert not any(unit.startswith("foundation") for unit in summary["units"])
     finished = whole.of(e.RunFinished)[0]
     assert (finished.passed, finished.of) == (2, 2)
