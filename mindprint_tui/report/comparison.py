@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated
@@ -152,7 +152,7 @@ def _run(told: RunSummary) -> dict[str, Any]:
         "passed": state.tally.get(PASSED, 0),
         "of": len(state.course),
         "verdicts": {word: state.tally.get(word, 0) for word in VERDICTS},
-        "exam": dataclasses.asdict(state.examined) if state.examined else None,
+        "exam": asdict(state.examined) if state.examined else None,
         "not_in_model": {each.topic.info.id: each.why for each in in_model(state.topics.values())[1]},
     }
 

@@ -105,7 +105,7 @@ def a_forgotten_topic_is_a_success(run, kit, monkeypatch):
 
     def blind(records):
         history = real(records)
-        history.examined = history.examined and dataclasses.replace(history.examined, forgotten=())
+        history.examined = history.examined and replace(history.examined, forgotten=())
         return history
 
     monkeypatch.setattr(pipeline, "read_history", blind)

@@ -2,12 +2,12 @@
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 import tiny
 from breaking import FIRST, SECOND, settings
 from dying import Killed
+from msgspec.structs import replace
 
 from engine.contract.intervals import paired_change
 from engine.contract.journal import events as e

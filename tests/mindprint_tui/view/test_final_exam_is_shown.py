@@ -1,9 +1,8 @@
 """The final exam on every page: beside the voice then, as a mean, as a map, and never of a model that is gone."""
 
-from dataclasses import replace
-
 import pytest
 from golden import put
+from msgspec.structs import replace
 from story import Story, topic_id
 
 from engine.contract.journal import events as e
