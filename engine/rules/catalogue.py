@@ -271,6 +271,7 @@ RULES: dict[str, Rule] = {rule.name: rule for rule in ALL}
 OF_DATA = ("settings-typed", "gates-reachable", "lengths-alike")  # checked before anything is loaded
 LATER = {  # two steps of each phase do not reach these
     "success-is-earned": "when a run ends",
+    "final-model-examined": "when a run ends",
     "attempt-has-steps": "when a topic ends",
     "resume-exact": "when a run is resumed",
     "files-whole": "when a run is resumed",

@@ -98,7 +98,14 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert report["selftest"][1]["losses"][0] == pytest.approx(0.6931, abs=1e-3)
     for rule in ("trainable-set", "frozen-unchanged", "dpo-starts-at-ln2", "reference-fixed", "detach-restores"):
         assert report["rules"]["held"][rule] > 0
-    later = ["ledger-has-the-last", "success-is-earned", "attempt-has-steps", "resume-exact", "files-whole"]
+    later = [
+        "ledger-has-the-last",
+        "success-is-earned",
+        "final-model-examined",
+        "attempt-has-steps",
+        "resume-exact",
+        "files-whole",
+    ]
     assert list(report["rules"]["not_looked_at"]) == later
     every_rule_once(report)
     found = report["prediction"]
