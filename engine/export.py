@@ -19,15 +19,16 @@ from engine.contract.run_folder.folder import RunDir, require_free
 from engine.contract.settings.config import RunConfig
 from engine.model.backend import prepare
 
-FORMATS = ("mlx", "adapter", "peft")
+FORMATS = ("mlx", "adapter", "peft", "gguf")
+ADAPTERS = ("adapter", "peft")
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[str]:
+def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers: str = "") -> list[str]:
     """Writes base and committed deltas as one model, or the deltas as one adapter. Returns lines to print.
 
-    A `rank` above 0 approximates the adapter by the nearest one of that rank. Raises InputError before anything is
-    written.
+    A `rank` above 0 approximates the adapter by the nearest one of that rank. `numbers` is the number type of a GGUF
+    file, f16 by default. Raises InputError before anything is written.
     """
     taken = InputError(f"{target}: exists already; name a folder that does not")
     if os.path.lexists(target):
@@ -37,12 +38,14 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
         raise InputError(
             f"{target}: mlx-lm, which checks the model there, reads * ? [ in a path as a pattern; rename it"
         )
-    if rank and form == "mlx":
+    if rank and form not in ADAPTERS:
         raise InputError("--rank is for --format adapter and peft; a fused model has no rank")
+    if numbers and form != "gguf":
+        raise InputError("--type is for --format gguf; other formats have the number type of the run")
     backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
     from engine.adapters.committed_model import open_stage
     from engine.contract.run_folder.files import write_folder
-    from engine.formats import adapter_folders, fused_model, low_rank
+    from engine.formats import adapter_folders, fused_model, gguf_folder, low_rank
     from engine.formats.model_card import card
 
     told = live_records(run.journal)  # read before the ledger, so the card counts nothing that the model lacks
@@ -51,7 +54,8 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
     records = _begun(records, run, opened.config)
     ledger, loss, note = opened.ledger, None, None
     places = fused_model.find_places(ledger.base, fused_model.touched(ledger)) if form == "mlx" else None
-    factors = {} if form == "mlx" else low_rank.combined(ledger.deltas)
+    as_gguf = gguf_folder.plan(opened, run, numbers or "f16") if form == "gguf" else None
+    factors = low_rank.combined(ledger.deltas) if form in ADAPTERS else {}
     if form == "peft":
         adapter_folders.refuse_for_peft(ledger, factors)
     if rank:
@@ -60,7 +64,9 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
 
     def fill(folder: Path) -> None:
         nonlocal note
-        if form == "mlx":
+        if as_gguf is not None:
+            note = as_gguf.write(folder)
+        elif form == "mlx":
             note = fused_model.write_model(folder, ledger, places)
         elif form == "adapter":
             adapter_folders.write_adapter(folder, ledger, factors)
@@ -71,7 +77,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(target, fill, replace=False)
+        write_folder(target, fill, replace=False, mode=0o777)  # other accounts may read it, as the umask says
     except Unwritable as error:
         if os.path.lexists(target):  # created since the first check
             raise taken from error
@@ -83,7 +89,8 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0) -> list[
         ranks = sorted({each.rank for each in factors.values()})
         said[0] = f"{target}: {len(ledger.deltas)} deltas as one adapter, rank {', '.join(map(str, ranks))}"
         note = f"its base: {base if '/' in base else ledger.base.resolve()}"
-    return [*said, *(str(part) for part in (loss, note) if part)]
+    uses = as_gguf.uses(target) if as_gguf is not None else []
+    return [*said, *(str(part) for part in (loss, note) if part), *uses]
 
 
 def _begun(records: Sequence[Record], run: RunDir, config: RunConfig) -> Sequence[Record]:
@@ -121,10 +128,11 @@ def main() -> int:
     parser.add_argument("target", type=Path)
     parser.add_argument("--format", choices=FORMATS, default="mlx")
     parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--type", default="")
     given = parser.parse_args()
     _end_once()
     try:
-        lines = export(RunDir(given.run), given.target, given.format, given.rank)
+        lines = export(RunDir(given.run), given.target, given.format, given.rank, given.type)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

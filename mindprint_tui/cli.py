@@ -369,19 +369,26 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["mlx", "adapter", "peft"]),
+    type=click.Choice(["mlx", "adapter", "peft", "gguf"]),
     default="mlx",
     show_default=True,
-    help="mlx: a fused model that mlx-lm and transformers read; adapter: one for mlx-lm; peft: one for PEFT.",
+    help="mlx: a fused model that mlx-lm and transformers read; adapter: one for mlx-lm; peft: one for PEFT; "
+    "gguf: a fused model for Ollama, LM Studio and llama.cpp.",
 )
 @click.option("--rank", type=click.IntRange(1), help="Cut an adapter to this rank, and print what that loses.")
+@click.option(
+    "--type",
+    "numbers",
+    metavar="TYPE",
+    help="Number type of gguf: f16 (default), f32, bf16, q8_0, q5_1, q5_0, q4_1, q4_0.",
+)
 @LOGS
-def export(run: str | None, target: Path, form: str, rank: int | None, logs: Path) -> int:
+def export(run: str | None, target: Path, form: str, rank: int | None, numbers: str | None, logs: Path) -> int:
     """Write the model of RUN as a folder for other programs.
 
     RUN is the newest by default.
     """
-    return programs.export(chosen(logs, run), target, form, rank)
+    return programs.export(chosen(logs, run), target, form, rank, numbers)
 
 
 @cli.command()

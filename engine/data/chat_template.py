@@ -73,7 +73,7 @@ class Renderer:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Returns the token ids of the conversation, up to the point at which the model begins its answer."""
-        return self._encode(self._text(messages, answering=True))
+        return self._encode(self.text(messages, answering=True))
 
     def text_ids(self, text: str) -> list[int]:
         """Returns the token ids of plain text, including any tokens that the tokenizer adds before it."""
@@ -117,7 +117,11 @@ class Renderer:
         text: str = self._tokenizer.decode(list(ids))
         return text.strip()
 
-    def _text(self, messages: Sequence[Message], answering: bool) -> str:
+    def text(self, messages: Sequence[Message], answering: bool) -> str:
+        """Returns the conversation as text; with `answering`, up to the point at which the model begins its answer.
+
+        Raises InputError if the template refuses the messages, fails, or makes too much text.
+        """
         try:
             text: str = self._template(messages, answering, tokenize=False)
         except InputError:
@@ -146,13 +150,13 @@ class Renderer:
 
         Other added tokens are allowed: some base models have <filename> as an added token, and people write that.
         """
-        whole = self._text([QUESTION, ANSWER], answering=False)
+        whole = self.text([QUESTION, ANSWER], answering=False)
         added = self._tokenizer.added_tokens_decoder.values()
         turns = [token.content for token in added if token.special and token.content in whole]
         return tuple(dict.fromkeys(filter(None, [*self._tokenizer.all_special_tokens, *turns])))
 
     def _find_end(self) -> int:
-        prompt, whole = self._text([QUESTION], answering=True), self._text([QUESTION, ANSWER], answering=False)
+        prompt, whole = self.text([QUESTION], answering=True), self.text([QUESTION, ANSWER], answering=False)
         if not whole.startswith(prompt):
             raise InputError("the chat template renders a prompt differently before and after its answer")
         if not whole[len(prompt) :].lstrip().startswith(SENTINEL):

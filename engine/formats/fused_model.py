@@ -7,7 +7,7 @@ that reads the base can read the fused model.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from engine.model.loading import revision_of
 
 BESIDES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json",
-    "*processor_config.json", "vocab.*", "merges.txt", "*.tiktoken", "LICENSE*", "NOTICE*",
+    "*processor_config.json", "vocab.*", "merges.txt", "*.tiktoken",
 )  # fmt: skip
+LICENCES = ("LICENSE*", "NOTICE*")
 PACKED = (".scales", ".biases")
 DTYPES = ("dtype", "torch_dtype")
 QUANTIZATIONS = ("quantization", "quantization_config")
@@ -79,7 +80,7 @@ def write_model(folder: Path, ledger: Ledger, places: Places | None) -> str | No
     None, it uses mlx-lm's names. Returns None, or remarks for the user about the folder. Raises InputError if mlx-lm
     loads a different model under its own names, too.
     """
-    left_out = _copy_besides(ledger.base, folder)
+    left_out = copy_files(ledger.base, folder, (*BESIDES, *LICENCES))
     apart = None
     for names in (None,) if places is None else (places, None):
         said = _write(folder, ledger, names) + left_out
@@ -88,13 +89,13 @@ def write_model(folder: Path, ledger: Ledger, places: Places | None) -> str | No
     raise InputError(f"{ledger.base}: mlx-lm makes another model of its fused folder ({apart}); use --format adapter")
 
 
-def _copy_besides(base: Path, folder: Path) -> list[str]:
-    """Copies the base's tokenizer, templates and licences; returns a remark about the files that it left out.
+def copy_files(base: Path, folder: Path, patterns: Sequence[str]) -> list[str]:
+    """Copies the base's files that match a pattern; returns a remark about the files that it left out.
 
     It leaves out links to files outside the base's folder: the export may be published, and such a file may be private.
     """
     left_out = []
-    for file in sorted({file for pattern in BESIDES for file in base.glob(pattern)}):
+    for file in sorted({file for pattern in patterns for file in base.glob(pattern)}):
         if _within(base, file) and file.is_file():
             shutil.copyfile(file, folder / file.name)
         else:

@@ -21,14 +21,16 @@ KINDS = {
     "mlx": "the base model with every committed change fused into its weights",
     "adapter": "one mlx-lm adapter that holds every committed change",
     "peft": "one PEFT adapter that holds every committed change",
+    "gguf": "the base model with every committed change fused into its weights, as a GGUF file",
 }
 LOADING = {
     "mlx": "mlx_lm.generate --model FOLDER --prompt 'A question.'",
     "adapter": "mlx_lm.generate --model BASE --adapter-path FOLDER --prompt 'A question.'",
     "peft": "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n"
     "model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('BASE'), 'FOLDER')",
+    "gguf": "ollama create NAME -f FOLDER/Modelfile && ollama run NAME\nllama-cli -m FOLDER/FILE.gguf --temp 0",
 }
-LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft"}
+LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft", "gguf": "gguf"}
 
 
 def card(

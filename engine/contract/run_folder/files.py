@@ -52,17 +52,18 @@ def write_file(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
-def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = True) -> None:
+def write_folder(path: Path, fill: Callable[[Path], None], *, replace: bool = True, mode: int = 0o700) -> None:
     """Fills a temporary folder through `fill(folder)`, then renames it to `path`, replacing an older one.
 
-    Without `replace` nothing that exists is overwritten: raises Unwritable if the path is taken.
+    Without `replace` nothing that exists is overwritten: raises Unwritable if the path is taken. The folder's
+    permissions are `mode` without the bits of the umask.
     """
     beside = temporary_path(path, os.getpid())
     shutil.rmtree(beside, ignore_errors=True)
     old = path.with_name(f".{path.name}.old")
     try:
         with _in_words(path, beside):
-            beside.mkdir(mode=0o700)
+            beside.mkdir(mode=mode)
             fill(beside)
             for file in beside.iterdir():
                 _sync(file)
