@@ -1,11 +1,12 @@
 # make run: environment, model, and the quick configuration. make test: environment and every test.
 # make soak: sixty SIGKILLs, and the same bytes; a run folder damaged in every way; 10,000 malformed commands and journal lines; a model that is wrecked.
-# make interop: exports compared with PyTorch, in an environment of its own; RUN=logs/NAME takes a run that is there.
+# make interop: exports compared with PyTorch and llama.cpp, each in its own environment; RUN=logs/NAME takes a run that is there.
+# make interop-gguf: the part with llama.cpp, which needs no PyTorch.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run demo test soak check docs screenshots bench bench-console interop clean
+.PHONY: run demo test soak check docs screenshots bench bench-console interop interop-gguf clean
 
 run: $(READY)
 	$(VENV)/bin/mindprint-tui configs/quick.yaml
@@ -58,8 +59,9 @@ bench-console: $(READY)
 	$(VENV)/bin/python tests/bench/console.py
 
 INTEROP := .venv-interop
+LLAMACPP := .venv-llamacpp
 
-interop: $(READY) $(INTEROP)/.ready
+interop: interop-gguf $(READY) $(INTEROP)/.ready
 	$(VENV)/bin/python tests/interop/run.py $(INTEROP)/bin/python $(RUN)
 
 $(INTEROP)/.ready: tests/interop/requirements.txt
@@ -67,5 +69,13 @@ $(INTEROP)/.ready: tests/interop/requirements.txt
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/interop/requirements.txt
 	@touch $(INTEROP)/.ready
 
+interop-gguf: $(READY) $(LLAMACPP)/.ready
+	$(VENV)/bin/python tests/interop/llamacpp.py $(LLAMACPP)/bin/python $(RUN)
+
+$(LLAMACPP)/.ready: tests/interop/llamacpp.txt
+	$(PYTHON) -m venv $(LLAMACPP)
+	$(LLAMACPP)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/interop/llamacpp.txt
+	@touch $(LLAMACPP)/.ready
+
 clean:
-	rm -rf $(VENV) $(INTEROP) $(RIVALS) build dist *.egg-info
+	rm -rf $(VENV) $(INTEROP) $(LLAMACPP) $(RIVALS) build dist *.egg-info

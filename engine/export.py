@@ -19,8 +19,8 @@ from engine.contract.run_folder.folder import RunDir, require_free
 from engine.contract.settings.config import RunConfig
 from engine.model.backend import prepare
 
-FORMATS = ("mlx", "adapter", "peft", "gguf")
-ADAPTERS = ("adapter", "peft")
+FORMATS = ("mlx", "adapter", "peft", "gguf", "gguf-adapter")
+ADAPTERS = ("adapter", "peft", "gguf-adapter")
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -39,13 +39,13 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers:
             f"{target}: mlx-lm, which checks the model there, reads * ? [ in a path as a pattern; rename it"
         )
     if rank and form not in ADAPTERS:
-        raise InputError("--rank is for --format adapter and peft; a fused model has no rank")
+        raise InputError("--rank is for --format adapter, peft and gguf-adapter; a fused model has no rank")
     if numbers and form != "gguf":
         raise InputError("--type is for --format gguf; other formats have the number type of the run")
     backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
     from engine.adapters.committed_model import open_stage
     from engine.contract.run_folder.files import write_folder
-    from engine.formats import adapter_folders, fused_model, gguf_folder, low_rank
+    from engine.formats import adapter_folders, fused_model, gguf_adapter, gguf_folder, gguf_model, low_rank
     from engine.formats.model_card import card
 
     told = live_records(run.journal)  # read before the ledger, so the card counts nothing that the model lacks
@@ -58,6 +58,8 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers:
     factors = low_rank.combined(ledger.deltas) if form in ADAPTERS else {}
     if form == "peft":
         adapter_folders.refuse_for_peft(ledger, factors)
+    if form == "gguf-adapter":
+        gguf_model.architecture_of(ledger.model)
     if rank:
         factors, loss = low_rank.truncated(factors, rank)
     base = adapter_folders.base_name(ledger.base)
@@ -70,8 +72,10 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers:
             note = fused_model.write_model(folder, ledger, places)
         elif form == "adapter":
             adapter_folders.write_adapter(folder, ledger, factors)
-        else:
+        elif form == "peft":
             adapter_folders.write_peft(folder, ledger, factors)
+        else:
+            gguf_adapter.write_adapter(folder, ledger, factors)
         text = card(records, form, base, len(ledger.deltas), ledger.declared, loss, note)
         (folder / "README.md").write_text(text, encoding="utf-8")
 

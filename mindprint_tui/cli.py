@@ -369,11 +369,11 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["mlx", "adapter", "peft", "gguf"]),
+    type=click.Choice(["mlx", "adapter", "peft", "gguf", "gguf-adapter"]),
     default="mlx",
     show_default=True,
     help="mlx: a fused model that mlx-lm and transformers read; adapter: one for mlx-lm; peft: one for PEFT; "
-    "gguf: a fused model for Ollama, LM Studio and llama.cpp.",
+    "gguf: a fused model for Ollama, LM Studio and llama.cpp; gguf-adapter: one adapter for them.",
 )
 @click.option("--rank", type=click.IntRange(1), help="Cut an adapter to this rank, and print what that loses.")
 @click.option(

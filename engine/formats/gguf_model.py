@@ -54,11 +54,6 @@ class GgufModel:
     fields: list[Field]
     tensors: list[Tensor]
 
-    @property
-    def name(self) -> str:
-        """llama.cpp's name of the architecture."""
-        return gguf.MODEL_ARCH_NAMES[self.architecture.kind]
-
     def write(self, path: Path, numbers: str) -> None:
         """Writes the file in the number type `numbers`. Raises InputError as gguf_file.write does."""
         fields = [
@@ -66,7 +61,7 @@ class GgufModel:
             Field("general.file_type", int(NUMBER_TYPES[numbers][1]), UNSIGNED),
             Field("general.quantization_version", gguf.GGML_QUANT_VERSION, UNSIGNED),
         ]
-        gguf_file.write(path, self.name, fields, self.tensors, numbers)
+        gguf_file.write(path, architecture_name(self.architecture), fields, self.tensors, numbers)
 
 
 def plan(ledger: Ledger, tokenizer: Any, end_id: int, name: str, base: str, context: int) -> GgufModel:
@@ -102,6 +97,11 @@ def architecture_of(model: Any) -> Architecture:
     return found
 
 
+def architecture_name(architecture: Architecture) -> str:
+    """Returns llama.cpp's name of an architecture."""
+    return gguf.MODEL_ARCH_NAMES[architecture.kind]
+
+
 def tensor_names(model: Any, architecture: Architecture) -> list[tuple[str, str, Any, str]]:
     """Returns (path, weight or bias, module, name in GGUF) for every weight. Raises InputError if one has no name."""
     names = gguf.get_tensor_name_map(architecture.kind, len(model.layers))
@@ -111,7 +111,7 @@ def tensor_names(model: Any, architecture: Architecture) -> list[tuple[str, str,
         path, _, part = leaf.rpartition(".")
         stem = names.get_name(path.removeprefix("language_model."))
         if stem is None or part not in PARTS:
-            raise InputError(f"{leaf} has no place in the architecture {gguf.MODEL_ARCH_NAMES[architecture.kind]}")
+            raise InputError(f"{leaf} has no place in the architecture {architecture_name(architecture)}")
         if part in ("weight", "bias"):
             found.append((path, part, modules[path], f"{stem}.{part}"))
     return found
@@ -123,15 +123,20 @@ def head_width(arguments: Any) -> int:
 
 
 def _tensor(path: str, part: str, module: Any, name: str, architecture: Architecture, arguments: Any) -> Tensor:
-    last = path.rpartition(".")[2]
     make: Callable[[], Values] = partial(_values, module, part)
-    shape = _shape(module, part)
-    if architecture.interleaved and last in ("q_proj", "k_proj"):
-        heads = arguments.num_attention_heads if last == "q_proj" else arguments.num_key_value_heads
+    if heads := split_heads(path, architecture, arguments):
         make = partial(_interleaved, make, heads)
-    if architecture.norm_offset and last.endswith("norm"):
+    if architecture.norm_offset and path.endswith("norm"):
         make = partial(_offset, make, architecture.norm_offset)
-    return Tensor(name, shape, make)
+    return Tensor(name, _shape(module, part), make)
+
+
+def split_heads(path: str, architecture: Architecture, arguments: Any) -> int:
+    """Returns the number of heads in a weight whose rows llama.cpp orders otherwise; 0 for every other weight."""
+    if not architecture.interleaved:
+        return 0
+    heads = {"q_proj": arguments.num_attention_heads, "k_proj": arguments.num_key_value_heads}
+    return int(heads.get(path.rpartition(".")[2], 0))
 
 
 def _shape(module: Any, part: str) -> tuple[int, ...]:
@@ -171,7 +176,7 @@ def _offset(make: Callable[[], Values], offset: float) -> Values:
 
 def _sizes(arguments: Any, architecture: Architecture, rows: int, context: int) -> list[Field]:
     """Returns the model's sizes. Raises InputError if llama.cpp scales attention otherwise."""
-    name, head = gguf.MODEL_ARCH_NAMES[architecture.kind], head_width(arguments)
+    name, head = architecture_name(architecture), head_width(arguments)
     _require_scale(arguments, architecture, head)
     if "sliding_attention" in (getattr(arguments, "layer_types", None) or ()):
         raise InputError(f"the layers have sliding attention, which llama.cpp's {name} does not")
@@ -215,7 +220,7 @@ def _rotary(model: Any, arguments: Any, architecture: Architecture, tensors: lis
 
     Raises InputError for a kind that llama.cpp does not compute for this architecture.
     """
-    name = gguf.MODEL_ARCH_NAMES[architecture.kind]
+    name = architecture_name(architecture)
     head, base = head_width(arguments), float(arguments.rope_theta)
     scaling = getattr(arguments, "rope_scaling", None) or {}
     kind = scaling.get("type") or scaling.get("rope_type") or "default"

@@ -22,6 +22,7 @@ KINDS = {
     "adapter": "one mlx-lm adapter that holds every committed change",
     "peft": "one PEFT adapter that holds every committed change",
     "gguf": "the base model with every committed change fused into its weights, as a GGUF file",
+    "gguf-adapter": "one adapter of llama.cpp that holds every committed change",
 }
 LOADING = {
     "mlx": "mlx_lm.generate --model FOLDER --prompt 'A question.'",
@@ -29,8 +30,9 @@ LOADING = {
     "peft": "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n"
     "model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('BASE'), 'FOLDER')",
     "gguf": "ollama create NAME -f FOLDER/Modelfile && ollama run NAME\nllama-cli -m FOLDER/FILE.gguf --temp 0",
+    "gguf-adapter": "llama-cli -m BASE.gguf --lora FOLDER/adapter.gguf --temp 0",
 }
-LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft", "gguf": "gguf"}
+LIBRARY = {"mlx": "mlx", "adapter": "mlx", "peft": "peft", "gguf": "gguf", "gguf-adapter": "gguf"}
 
 
 def card(

@@ -8,6 +8,7 @@ from engine.data.chat_template import Message
 
 Render = Callable[[Sequence[Message], bool], str]  # messages, and whether the answer begins at the end -> text
 QUESTION, ANSWER, MORE, RULES = "first question", "first answer", "second question", "the system's rules"
+UNQUOTABLE = ("{{", '"""')  # Go would read the first, a Modelfile ends at the second
 LARGEST_CONTEXT = 8192  # tokens that Ollama reserves memory for, unless the user asks for more
 
 
@@ -68,6 +69,9 @@ def derive(render: Render) -> Turns | None:
         head.removesuffix(before_user), (before_user, after_user), (before_answer, after_answer),
         prompt.removeprefix(one), _system(render, [rules, user], before_user),
     )  # fmt: skip
+    texts = (turns.opening, *turns.user, *turns.assistant, turns.answer, *(turns.system or ()))
+    if any(mark in text for text in texts for mark in UNQUOTABLE):
+        return None
     checked = [[user], [user, answer, more], [user, answer, more, answer, user]]
     if turns.system is not None:
         checked += [[rules, *messages] for messages in checked]
@@ -84,23 +88,16 @@ def _system(render: Render, messages: Sequence[Message], before_user: str) -> tu
     return (before, between.removesuffix(before_user)) if between.endswith(before_user) else None
 
 
-def modelfile(file: str, template: str | None, stops: Sequence[str], context: int, licence: str | None) -> str:
-    """Returns the text of a Modelfile that answers as evaluation does: greedily, without a penalty for repetition.
-
-    Raises InputError if a text cannot be quoted in a Modelfile.
-    """
-    lines = [f"FROM ./{file}"]
-    if template is not None:
-        lines.append(f"TEMPLATE {_quoted(template)}")
+def modelfile(file: str, template: str, stops: Sequence[str], context: int, licence: str | None) -> str:
+    """Returns the text of a Modelfile that answers as evaluation does: greedily, without a penalty for repetition."""
+    lines = [f"FROM ./{file}", f"TEMPLATE {_quoted(template)}"]
     lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops]
     lines += ["PARAMETER temperature 0", "PARAMETER repeat_penalty 1"]
     lines.append(f"PARAMETER num_ctx {min(context, LARGEST_CONTEXT)}")
-    if licence is not None and '"""' not in licence:
+    if licence is not None and UNQUOTABLE[1] not in licence:
         lines.append(f"LICENSE {_quoted(licence)}")
     return "\n".join(lines) + "\n"
 
 
 def _quoted(text: str) -> str:
-    if '"""' in text:
-        raise InputError('the chat template has """ in it, which a Modelfile cannot quote')
     return f'"""{text}"""'

@@ -36,6 +36,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "mistral": HEADS,
     "qwen2": SIZES | {"tie_word_embeddings": True},
     "qwen3": HEADS | {"tie_word_embeddings": False},
+    "gemma": HEADS,
     "gemma2": HEADS | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "query_pre_attn_scalar": 16},
     "gemma3": {"text_config": HEADS | GEMMA_3 | {"model_type": "gemma3_text"}, "vocab_size": tiny.VOCABULARY},
     "phi3": SIZES,
@@ -57,12 +58,19 @@ MODULES = {kind: (*ATTENTION, *DENSE) for kind in ARCHITECTURES} | {
 }
 
 
-def make(kind: str, folder: Path, bits: int = 0, loudness: float = 1.0, mode: str = "affine") -> Path:
+def make(
+    kind: str,
+    folder: Path,
+    bits: int = 0,
+    loudness: float = 1.0,
+    mode: str = "affine",
+    more: dict[str, Any] | None = None,
+) -> Path:
     """Writes a model folder that engine.model.loading.load can load.
 
-    The weights are multiplied by `loudness`.
+    The weights are multiplied by `loudness`. `more` are values of config.json.
     """
-    config = ARCHITECTURES[kind] | {"model_type": kind}
+    config = ARCHITECTURES[kind] | {"model_type": kind} | (more or {})
     model_class, arguments = _get_classes(config)
     mx.random.seed(7)
     model = model_class(arguments.from_dict(config))
