@@ -420,6 +420,30 @@ def chat(run: str | None, stage: str | None, max_tokens: int | None, logs: Path)
 
 @cli.command()
 @RUN
+@click.option(
+    "--stage",
+    metavar="before|TOPIC",
+    shell_complete=completion.run_topics,
+    help="before: the base model. TOPIC: the model after the last commit of that topic.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; another needs a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer in tokens; 512 by default.")
+@LOGS
+def serve(run: str | None, stage: str | None, host: str, port: int, max_tokens: int | None, logs: Path) -> int:
+    """Serve the model of RUN to other programs, as OpenAI's API.
+
+    RUN is the newest by default. Only this machine can ask, unless you name another --host and put a token into the
+    environment variable MINDPRINT_TOKEN.
+    """
+    folder = chosen(logs, run)
+    if stage not in (None, "before"):
+        stage = run_status.find_topic(folder, stage or "")
+    return programs.serve(folder, stage, host, port, max_tokens)
+
+
+@cli.command()
+@RUN
 @click.option("--csv", "as_csv", is_flag=True, help="Print rows: steps, evaluations, verdicts.")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write event files to DIR/RUN.")
 @click.option("--wandb", is_flag=True, help="Send them to Weights & Biases.")

@@ -66,7 +66,7 @@ class Renderer:
         if not getattr(tokenizer, "chat_template", None) and not getattr(tokenizer, "has_chat_template", False):
             raise InputError("the model's tokenizer has no chat template; choose an instruct model")
         day = datetime.fromtimestamp(time.time() if started is None else started, UTC).date()
-        self._dated = _as_of(tokenizer, day)
+        self.template_arguments: dict[str, Any] = {**_as_of(tokenizer, day), "enable_thinking": False}
         self.end_ids: frozenset[int] = frozenset(tokenizer.eos_token_ids)
         self.end_id = self._find_end()
         self.special_tokens: tuple[str, ...] = self._find_marks()
@@ -138,7 +138,7 @@ class Renderer:
 
     def _template(self, messages: Sequence[Message], answering: bool, **form: Any) -> Any:
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        more = self._dated | {"add_generation_prompt": answering, "enable_thinking": False}
+        more = self.template_arguments | {"add_generation_prompt": answering}
         with limited(PATIENCE, "the model's chat template"), limited_memory(ROOM):
             return self._tokenizer.apply_chat_template(turns, **more, **form)
 

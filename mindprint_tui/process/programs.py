@@ -1,4 +1,4 @@
-"""Starts the engine's programs: supervisor, export, score and check.
+"""Starts the engine's programs: supervisor, export, serve, score and check.
 
 A supervised engine gets a new session, so that it outlives the terminal.
 """
@@ -70,6 +70,21 @@ def export(run: RunDir, target: Path, form: str, rank: int | None, numbers: str 
     shutil.rmtree(temporary_path(target, child.pid), ignore_errors=True)
     hint = "; most likely the memory did not suffice" if status == -signal.SIGKILL else ""
     print(f"{clean(str(target))}: the export died ({_how(status)}), and nothing was written{hint}", file=sys.stderr)
+    return DIED
+
+
+def serve(run: RunDir, stage: str | None, host: str, port: int, max_tokens: int | None) -> int:
+    """Runs the engine's endpoint until a signal ends it, shows its output, and returns its exit status."""
+    command = python("engine.serve", str(run.path.resolve()), "--host", host, "--port", str(port))
+    command += [] if stage is None else ["--stage", stage]
+    command += [] if max_tokens is None else ["--max-tokens", str(max_tokens)]
+    with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
+        child = subprocess.Popen(command, env=environment(), stdout=out, stderr=err, start_new_session=True)
+        with _passing_on(child):
+            status = child.wait()
+    if status in (0, BAD_INPUT):
+        return status
+    print(f"the endpoint died ({_how(status)})", file=sys.stderr)
     return DIED
 
 

@@ -17,6 +17,7 @@ import mlx.core as mx  # noqa: E402
 import vocabularies  # noqa: E402
 import zoo  # noqa: E402
 from committed import commit_random  # noqa: E402
+from mlx_lm.models.cache import make_prompt_cache  # noqa: E402
 
 from engine.adapters.committed_model import CommittedModel, open_stage  # noqa: E402
 from engine.adapters.lora import AdapterSpec  # noqa: E402
@@ -47,8 +48,9 @@ def answers(opened: CommittedModel) -> list[dict[str, object]]:
     ends = renderer.end_ids | set(opened.loaded.tokenizer.convert_tokens_to_ids(list(ALSO_ENDS)))
     for question in QUESTIONS:
         prompt, said, gaps = renderer.prompt_ids([Message("user", question)]), [], []
+        cache = make_prompt_cache(model)
         while len(gaps) < TOKENS and (not said or said[-1] not in ends):
-            logits = model(mx.array([[*prompt, *said]]))[0, -1].astype(mx.float32)
+            logits = model(mx.array([said[-1:] or prompt]), cache=cache)[0, -1].astype(mx.float32)
             low, high = mx.sort(logits)[-2:].tolist()
             gaps.append(high - low)
             said.append(int(mx.argmax(logits).item()))
