@@ -4,31 +4,38 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from glob import has_magic
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.exit_codes import STOPPED
+from engine.contract.intervals import Estimate
 from engine.contract.journal.events import Record, RunStarted, Sample, Step, Void
 from engine.contract.journal.live import live_records
 from engine.contract.run_folder.folder import RunDir, require_free
 from engine.contract.settings.config import RunConfig
-from engine.model.backend import prepare
+from engine.model.backend import Backend, prepare
+
+if TYPE_CHECKING:
+    from engine.adapters.committed_model import CommittedModel
 
 FORMATS = ("mlx", "adapter", "peft", "gguf", "gguf-adapter")
 ADAPTERS = ("adapter", "peft", "gguf-adapter")
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers: str = "") -> list[str]:
+def export(
+    run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers: str = "", measure: bool = False
+) -> list[str]:
     """Writes base and committed deltas as one model, or the deltas as one adapter. Returns lines to print.
 
     A `rank` above 0 approximates the adapter by the nearest one of that rank. `numbers` is the number type of a GGUF
-    file, f16 by default. Raises InputError before anything is written.
+    file, f16 by default; `measure` scores what it costs the voice. Raises InputError before anything is written.
     """
     taken = InputError(f"{target}: exists already; name a folder that does not")
     if os.path.lexists(target):
@@ -40,8 +47,8 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers:
         )
     if rank and form not in ADAPTERS:
         raise InputError("--rank is for --format adapter, peft and gguf-adapter; a fused model has no rank")
-    if numbers and form != "gguf":
-        raise InputError("--type is for --format gguf; other formats have the number type of the run")
+    if (numbers or measure) and form != "gguf":
+        raise InputError("--type and --measure are for --format gguf; other formats have the number type of the run")
     backend = prepare()  # before mlx: the ledger replays to the same bits only with the BLAS that committed it
     from engine.adapters.committed_model import open_stage
     from engine.contract.run_folder.files import write_folder
@@ -55,6 +62,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers:
     ledger, loss, note = opened.ledger, None, None
     places = fused_model.find_places(ledger.base, fused_model.touched(ledger)) if form == "mlx" else None
     as_gguf = gguf_folder.plan(opened, run, numbers or "f16") if form == "gguf" else None
+    voice = _voice(run, opened, backend) if measure else None
     factors = low_rank.combined(ledger.deltas) if form in ADAPTERS else {}
     if form == "peft":
         adapter_folders.refuse_for_peft(ledger, factors)
@@ -67,7 +75,7 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers:
     def fill(folder: Path) -> None:
         nonlocal note
         if as_gguf is not None:
-            note = as_gguf.write(folder)
+            note = as_gguf.write(folder, voice)
         elif form == "mlx":
             note = fused_model.write_model(folder, ledger, places)
         elif form == "adapter":
@@ -95,6 +103,25 @@ def export(run: RunDir, target: Path, form: str = "mlx", rank: int = 0, numbers:
         note = f"its base: {base if '/' in base else ledger.base.resolve()}"
     uses = as_gguf.uses(target) if as_gguf is not None else []
     return [*said, *(str(part) for part in (loss, note) if part), *uses]
+
+
+def _voice(run: RunDir, opened: "CommittedModel", backend: Backend) -> Callable[[], Estimate]:
+    """Returns a function that measures the model's mean voice over the held-out questions of what was trained.
+
+    Raises InputError if the run's rows or its scorer cannot be read.
+    """
+    from engine.data.chat_template import Renderer
+    from engine.pipeline import saved_voice, setup
+
+    config, ledger, tokenizer = opened.config, opened.ledger, opened.loaded.tokenizer
+    curriculum = setup.load(config)
+    trained = {delta.topic for delta in ledger.deltas}
+    topics = [topic for topic in curriculum.topics if topic.id in trained and topic.questions]
+    if not topics:
+        raise InputError("--measure: the topics that were trained have no held-out questions")
+    scoring = saved_voice.saved_scoring(run, backend, config, curriculum, print)
+    renderer = Renderer(tokenizer, opened.started)
+    return lambda: saved_voice.mean_voice(ledger.model, tokenizer, renderer, topics, scoring, config)
 
 
 def _begun(records: Sequence[Record], run: RunDir, config: RunConfig) -> Sequence[Record]:
@@ -133,10 +160,11 @@ def main() -> int:
     parser.add_argument("--format", choices=FORMATS, default="mlx")
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--type", default="")
+    parser.add_argument("--measure", action="store_true")
     given = parser.parse_args()
     _end_once()
     try:
-        lines = export(RunDir(given.run), given.target, given.format, given.rank, given.type)
+        lines = export(RunDir(given.run), given.target, given.format, given.rank, given.type, given.measure)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -46,31 +46,14 @@ def score(folder: RunDir, file: Path, fit: bool) -> dict[str, Any]:
     curriculum = setup.load(config)
     texts = read_texts(file, curriculum)
     if not fit:
-        return report(_saved(folder, backend, config, curriculum), texts)
+        from engine.pipeline.saved_voice import saved_scoring
+
+        return report(saved_scoring(folder, backend, config, curriculum, _tell), texts)
     recorder = Telling(folder)
     try:
         return report(_fitted(folder, recorder, backend, config, curriculum), texts)
     finally:
         recorder.close()
-
-
-def _saved(folder: RunDir, backend: Any, config: RunConfig, curriculum: Curriculum) -> Any:
-    """Loads the scorer of a run, and the base model that the run started with."""
-    import mlx.core as mx
-
-    from engine.adapters.committed_model import open_stage
-    from engine.contract.vocabulary import BASE
-    from engine.data.chat_template import Renderer
-    from engine.evaluation.scoring import Scoring, make_tools, saved_scorer
-    from engine.model.logprobs import Scorer
-    from engine.model.sentence_embedder import load_embedder
-    from engine.pipeline.setup import PROBE
-
-    opened = open_stage(folder, BASE, backend, _tell)
-    renderer = Renderer(opened.loaded.tokenizer, opened.started)
-    base = Scorer(opened.loaded.model, mx.array([renderer.text_ids(PROBE)]))
-    tools = make_tools(curriculum, load_embedder(_tell), renderer, base, config.model.max_length)
-    return Scoring(saved_scorer(folder, curriculum, tools), tools)
 
 
 def _fitted(folder: RunDir, recorder: Recorder, backend: Any, config: RunConfig, curriculum: Curriculum) -> Any:

@@ -382,13 +382,16 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
     metavar="TYPE",
     help="Number type of gguf: f16 (default), f32, bf16, q8_0, q5_1, q5_0, q4_1, q4_0.",
 )
+@click.option("--measure", is_flag=True, help="Score what the type costs the voice, on the held-out questions.")
 @LOGS
-def export(run: str | None, target: Path, form: str, rank: int | None, numbers: str | None, logs: Path) -> int:
+def export(
+    run: str | None, target: Path, form: str, rank: int | None, numbers: str | None, measure: bool, logs: Path
+) -> int:
     """Write the model of RUN as a folder for other programs.
 
     RUN is the newest by default.
     """
-    return programs.export(chosen(logs, run), target, form, rank, numbers)
+    return programs.export(chosen(logs, run), target, form, rank, numbers, measure)
 
 
 @cli.command()

@@ -2,10 +2,13 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.adapters.committed_model import CommittedModel
+from engine.contract.intervals import Estimate
 from engine.contract.regular_file import read_text
 from engine.contract.run_folder.folder import RunDir
 from engine.data.chat_template import Renderer
@@ -27,6 +30,7 @@ class GgufFolder:
     """What the folder will contain; `stem` is the name of its model in Ollama."""
 
     model: GgufModel
+    weights: Any  # the run's model
     base: Path
     stem: str
     numbers: str
@@ -38,10 +42,18 @@ class GgufFolder:
     def file(self) -> str:
         return f"{self.stem}-{self.numbers}.gguf"
 
-    def write(self, folder: Path) -> str | None:
-        """Fills the folder; returns remarks about it, or None. Raises InputError as gguf_file.write does."""
+    def write(self, folder: Path, voice: Callable[[], Estimate] | None = None) -> str | None:
+        """Fills the folder; returns remarks about it, or None. Raises InputError as gguf_file.write does.
+
+        `voice` measures the mean voice of the run's model. If it is given, the remarks say what the type of numbers
+        cost; the run's model then has the weights of the file.
+        """
         self.model.write(folder / self.file, self.numbers)
         said = copy_files(self.base, folder, LICENCES)
+        if voice is not None:
+            before = voice()
+            gguf_model.load_back(self.weights, folder / self.file)
+            said.append(f"voice {before} → {voice()} at {self.numbers}")
         if self.template is None:
             said.append(NO_TEMPLATE)
         else:
@@ -76,4 +88,4 @@ def plan(opened: CommittedModel, run: RunDir, numbers: str) -> GgufFolder:
     stops = tuple(tokenizer.decode([number]) for number in sorted(renderer.end_ids))
     stem = re.sub(r"[^a-z0-9._-]+", "-", run.name.lower()).strip("-._") or "voice"
     template = turns.template(begin) if turns else None
-    return GgufFolder(model, base, stem, numbers, template, stops, context)
+    return GgufFolder(model, opened.ledger.model, base, stem, numbers, template, stops, context)

@@ -8,11 +8,13 @@ from typing import Any
 
 import gguf
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from gguf import MODEL_ARCH, GGUFValueType
+from mlx.utils import tree_unflatten
 
 from engine.adapters.ledger import Ledger
-from engine.adapters.module_weights import dense
+from engine.adapters.module_weights import dense, plain_linear
 from engine.contract.errors import InputError
 from engine.formats import gguf_file
 from engine.formats.gguf_file import NUMBER_TYPES, Field, Tensor, Values
@@ -87,6 +89,26 @@ def plan(ledger: Ledger, tokenizer: Any, end_id: int, name: str, base: str, cont
         *vocabulary_fields(tokenizer, rows, end_id),
     ]
     return GgufModel(architecture, fields, tensors)
+
+
+def load_back(model: Any, file: Path) -> None:
+    """Replaces the weights of `model` by those of its GGUF file, dequantized to fp32; norms and biases stay."""
+    architecture = architecture_of(model)
+    arguments = getattr(model, "language_model", model).args
+    places = {
+        name: (path, module) for path, part, module, name in tensor_names(model, architecture) if part == "weight"
+    }
+    for name, values in gguf_file.read_values(file):
+        if name not in places or values.ndim == 1:
+            continue
+        path, module = places[name]
+        if heads := split_heads(path, architecture, arguments):
+            values = separate(values, heads)
+        weight = mx.array(values)
+        plain: Any = nn.Embedding(1, 1) if hasattr(module, "as_linear") else plain_linear(module, weight)
+        plain.weight = weight
+        model.update_modules(tree_unflatten([(path, plain)]))
+    mx.eval(model.parameters())
 
 
 def architecture_of(model: Any) -> Architecture:
@@ -168,6 +190,13 @@ def interleave(values: Values, heads: int) -> Values:
     rows = values.shape[0]
     halves = values.reshape(heads, 2, rows // heads // 2, *values.shape[1:])
     return halves.swapaxes(1, 2).reshape(values.shape)
+
+
+def separate(values: Values, heads: int) -> Values:
+    """Undoes `interleave`."""
+    rows = values.shape[0]
+    pairs = values.reshape(heads, rows // heads // 2, 2, *values.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(values.shape)
 
 
 def _offset(make: Callable[[], Values], offset: float) -> Values:

@@ -11,20 +11,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import mlx.nn as nn
+from mlx_lm import server
 from mlx_lm.models.cache import LRUPromptCache, make_prompt_cache
-from mlx_lm.server import APIHandler, CompletionRequest, ModelProvider, ResponseGenerator
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from engine.contract.errors import InputError
 from engine.serving.access import refusal
 
+APIHandler: Any = server.APIHandler  # mlx-lm's have no types
+ResponseGenerator: Any = server.ResponseGenerator
 ROLES = ("system", "user", "assistant")
 LARGEST_BODY = 8 << 20  # bytes of a request
 PATIENCE = 60.0  # seconds that a client may be silent in the middle of a request
 CACHES = 4  # conversations whose keys and values are kept
 BATCH = 8  # answers that are generated side by side
 STOPS = 16  # texts that end an answer, at most
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "adapter_path": None, "draft_model": None, "chat_template": "", "pipeline": False, "trust_remote_code": False,
     "use_default_chat_template": False, "allowed_origins": [], "kv_bits": None, "kv_group_size": 64,
     "quantized_kv_start": 0, "temp": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "num_draft_tokens": 3,
@@ -58,8 +60,12 @@ class Listener(ThreadingHTTPServer):
             print(f"a request failed: {error!r}", file=sys.stderr, flush=True)
 
 
-class OneModel(ModelProvider):
+class OneModel(server.ModelProvider):
     """Gives mlx-lm's server the run's model, whatever model, adapter or draft a request names."""
+
+    model: Any
+    tokenizer: Any
+    model_key: Any
 
     def __init__(self, settings: argparse.Namespace, model: nn.Module, tokenizer: TokenizerWrapper) -> None:
         super().__init__(settings)
@@ -74,7 +80,7 @@ class OneModel(ModelProvider):
         return self.model, self.tokenizer
 
 
-class Responses(ResponseGenerator):
+class Responses(ResponseGenerator):  # type: ignore[misc]
     """Generates answers in its own thread; refuses a prompt of more than `longest` tokens."""
 
     def __init__(self, provider: OneModel, longest: int) -> None:
@@ -88,10 +94,12 @@ class Responses(ResponseGenerator):
         return found
 
 
-class Handler(APIHandler):
+class Handler(APIHandler):  # type: ignore[misc]
     """Answers requests that carry the token and are for this machine; refuses others, and all but text."""
 
     timeout = PATIENCE
+    body: Any
+    max_tokens: Any
 
     def __init__(self, token: str, name: str, responses: Responses, *request: Any) -> None:
         self.token, self.name = token, name
@@ -118,13 +126,14 @@ class Handler(APIHandler):
         _require_numbers(self.body, self.seed)
         self.max_tokens = min(self.max_tokens, self.response_generator.cli_args.max_tokens)
 
-    def handle_chat_completions(self) -> CompletionRequest:
+    def handle_chat_completions(self) -> server.CompletionRequest:
         """Returns the conversation of a request. Raises ValueError if it has anything but text, or an unknown role."""
         messages = self.body.get("messages")
         if not messages or not _listed(messages):
             raise ValueError("messages must be a list of messages")
         self.body = {"messages": [_plain(message) for message in messages]}
-        return super().handle_chat_completions()
+        request: server.CompletionRequest = super().handle_chat_completions()
+        return request
 
     def handle_models_request(self) -> None:
         """Lists the one model."""
@@ -162,7 +171,7 @@ def run(
     """
     settings = argparse.Namespace(**SETTINGS, model=name, max_tokens=max_tokens, chat_template_args=template)
     responses = Responses(OneModel(settings, model, tokenizer), longest)
-    listener.RequestHandlerClass = partial(Handler, token, name, responses)  # type: ignore[assignment]  # it is called only
+    listener.RequestHandlerClass = partial(Handler, token, name, responses)
     try:
         listener.serve_forever()
     finally:
@@ -187,7 +196,7 @@ def _require_numbers(body: dict[str, Any], seed: int | None) -> None:
     stops = body.get("stop")
     if stops and not isinstance(stops, str) and not (_listed(stops) and all(isinstance(stop, str) for stop in stops)):
         raise ValueError("stop must be a text or a list of texts")
-    if _listed(stops) and len(stops) > STOPS:
+    if stops is not None and _listed(stops) and len(stops) > STOPS:
         raise ValueError(f"stop has {len(stops)} texts; {STOPS} at most")
 
 

@@ -52,7 +52,9 @@ def spawn(run: RunDir) -> subprocess.Popen[bytes]:
         )
 
 
-def export(run: RunDir, target: Path, form: str, rank: int | None, numbers: str | None) -> int:
+def export(
+    run: RunDir, target: Path, form: str, rank: int | None, numbers: str | None = None, measure: bool = False
+) -> int:
     """Runs the engine's export, shows its output on this terminal, and returns its exit status.
 
     If the engine dies, the status is 3 and the half-written target is removed.
@@ -60,7 +62,7 @@ def export(run: RunDir, target: Path, form: str, rank: int | None, numbers: str 
     target = target.resolve()
     command = python("engine.export", str(run.path.resolve()), str(target))
     command += ["--format", form, *([] if rank is None else ["--rank", str(rank)])]
-    command += [] if numbers is None else ["--type", numbers]
+    command += [*([] if numbers is None else ["--type", numbers]), *(["--measure"] if measure else [])]
     with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
         child = subprocess.Popen(command, env=environment(), stdout=out, stderr=err)
         with _passing_on(child):

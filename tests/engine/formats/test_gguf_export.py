@@ -20,6 +20,7 @@ from engine.contract.errors import InputError
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import BASE
 from engine.export import export
+from engine.formats import gguf_folder, gguf_model
 from engine.formats.gguf_file import NUMBER_TYPES, read_values
 from engine.model import gguf as reader
 from engine.model import loading
@@ -93,8 +94,6 @@ def test_an_adapter_is_the_change_of_the_weights(run: RunDir, tmp_path: Path) ->
     whole, pieces = dict(read_values(tmp_path / "out" / "my-run-f32.gguf")), tmp_path / "one" / "adapter.gguf"
     factors, told = dict(read_values(pieces)), fields(pieces)
     opened = open_stage(run, BASE, prepare(), print)
-    from engine.formats import gguf_folder
-
     (tmp_path / "base").mkdir()
     gguf_folder.plan(opened, run, "f32").write(tmp_path / "base")
     base = dict(read_values(tmp_path / "base" / "my-run-f32.gguf"))
@@ -118,12 +117,33 @@ def test_a_packed_base_is_written_dequantized(tmp_path: Path) -> None:
     assert found["blk.0.attn_q.bias"].shape == (64,)
 
 
+@pytest.mark.parametrize(("kind", "bits"), [("llama", 0), ("qwen2", 4), ("gemma2", 0)])
+def test_the_weights_of_a_file_are_the_model_again(tmp_path: Path, kind: str, bits: int) -> None:
+    run = commit_random(tmp_path / "run", zoo.make(kind, tmp_path / "base", bits=bits), SPECS[:1])
+    export(run, tmp_path / "out", "gguf", numbers="f32")
+    model = open_stage(run, None, prepare(), print).ledger.model
+    wanted = model(IDS)
+    for layer in model.layers:
+        layer.mlp.down_proj.weight = layer.mlp.down_proj.weight * 0
+    gguf_model.load_back(model, tmp_path / "out" / "run-f32.gguf")
+    assert far(model(IDS), wanted) < CLOSE
+
+
+def test_what_the_type_costs_the_voice_is_printed_and_in_the_card(tmp_path: Path) -> None:
+    base, rows = tiny.make_model(tmp_path / "base"), tiny.make_curriculum(tmp_path / "rows")
+    run = tiny.train_here(tiny.new_run(tmp_path / "run", tiny.settings(base, rows))).run
+    said = export(run, tmp_path / "out", "gguf", numbers="f32", measure=True)
+    before, after = re.fullmatch(r"voice (.*) → (.*) at f32", said[1]).groups()
+    assert before == after, "f32 loses nothing"
+    assert f"V{said[1][1:]}." in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("form", "numbers", "sentence"),
     [
         ("gguf", "q4_k_m", r"--type q4_k_m: only llama\.cpp makes this type; .* llama-quantize .* Q4_K_M"),
         ("gguf", "q9", r"--type 'q9': unknown; the types are f32, f16, .*"),
-        ("mlx", "q8_0", r"--type is for --format gguf; .*"),
+        ("mlx", "q8_0", r"--type and --measure are for --format gguf; .*"),
     ],
 )
 def test_a_type_that_cannot_be_written_is_refused(
