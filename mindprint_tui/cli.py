@@ -404,7 +404,9 @@ def export(
     "model after that phase, also if it was rolled back (the last five are set aside).",
 )
 @click.option(
-    "--max-tokens", type=click.IntRange(1), help="Longest answer in tokens; as in the run's evaluation by default."
+    "--max-tokens",
+    type=click.IntRange(1),
+    help="Longest answer in tokens; 512 by default, or evaluation's if stdin is no terminal.",
 )
 @LOGS
 def chat(run: str | None, stage: str | None, max_tokens: int | None, logs: Path) -> int:

@@ -5,18 +5,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, DIED
 from engine.contract.python_child import environment, python
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import BASE
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process.child_output import relayed
+from mindprint_tui.process.run_status import find_topic
 
 LONGEST = 4000  # characters of a line that are cleaned together
-KEYS = "An empty line or Ctrl-D ends, Ctrl-C stops an answer."
+KEYS = "An empty line or Ctrl-D ends, Ctrl-C stops an answer, /help lists the commands."
+HELP = """/reset        begin a new conversation
+/stage        go to the model as the run left it, in a new conversation
+/stage TOPIC  go to the model after that topic, or to the base model: /stage before
+/help         this list"""
+TALK = 512  # tokens of an answer on a terminal; evaluation's limit cuts an answer that a person wants to read
 ENDS = {"length": " … [cut at the token limit]", "stopped": " … [stopped]"}
 
 
@@ -130,32 +138,80 @@ class Speaker:
 def chat(run: RunDir, stage: str | None, max_tokens: int | None) -> int:
     """Answers questions until they end, and returns the exit status.
 
-    On a terminal it is one conversation. If stdin is piped, each line is a separate question without history, answered
-    as in evaluation.
+    On a terminal it is one conversation, with commands. If stdin is piped, each line is a separate question without
+    history, answered as in evaluation.
     """
     terminal = sys.stdin.isatty()
-    if terminal:
-        print("loading the model…", file=sys.stderr, flush=True)
     with relayed(sys.stderr) as aside:
-        speaker = Speaker(run, stage, max_tokens, aside)
         try:
-            return _converse(speaker, terminal)
+            if terminal:
+                return _talk(run, stage, lambda found: Speaker(run, found, max_tokens or TALK, aside))
+            return _answer_lines(Speaker(run, stage, max_tokens, aside))
         except ChatEnded:
             print("the engine ended before it answered", file=sys.stderr)
             return DIED
-        finally:
-            speaker.close()
 
 
-def _converse(speaker: Speaker, terminal: bool) -> int:
-    ready = speaker.ready()
-    if ready is None:
-        return BAD_INPUT if speaker.status() == BAD_INPUT else DIED
-    if terminal:
-        print(f"{ready}. {KEYS}", file=sys.stderr, flush=True)
-    for question in _typed() if terminal else _piped():
-        _answer(speaker, question, fresh=not terminal)
+def _answer_lines(speaker: Speaker) -> int:
+    """Answers each piped line by itself."""
+    with closing(speaker):
+        if speaker.ready() is None:
+            return _failed(speaker)
+        for question in _piped():
+            _answer(speaker, question, fresh=True)
     return 0
+
+
+def _talk(run: RunDir, stage: str | None, start: Callable[[str | None], Speaker]) -> int:
+    """Holds a conversation on the terminal; `/stage` starts a speaker with another stage of the run."""
+    while True:
+        print("loading the model…", file=sys.stderr, flush=True)
+        with closing(start(stage)) as speaker:
+            if (ready := speaker.ready()) is None:
+                return _failed(speaker)
+            print(f"{ready}. {KEYS}", file=sys.stderr, flush=True)
+            command = _converse(run, speaker)
+        if command is None:
+            return 0
+        stage = command.stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageCommand:
+    """The command to go on with another stage: `before`, a topic, or None for the model as the run left it."""
+
+    stage: str | None
+
+
+def _converse(run: RunDir, speaker: Speaker) -> StageCommand | None:
+    """Answers questions and obeys commands until the lines end (None) or another stage is wanted."""
+    fresh = False
+    for line in _typed():
+        word, _, rest = line.partition(" ")
+        if word == "/reset":
+            fresh = True
+            print("a new conversation", file=sys.stderr)
+        elif word == "/stage":
+            try:
+                return _stage(run, rest.strip())
+            except InputError as error:
+                print(error, file=sys.stderr)
+        elif word.startswith("/"):
+            print(HELP if word == "/help" else f"{word}: no such command\n{HELP}", file=sys.stderr)
+        else:
+            _answer(speaker, line, fresh)
+            fresh = False
+    return None
+
+
+def _stage(run: RunDir, named: str) -> StageCommand:
+    """Returns the command for a stage as it was typed. Raises InputError if the run has no such topic."""
+    return StageCommand(named or None if named in ("", BASE) else find_topic(run, named))
+
+
+def _failed(speaker: Speaker) -> int:
+    """Returns the exit status for an engine that could not load its model and has printed why."""
+    return BAD_INPUT if speaker.status() == BAD_INPUT else DIED
 
 
 def _answer(speaker: Speaker, question: str, fresh: bool) -> None:

@@ -125,3 +125,26 @@ def test_on_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends() -> None:
         terminal.wait("Aye. … [stopped]")
         terminal.type("\x04")
         assert terminal.ended(20) == 0
+
+
+def test_commands_on_a_terminal_begin_anew_and_change_the_stage() -> None:
+    stages = CONSOLE.replace("lambda *_:", "lambda run, stage, tokens:").replace(
+        '"-c", MODEL]', '"-c", MODEL.replace("model", f"{stage} model of {tokens}")]'
+    )
+    with Terminal([sys.executable, "-c", stages]) as terminal:
+        terminal.wait("None model of 512. An empty line or Ctrl-D ends")
+        terminal.type("/reset\n")
+        terminal.wait("a new conversation")
+        terminal.type("one\n")
+        terminal.wait("to one anew")
+        terminal.type("two\n")
+        terminal.wait("to two: ")
+        terminal.type("/nonsense\n")
+        terminal.wait("/nonsense: no such command")
+        terminal.wait("/stage TOPIC")
+        terminal.type("/stage before\n")
+        terminal.wait("before model of 512")
+        terminal.type("three\n")
+        terminal.wait("to three: ")
+        terminal.type("\x04")
+        assert terminal.ended(20) == 0
