@@ -1,5 +1,6 @@
 """Writes a run's model as one GGUF file, for llama.cpp, Ollama and LM Studio."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from engine.formats.gguf_file import NUMBER_TYPES, Field, Tensor, Values
 from engine.formats.gguf_vocabulary import vocabulary_fields
 from engine.model.arrays import leaves
 
+PHI3_TOKENS = {"<unk>", "<s>", "</s>", "<|endoftext|>"}
 PARTS = ("weight", "bias", "scales", "biases", "kept_a", "kept_b")
 UNSIGNED, REAL, TEXT = GGUFValueType.UINT32, GGUFValueType.FLOAT32, GGUFValueType.STRING
 
@@ -81,7 +83,7 @@ def plan(ledger: Ledger, tokenizer: Any, end_id: int, name: str, base: str, cont
     rows = next(tensor.shape[0] for tensor in tensors if tensor.name == "token_embd.weight")
     fields = [
         Field("general.type", "model", TEXT),
-        Field("general.name", name, TEXT),
+        Field("general.name", _full_name(name, base, tokenizer), TEXT),
         Field("general.base_model.count", 1, UNSIGNED),
         Field("general.base_model.0.name", base, TEXT),
         *_sizes(arguments, architecture, rows, context),
@@ -89,6 +91,18 @@ def plan(ledger: Ledger, tokenizer: Any, end_id: int, name: str, base: str, cont
         *vocabulary_fields(tokenizer, rows, end_id),
     ]
     return GgufModel(architecture, fields, tensors)
+
+
+def _full_name(name: str, base: str, tokenizer: Any) -> str:
+    """Returns the name of the run and its base.
+
+    If phi3 or phi-3 is in a model's name, llama.cpp lets its special tokens swallow the spaces after them, and fails if
+    one of Phi 3's own tokens is missing. So the name has phi3 exactly if the tokenizer is such a one.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    phi3 = any(token.rstrip for token in added) and tokenizer.get_vocab().keys() >= PHI3_TOKENS
+    whole = re.sub("phi-?3", "Phi 3", f"{name} ({base})", flags=re.IGNORECASE)
+    return f"{whole}, phi3" if phi3 else whole
 
 
 def load_back(model: Any, file: Path) -> None:

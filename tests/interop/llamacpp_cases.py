@@ -92,9 +92,10 @@ def main(folder: Path, trained: RunDir | None) -> None:
         case(folder / name, commit_random(folder / name / "run", base, specs), texts[:20], adapter=True)
     for kind in vocabularies.KINDS:
         name = f"tokenizer {kind}"
-        base = zoo.make("llama", folder / name / "weights", more={"vocab_size": vocabularies.SIZE + 36})
+        architecture = "phi3" if kind == "phi3" else "llama"
+        base = zoo.make(architecture, folder / name / "weights", more={"vocab_size": vocabularies.SIZE + 36})
         vocabularies.install(kind, base)
-        specs = (AdapterSpec(4, 2.0, ("q_proj",), 0),)
+        specs = (AdapterSpec(4, 2.0, ("o_proj",), 0),)
         case(folder / name, commit_random(folder / name / "run", base, specs), texts, adapter=False)
 
 

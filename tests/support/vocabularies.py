@@ -10,7 +10,7 @@ from engine.formats.gguf_vocabulary import PATTERNS
 
 ROOT = Path(__file__).parents[2]
 SIZE = 1500
-SPECIAL = ["<unk>", "<s>", "</s>", "<|user|>", "<|end|>"]
+SPECIAL = ["<unk>", "<s>", "</s>", "<|user|>", "<|end|>", "<|endoftext|>"]
 BYTES = [f"<0x{number:02X}>" for number in range(256)]
 FOREIGN = [
     "Größe über alles, naïve café 1999 12345",
@@ -50,14 +50,19 @@ def by_bytes(pattern: str | None) -> Tokenizer:
     return tokenizer
 
 
-def sentencepiece(prefix: bool) -> Tokenizer:
-    """Returns a tokenizer as SentencePiece's: spaces are ▁, and unknown letters bytes; `prefix` adds a first space."""
+def sentencepiece(prefix: bool, swallows: bool = False) -> Tokenizer:
+    """Returns a tokenizer as SentencePiece's: spaces are ▁, and unknown letters bytes; `prefix` adds a first space.
+
+    If `swallows`, the tokens of the chat template swallow the spaces after them.
+    """
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     before = [normalizers.Prepend("▁")] if prefix else []
     tokenizer.normalizer = normalizers.Sequence([*before, normalizers.Replace(" ", "▁")])
     _train(tokenizer, [*SPECIAL, *BYTES])
     parts = json.loads(tokenizer.to_str())
     parts["added_tokens"] = [added for added in parts["added_tokens"] if added["content"] not in BYTES]
+    for added in parts["added_tokens"]:
+        added["rstrip"] = swallows and added["content"] not in ("<unk>", "<s>", "<|endoftext|>")
     tokenizer = Tokenizer.from_str(json.dumps(parts))
     strip = [decoders.Strip(" ", 1, 0)] if prefix else []
     tokenizer.decoder = decoders.Sequence(
@@ -71,6 +76,7 @@ def sentencepiece(prefix: bool) -> Tokenizer:
 KINDS = {
     "sentencepiece": lambda: sentencepiece(True),
     "sentencepiece, no prefix": lambda: sentencepiece(False),
+    "phi3": lambda: sentencepiece(True, swallows=True),
     "gpt-2": lambda: by_bytes(None),
     **{name: lambda pattern=pattern: by_bytes(pattern) for pattern, name in PATTERNS.items()},
 }

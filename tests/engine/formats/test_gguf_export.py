@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import tiny
+import vocabularies
 import zoo
 from committed import commit_random
 from mlx_lm.utils import load_model
@@ -84,7 +85,7 @@ def test_metadata_has_sizes_template_and_end_token(run: RunDir, tmp_path: Path) 
     assert found["tokenizer.chat_template"] == tokenizer.chat_template
     assert found["tokenizer.ggml.eos_token_id"] == found["tokenizer.ggml.eot_token_id"] == tokenizer.eos_token_id
     assert found["tokenizer.ggml.add_bos_token"] is False
-    assert (found["general.architecture"], found["general.name"]) == ("llama", "My run")
+    assert (found["general.architecture"], found["general.name"]) == ("llama", "My run (base)")
     assert len(found["tokenizer.ggml.tokens"]) == found["llama.vocab_size"] == tiny.VOCABULARY
 
 
@@ -136,6 +137,16 @@ def test_what_the_type_costs_the_voice_is_printed_and_in_the_card(tmp_path: Path
     before, after = re.fullmatch(r"voice (.*) → (.*) at f32", said[1]).groups()
     assert before == after, "f32 loses nothing"
     assert f"V{said[1][1:]}." in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("phi3", "my Phi 3 (base), phi3"), ("gpt-2", "my Phi 3 (base)")])
+def test_phi3_is_in_the_name_only_for_a_tokenizer_as_phi_3_has(tmp_path: Path, kind: str, name: str) -> None:
+    base = zoo.make("llama", tmp_path / "base", more={"vocab_size": vocabularies.SIZE})
+    vocabularies.install(kind, base)
+    run = commit_random(tmp_path / "my phi-3", base, SPECS[:1])
+    export(run, tmp_path / "out", "gguf")
+    (file,) = (tmp_path / "out").glob("*.gguf")
+    assert fields(file)["general.name"] == name
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def vocabulary(tokenizer: Any, rows: int = ROWS) -> dict[str, Any]:
 def test_a_byte_level_tokenizer_is_named_by_its_pattern(tmp_path: Path, kind: str) -> None:
     found = vocabulary(load(tmp_path, kind))
     assert (found["model"], found["pre"], found["add_bos_token"]) == ("gpt2", kind, False)
-    assert found["token_type"][:5] == [CONTROL] * 5
+    assert found["token_type"][:6] == [CONTROL] * 6
     assert found["token_type"][-1] == UNUSED and found["tokens"][-1] == f"[PAD{ROWS - 1}]"
     first, second = found["merges"][0].split(" ")
     assert first + second in found["tokens"]
@@ -45,7 +45,7 @@ def test_a_sentencepiece_tokenizer_has_scores_in_the_order_of_its_merges(
     found = vocabulary(tokenizer)
     assert (found["model"], found["add_bos_token"], found["add_space_prefix"]) == ("llama", True, prefix)
     kinds = found["token_type"]
-    assert (kinds[0], kinds[1], kinds[5]) == (UNKNOWN, CONTROL, BYTE)
+    assert (kinds[0], kinds[1], kinds[6]) == (UNKNOWN, CONTROL, BYTE)
     merged = [number for number, score in enumerate(found["scores"]) if score > -1e6 and kinds[number] == NORMAL]
     scores = [found["scores"][number] for number in merged]
     assert len(merged) > 500 and scores == sorted(scores, reverse=True), "ids are in the order of the merges"
