@@ -417,9 +417,8 @@ def chat(run: str | None, stage: str | None, max_tokens: int | None, logs: Path)
     from mindprint_tui.process import chat
 
     folder = chosen(logs, run)
-    if stage not in (None, "before"):
-        topic, phase = names.split_stage(stage or "")
-        stage = run_status.find_topic(folder, topic) + (f":{phase}" if phase else "")
+    if stage is not None:
+        stage = run_status.find_stage(folder, stage)
     return chat.chat(folder, stage, max_tokens)
 
 
@@ -442,8 +441,8 @@ def serve(run: str | None, stage: str | None, host: str, port: int, max_tokens: 
     environment variable MINDPRINT_TOKEN.
     """
     folder = chosen(logs, run)
-    if stage not in (None, "before"):
-        stage = run_status.find_topic(folder, stage or "")
+    if stage is not None:
+        stage = run_status.find_stage(folder, stage)
     return programs.serve(folder, stage, host, port, max_tokens)
 
 

@@ -13,10 +13,9 @@ from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, DIED
 from engine.contract.python_child import environment, python
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.vocabulary import BASE
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process.child_output import relayed
-from mindprint_tui.process.run_status import find_topic
+from mindprint_tui.process.run_status import find_stage
 
 LONGEST = 4000  # characters of a line that are cleaned together
 KEYS = "An empty line or Ctrl-D ends, Ctrl-C stops an answer, /help lists the commands."
@@ -178,7 +177,7 @@ def _talk(run: RunDir, stage: str | None, start: Callable[[str | None], Speaker]
 
 @dataclass(frozen=True, slots=True)
 class StageCommand:
-    """The command to go on with another stage: `before`, a topic, or None for the model as the run left it."""
+    """The command to go on with another stage, as find_stage names it; None is the model as the run left it."""
 
     stage: str | None
 
@@ -206,7 +205,7 @@ def _converse(run: RunDir, speaker: Speaker) -> StageCommand | None:
 
 def _stage(run: RunDir, named: str) -> StageCommand:
     """Returns the command for a stage as it was typed. Raises InputError if the run has no such topic."""
-    return StageCommand(named or None if named in ("", BASE) else find_topic(run, named))
+    return StageCommand(find_stage(run, named) if named else None)
 
 
 def _failed(speaker: Speaker) -> int:

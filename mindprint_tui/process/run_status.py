@@ -15,6 +15,7 @@ from engine.contract.regular_file import read_bytes
 from engine.contract.run_folder import commands, lock
 from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import BASE
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean, one_line
 
@@ -57,6 +58,14 @@ def find_topic(run: RunDir, wanted: str) -> str:
     """
     titles = topics(run)
     return names.find_topic(wanted, titles) if titles else names.topic_id(wanted)
+
+
+def find_stage(run: RunDir, wanted: str) -> str:
+    """Returns the stage that `wanted` names: `before`, a topic, or a topic with a phase. Raises InputError."""
+    if wanted == BASE:
+        return wanted
+    topic, phase = names.split_stage(wanted)
+    return find_topic(run, topic) + (f":{phase}" if phase else "")
 
 
 def topics(run: RunDir) -> dict[str, str]:
