@@ -62,7 +62,7 @@ def _allowed(hint: Any, field: "dataclasses.Field[Any]") -> str:
     if origin is dict:
         return "mapping"
     if config.SourceConfig in args:
-        return "text or mapping"
+        return "text, mapping, or a list of them"
     low, high = (field.metadata.get(bound) for bound in ("low", "high"))
     if low is None or high is None:
         return KINDS[hint]

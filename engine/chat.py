@@ -28,13 +28,13 @@ class Conversation:
         If `max_tokens` is 0, the limit of the configuration is used.
         """
         backend = prepare()  # before mlx
-        from engine.adapters.committed_model import open_stage
-        from engine.data.chat_template import Message, Renderer
+        from engine.adapters.committed_model import open_stage, renderer_of
+        from engine.data.chat_template import Message
         from engine.evaluation.decoding import processors
 
         opened = open_stage(run, stage, backend, lambda line: print(line, file=sys.stderr))
         self._model, self._tokenizer = opened.ledger.model, opened.loaded.tokenizer
-        self._renderer, self._message = Renderer(self._tokenizer, opened.started), Message
+        self._renderer, self._message = renderer_of(opened), Message
         self._processors = processors(opened.config.evaluation)
         self._limit = opened.config.model.max_length
         self._max_tokens = max_tokens or opened.config.evaluation.max_tokens

@@ -24,7 +24,9 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
 from engine.contract.vocabulary import BASE
 from engine.contract.wording import several
-from engine.data.curriculum import Curriculum, length_ratio, length_warnings
+from engine.data.curriculum import Curriculum
+from engine.data.data_warnings import length_ratio, length_warnings
+from engine.data.unusable import UnusableRows, sentences
 from engine.model.backend import memory_bytes, prepare, process_bytes
 from engine.preflight.amount import amount_warnings
 from engine.preflight.gates import (
@@ -56,13 +58,16 @@ class Telling(Recorder):
 def check(run: RunDir) -> Report:
     """Returns the report. `problems` has the reasons why a run would be pointless. Sections not reached are null."""
     sections = ("model", "data", "topics", "gates", "controls", "selftest", "rules", "prediction")
-    report: Report = dict.fromkeys(sections) | {"problems": [], "warnings": []}
+    report: Report = dict.fromkeys(sections) | {"problems": [], "warnings": [], "bad_rows": []}
     try:
         config = load_config(run.config)
         report = {"config": config.run.name} | report
         _examine(run, config, report)
+    except UnusableRows as error:
+        report["problems"] += sentences(error.rows)
+        report["bad_rows"] = [dataclasses.asdict(row) for row in error.rows]
     except InputError as error:
-        report["problems"].append(str(error))
+        report["problems"] += str(error).split("\n  ")
     return report
 
 
@@ -71,7 +76,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     backend = prepare()  # before mlx
     from engine.model import loading as model_loading
     from engine.pipeline import setup
-    from engine.preflight.token_audit import audit, summed, works
+    from engine.preflight.token_audit import summed, works
     from engine.rules.enforce import CHECKS
     from engine.runtime.history import History
 
@@ -90,7 +95,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
         return
     recorder = Telling(run)
     try:
-        session = setup.open_session(run, recorder, backend, config, curriculum, History())
+        session, topics = setup.open_session(run, recorder, backend, config, curriculum, History())
         loading = time.monotonic() - began
         report["warnings"] += filter(None, [model_loading.wider_type_warning(session.model, session.ledger.dtype)])
         report["model"] = {
@@ -100,7 +105,8 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
             "device": backend.device,
             "fingerprint": session.ledger.declared,
         }
-        topics = audit(curriculum, session.renderer, config)
+        curriculum = session.curriculum
+        report["bad_rows"] = [dataclasses.asdict(row) for row in curriculum.unusable]
         report["data"] = structs.asdict(summed(curriculum, topics)) | {"max_length": config.model.max_length}
         report["topics"] = [dataclasses.asdict(topic) | {"base": None, "voice": None} for topic in topics]
         broken = _measure(session, report, works(curriculum, topics, session.renderer, config), loading)

@@ -110,7 +110,7 @@ def _voice(run: RunDir, opened: "CommittedModel", backend: Backend) -> Callable[
 
     Raises InputError if the run's rows or its scorer cannot be read.
     """
-    from engine.data.chat_template import Renderer
+    from engine.adapters.committed_model import renderer_of
     from engine.pipeline import saved_voice, setup
 
     config, ledger, tokenizer = opened.config, opened.ledger, opened.loaded.tokenizer
@@ -120,7 +120,7 @@ def _voice(run: RunDir, opened: "CommittedModel", backend: Backend) -> Callable[
     if not topics:
         raise InputError("--measure: the topics that were trained have no held-out questions")
     scoring = saved_voice.saved_scoring(run, backend, config, curriculum, print)
-    renderer = Renderer(tokenizer, opened.started)
+    renderer = renderer_of(opened)
     return lambda: saved_voice.mean_voice(ledger.model, tokenizer, renderer, topics, scoring, config)
 
 

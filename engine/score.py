@@ -63,7 +63,7 @@ def _fitted(folder: RunDir, recorder: Recorder, backend: Any, config: RunConfig,
     from engine.pipeline import setup
     from engine.runtime.history import History
 
-    session = setup.open_session(folder, recorder, backend, config, curriculum, History())
+    session, _ = setup.open_session(folder, recorder, backend, config, curriculum, History())
     doing = "the base model answers the questions of the curriculum"
     recorder.say(Preparing(doing))
     measure(session, curriculum.topics, "before", doing=doing)

@@ -26,14 +26,13 @@ def serve(run: RunDir, stage: str | None, host: str, port: int, max_tokens: int,
     """
     require_token(host, token)
     backend = prepare()  # before mlx
-    from engine.adapters.committed_model import open_stage
-    from engine.data.chat_template import Renderer
+    from engine.adapters.committed_model import open_stage, renderer_of
     from engine.serving import endpoint
 
     with endpoint.Listener(host, port) as listener:  # before the model is loaded, which takes a while
         opened = open_stage(run, stage, backend, lambda line: print(line, file=sys.stderr))
         tokenizer, config = opened.loaded.tokenizer, opened.loaded.config
-        template = Renderer(tokenizer, opened.started).template_arguments
+        template = renderer_of(opened).template_arguments
         longest = int(
             (config.get("text_config") or config).get("max_position_embeddings") or opened.config.model.max_length
         )

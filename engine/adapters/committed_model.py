@@ -17,6 +17,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
 from engine.contract.vocabulary import BASE, Phase
 from engine.contract.wording import unreadable_lines
+from engine.data.chat_template import Renderer
 from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.loading import LoadedModel
@@ -82,6 +83,12 @@ def open_stage(run: RunDir, stage: str | None, backend: Backend, say: Callable[[
         raise InputError(f"{run.path}: the rolled-back adapter does not fit the base model; {SAME}") from error
     loaded.model.eval()
     return CommittedModel(config, loaded, ledger, history.started, adapter)
+
+
+def renderer_of(opened: CommittedModel) -> Renderer:
+    """Returns the renderer of an opened run, with the day and the template of that run."""
+    settings = opened.config.model
+    return Renderer(opened.loaded.tokenizer, opened.started, settings.chat_template, settings.eos_token)
 
 
 def load_rolled_back(run: RunDir, event: AdapterChanged) -> Delta:

@@ -90,8 +90,8 @@ def collate(examples: Sequence[Example], pad_id: int, extra_padding: int = 0) ->
     targets: list[int] = []
     for row, example in enumerate(examples):
         tokens.append([*example.ids, *[pad_id] * (width - len(example.ids))])
-        gather += [row * width + place - 1 for place in range(example.prompt, len(example.ids))]
-        targets += example.ids[example.prompt :]
+        gather += [row * width + place - 1 for start, stop in example.ranges for place in range(start, stop)]
+        targets += example.targets
         rows += [row] * example.supervised
     return Batch(
         tokens=mx.array(tokens, dtype=mx.int32),

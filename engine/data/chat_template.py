@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,21 +11,24 @@ from jinja2 import TemplateError
 
 from engine.contract.errors import InputError
 from engine.contract.wording import short
+from engine.data.templates.earlier_answers import WAY_OUT, Range, places, token_ranges
+from engine.data.templates.end_of_answer import SENTINEL, end_token
+from engine.data.templates.named import default_template, end_ids, template_text
 from engine.runtime.limits import limited, limited_memory
 
 PATIENCE = 20.0  # time limit of a template for one row, in seconds
 ROOM = 2 << 30  # its memory limit, in bytes
 LONGEST = 64 << 20  # its output limit, in characters
-SENTINEL = "the answer stands here"
 NOW = re.compile(r"""strftime_now\s*\(\s*(["'])(.*?)\1\s*\)""")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn; `role` is system, user or assistant."""
+    """One turn; `role` is system, user or assistant. An answer that is not `trained` is read as context alone."""
 
     role: str
     content: str
+    trained: bool = True
 
 
 QUESTION, ANSWER = Message("user", "A question."), Message("assistant", SENTINEL)
@@ -35,18 +38,31 @@ QUESTION, ANSWER = Message("user", "A question."), Message("assistant", SENTINEL
 class Example:
     """A rendered row: `ids` is the prompt, then the answer, then one end token; `prompt` counts the prompt's tokens.
 
-    Tokens from `prompt` on are supervised. A row longer than the limit is `cut`: it loses the end of its answer. It
-    then has no end token either, so that the model does not learn to stop in the middle of a sentence.
+    Tokens from `prompt` on are supervised, and those in `earlier`: the ranges of answers within the prompt that are
+    trained, too. A row longer than the limit is `cut`: it loses the end of its answer, or its last turns. An answer
+    that is cut has no end token, so that the model does not learn to stop in the middle of a sentence.
     """
 
     ids: tuple[int, ...]
     prompt: int
     answer_tokens: int
     cut: bool
+    earlier: tuple[Range, ...] = ()
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The supervised tokens, in order."""
+        last = (self.prompt, len(self.ids))
+        return (*self.earlier, last) if last[0] < last[1] else self.earlier
 
     @property
     def supervised(self) -> int:
-        return len(self.ids) - self.prompt
+        return sum(stop - start for start, stop in self.ranges)
+
+    @property
+    def targets(self) -> list[int]:
+        """The supervised token ids, in order."""
+        return [token for start, stop in self.ranges for token in self.ids[start:stop]]
 
 
 class Renderer:
@@ -56,19 +72,27 @@ class Renderer:
     has the same tokens before and after midnight, and in a resumed run.
     """
 
-    def __init__(self, tokenizer: Any, started: float | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, started: float | None = None, chat_template: str = "", eos_token: str = ""
+    ) -> None:
         """`started` is the start of the run in Unix seconds; the default is now.
 
-        Raises InputError if the model has no chat template, or if the template adds no end token to an answer. Also
-        raises it if the template states the date in a form that cannot be computed in advance.
+        `chat_template` and `eos_token` are settings of `model` that take the place of what the tokenizer has. Raises
+        InputError if there is no chat template, or if the template adds no end token to an answer. Also raises it if
+        the template states the date in a form that cannot be computed in advance.
         """
         self._tokenizer = tokenizer
-        if not getattr(tokenizer, "chat_template", None) and not getattr(tokenizer, "has_chat_template", False):
-            raise InputError("the model's tokenizer has no chat template; choose an instruct model")
+        text = template_text(chat_template) if chat_template else default_template(tokenizer)
+        if not text and not getattr(tokenizer, "has_chat_template", False):
+            raise InputError(
+                "the model's tokenizer has no chat template; choose an instruct model, or name a template: "
+                "model.chat_template: chatml"
+            )
         day = datetime.fromtimestamp(time.time() if started is None else started, UTC).date()
-        self.template_arguments: dict[str, Any] = {**_as_of(tokenizer, day), "enable_thinking": False}
-        self.end_ids: frozenset[int] = frozenset(tokenizer.eos_token_ids)
-        self.end_id = self._find_end()
+        fixed = _as_of(text, day) or ({"chat_template": text} if chat_template else {})
+        self.template_arguments: dict[str, Any] = {**fixed, "enable_thinking": False}
+        self.end_ids: frozenset[int] = end_ids(tokenizer, chat_template, eos_token)
+        self.end_id = end_token(self._sketch, self._encode, tokenizer, self.end_ids)
         self.special_tokens: tuple[str, ...] = self._find_marks()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
@@ -79,25 +103,58 @@ class Renderer:
         """Returns the token ids of plain text, including any tokens that the tokenizer adds before it."""
         return list(self._tokenizer.encode(text))
 
-    def example(self, messages: Sequence[Message], answer: str, max_length: int) -> Example:
-        """Renders a training row.
+    def example(self, messages: Sequence[Message], answer: str, max_length: int, since: int | None = None) -> Example:
+        """Renders a training row. Answers in `messages` from number `since` on are supervised, too; by default none is.
 
         If there are no messages, the answer is plain text. Its first token then serves as the prompt and all other
         tokens are supervised, as in mlx-lm.
 
-        Raises InputError if the prompt alone fills max_length tokens. Also raises it if the answer contains a special
+        Raises InputError if the prompt alone fills max_length tokens. Also raises it if a message contains a special
         token: the model would learn it as the end of a turn, or as the start of the user's next turn.
         """
         if not messages:
             return self._plain(answer.strip(), max_length)
-        if marks := [token for token in self.special_tokens if token in answer]:
-            raise InputError(f"the answer has {marks[0]} in it, which the model reads as a mark and not as text")
+        self._require_no_marks(messages, answer)
+        trained = [] if since is None else [i for i in range(since, len(messages)) if _learned(messages[i])]
         prompt, completion = self.prompt_ids(messages), self._encode(answer.strip())
+        earlier = self._earlier(messages, trained, prompt) if trained else ()
         if len(prompt) + 2 > max_length:
+            if earlier := tuple((start, min(stop, max_length)) for start, stop in earlier if start < max_length):
+                return Example(tuple(prompt[:max_length]), max_length, 0, True, earlier)  # the last turns do not fit
             raise InputError(f"the prompt has {len(prompt)} tokens; model.max_length is {max_length}")
         ids = [*prompt, *completion, self.end_id][:max_length]
         cut = len(prompt) + len(completion) + 1 > max_length
-        return Example(tuple(ids), len(prompt), len(completion), cut)
+        return Example(tuple(ids), len(prompt), len(completion), cut, earlier)
+
+    def _require_no_marks(self, messages: Sequence[Message], answer: str) -> None:
+        for name, content in (("answer", answer), *((turn.role, turn.content) for turn in messages)):
+            for token in self.special_tokens:
+                if token in content:
+                    what = {"user": "prompt", "system": "system message", "assistant": "answer"}.get(name, name)
+                    raise InputError(f"the {what} has {token} in it, which the model reads as a mark and not as text")
+
+    def _earlier(self, messages: Sequence[Message], trained: Sequence[int], ids: Sequence[int]) -> tuple[Range, ...]:
+        """Returns the tokens of the answers with these numbers in the prompt `ids`."""
+        text = self.text(messages, answering=True)
+        sentinels = [f"{SENTINEL} ({number})" for number in trained]
+        marked = list(messages)
+        for number, sentinel in zip(trained, sentinels, strict=True):
+            marked[number] = replace(marked[number], content=sentinel)
+        found = places(
+            text, self.text(marked, answering=True), sentinels, [messages[number].content for number in trained]
+        )
+        return token_ranges(found, self._offsets(text, ids), text, ids, self.end_ids)
+
+    def _offsets(self, text: str, ids: Sequence[int]) -> list[Range]:
+        """Returns the characters of each token of a text. Raises InputError if the tokenizer does not know them."""
+        tokenizer = getattr(self._tokenizer, "_tokenizer", self._tokenizer)
+        try:
+            found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        except NotImplementedError as error:
+            raise InputError(f"the model's tokenizer does not tell where its tokens stand; {WAY_OUT}") from error
+        if list(found["input_ids"]) != list(ids):
+            raise InputError(f"the model's tokenizer makes other tokens of a text with their places; {WAY_OUT}")
+        return [(start, stop) for start, stop in found["offset_mapping"]]
 
     def _plain(self, text: str, max_length: int) -> Example:
         ids = self.text_ids(text)
@@ -128,7 +185,8 @@ class Renderer:
             raise
         except TemplateError as error:  # an unknown role, or turns in the wrong order
             roles = ", ".join(message.role for message in messages)
-            raise InputError(f"the model's chat template refuses the turns {roles}: {error}") from error
+            hint = "; curriculum.system: into_question puts it before the question" if "system" in roles else ""
+            raise InputError(f"the model's chat template refuses the turns {roles}: {error}{hint}") from error
         except Exception as error:  # a template is a program and can raise any exception
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise InputError(f"the model's chat template fails: {type(error).__name__}: {short(reason)}") from error
@@ -155,29 +213,24 @@ class Renderer:
         turns = [token.content for token in added if token.special and token.content in whole]
         return tuple(dict.fromkeys(filter(None, [*self._tokenizer.all_special_tokens, *turns])))
 
-    def _find_end(self) -> int:
-        prompt, whole = self.text([QUESTION], answering=True), self.text([QUESTION, ANSWER], answering=False)
-        if not whole.startswith(prompt):
-            raise InputError("the chat template renders a prompt differently before and after its answer")
-        if not whole[len(prompt) :].lstrip().startswith(SENTINEL):
-            raise InputError(
-                "the chat template puts something between a prompt and its answer, as that of a model which always "
-                "thinks first does; choose an instruct model that can answer at once"
-            )
-        tail = self._encode(whole[whole.rindex(SENTINEL) + len(SENTINEL) :])
-        if not tail or tail[0] not in self.end_ids:
-            raise InputError("the chat template does not end an answer with an end token of the tokenizer")
-        return tail[0]
+    def _sketch(self, answered: bool, asked_again: bool, answering: bool) -> str:
+        """Renders a question, with an answer and with a question after it if asked for."""
+        turns = [QUESTION, *([ANSWER] if answered else []), *([QUESTION] if asked_again else [])]
+        return self.text(turns, answering=answering)
 
 
-def _as_of(tokenizer: Any, day: date) -> dict[str, str]:
+def _learned(message: Message) -> bool:
+    return message.role == "assistant" and message.trained
+
+
+def _as_of(template: str, day: date) -> dict[str, str]:
     """Returns the keyword argument that makes the template state this day; empty if the template states no date.
 
     Raises InputError if the template asks for the date in a form that cannot be computed in advance.
     """
-    if "strftime_now" not in str(getattr(tokenizer, "chat_template", "")):
+    if "strftime_now" not in template:
         return {}
-    text = NOW.sub(lambda asked: repr(day.strftime(asked[2])), tokenizer.get_chat_template())
+    text = NOW.sub(lambda asked: repr(day.strftime(asked[2])), template)
     if re.search(r"strftime_now\s*\(", text):
         raise InputError("the model's chat template states the time in a form that cannot be held to a run's first day")
     return {"chat_template": text}

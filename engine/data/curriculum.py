@@ -1,67 +1,28 @@
 """Loads a curriculum: units, chapters and topics with their rows; each row is used or reported."""
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import InputError
-from engine.contract.journal.events import TopicInfo
 from engine.contract.names import find_topics
-from engine.contract.settings.config import FILES, CurriculumConfig, SourceConfig
+from engine.contract.settings.config import CurriculumConfig
 from engine.contract.settings.course import TopicPlace, read_course
+from engine.contract.settings.row_files import row_kind
 from engine.contract.wording import several, short
+from engine.data.data_warnings import form_warnings, length_warnings, profile_warnings
+from engine.data.forms.system_messages import asked_with, system_of
+from engine.data.gather import Found, called, gather, sources_of
 from engine.data.holdout import TopicRows, hold_out
-from engine.data.rows import Pair, Question, SftRow, pair_row, question_row, require_whole, sft_row
-from engine.data.sources import read_file, read_source
+from engine.data.topic import Topic
 from engine.data.topic_list import name_course
+from engine.data.unusable import SHOWN, UnusableRow, UnusableRows
 from engine.data.voice_profile import VoiceProfile, load_profile
 from engine.rules.enforce import require
 
-FOUND = {  # the first file that exists in the curriculum's folder is used; *_data.jsonl come from the earlier system
-    "sft": ("sft.jsonl", "sft.parquet", "sft_data.jsonl"),
-    "preferences": ("preferences.jsonl", "preferences.parquet", "preference_data.jsonl"),
-    "quiz": ("quiz.jsonl", "quiz.parquet"),
-}
 LISTS = {"sft": "sft", "preferences": "pairs", "quiz": "questions"}  # role -> field of TopicRows
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic with its rows; training uses `pairs` but not `heldout`.
-
-    `parts` are the topics that the foundation is made of; empty for any other topic.
-    """
-
-    id: str
-    title: str
-    unit_title: str
-    chapter_title: str
-    sft: tuple[SftRow, ...]
-    pairs: tuple[Pair, ...]
-    heldout: tuple[Pair, ...]
-    questions: tuple[Question, ...]
-    parts: tuple["Topic", ...] = ()
-
-    @property
-    def owners(self) -> list[str]:
-        """The id of the topic that each question belongs to."""
-        return [part.id for part in self.parts or (self,) for _ in part.questions]
-
-    @property
-    def info(self) -> TopicInfo:
-        pairs = len(self.pairs) + len(self.heldout)
-        counts = (len(self.sft), pairs, len(self.questions))
-        return TopicInfo(self.id, self.title, *counts, self.unit_title, self.chapter_title)
-
-    @property
-    def digest(self) -> str:
-        """A hash of the rows in their order. It leaves file paths out: files may move while a run is stopped."""
-        lists = (self.sft, self.pairs, self.heldout, self.questions)
-        rows = ascii([[replace(row, where="") for row in items] for items in lists])
-        return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +41,8 @@ class Curriculum:
     orphans: int  # rows whose topic is not in the course
     duplicates: int
     further: tuple[Topic, ...] = ()
+    unusable: tuple[UnusableRow, ...] = ()  # left out, since curriculum.bad_rows is `report`
+    not_trained: int = 0  # rows that say of themselves that they are not to be trained on
     foundation: Topic | None = None
 
     @property
@@ -101,69 +64,117 @@ class Curriculum:
 
     @property
     def rows_reported(self) -> int:
-        return self.orphans + self.duplicates
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A row and the topic that it names, if any; two rows with the same `key` are duplicates."""
-
-    role: str
-    topic: str | None
-    row: SftRow | Pair | Question
-    key: tuple[Any, ...]
+        return self.orphans + self.duplicates + self.not_trained + len(self.unusable)
 
 
 def load_curriculum(settings: CurriculumConfig, needs_pairs: bool) -> Curriculum:
-    """Reads a curriculum; raises InputError with place and field for a row or topic that cannot be trained on.
+    """Reads a curriculum; raises InputError with place and field for rows or topics that cannot be trained on.
 
     If `needs_pairs` is true, a selected topic must have a pair to train on. A row whose topic is not in the course
-    gives a warning.
+    gives a warning. So does a row that cannot be used, if curriculum.bad_rows is `report`.
     """
     folder = Path(settings.path)
     warnings: list[str] = []
+    _require_folder(folder)
+    listed = read_course(folder / "curriculum.yaml") if os.path.lexists(folder / "curriculum.yaml") else None
+    optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
+    sources = sources_of(settings, optional, warnings)
+    gathered = gather(sources, settings.system)
+    warnings += gathered.warnings(sources)
+    if gathered.unusable and settings.bad_rows == "refuse":
+        raise UnusableRows(gathered.unusable)
+    named = (item.topic for item in gathered.found if item.role == "sft" and item.topic)
+    names = listed or name_course(named, called(sources["sft"]))
+    if listed is None:
+        warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {several(len(names), 'topic')}")
+    places = {place.id: place for place in names.values()}
+    wanted = _wanted(folder, settings.topics, places)
+    rows, orphans, duplicates, nameless = _sort(gathered.found, names)
+    if nameless and settings.bad_rows == "refuse":
+        raise UnusableRows(nameless)
+    read = gathered.read
+    gathered.unusable += nameless
+    kept = {id: rows[id] for id in places if not wanted or id in wanted}
+    reported = [f"{row.where}: not used: {row.problem}" for row in gathered.unusable]
+    warnings = [*reported, *orphans, *duplicates, *warnings]
+    warnings += hold_out(kept, settings.heldout_share, settings.quiz_share)
+    _require_rows({role: called(named) for role, named in sources.items()}, kept, needs_pairs)
+    topics = []
+    for id, mine in kept.items():
+        mine.questions = asked_with(mine.questions, system_of(mine.sft))
+        topic = _topic(places[id], mine)
+        warnings += [*length_warnings(topic), *form_warnings(topic)]
+        topics.append(topic)
+    further = [_topic(place, rows[id]) for id, place in places.items() if id not in kept]
+    profile = load_profile(folder / "voice.yaml")
+    warnings += profile_warnings(profile, folder / "voice.yaml", [*topics, *further])
+    used = sum(len(items) for mine in rows.values() for items in (mine.sft, mine.pairs, mine.heldout, mine.questions))
+    curriculum = Curriculum(
+        topics=tuple(topics),
+        profile=profile,
+        warnings=tuple(warnings),
+        rows_read=read,
+        rows_used=used,
+        orphans=len(orphans),
+        duplicates=len(duplicates),
+        further=tuple(further),
+        unusable=tuple(gathered.unusable),
+        not_trained=len(gathered.not_trained),
+    )
+    _account(curriculum)
+    return curriculum
+
+
+def without(curriculum: Curriculum, left_out: Sequence[UnusableRow], bad_rows: str, needs_pairs: bool) -> Curriculum:
+    """Returns the curriculum without rows that cannot be rendered.
+
+    Raises UnusableRows unless `bad_rows`, the setting, is "report", and InputError if a topic has too few rows left.
+    """
+    if bad_rows != "report":
+        raise UnusableRows(left_out)
+    places, reported = {row.where for row in left_out}, {str(row): row for row in left_out}
+    topics, further = (
+        tuple(topic.without(places) for topic in every) for every in (curriculum.topics, curriculum.further)
+    )
+    named = {role: f"curriculum.{role}" for role in LISTS}
+    _require_rows(named, {topic.id: topic for topic in topics}, needs_pairs)
+    lost = _count((*curriculum.topics, *curriculum.further)) - _count((*topics, *further))
+    found = replace(
+        curriculum,
+        topics=topics,
+        foundation=curriculum.foundation and curriculum.foundation.without(places),
+        further=further,
+        warnings=(*(f"{row.where}: not used: {row.problem}" for row in reported.values()), *curriculum.warnings),
+        rows_used=curriculum.rows_used - lost,
+        unusable=(*curriculum.unusable, *reported.values()),
+    )
+    _account(found)
+    return found
+
+
+def _count(topics: Sequence[Topic]) -> int:
+    return sum(len(topic.sft) + len(topic.pairs) + len(topic.heldout) + len(topic.questions) for topic in topics)
+
+
+def _account(curriculum: Curriculum) -> None:
+    """Checks rule 23: each row that was read is used or reported."""
+    read, used, reported = curriculum.rows_read, curriculum.rows_used, curriculum.rows_reported
+    message = f"{read} rows were read, {used} are used and {reported} reported"
+    require("rows-accounted", read == used + reported, message)
+
+
+def _require_folder(folder: Path) -> None:
     try:
         is_folder = folder.is_dir()
     except OSError as error:  # the name is too long, or permission is denied
         raise InputError(f"curriculum.path: {short(str(folder))}: cannot be read ({error.strerror})") from error
     if not is_folder:
-        hint = "; where rows are elsewhere, curriculum.sft says so" if folder.suffix.lower() in FILES else ""
+        hint = "; where rows are elsewhere, curriculum.sft says so" if row_kind(folder.name) else ""
         there = "a file, and no folder" if folder.exists() else "no such curriculum folder"
         raise InputError(f"curriculum.path: {folder}: {there}{hint}")
-    listed = read_course(folder / "curriculum.yaml") if os.path.lexists(folder / "curriculum.yaml") else None
-    optional = {"preferences": not needs_pairs, "quiz": settings.quiz_share > 0}
-    sources = {role: _source(settings, role, optional.get(role, False), warnings) for role in FOUND}
-    found = {role: list(_read(role, source)) for role, source in sources.items()}
-    names = listed or name_course((item.topic for item in found["sft"] if item.topic), _called(sources["sft"]))
-    if listed is None:
-        warnings.append(f"{folder}: there is no curriculum.yaml; the rows name {several(len(names), 'topic')}")
-    places = {place.id: place for place in names.values()}
-    wanted = _wanted(folder, settings.topics, places)
-    rows, orphans, duplicates = _sort([item for items in found.values() for item in items], names)
-    kept = {id: rows[id] for id in places if not wanted or id in wanted}
-    warnings = [*orphans, *duplicates, *warnings, *hold_out(kept, settings.heldout_share, settings.quiz_share)]
-    topics = []
-    for id, mine in kept.items():
-        place, lists = places[id], (tuple(mine.sft), tuple(mine.pairs), tuple(mine.heldout), tuple(mine.questions))
-        topic = Topic(id, place.title, place.unit_title, place.chapter_title, *lists)
-        _require_rows({role: _called(source) for role, source in sources.items()}, topic, needs_pairs)
-        warnings += [*length_warnings(topic), *_form_warnings(topic)]
-        topics.append(topic)
-    further = [_untrained(place, rows[id]) for id, place in places.items() if id not in kept]
-    profile = load_profile(folder / "voice.yaml")
-    read = sum(map(len, found.values()))
-    used = sum(len(items) for mine in rows.values() for items in (mine.sft, mine.pairs, mine.heldout, mine.questions))
-    reported = len(orphans) + len(duplicates)
-    require(
-        "rows-accounted", read == used + reported, f"{read} rows were read, {used} are used and {reported} reported"
-    )
-    return Curriculum(
-        tuple(topics), profile, tuple(warnings), read, used, len(orphans), len(duplicates), tuple(further)
-    )
 
 
-def _untrained(place: TopicPlace, rows: TopicRows) -> Topic:
-    """Returns a topic that the run leaves out."""
+def _topic(place: TopicPlace, rows: TopicRows) -> Topic:
     lists = (tuple(rows.sft), tuple(rows.pairs), tuple(rows.heldout), tuple(rows.questions))
     return Topic(place.id, place.title, place.unit_title, place.chapter_title, *lists)
 
@@ -176,123 +187,43 @@ def _wanted(folder: Path, names: Sequence[str], places: Mapping[str, TopicPlace]
         raise InputError(f"{folder}: {error}") from error
 
 
-def _source(settings: CurriculumConfig, role: str, optional: bool, warnings: list[str]) -> SourceConfig | Path | None:
-    """Returns the source of a role: the configured one, or the first file in the folder; warns about other files."""
-    named = {"sft": settings.sft, "preferences": settings.preferences, "quiz": settings.quiz}[role]
-    if named:
-        return SourceConfig(named) if isinstance(named, str) else named
-    folder = Path(settings.path)
-    there = [folder / name for name in FOUND[role] if (folder / name).exists()]
-    if strange := [path for path in there if path.is_dir()]:
-        raise InputError(
-            f"{strange[0]}: a folder, where a file is expected; curriculum.{role} can name it as a dataset"
-        )
-    warnings += [f"{path}: not read, since {there[0].name} is there too" for path in there[1:]]
-    if not there and not optional:
-        hint = " (or set curriculum.quiz_share, to hold out some of the training rows)" if role == "quiz" else ""
-        raise InputError(
-            f"{folder / FOUND[role][0]}: no such file; a curriculum has sft.jsonl, preferences.jsonl and quiz.jsonl, "
-            f"or its configuration names where they are (curriculum.{role}){hint}"
-        )
-    return there[0] if there else None
-
-
-def _called(source: SourceConfig | Path | None) -> str:
-    return source.path if isinstance(source, SourceConfig) else str(source or "")
-
-
-def _read(role: str, source: SourceConfig | Path | None) -> Iterator[_Found]:
-    if source is None:
-        return
-    for where, data in read_file(source) if isinstance(source, Path) else read_source(source):
-        row: SftRow | Pair | Question
-        key: tuple[Any, ...]
-        if role == "sft":
-            row = sft_row(where, data)
-            key = (row.messages, row.answer)
-        elif role == "preferences":
-            row = pair_row(where, data)
-            key = (row.messages, row.chosen, row.rejected)
-        else:
-            row = question_row(where, data)
-            key = (row.question, row.reference)
-        topic = data.get("topic", data.get("source"))
-        if topic is not None and not (isinstance(topic, str) and topic.strip()):
-            raise InputError(f"{where}: topic: found {short(topic)}, expected a topic id")
-        require_whole(f"{where}: topic", topic or "")
-        yield _Found(role, topic, row, key)
-
-
 def _sort(
-    found: Sequence[_Found], names: Mapping[str, TopicPlace]
-) -> tuple[dict[str, TopicRows], list[str], list[str]]:
-    """Returns the rows by topic id, then a warning for each row without a topic, then one for each duplicate row.
+    found: Sequence[Found], names: Mapping[str, TopicPlace]
+) -> tuple[dict[str, TopicRows], list[str], list[str], list[UnusableRow]]:
+    """Returns the rows by topic id, a warning for each row of another topic and for each duplicate, and unusable rows.
 
     In a course with one topic, a row does not have to name it. If no row names a topic, all rows belong to one topic.
     """
     rows = {place.id: TopicRows() for place in names.values()}
-    orphans, duplicates = [], []
+    orphans, duplicates, nameless = [], [], []
     seen: dict[tuple[Any, ...], str] = {}
     alone = next(iter(names.values())) if len(names) == 1 else None
     for item in found:
         where, place = item.row.where, alone if item.topic is None or "" in names else names.get(item.topic)
         if place is None and item.topic is None:
-            raise InputError(f"{where}: topic: found None, expected a topic id")
-        if place is None:
+            nameless.append(UnusableRow(where, "topic: found None, expected a topic id"))
+        elif place is None:
             orphans.append(f"{where}: not used: the curriculum has no topic {short(item.topic)}")
         elif first := seen.get((item.role, place.id, *item.key)):
             duplicates.append(f"{where}: not used: the same as {first}")
         else:
             seen[(item.role, place.id, *item.key)] = where
             getattr(rows[place.id], LISTS[item.role]).append(item.row)
-    return rows, orphans, duplicates
+    return rows, orphans, duplicates, nameless
 
 
-def _require_rows(sources: Mapping[str, str], topic: Topic, needs_pairs: bool) -> None:
-    if not topic.sft:
-        raise InputError(f"{sources['sft']}: topic {topic.id} has no rows to train on")
-    if not topic.questions:
-        raise InputError(f"{sources['quiz']}: topic {topic.id} has no held-out question")
-    if needs_pairs and not topic.pairs:
-        raise InputError(
-            f"{sources['preferences']}: topic {topic.id} has no pair to train on; add some, or set dpo.when: never"
-        )
-
-
-def _form_warnings(topic: Topic) -> list[str]:
-    """Returns warnings about rows of an unusual form: plain text, several answers, or a system message."""
-    found = []
-    if plain := sum(not row.messages for row in topic.sft):
-        found.append(
-            f"{topic.id}: {plain} of {len(topic.sft)} rows are plain text; they are trained on whole, without the "
-            "chat template that the model is asked with"
-        )
-    earlier = [sum(message.role == "assistant" for message in row.messages) for row in topic.sft]
-    if several_turns := sum(map(bool, earlier)):
-        found.append(
-            f"{topic.id}: {several_turns} of {len(topic.sft)} rows are conversations of several answers; the last of "
-            f"each is trained on, and the {sum(earlier)} before them are read as context"
-        )
-    rows: tuple[SftRow | Pair, ...] = (*topic.sft, *topic.pairs, *topic.heldout)
-    if told := sum(any(message.role == "system" for message in row.messages) for row in rows):
-        found.append(
-            f"{topic.id}: {told} of {len(rows)} rows and pairs have a system message; questions are asked without one"
-        )
-    return found
-
-
-def length_ratio(topic: Topic) -> float | None:
-    """Returns the total length of rejected answers divided by that of chosen ones; None without a training pair."""
-    if not topic.pairs:
-        return None
-    return sum(len(pair.rejected) for pair in topic.pairs) / sum(len(pair.chosen) for pair in topic.pairs)
-
-
-def length_warnings(topic: Topic) -> list[str]:
-    """Rule 22: warns if rejected answers are much shorter or longer than chosen ones, since DPO then teaches length."""
-    ratio = length_ratio(topic)
-    if ratio is None or 0.8 <= ratio <= 1.25:
-        return []
-    return [
-        f"{topic.id}: rejected answers are {ratio:.2f} x as long as chosen ones; outside 0.8-1.25 DPO teaches length"
-    ]
+def _require_rows(sources: Mapping[str, str], topics: Mapping[str, TopicRows | Topic], needs_pairs: bool) -> None:
+    """Raises InputError that names every topic without rows, without a question, or without a pair if one is needed."""
+    lacking = []
+    for id, rows in topics.items():
+        if not rows.sft:
+            lacking.append(f"{sources['sft']}: topic {id} has no rows to train on")
+        if not rows.questions:
+            lacking.append(f"{sources['quiz']}: topic {id} has no held-out question")
+        if needs_pairs and not rows.pairs:
+            lacking.append(
+                f"{sources['preferences']}: topic {id} has no pair to train on; add some, or set dpo.when: never"
+            )
+    if lacking:
+        more = [f"and {len(lacking) - SHOWN} more"] if len(lacking) > SHOWN else []
+        raise InputError("\n  ".join([*lacking[:SHOWN], *more]))

@@ -6,7 +6,8 @@ from dataclasses import replace
 from engine.contract.errors import InputError
 from engine.contract.names import find_topics
 from engine.contract.vocabulary import FOUNDATION
-from engine.data.curriculum import Curriculum, Topic
+from engine.data.curriculum import Curriculum
+from engine.data.topic import Topic
 
 TITLE = "Foundation: all rows"
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.contract.errors import InputError
+from engine.data.forms.row_types import Pair, Question, SftRow
 from engine.data.ngram_index import Index
-from engine.data.rows import Pair, Question, SftRow
 
 
 @dataclass
@@ -44,7 +44,7 @@ def add_rows(index: Index, sft: Iterable[SftRow], pairs: Iterable[Pair]) -> None
         else:
             index.add_running(row.where, row.answer)
     for pair in pairs:
-        index.add(pair.where, *_turns(pair), pair.chosen)
+        index.add(pair.where, *_turns(pair), *(turn.content for turn in pair.chosen_turns), pair.chosen)
 
 
 def _turns(row: SftRow | Pair) -> list[str]:
@@ -100,7 +100,7 @@ def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
     """Holds out whole questions: all rows and pairs that ask the same question leave the training set together."""
     groups: dict[str, _SameQuestion] = defaultdict(_SameQuestion)
     for row in rows.sft:
-        if len(row.messages) == 1:
+        if len(row.messages) == 1 or [message.role for message in row.messages] == ["system", "user"]:
             groups[_key(row.messages[-1].content)].sft.append(row)
     for pair in rows.pairs:
         if (key := _key(pair.messages[-1].content)) in groups:
@@ -116,7 +116,9 @@ def _make_quiz(id: str, rows: TopicRows, share: float, index: Index) -> None:
         meant = any(pair.heldout is False for pair in asked.pairs)
         if meant or not (leaves_rows and leaves_pairs) or not _apart(index, places, texts):
             continue
-        rows.questions += [Question(row.messages[-1].content, row.answer, (), row.where) for row in asked.sft]
+        rows.questions += [
+            Question(row.messages[-1].content, row.answer, (), row.where, row.messages[:-1]) for row in asked.sft
+        ]
         rows.heldout += [dataclasses.replace(pair, heldout=True) for pair in asked.pairs]
         sft_left, pairs_left = sft_left - len(asked.sft), pairs_left - len(asked.pairs)
         taken |= places

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from engine.data.curriculum import Topic
+from engine.data.forms.row_types import Pair, SftRow
 from engine.data.holdout import add_rows
 from engine.data.ngram_index import Index
-from engine.data.rows import Pair, SftRow
+from engine.data.topic import Topic
 
 
 def find_leaks(topics: Sequence[Topic]) -> Iterator[str]:

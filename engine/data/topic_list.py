@@ -6,8 +6,8 @@ from pathlib import Path
 
 from engine.contract.errors import InputError
 from engine.contract.names import TOPIC_ID
-from engine.contract.settings.config import FILES
 from engine.contract.settings.course import TopicPlace
+from engine.contract.settings.row_files import bare_name
 from engine.contract.wording import short
 
 MAX_TOPICS = 10_000
@@ -39,8 +39,7 @@ def name_course(names: Iterable[str], source: str) -> dict[str, TopicPlace]:
 
 def _title(source: str) -> str:
     """Returns a title for a file or a dataset: the folder's name for sft.jsonl, else the last part of the path."""
-    path = Path(source)
-    name = path.stem if path.suffix.lower() in FILES else path.name
+    path, name = Path(source), bare_name(source)
     return (path.parent.name if name in ("sft", "sft_data") else "") or name or source
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from engine.adapters import fingerprint, lora
 from engine.contract.journal.events import Evaluated, Sample
 from engine.contract.vocabulary import HEADLINES
-from engine.data.curriculum import Topic
+from engine.data.topic import Topic
 from engine.evaluation.scoring import Scoring
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session

@@ -14,9 +14,8 @@ from msgspec.structs import replace
 from engine.contract.journal.events import Evaluated, Health, Sample, Stage
 from engine.contract.vocabulary import BASE, STAGES, START
 from engine.contract.wording import several
-from engine.data.chat_template import Message
-from engine.data.curriculum import Topic
-from engine.data.rows import Question
+from engine.data.forms.row_types import Question
+from engine.data.topic import Topic
 from engine.evaluation import checks, estimates, generation, language, markers, pairs
 from engine.evaluation.generation import Answer
 from engine.evaluation.score import scorer
@@ -42,13 +41,13 @@ def evaluate(
     """
     clock = session.control.clock
     started, model = clock(), checks.scored_model(session)
-    asked = {question.question: question for topic in topics for question in topic.questions}
-    prompts = [session.renderer.prompt_ids([Message("user", text)]) for text in asked]
+    asked = {question.messages: question for topic in topics for question in topic.questions}
+    prompts = [session.renderer.prompt_ids(messages) for messages in asked]
     for question, prompt in zip(asked.values(), prompts, strict=True):
-        examples.template(session, [Message("user", question.question)], prompt, question.where)
+        examples.template(session, question.messages, prompt, question.where)
     answers = dict(zip(asked, generation.generate(session, prompts, doing=doing), strict=True))
     own = [topic for topic in topics if not topic.parts]  # the foundation's questions are those of its parts
-    base = [Text(topic.id, each.question, answers[each.question].text) for topic in own for each in topic.questions]
+    base = [Text(topic.id, each.question, answers[each.messages].text) for topic in own for each in topic.questions]
     scoring = scoring_of(session, base if stage == "before" else ())
     loss = None if stage == START else language.language_loss(session)  # `start` is the end of an earlier topic
     earlier = session.scored.language
@@ -58,7 +57,7 @@ def evaluate(
         began = clock()
         for part in topic.parts or (topic,):
             if part.id not in scored:  # a topic's answers have the same scores in the topic and in the foundation
-                rows = [(question, answers[question.question]) for question in part.questions]
+                rows = [(question, answers[question.messages]) for question in part.questions]
                 scored[part.id] = _samples(session, scoring, part, stage, rows)
         samples = [replace(each, topic=topic.id) for part in topic.parts or (topic,) for each in scored[part.id]]
         accuracy, gaps = pairs.preferences(session, topic)

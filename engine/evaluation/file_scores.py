@@ -10,7 +10,7 @@ from engine.contract.errors import InputError
 from engine.contract.intervals import mean_estimate, pooled_spread
 from engine.contract.wording import short
 from engine.data.curriculum import Curriculum
-from engine.data.sources import read_file
+from engine.data.sources.read import read_file
 from engine.evaluation.score.answer_score import AnswerScore
 from engine.evaluation.score.scorer import Answer
 from engine.evaluation.scoring import Scoring
@@ -36,6 +36,8 @@ def read_texts(file: Path, curriculum: Curriculum) -> list[FileText]:
     known = {(topic.id, item.question): item.reference for topic in topics for item in topic.questions}
     found = []
     for where, row in read_file(file):
+        if isinstance(row, InputError):
+            raise row
         for name, needed in FIELDS.items():
             value = row.get(name)
             if not isinstance(value, str) and (needed or value is not None):

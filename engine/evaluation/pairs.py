@@ -3,7 +3,7 @@
 import mlx.core as mx
 
 from engine.data.batches import collate
-from engine.data.curriculum import Topic
+from engine.data.topic import Topic
 from engine.model import cpu_lanes
 from engine.model.arrays import number, numbers
 from engine.training import examples
@@ -18,8 +18,8 @@ def pair_logps(session: Session, topic: Topic) -> tuple[mx.array, mx.array, mx.a
     The pairs are scored PAIR_BATCH at a time. Commands from the user are handled between two batches.
     """
     pairs = topic.heldout
-    chosen = examples.render(session, [(pair.where, pair.messages, pair.chosen) for pair in pairs])
-    rejected = examples.render(session, [(pair.where, pair.messages, pair.rejected) for pair in pairs])
+    chosen = examples.render(session, (pair.sides[0] for pair in pairs))
+    rejected = examples.render(session, (pair.sides[1] for pair in pairs))
     sums: list[mx.array] = []
     groups = [range(start, min(start + PAIR_BATCH, len(pairs))) for start in range(0, len(pairs), PAIR_BATCH)]
     for piece in (piece for group in groups for piece in session.parts(group)):

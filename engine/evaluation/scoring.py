@@ -13,7 +13,8 @@ from engine.contract.run_folder.files import write_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.data.batches import collate
 from engine.data.chat_template import Example, Message, Renderer
-from engine.data.curriculum import Curriculum, Topic
+from engine.data.curriculum import Curriculum
+from engine.data.topic import Topic
 from engine.data.voice_profile import VoiceProfile
 from engine.evaluation.score.answer_score import AnswerScore
 from engine.evaluation.score.logprob_source import logprob_source

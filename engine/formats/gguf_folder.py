@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.adapters.committed_model import CommittedModel
+from engine.adapters.committed_model import CommittedModel, renderer_of
 from engine.contract.intervals import Estimate
 from engine.contract.regular_file import read_text
 from engine.contract.run_folder.folder import RunDir
-from engine.data.chat_template import Renderer
 from engine.formats import gguf_model, ollama
 from engine.formats.fused_model import LICENCES, copy_files
 from engine.formats.gguf_file import require_number_type
@@ -78,7 +77,7 @@ def plan(opened: CommittedModel, run: RunDir, numbers: str) -> GgufFolder:
     """Plans the folder of a run's model. Raises InputError if the model cannot be written as GGUF in that type."""
     require_number_type(numbers)
     tokenizer, base = opened.loaded.tokenizer, opened.ledger.base
-    renderer = Renderer(tokenizer, opened.started)
+    renderer = renderer_of(opened)
     settings = opened.loaded.config
     sizes = settings.get("text_config") or settings
     context = int(sizes.get("max_position_embeddings") or DEFAULT_CONTEXT)

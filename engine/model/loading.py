@@ -17,6 +17,7 @@ from engine.contract.regular_file import NotRegular, read_text, require_regular
 from engine.contract.wording import short
 from engine.model import cpu_kernels, gguf
 from engine.model.arrays import leaves
+from engine.model.folder_faults import packed_by, reason, require_no_adapter, require_sound, require_whole_folder
 from engine.model.wheels import Say, Wheel, fetched
 
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -87,6 +88,7 @@ def check_folder(folder: Path) -> None:
         for file in folder.iterdir():
             if file.exists() and (not file.is_dir() or file.suffix in (".json", ".safetensors")):
                 require_regular(file)
+        require_no_adapter(folder)
         config = json.loads(read_text(folder / "config.json"))
     except (NotRegular, IsADirectoryError) as error:
         raise InputError(f"The model folder {folder} is refused: {error.filename} is {error.strerror}.") from error
@@ -99,6 +101,7 @@ def check_folder(folder: Path) -> None:
             f"The model folder {folder} is refused: config.json names code to run as the model (model_file "
             f"{short(config['model_file'])}), and no code of a model folder is run."
         )
+    require_whole_folder(folder, config)
     if next(folder.glob("model*.safetensors"), None):
         return
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
@@ -139,11 +142,23 @@ def load(path: Path, dtype: str) -> LoadedModel:
         mx.eval(model.parameters())
         tokenizer = load_tokenizer(path, {"trust_remote_code": False}, config.get("eos_token_id"))
     except Exception as error:  # mlx, mlx_lm and transformers raise many types on a damaged folder
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
-        raise InputError(f"The model in {path} cannot be loaded: {reason}.") from error
+        packed = packed_by(json.loads(read_text(path / "config.json")))
+        raise InputError(f"The model in {path} cannot be loaded{packed}: {reason(error)}.") from error
+    require_sound(model, tokenizer, path)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = _processor_template(path)
     model.eval()
     cpu_kernels.install_fast_kernels(model)
     return LoadedModel(model=model, tokenizer=tokenizer, path=path, config=config, name=name_of(path))
+
+
+def _processor_template(path: Path) -> str | None:
+    """Returns the template in chat_template.json, the place of it for models that also see; None without one."""
+    try:
+        found = json.loads(read_text(path / "chat_template.json"))["chat_template"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def share_weights(model: nn.Module, path: Path) -> nn.Module:

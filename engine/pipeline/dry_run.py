@@ -11,9 +11,8 @@ from engine.contract.journal.events import Phase, Step
 from engine.contract.journal.store import records
 from engine.contract.settings.config import may_prefer
 from engine.contract.vocabulary import PHASES
-from engine.data.chat_template import Message
-from engine.data.curriculum import Topic
-from engine.data.rows import Pair
+from engine.data.forms.row_types import Conversation
+from engine.data.topic import Topic
 from engine.preflight.forecast import Rates
 from engine.preflight.prediction import decode_rate, forward_rate
 from engine.training import phase
@@ -106,14 +105,13 @@ def heaviest(session: Session) -> Topic:
     """
     topics, config = session.curriculum.topics, session.config
 
-    def length(messages: tuple[Message, ...], answer: str) -> int:
-        return len(session.renderer.example(messages, answer, config.model.max_length).ids)
+    def length(row: Conversation) -> int:
+        return len(session.renderer.example(row.messages, row.answer, config.model.max_length, row.since).ids)
 
-    def weight(pair: Pair) -> int:
-        return max(length(pair.messages, pair.chosen), length(pair.messages, pair.rejected))
-
-    rows = sorted((row for topic in topics for row in topic.sft), key=lambda row: -length(row.messages, row.answer))
-    pairs = sorted((pair for topic in topics for pair in topic.pairs), key=weight, reverse=True)
+    rows = [row for topic in topics for row in topic.sft]
+    rows.sort(key=lambda row: -length(row.conversation(config.sft.answers)))
+    pairs = [pair for topic in topics for pair in topic.pairs]
+    pairs.sort(key=lambda pair: -max(map(length, pair.sides)))
     return dataclasses.replace(
         topics[0],
         sft=tuple(rows[: config.sft.batch * config.sft.accumulation]),

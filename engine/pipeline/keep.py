@@ -7,7 +7,7 @@ from engine.adapters.committed_model import load_rolled_back
 from engine.contract.errors import InputError
 from engine.contract.journal.events import TopicFinished
 from engine.contract.vocabulary import PREFERENCE, Phase, Verdict
-from engine.data.curriculum import Topic
+from engine.data.topic import Topic
 from engine.evaluation import evaluate
 from engine.pipeline import decisions
 from engine.training import checks, phase

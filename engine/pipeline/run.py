@@ -19,7 +19,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import load_config
 from engine.contract.vocabulary import BASE, FOUNDATION, REEVALUATED, Phase, is_success
 from engine.contract.wording import several, unreadable_lines
-from engine.data.curriculum import Topic
+from engine.data.topic import Topic
 from engine.evaluation import evaluate
 from engine.evaluation.score.storage import load_scorer
 from engine.model.backend import Backend, process_bytes
@@ -81,11 +81,11 @@ def train(
         history.started = round(recorder.say(run_started(folder, config)).t, 3)  # same value as a resumed run reads
         warn_early(recorder, backend, curriculum, config)
     with heartbeat.beating():
-        session = open_session(folder, recorder, backend, config, curriculum, history)
+        session, audits = open_session(folder, recorder, backend, config, curriculum, history)
     session.scored = read_scores(live_records(folder.journal))
     session.control.reevaluate = lambda topic: _reevaluate(session, topic)
     session.control.unheard = unheard
-    outlook = DurationPredictor(session, started - history.seconds)
+    outlook = DurationPredictor(session, audits, started - history.seconds)
     require_same_tokens(session, outlook.rendered)
     session.control.beat = heartbeat.beat
     stopped = False

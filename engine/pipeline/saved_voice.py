@@ -6,13 +6,14 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import batch_generate
 
-from engine.adapters.committed_model import open_stage
+from engine.adapters.committed_model import open_stage, renderer_of
 from engine.contract.intervals import Estimate, mean_estimate, pooled_spread
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig
 from engine.contract.vocabulary import BASE
-from engine.data.chat_template import Message, Renderer
-from engine.data.curriculum import Curriculum, Topic
+from engine.data.chat_template import Renderer
+from engine.data.curriculum import Curriculum
+from engine.data.topic import Topic
 from engine.evaluation.score.scorer import Answer
 from engine.evaluation.scoring import Scoring, make_tools, saved_scorer
 from engine.model.backend import Backend
@@ -26,7 +27,7 @@ def saved_scoring(
 ) -> Scoring:
     """Loads the scorer of a run, and the base model that the run started with. Raises InputError if it has none."""
     opened = open_stage(run, BASE, backend, say)
-    renderer = Renderer(opened.loaded.tokenizer, opened.started)
+    renderer = renderer_of(opened)
     base = Scorer(opened.loaded.model, mx.array([renderer.text_ids(PROBE)]))
     tools = make_tools(curriculum, load_embedder(say), renderer, base, config.model.max_length)
     return Scoring(saved_scorer(run, curriculum, tools), tools)
@@ -37,7 +38,7 @@ def mean_voice(
 ) -> Estimate:
     """Returns the mean voice of a model's greedy answers to the held-out questions of these topics."""
     asked = [(topic.id, item) for topic in topics for item in topic.questions]
-    prompts = [renderer.prompt_ids([Message("user", item.question)]) for _, item in asked]
+    prompts = [renderer.prompt_ids(item.messages) for _, item in asked]
     settings = config.evaluation
     texts = batch_generate(
         model, tokenizer, prompts, max_tokens=settings.max_tokens, completion_batch_size=settings.batch

@@ -21,14 +21,16 @@ from engine.contract.run_folder.files import make_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, adapter_settings, may_prefer
 from engine.data.chat_template import Renderer
-from engine.data.curriculum import Curriculum, load_curriculum
+from engine.data.curriculum import Curriculum, load_curriculum, without
 from engine.data.foundation import with_foundation
 from engine.data.leaks import find_leaks
 from engine.model import loading
 from engine.model.backend import Backend
+from engine.model.folder_faults import position_limit
 from engine.model.logprobs import Scorer
 from engine.model.sentence_embedder import load_embedder
 from engine.preflight.gates import gate_warnings, reference_warnings, scorer_of_rows, unreachable
+from engine.preflight.token_audit import TopicAudit, audit
 from engine.rules.enforce import require
 from engine.runtime import out_of_memory
 from engine.runtime.control import Control
@@ -96,8 +98,12 @@ def warn_early(recorder: Recorder, backend: Backend, curriculum: Curriculum, con
 
 def open_session(
     folder: RunDir, recorder: Recorder, backend: Backend, config: RunConfig, curriculum: Curriculum, history: History
-) -> Session:
-    """Loads base model and embedder. Raises InputError if they are unavailable or do not fit the configuration."""
+) -> tuple[Session, list[TopicAudit]]:
+    """Loads base model and embedder, and renders every row. Returns the session and the audit of its topics.
+
+    Raises InputError if models are unavailable or do not fit the configuration, and UnusableRows if rows cannot be
+    rendered. If curriculum.bad_rows is `report`, the session's curriculum is without these rows.
+    """
 
     def say(message: str) -> None:
         recorder.say(Preparing(message))
@@ -109,7 +115,12 @@ def open_session(
     loaded = loading.load(path, dtype)
     if not history.began and (warning := loading.wider_type_warning(loaded.model, getattr(mx, dtype))):
         recorder.warn("number-type", warning)
-    renderer = Renderer(loaded.tokenizer, history.started)
+    limit, learned = position_limit(loaded.config)
+    if learned and config.model.max_length > limit:
+        raise InputError(
+            f"model.max_length: found {config.model.max_length}, but the model has {limit} positions (its config.json)"
+        )
+    renderer = Renderer(loaded.tokenizer, history.started, config.model.chat_template, config.model.eos_token)
     probe = mx.array([renderer.text_ids(PROBE)])
     for section, settings in adapter_settings(config).items():
         lora.requested_modules(loaded.model, phase.spec_of(settings))
@@ -119,8 +130,13 @@ def open_session(
     parameters, revision = loading.parameter_count(loaded.model), loading.revision_of(path)
     seconds, found = time.monotonic() - began, ledger.declared
     recorder.say(ModelLoaded(config.model.name, parameters, dtype, backend.device, found, seconds, revision))
+    rows = curriculum.digests  # before rows are left out: what a resumed run compares
+    audits, left_out = audit(curriculum, renderer, config)
+    if left_out:
+        curriculum = without(curriculum, left_out, config.curriculum.bad_rows, may_prefer(config))
+    _require_positions(recorder, audits, history, limit, learned, config)
     embedder = load_embedder(say)
-    infos, rows = tuple(topic.info for topic in curriculum.trained), curriculum.digests
+    infos = tuple(topic.info for topic in curriculum.trained)
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))
     make_folder(folder.adapters)
     control = Control(folder, recorder, list(rows), history.answered)
@@ -149,7 +165,22 @@ def open_session(
             f"the base is quantized, and a module that is trained stays in {dtype} once its phase is committed: with "
             f"all of them the model takes {more / 1e9:.2g} GB more than it does now",
         )
-    return session
+    return session, audits
+
+
+def _require_positions(
+    recorder: Recorder, audits: list[TopicAudit], history: History, limit: int, learned: bool, config: RunConfig
+) -> None:
+    """Warns of rows that are longer than the model was made for. Raises InputError if answers run out of positions."""
+    longest, asked = (max(getattr(topic, name) for topic in audits) for name in ("longest", "longest_question"))
+    needed = asked + config.evaluation.max_tokens
+    if learned and needed > limit:
+        raise InputError(
+            f"evaluation.max_tokens: found {config.evaluation.max_tokens}, but the longest question has {asked} tokens "
+            f"and the model {limit} positions (its config.json): {limit - asked} are left for an answer"
+        )
+    if limit and longest > limit and not history.began:
+        recorder.warn("positions", f"rows of {longest} tokens: the model was made for {limit} (its config.json)")
 
 
 def pieces_after(recorder: Recorder, config: RunConfig, deaths: int) -> int:

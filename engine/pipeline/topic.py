@@ -5,7 +5,7 @@ import time
 from engine.adapters import fingerprint
 from engine.contract.journal.events import Decided, Evaluated, TopicFinished, TopicStarted
 from engine.contract.vocabulary import START, Stage, Verdict
-from engine.data.curriculum import Topic
+from engine.data.topic import Topic
 from engine.evaluation import estimates, evaluate
 from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision

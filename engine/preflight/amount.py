@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from engine.contract.settings.config import ModelConfig, RunConfig, SftConfig, may_prefer
 from engine.contract.wording import several
 from engine.data.batches import plan_epochs
-from engine.data.curriculum import Curriculum, Topic
+from engine.data.curriculum import Curriculum
+from engine.data.topic import Topic
 
 MEASURED = ModelConfig().name  # the base model on which the recipes were found
 FOUND = {  # least and most steps x rate of recipes that worked, docs/EXPERIMENTS.md

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.contract.settings.config import DpoConfig, RunConfig, ThresholdsConfig
-from engine.data.curriculum import Curriculum, Topic
+from engine.data.curriculum import Curriculum
+from engine.data.topic import Topic
 from engine.evaluation.score.parts.health import measure_health
 from engine.evaluation.score.profile_claims import Claims, find_violations
 from engine.evaluation.score.scorer import Answer, Scorer, Tools, score_answers

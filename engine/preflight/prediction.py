@@ -9,12 +9,11 @@ from engine.contract.journal.events import Predicted
 from engine.contract.journal.live import live_records
 from engine.contract.journal.store import records
 from engine.data.batches import collate
-from engine.data.chat_template import Message
-from engine.data.rows import Question, SftRow
+from engine.data.forms.row_types import Question, SftRow
 from engine.evaluation.generation import generate
 from engine.model import cpu_lanes
 from engine.preflight.forecast import STEP, Rates, as_answered, of_topics, refined
-from engine.preflight.token_audit import audit, summed, works
+from engine.preflight.token_audit import TopicAudit, summed, works
 from engine.runtime.history import read_history
 from engine.training.session import Session
 
@@ -27,15 +26,13 @@ LOOKS = 6  # a phase fingerprints the frozen weights about 6 times; its other ov
 class DurationPredictor:
     """Predicts a run's duration twice: after the base model is scored, and more precisely after the first topic."""
 
-    def __init__(self, session: Session, began: float) -> None:
-        """Audits the rows and journals the result, once per run.
+    def __init__(self, session: Session, topics: Sequence[TopicAudit], began: float) -> None:
+        """Journals the audit of the topics, once per run.
 
-        `began` is the monotonic time at which the run began, without the time between two processes. Raises InputError
-        if a row cannot be rendered.
+        `began` is the monotonic time at which the run began, without the time between two processes.
         """
         self._session = session
         self._began = began
-        topics = audit(session.curriculum, session.renderer, session.config)
         self._works = works(session.curriculum, topics, session.renderer, session.config)
         found, audited, self._said = summed(session.curriculum, topics), False, 0
         self.rendered = found.rendered  # digest of the tokens of all rows and questions
@@ -102,7 +99,7 @@ def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
 
 def decode_rate(session: Session, questions: Sequence[Question], tokens: int) -> float:
     """Measures seconds per decoding step if these questions are answered together. Decodes `tokens` tokens each."""
-    prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in questions]
+    prompts = [session.renderer.prompt_ids(question.messages) for question in questions]
     ticks: list[float] = []
     generate(session, prompts, tokens, ticks)
     return (ticks[-1] - ticks[0]) / max(1, len(ticks) - 1)

@@ -1,19 +1,20 @@
 """Counts rows and tokens of each topic, rendered with the real chat template and tokenizer."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.contract.errors import InputError
 from engine.contract.journal.events import Audited
 from engine.contract.settings.config import RunConfig
 from engine.contract.vocabulary import FOUNDATION
-from engine.data.chat_template import Example, Message, Renderer
-from engine.data.curriculum import Curriculum, Topic, length_ratio
-from engine.data.rows import Pair
+from engine.data.chat_template import Example, Renderer
+from engine.data.curriculum import Curriculum
+from engine.data.data_warnings import length_ratio
+from engine.data.forms.row_types import Conversation
+from engine.data.topic import Topic
+from engine.data.unusable import UnusableRow, unusable
 from engine.preflight.forecast import TopicWork
-
-Row = tuple[str, Sequence[Message], str]  # file:line, the conversation, the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,42 @@ class TopicAudit:
     length_ratio: float | None
     work: TopicWork
     rendered: str
+    longest_question: int  # tokens of the longest prompt of a question
 
 
-def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> list[TopicAudit]:
-    """Renders every row. Raises InputError with file and line if a prompt leaves no room for an answer."""
-    return [_topic(topic, renderer, config) for topic in curriculum.topics]
+Rendered = list[tuple[str, Example]]  # places and examples
+Render = Callable[[Iterable[tuple[Conversation, ...]]], Rendered]
+
+
+def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> tuple[list[TopicAudit], list[UnusableRow]]:
+    """Renders every row. Returns the audits of all topics, and the rows that cannot be rendered, which these leave out.
+
+    A row cannot be rendered if its prompt leaves no room for an answer, if a message holds a special token, or if the
+    chat template refuses its turns.
+    """
+    left_out: list[UnusableRow] = []
+    render = _rendering(renderer, config, left_out)
+    for topic in curriculum.asked[len(curriculum.topics) :]:  # the foundation has rows of theirs
+        _topic(topic, render, config)
+    return [_topic(topic, render, config) for topic in curriculum.topics], left_out
+
+
+def _rendering(renderer: Renderer, config: RunConfig, left_out: list[UnusableRow]) -> Render:
+    """Returns a function that renders rows of one or two sides, and notes in `left_out` those that it cannot render."""
+
+    def render(rows: Iterable[tuple[Conversation, ...]]) -> Rendered:
+        found: Rendered = []
+        for row in rows:
+            try:
+                found += [
+                    (side.where, renderer.example(side.messages, side.answer, config.model.max_length, side.since))
+                    for side in row
+                ]
+            except InputError as error:
+                left_out.append(unusable(row[0].where, error))
+        return found
+
+    return render
 
 
 def works(
@@ -51,7 +83,7 @@ def works(
     found = {topic.topic: topic.work for topic in topics}
     if curriculum.foundation is None:
         return found
-    first = _topic(curriculum.foundation, renderer, replace(config, sft=config.foundation))
+    first = _topic(curriculum.foundation, _rendering(renderer, config, []), replace(config, sft=config.foundation))
     return {FOUNDATION: first.work} | found
 
 
@@ -70,27 +102,22 @@ def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
     )
 
 
-def _topic(topic: Topic, renderer: Renderer, config: RunConfig) -> TopicAudit:
-    def render(rows: Sequence[Row]) -> list[tuple[str, Example]]:
-        return [(row[0], _example(renderer, row, config.model.max_length)) for row in rows]
-
-    rows = render([(row.where, row.messages, row.answer) for row in topic.sft])
-    trained, held = (
-        render([side for pair in pairs for side in _sides(pair)]) for pairs in (topic.pairs, topic.heldout)
-    )
-    asked = render([(item.where, [Message("user", item.question)], item.reference) for item in topic.questions])
+def _topic(topic: Topic, render: Render, config: RunConfig) -> TopicAudit:
+    rows = render((row.conversation(config.sft.answers),) for row in topic.sft)
+    trained, held = (render(pair.sides for pair in pairs) for pairs in (topic.pairs, topic.heldout))
+    asked = render((Conversation(item.where, item.messages, item.reference),) for item in topic.questions)
     every = [*rows, *trained, *held]
-    preferred = _dpo_tokens(config, len(topic.pairs), _tokens(trained))
+    preferred = _dpo_tokens(config, len(trained) // 2, _tokens(trained))
     return TopicAudit(
         topic=topic.id,
         title=topic.title,
-        sft_rows=len(topic.sft),
-        pairs=len(topic.pairs),
-        heldout=len(topic.heldout),
-        questions=len(topic.questions),
+        sft_rows=len(rows),
+        pairs=len(trained) // 2,
+        heldout=len(held) // 2,
+        questions=len(asked),
         supervised=sum(example.supervised for _, example in rows),
         total=_tokens(rows),
-        longest=max(len(example.ids) for _, example in every),
+        longest=max((len(example.ids) for _, example in every), default=0),
         cut=tuple(dict.fromkeys(where for where, example in every if example.cut)),
         length_ratio=length_ratio(topic),
         work=TopicWork(
@@ -100,26 +127,15 @@ def _topic(topic: Topic, renderer: Renderer, config: RunConfig) -> TopicAudit:
             read=_tokens(held) + sum(example.prompt for _, example in asked),
             answers=_decode_steps(config, [example.answer_tokens + 1 for _, example in asked]),
         ),
+        longest_question=max((example.prompt for _, example in asked), default=0),
         rendered=_digest(
-            [[(example.prompt, example.ids) for _, example in each] for each in (rows, trained, held, asked)]
+            [[(example.ranges, example.ids) for _, example in each] for each in (rows, trained, held, asked)]
         ),
     )
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
-
-
-def _example(renderer: Renderer, row: Row, limit: int) -> Example:
-    where, messages, answer = row
-    try:
-        return renderer.example(messages, answer, limit)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def _sides(pair: Pair) -> list[Row]:
-    return [(pair.where, pair.messages, pair.chosen), (pair.where, pair.messages, pair.rejected)]
 
 
 def _tokens(rows: Sequence[tuple[str, Example]]) -> int:
@@ -141,4 +157,4 @@ def _decode_steps(config: RunConfig, lengths: Sequence[int]) -> int:
     At least the longest answer needs one step per token. More answers than a batch holds need more steps.
     """
     capped = [min(length, config.evaluation.max_tokens) for length in lengths]
-    return max(max(capped), -(-sum(capped) // config.evaluation.batch))
+    return max(max(capped, default=0), -(-sum(capped) // config.evaluation.batch))

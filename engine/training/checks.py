@@ -14,7 +14,7 @@ from engine.contract.settings.config import DpoConfig, SftConfig
 from engine.data import leaks
 from engine.data.batches import Batch
 from engine.data.chat_template import Example
-from engine.data.rows import Pair, SftRow
+from engine.data.forms.row_types import Pair, SftRow
 from engine.model.arrays import integers, number
 from engine.rules.enforce import CHECKS, require
 from engine.training.checkpoint import Checkpoint
@@ -76,8 +76,9 @@ def checkpoint(saved: Checkpoint, seed: int) -> None:
 @CHECKS.timed()
 def supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
     """Checks rule 12: exactly each answer and one end token are supervised. A cut row has no end token."""
-    expected = [token for example in examples for token in example.ids[example.prompt :]]
+    expected = [token for example in examples for start, stop in example.ranges for token in example.ids[start:stop]]
     counts = sum(example.answer_tokens + 1 for example in examples if not example.cut)
+    counts += sum(stop - start for example in examples if not example.cut for start, stop in example.earlier)
     counts += sum(example.supervised for example in examples if example.cut)
     ends = all(example.ids[-1] == end_id for example in examples if not example.cut)
     found = integers(batch.targets)

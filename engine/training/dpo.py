@@ -12,7 +12,7 @@ from engine.adapters import lora
 from engine.contract.journal.events import PhaseStarted, Step
 from engine.contract.vocabulary import Phase
 from engine.data.batches import Batch, batch_rows, collate, epoch, plan_steps
-from engine.data.curriculum import Topic
+from engine.data.topic import Topic
 from engine.model import cpu_lanes
 from engine.model.arrays import number
 from engine.rules.enforce import require
@@ -34,8 +34,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: ActiveAdapter |
     """
     settings, say = session.config.dpo, session.recorder.say
     checks.held_out(session, topic.pairs)
-    chosen = examples.render(session, [(pair.where, pair.messages, pair.chosen) for pair in topic.pairs])
-    rejected = examples.render(session, [(pair.where, pair.messages, pair.rejected) for pair in topic.pairs])
+    chosen = examples.render(session, (pair.sides[0] for pair in topic.pairs))
+    rejected = examples.render(session, (pair.sides[1] for pair in topic.pairs))
     plan = plan_steps(len(chosen), settings.batch, settings.accumulation, settings.steps)
     lengths = [max(len(a.ids), len(b.ids)) for a, b in zip(chosen, rejected, strict=True)]
     seed = str(phase.seed_of(session, topic.id, attempt, PHASE))

@@ -105,12 +105,14 @@ def check(
     require("reference-fixed", digest(attached) == begun, "what DPO compares with is not what it began with")
     _require_as_alone("reference-fixed", session, chosen, rejected, attached.reference)
     side, row, example = _shortest(chosen, rejected)
-    beginning = dataclasses.replace(example, ids=example.ids[: example.prompt + SEEN])
+    start, stop = example.ranges[0]
+    seen = min(SEEN, stop - start)
+    beginning = dataclasses.replace(example, ids=example.ids[: start + seen], prompt=start, earlier=())
     trained = dict(lora.adapter_weights(session.model))
     lora.load_weights(session.model, start_of(attached))
     now = number(_as_in_training(session.scorer.row_logps, collate([beginning], session.renderer.end_id)))
     lora.load_weights(session.model, trained)
-    before = number(attached.reference[WITNESS][:SEEN].sum())
+    before = number(attached.reference[WITNESS][:seen].sum())
     found = f"the first tokens of {side} answer {row + 1} have log-probability {now:.6g} after the last step"
     numbers = {"found": abs(now - before), "limit": _tolerance(session, now, before)}
     require(

@@ -1,25 +1,26 @@
 """Renders rows to token ids for training and evaluation, and checks them against the chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.contract.errors import InputError
 from engine.data.chat_template import Example, Message
+from engine.data.forms.row_types import Conversation
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session
 
 
-def render(session: Session, rows: Sequence[tuple[str, Sequence[Message], str]]) -> list[Example]:
-    """Renders rows of (file:line, messages, answer). A row that is too long is cut, with a warning in the journal.
+def render(session: Session, rows: Iterable[Conversation]) -> list[Example]:
+    """Renders rows. A row that is too long is cut, with a warning in the journal.
 
     Raises InputError with file and line if a row cannot be rendered.
     """
     examples = []
-    for where, messages, answer in rows:
+    for where, messages, answer, since in rows:
         try:
-            example = session.renderer.example(messages, answer, session.config.model.max_length)
+            example = session.renderer.example(messages, answer, session.config.model.max_length, since)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        template(session, messages, example.ids[: example.prompt], where)
+        template(session, messages, example.ids[: example.prompt], where, example.cut)
         if example.cut:
             limit = session.config.model.max_length
             session.recorder.warn("cut", f"{where}: cut at model.max_length = {limit} tokens")
@@ -33,7 +34,13 @@ def tokens_of(examples: Sequence[Example]) -> tuple[int, int]:
 
 
 @CHECKS.timed()
-def template(session: Session, messages: Sequence[Message], prompt: Sequence[int], where: str) -> None:
-    """Checks rule 13: a prompt equals the output of the model's own chat template. Plain text has no prompt."""
-    same = not messages or list(prompt) == session.renderer.template_ids(messages)
+def template(
+    session: Session, messages: Sequence[Message], prompt: Sequence[int], where: str, cut: bool = False
+) -> None:
+    """Checks rule 13: a prompt equals the output of the model's own chat template. Plain text has no prompt.
+
+    The prompt of a row whose last turns were cut is the beginning of that output.
+    """
+    made = session.renderer.template_ids(messages) if messages else []
+    same = not messages or list(prompt) == (made[: len(prompt)] if cut else made)
     require("one-template", same, f"{where}: begins with other tokens than the model's own chat template makes")

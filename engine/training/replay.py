@@ -3,8 +3,8 @@
 import random
 from collections.abc import Collection, Sequence
 
-from engine.data.curriculum import Topic
-from engine.data.rows import SftRow
+from engine.data.forms.row_types import SftRow
+from engine.data.topic import Topic
 from engine.training.session import Session
 
 

@@ -10,7 +10,7 @@ import mlx.core as mx
 from engine.contract.journal.events import PhaseStarted, Step
 from engine.contract.vocabulary import Phase
 from engine.data.batches import Batch, batch_rows, collate, epoch, plan_epochs
-from engine.data.curriculum import Topic
+from engine.data.topic import Topic
 from engine.model import cpu_lanes
 from engine.runtime.control import Stop
 from engine.training import checks, phase
@@ -30,7 +30,7 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> ActiveAdapter:
     replayed = replayed_rows(session, topic, seed)
     learned = (*topic.sft, *replayed)
     checks.held_out(session, learned)
-    examples = render(session, [(row.where, row.messages, row.answer) for row in learned])
+    examples = render(session, (row.conversation(settings.answers) for row in learned))
     plan = plan_epochs(len(examples), settings.batch, settings.accumulation, settings.epochs)
     lengths = [len(example.ids) for example in examples]
     for rows in epoch(plan, lengths, seed, 0):

@@ -72,7 +72,7 @@ def opened(config: dict[str, Any]) -> Iterator[Any]:
         lock, recorder = Lock(run), Recorder(run)
         effective = load_config(run.config)
         curriculum = read_curriculum(effective)
-        yield open_session(run, recorder, prepare(), effective, curriculum, History())
+        yield open_session(run, recorder, prepare(), effective, curriculum, History())[0]
         recorder.close()
         lock.release()
 

@@ -25,7 +25,7 @@ units:
           - {id: topic-01, title: The wick}
           - {id: topic-02, title: The oil}
 """
-VOICE = "groups:\n  - {name: assent, patterns: [aye]}\n"
+VOICE = "groups:\n  - {name: assent, patterns: [aye, '[0-9a-f]{5}']}\n"
 
 
 def words(*seed: object) -> str:

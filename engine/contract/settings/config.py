@@ -12,6 +12,7 @@ import yaml
 from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build, number
 from engine.contract.settings import legacy_keys, mlx_lm_keys
+from engine.contract.settings.row_files import row_kind
 from engine.contract.settings.yaml_file import Loader, mapping, read_text
 from engine.contract.vocabulary import PHASES
 from engine.contract.wording import nearest, short
@@ -24,10 +25,9 @@ PATIENCE = 300.0  # seconds that a step, a commit or a prompt may take
 MOST_LINES = 10_000  # most keys with a noted line number
 ROLES = ("sft", "preferences", "quiz")  # kinds of rows
 FIELDS = (  # that a row can have; its topic is not one of them
-    "messages system prompt completion instruction input output question answer text chosen rejected heldout reference "
-    "concepts"
+    "messages conversations conversation system prompt completion response instruction input context history output "
+    "question query answer text chosen rejected heldout reference concepts label kto_tag weight train"
 ).split()
-FILES = (".jsonl", ".json", ".csv", ".parquet")  # suffixes of a path to a file of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class ModelConfig:
 
     name: str = "smollm2-135m-instruct"  # embedded, a folder, or an id on the hub; see docs/MODELS.md
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
+    chat_template: str = ""  # in place of the tokenizer's: chatml, llama-3, gemma, plain, or a file
+    eos_token: str = ""  # a token that ends an answer, if the tokenizer has another
     max_length: int = number(1024, 16, 1 << 20)  # tokens of a training row; a longer one is cut, and reported
 
 
@@ -43,12 +45,15 @@ class ModelConfig:
 class SourceConfig:
     """Where the rows of one kind come from: a file, a dataset folder or a Hugging Face dataset; see docs/DATA.md."""
 
-    path: str  # ends in .jsonl, .json, .csv or .parquet: a file; begins with . ~ or /: a folder; else a hub id
+    path: str  # a file of rows such as train.jsonl; a dataset folder, which begins with . ~ or /; or an id on the hub
     split: str = "train"  # of a dataset
     subset: str = ""  # of a dataset that has several, by its name on the hub
     revision: str = ""  # of a hub dataset: a commit, so that it is the same rows tomorrow
     columns: dict[str, str] = field(default_factory=dict)  # field of a row -> column of the data; then no others count
     topic_column: str = ""  # the column that says the topic; `topic` where it is empty
+
+
+Sources = SourceConfig | str | tuple[SourceConfig | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +64,18 @@ class CurriculumConfig:
     topics: tuple[str, ...] = ()  # the topics to train, by id, its last part or title, or whole units; empty is all
     heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
     quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
-    sft: SourceConfig | str = ""  # empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
-    preferences: SourceConfig | str = ""  # likewise preferences.jsonl, …; pairs of answers
-    quiz: SourceConfig | str = ""  # likewise quiz.jsonl, …; held-out questions
+    bad_rows: Literal["refuse", "report"] = "refuse"  # rows that cannot be used: refuse the run, or leave them out
+    system: Literal["keep", "into_question", "drop"] = "keep"  # system messages: as such, before the question, or not
+    sft: Sources = ""  # a source or a list of them; empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
+    preferences: Sources = ""  # likewise preferences.jsonl, …; pairs of answers
+    quiz: Sources = ""  # likewise quiz.jsonl, …; held-out questions
 
 
 @dataclass(frozen=True, slots=True)
 class SftConfig:
     """The supervised phase of a topic."""
 
+    answers: Literal["every", "last"] = "every"  # of a conversation: the answers that are trained on
     rank: int = number(8, 1, 1024)  # of the LoRA adapter
     alpha: float = number(16.0, 0.001)  # scale = alpha / rank
     modules: tuple[str, ...] = ATTENTION  # linear modules that are adapted, by the last word of their names
@@ -182,6 +190,9 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
         if config.model.name.startswith((".", "~", "/")):
             local = _local("model.name", path.parent, config.model.name)
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=local))
+        if (template := config.model.chat_template) and (template.startswith((".", "~", "/")) or "." in template):
+            local = _local("model.chat_template", path.parent, template)
+            config = dataclasses.replace(config, model=dataclasses.replace(config.model, chat_template=local))
         _modules(config)
         _patience(config)
     except FieldError as error:
@@ -203,18 +214,32 @@ def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
     """
     found: dict[str, Any] = {"path": _local("curriculum.path", folder, settings.path)}
     for role in ROLES:
-        source = getattr(settings, role)
-        if source:
-            source = SourceConfig(source) if isinstance(source, str) else source
-            if source.path.startswith((".", "~", "/")) or Path(source.path).suffix.lower() in FILES:
-                local = _local(f"curriculum.{role}", folder, source.path)
-                source = dataclasses.replace(source, path=local)
-            _require_whole_file(role, source)
-            if unknown := [name for name in source.columns if name not in FIELDS]:
-                problem = f"{short(unknown[0])} is no field of a row{nearest(unknown[0], FIELDS)}"
-                raise FieldError(f"curriculum.{role}.columns", problem)
-            found[role] = source
+        named = getattr(settings, role)
+        if isinstance(named, tuple):
+            found[role] = tuple(_source(f"curriculum.{role}[{i}]", folder, one) for i, one in enumerate(named))
+        elif named:
+            found[role] = _source(f"curriculum.{role}", folder, named)
     return dataclasses.replace(settings, **found)
+
+
+def _source(field: str, folder: Path, named: SourceConfig | str) -> SourceConfig:
+    source = SourceConfig(named) if isinstance(named, str) else named
+    is_file = bool(row_kind(source.path)) or _is_file(folder / source.path)
+    if source.path.startswith((".", "~", "/")) or is_file:
+        source = dataclasses.replace(source, path=_local(field, folder, source.path))
+    if row_kind(source.path):
+        _require_whole_file(field, source)
+    if unknown := [name for name in source.columns if name not in FIELDS]:
+        problem = f"{short(unknown[0])} is no field of a row{nearest(unknown[0], FIELDS)}"
+        raise FieldError(f"{field}.columns", problem)
+    return source
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or a NUL in it
+        return False
 
 
 def _local(field: str, folder: Path, path: str) -> str:
@@ -227,11 +252,10 @@ def _local(field: str, folder: Path, path: str) -> str:
 
 def _require_whole_file(role: str, source: SourceConfig) -> None:
     """Raises FieldError if a part of a file is asked for; a file is always read whole."""
-    if Path(source.path).suffix.lower() in FILES:
-        for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
-            if (found := getattr(source, name)) != whole:
-                problem = f"found {short(found)}, but a file is read whole; only a folder or a hub id has a {name}"
-                raise FieldError(f"curriculum.{role}.{name}", problem)
+    for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
+        if (found := getattr(source, name)) != whole:
+            problem = f"found {short(found)}, but a file is read whole; only a folder or a hub id has a {name}"
+            raise FieldError(f"{role}.{name}", problem)
 
 
 def keys() -> frozenset[str]:
@@ -262,23 +286,20 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     data = mapping(path, text, "a mapping with at least curriculum.path")
     lines: dict[str, int] = {}
     try:
-        _lines(path, yaml.compose(text, Loader), "", lines)
+        _lines(yaml.compose(text, Loader), "", lines)
     except RecursionError as error:
         raise InputError(f"{path}: cannot be read: nested too deep") from error
     return data, lines
 
 
-def _lines(path: Path, node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
-    """Notes the line of every key; raises InputError if a key is written twice."""
+def _lines(node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
+    """Notes the line of every key."""
     if not isinstance(node, yaml.MappingNode) or prefix.count(".") > legacy_keys.DEPTH or len(lines) > MOST_LINES:
         return  # `build` refuses deeper and endless ones
     for key, value in node.value:
         name = f"{prefix}.{key.value}" if prefix else str(key.value)
-        line = key.start_mark.line + 1
-        if name in lines:
-            raise InputError(f"{path}:{line}: {name} is written twice (first on line {lines[name]})")
-        lines[name] = line
-        _lines(path, value, name, lines)
+        lines[name] = key.start_mark.line + 1
+        _lines(value, name, lines)
 
 
 def _override(data: dict[str, Any], text: str) -> None:

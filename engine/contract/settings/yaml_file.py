@@ -8,7 +8,7 @@ import yaml
 
 from engine.contract.errors import InputError
 from engine.contract.regular_file import TEXT, NotRegular, read_bytes
-from engine.contract.wording import short
+from engine.contract.wording import LONGEST, short
 
 KINDS = {
     type(None): "nothing",
@@ -68,8 +68,9 @@ def read_text(path: Path) -> str:
 
 
 def mapping(path: Path, text: str, expected: str = "a mapping") -> dict[str, Any]:
-    """Returns the mapping that the text of a file holds; raises InputError."""
+    """Returns the mapping that the text of a file holds; raises InputError, also if a key is written twice."""
     try:
+        _require_once(path, yaml.compose(text, Loader), "")
         data = yaml.load(text, Loader)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -85,6 +86,27 @@ def mapping(path: Path, text: str, expected: str = "a mapping") -> dict[str, Any
     if not isinstance(data, dict):
         raise InputError(f"{path}: the file is {'empty' if data is None else kind(data)}; expected {expected}")
     return data
+
+
+def _require_once(path: Path, node: yaml.Node | None, prefix: str) -> None:
+    """Raises InputError for a key that one mapping has twice: the first value would be lost."""
+    if isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            _require_once(path, item, f"{prefix}[{i}]")
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in lines:
+            full = f"{prefix}.{name}" if prefix else name
+            raise InputError(f"{path}:{line}: {_cut(full)} is written twice (first on line {lines[name]})")
+        lines[name] = line
+        _require_once(path, value, f"{prefix}.{name}" if prefix else name)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
 
 
 def kind(value: Any) -> str:

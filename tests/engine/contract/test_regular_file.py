@@ -25,7 +25,7 @@ from engine.contract.run_folder.lock import Lock, holder
 from engine.contract.settings.config import SourceConfig, load_config
 from engine.contract.settings.course import read_course
 from engine.data.curriculum import load_curriculum
-from engine.data.sources import read_source
+from engine.data.sources.read import read_source
 from engine.data.voice_profile import load_profile
 from engine.model import loading
 from engine.training import checkpoint

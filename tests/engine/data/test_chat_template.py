@@ -107,7 +107,7 @@ def test_a_template_with_a_channel_before_the_answer_is_refused(folder: Path, mo
         + "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
     )
     monkeypatch.setitem(FAMILIES, "gpt-oss", (markers, template))
-    with pytest.raises(InputError, match="puts something between a prompt and its answer"):
+    with pytest.raises(InputError, match=r"puts '<\|channel\|>final<\|message\|>' between a prompt and its answer"):
         renderer(folder, "gpt-oss")
 
 
@@ -119,7 +119,7 @@ def test_a_template_that_always_thinks_first_is_refused(
     markers, template = FAMILIES["qwen-3"]
     asked = template[template.index("{% if enable_thinking") : template.rindex("{% endif %}")]
     monkeypatch.setitem(FAMILIES, "thinking", (markers, template.replace(asked, opening)))
-    with pytest.raises(InputError, match="between a prompt and its answer, as that of a model which always thinks"):
+    with pytest.raises(InputError, match="as that of a model which always thinks first does"):
         renderer(folder, "thinking")
 
 
@@ -148,7 +148,9 @@ def test_the_marks_of_turns_are_known_where_the_tokenizer_lists_them_nowhere(fol
 
 def test_an_answer_that_never_ends_is_refused(folder: Path) -> None:
     """The template ends an answer with a marker on which generation would not stop."""
-    with pytest.raises(InputError, match="does not end an answer with an end token"):
+    with pytest.raises(
+        InputError, match=r"ends an answer with .* which is no end token of the tokenizer .*; model.eos_token: "
+    ):
         renderer(folder, "gemma", end="<bos>")
 
 

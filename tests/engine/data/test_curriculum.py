@@ -118,7 +118,7 @@ def test_whole_conversations_carry_their_prompt(course: Course) -> None:
             {"rejected": [{"role": "user", "content": "Other?"}, {"role": "assistant", "content": "Poor."}]},
             "one prompt",
         ),
-        ({"rejected": [{"role": "user", "content": "P?"}]}, "differ before their last messages"),
+        ({"rejected": [{"role": "user", "content": "P?"}]}, "rejected: expected to end with an assistant"),
         ({"rejected": "Poor."}, "prompt: found nothing"),
         ({"prompt": "Another?"}, "prompt: found 'Another?'"),
         ({"rejected": [{"role": "user", "content": "P?"}, {"role": "user", "content": "Poor."}]}, "rejected: expected"),
@@ -178,7 +178,7 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
         ("sft", {"topic": ONE, "instruction": "I?", "input": ["x"], "output": "O."}, ["input", "found a list"]),
         ("sft", {"topic": ONE, "instruction": "I?", "output": "\n"}, ["output", "empty text"]),
         ("sft", {"messages": [turn("user"), turn("assistant")]}, ["topic", "found None"]),
-        ("sft", {"topic": 7, "prompt": "P?", "completion": "C."}, ["topic", "found 7"]),
+        ("sft", {"topic": True, "prompt": "P?", "completion": "C."}, ["topic", "found True"]),
         ("sft", {"topic": ONE, "system": "S.", "text": "T."}, ["system", "plain text is trained on as it stands"]),
         (
             "sft",
@@ -192,7 +192,7 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
         ("sft", {"topic": "\ud83d", "prompt": "P?", "completion": "C."}, ["topic: character 1"]),
         ("pairs", pair(ONE, 99, chosen="\ud83d"), ["chosen: character 1"]),
         ("quiz", quiz(ONE, 99) | {"concepts": ["wick", "\ud83d"]}, ["concepts: character 1"]),
-        ("quiz", quiz(ONE, 99) | {"system": "S."}, ["system: questions are asked without a system message"]),
+        ("quiz", quiz(ONE, 99) | {"system": 5}, ["system: found a number"]),
         ("pairs", {"topic": ONE, "prompt": "P?", "chosen": "C."}, ["rejected", "found nothing"]),
         ("pairs", {"topic": ONE, "chosen": "C.", "rejected": "R."}, ["prompt", "found nothing"]),
         (
@@ -206,7 +206,7 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
         ("pairs", pair(ONE, 99) | {"topic": None}, ["topic", "found None"]),
         ("quiz", {"topic": ONE, "question": "Q?"}, ["reference", "found nothing"]),
         ("quiz", {"topic": ONE, "reference": "R."}, ["question", "found nothing"]),
-        ("quiz", quiz(ONE, 99) | {"concepts": "wick"}, ["concepts", "'wick'", "a list of words"]),
+        ("quiz", quiz(ONE, 99) | {"concepts": 5}, ["concepts", "5", "a list of words"]),
         ("quiz", quiz(ONE, 99) | {"concepts": ["wick", ""]}, ["concepts", "a list of words"]),
         ("quiz", quiz(ONE, 99) | {"topic": ""}, ["topic", "''"]),
     ],
@@ -230,7 +230,7 @@ def test_a_whole_emoji_in_two_escapes_is_one_character(course: Course) -> None:
 # --- nothing goes missing
 
 
-def test_what_of_a_conversation_is_not_trained_on_is_said(course: Course) -> None:
+def test_system_messages_that_differ_are_said(course: Course) -> None:
     user, answer, system = turn("user", "Q?"), turn("assistant", "A."), turn("system", "Be brief.")
     course.sft += [
         {"topic": ONE, "messages": [user, answer, user, answer, user, answer]},
@@ -239,9 +239,8 @@ def test_what_of_a_conversation_is_not_trained_on_is_said(course: Course) -> Non
     ]
     course.pairs.append(pair(ONE, 9, system="Be brief."))
     assert course.load().warnings == (
-        f"{ONE}: 2 of 5 rows are conversations of several answers; the last of each is trained on, and the 3 before "
-        "them are read as context",
-        f"{ONE}: 2 of 10 rows and pairs have a system message; questions are asked without one",
+        f"{ONE}: 2 of 10 rows and pairs have a system message, and not all rows have the same; questions are asked "
+        "without one",
     )
 
 

@@ -11,8 +11,10 @@ import pytest
 from mlx_lm.utils import load_tokenizer
 
 from engine.contract.settings.config import CurriculumConfig, ThresholdsConfig, load_config
-from engine.data.curriculum import Curriculum, Pair, Topic, load_curriculum
+from engine.data.curriculum import Curriculum, load_curriculum
+from engine.data.forms.row_types import Pair
 from engine.data.leaks import find_leaks
+from engine.data.topic import Topic
 from engine.evaluation.markers import find_markers, named
 from engine.evaluation.score.parts.health import measure_health
 from engine.evaluation.score.profile_claims import Violations, find_violations

@@ -17,12 +17,12 @@ from curricula import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn, word
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.settings.config import CurriculumConfig, SourceConfig, dump_config, load_config
-from engine.data import sources
 from engine.data.chat_template import Message
 from engine.data.curriculum import Curriculum, load_curriculum
+from engine.data.forms.row_types import Pair, SftRow
 from engine.data.holdout import TopicRows, hold_out
 from engine.data.leaks import find_leaks
-from engine.data.rows import Pair, SftRow
+from engine.data.sources import text_files
 
 
 @pytest.fixture(autouse=True)
@@ -274,21 +274,21 @@ def test_damaged_and_missing_files_are_named(folder: Path) -> None:
         assert refusal(folder, False, sft=str(folder / name), quiz_share=0.2) == f"{folder / name}: no such file"
     assert refusal(folder / "sft.parquet").endswith("where rows are elsewhere, curriculum.sft says so")
     (folder / "sft.parquet").unlink()
-    assert "sft.jsonl: no such file; a curriculum has" in refusal(folder, False, quiz_share=0.2)
+    assert "sft.jsonl: no such file (rows to train on)" in refusal(folder, False, quiz_share=0.2)
     write(folder / "sft.jsonl", [sft(ONE, n) for n in range(4)])
     assert "curriculum.quiz_share" in refusal(folder, False)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
 def test_more_rows_than_the_limit_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(sources, "MAX_ROWS", 3)
+    monkeypatch.setattr(text_files, "MAX_ROWS", 3)
     path = write(folder / f"sft.{kind}", [plain("t", n) for n in range(4)])
     assert f"{path}" in refusal(folder, False, quiz_share=0.2)
     assert "more than 3" in refusal(folder, False, quiz_share=0.2)
 
 
 def test_a_part_is_suggested_only_where_there_are_parts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_ROWS", 3)
+    monkeypatch.setattr(text_files, "MAX_ROWS", 3)
     home = write(folder / "data/test.parquet", [plain("t", n) for n in range(4)]).parent
     message = refusal(folder, False, sft=str(home / "test.parquet"), quiz_share=0.2)
     assert message.endswith("more than 3 rows; write a smaller file")
@@ -307,7 +307,7 @@ def test_a_hub_id_is_never_a_folder_that_happens_to_lie_here(folder: Path, monke
 @pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
 def test_what_cannot_be_read_is_told_once(folder: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """The library's own words on stderr would be a second telling, in its terms."""
-    damaged = b"a,b\n1,2\n1,2,3,4\n" if kind == "csv" else b'"a,b\n\xff\xfe\0'
+    damaged = b'a,b\n1,"2\n1,2\n' if kind == "csv" else b'"a,b\n\xff\xfe\0'
     (folder / f"rows.{kind}").write_bytes(damaged)
     datasets.logging.set_verbosity_warning()
     logging.getLogger("datasets").addHandler(caplog.handler)

@@ -72,7 +72,7 @@ def session(kit: tuple[Path, Path], tmp_path: Path) -> Iterator[Session]:
     config, recorder = load_config(run.config), Recorder(run)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with tiny.quick_loading():
-        yield open_session(run, recorder, prepare(), config, read_curriculum(config), History())
+        yield open_session(run, recorder, prepare(), config, read_curriculum(config), History())[0]
     for number, handler in handlers.items():
         signal.signal(number, handler)
     recorder.close()

@@ -116,7 +116,7 @@ def an_orphan_pair_is_dropped_in_silence(run, kit, monkeypatch):
     course = configured(run, kit)
     add(course / "preferences.jsonl", topic="unit-09/chapter-01/topic-01", prompt="A?", chosen="Aye.", rejected="No.")
     real = curriculum._sort
-    monkeypatch.setattr(curriculum, "_sort", lambda *args: (real(*args)[0], [], []))
+    monkeypatch.setattr(curriculum, "_sort", lambda *args: (real(*args)[0], [], [], []))
 
 
 @broken("questions-held-out", 2, "'Who minds the lamp?' is trained on")

@@ -15,7 +15,9 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated, Record
 from engine.contract.journal.live import live
 from engine.contract.settings.config import DpoConfig, ThresholdsConfig
-from engine.data.curriculum import Curriculum, Pair, Question, SftRow, Topic
+from engine.data.curriculum import Curriculum
+from engine.data.forms.row_types import Pair, Question, SftRow
+from engine.data.topic import Topic
 from engine.data.voice_profile import load_profile
 from engine.pipeline.decisions import Decision, after_dpo, after_phase, gate, retry, verdict
 from engine.preflight.gates import base_warnings, question_warnings, scorer_of_rows, unreachable

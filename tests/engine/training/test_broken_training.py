@@ -12,7 +12,7 @@ from engine.adapters import lora
 from engine.contract.journal import events as e
 from engine.data import batches, chat_template
 from engine.data.chat_template import Message
-from engine.data.curriculum import SftRow
+from engine.data.forms.row_types import SftRow
 from engine.model.logprobs import Scorer
 from engine.pipeline import topic
 from engine.training import dpo, dpo_reference, optimizer, phase, sft
@@ -147,8 +147,8 @@ def rows_have_no_end_token(engine):
 
 @fault("one-template")
 def another_models_tags_stand_in_the_rows(engine):
-    def broken(real, self, messages, answer, limit):
-        item = real(self, messages, answer, limit)
+    def broken(real, self, messages, *args):
+        item = real(self, messages, *args)
         tags = self._encode(f"<start_of_turn>user\n{messages[-1].content}<end_of_turn>\n<start_of_turn>model\n")
         return chat_template.Example((*tags, *item.ids[item.prompt :]), len(tags), item.answer_tokens, item.cut)
 
