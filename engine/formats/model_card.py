@@ -65,7 +65,8 @@ def card(
         f"{several(len(infos), 'topic')} of {plain(started.config)}: "
         f"{several(sum(info.sft_rows for info in infos), 'row')} of supervised fine-tuning, "
         f"{several(sum(info.pairs for info in infos), 'preference pair')}, "
-        f"{several(sum(info.questions for info in infos), 'held-out question')}, never trained on.",
+        f"{several(sum(info.questions for info in infos), 'held-out question')}, never trained on."
+        + _left_out(summary["rows"]),
         "## What was committed",
         _committed(events, deltas, fingerprint, loss),
         "## Settings",
@@ -74,6 +75,14 @@ def card(
         "\n".join(f"- {plain(name)} {plain(version)}" for name, version in started.versions.items()) or "Not known.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _left_out(rows: dict[str, int] | None) -> str:
+    """Returns a sentence about rows that were left out; an empty string if there are none."""
+    unusable, marked = (rows or {}).get("unusable", 0), (rows or {}).get("not_trained", 0)
+    told = [f"{several(unusable, 'row')} could not be used"] if unusable else []
+    told += [f"{several(marked, 'row')} said not to train on them"] if marked else []
+    return f" {' and '.join(told)}: left out." if told else ""
 
 
 def plain(text: str) -> str:

@@ -24,6 +24,7 @@ from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum, load_curriculum, without
 from engine.data.foundation import with_foundation
 from engine.data.leaks import find_leaks
+from engine.data.unusable import counted
 from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.folder_faults import position_limit
@@ -135,6 +136,8 @@ def open_session(
     if left_out:
         curriculum = without(curriculum, left_out, config.curriculum.bad_rows, may_prefer(config))
     _require_positions(recorder, audits, history, limit, learned, config)
+    if curriculum.unusable and not history.began:
+        recorder.warn("bad-rows", f"{counted(curriculum.unusable)}; they are left out")
     embedder = load_embedder(say)
     infos = tuple(topic.info for topic in curriculum.trained)
     recorder.say(CurriculumLoaded(infos, curriculum.warnings, rows))

@@ -99,6 +99,8 @@ def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
         longest=max(topic.longest for topic in topics),
         cut=sum(len(topic.cut) for topic in topics),
         rendered=_digest([topic.rendered for topic in topics]),
+        unusable=len(curriculum.unusable),
+        not_trained=curriculum.not_trained,
     )
 
 

@@ -63,6 +63,7 @@ def summarize(
         "of": len(rows),
         "not_in_model": {row["topic"]: _outside(row) for row in rows if last_kept_phase(row) is None},
         "exam": _exam(run),
+        "rows": run.rows,
         "overhead": {"checkpoint_seconds": run.checkpoint_seconds, "check_seconds": run.check_seconds},
         **{phase: _preference_phase(rows, phase) for phase in PREFERENCE},
         "mean": _means(rows),
@@ -87,6 +88,7 @@ class _Figures:
         self.check_seconds: float = 0
         self.examined: e.Examined | None = None  # None again once the model has changed
         self._in_exam = False  # a topic has a final score of the present model
+        self.rows: dict[str, int] | None = None  # read, used, and left out, by the audit
         self._history = HistoryFold()
 
     @property
@@ -117,6 +119,9 @@ class _Figures:
                 self.predicted.append(event)
             case e.CurriculumLoaded(topics=topics):
                 self.listed = sum(info.id != FOUNDATION for info in topics) if self.listed is None else self.listed
+            case e.Audited():
+                names = ("rows_read", "rows_used", "orphans", "duplicates", "unusable", "not_trained")
+                self.rows = {name.removeprefix("rows_"): getattr(event, name) for name in names}
             case e.PhaseStarted(topic=topic, phase=phase) if phase in PREFERENCE:
                 self.preferred.add(topic)
             case e.Checkpointed(seconds=seconds) if math.isfinite(seconds):  # a damaged line must not make the sum NaN

@@ -82,6 +82,8 @@ class Audited(Struct, frozen=True):
     longest: int  # tokens of the longest row of any kind
     cut: int  # rows that do not fit model.max_length
     rendered: str = ""  # digest of the tokens that rows and questions are rendered to
+    unusable: int = 0  # rows that were left out, since curriculum.bad_rows is `report`
+    not_trained: int = 0  # rows that say of themselves that they are not to be trained on
 
 
 class Predicted(Struct, frozen=True):

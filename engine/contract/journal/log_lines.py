@@ -40,10 +40,11 @@ def _text(event: e.Event) -> tuple[str, str] | None:
         case e.CurriculumLoaded():
             return "INFO", f"curriculum topics={len(event.topics)} warnings={len(event.warnings)}"
         case e.Audited():
+            left = "".join(f" {name}={n}" for name in ("unusable", "not_trained") if (n := getattr(event, name)))
             return "INFO", (
                 f"audit rows={event.rows_used}/{event.rows_read} orphans={event.orphans} duplicates={event.duplicates} "
                 f"supervised={event.supervised_tokens}/{event.total_tokens} tokens longest={event.longest} "
-                f"cut={event.cut}"
+                f"cut={event.cut}{left}"
             )
         case e.Predicted():
             return "INFO", f"predicted seconds={event.seconds:.0f} least={event.least:.0f} from {event.basis}"

@@ -10,6 +10,7 @@ SHOWN = 60  # the most topics that are shown
 SENTENCES = 20
 HEAD = "  rows  pairs quiz  sup  cut long ratio   ref  rej base  acc"
 TABLE = len(HEAD)
+LEFT_OUT = (("unusable", "unusable"), ("not_trained", "marked not to be trained on"))  # counts of rows, if not 0
 LEAST = 20  # least width of a title next to its id
 
 
@@ -52,7 +53,8 @@ def _data(report: dict[str, Any], cells: int) -> list[str]:
     counts = ("sft_rows", "pairs", "heldout", "questions")
     here = sum(topic[name] for topic in report["topics"] for name in counts)
     counted = ", ".join(several(data[f"{word}s"], word) for word in ("orphan", "duplicate"))
-    text += f", {here} of them in this run; {counted}, no leaks"
+    left = "".join(f", {data[key]:,} {word}" for key, word in LEFT_OUT if data.get(key))
+    text += f", {here} of them in this run; {counted}{left}, no leaks"
     share = data["supervised_tokens"] / data["total_tokens"]
     more = (
         f"{share:.0%} of {data['total_tokens']:,} SFT tokens supervised; longest row {data['longest']} of "
