@@ -98,8 +98,7 @@ def _folder_splits(source: SourceConfig) -> dict[str, list[Path]]:
         )
     if any(mark in source.path for mark in PATTERN):
         raise InputError(
-            f"{source.path}: a folder whose path has one of {' '.join(PATTERN)} in it, which the library datasets "
-            "takes for a pattern; name its files, or call it otherwise"
+            f"{source.path}: a dataset folder whose path has one of {' '.join(PATTERN)} is not read; rename the folder"
         )
     builder = _builder(source)
     return {str(split): [Path(file) for file in files] for split, files in (builder.config.data_files or {}).items()}

@@ -100,7 +100,7 @@ def test_a_name_with_a_pattern_in_it_is_that_file_and_no_other(tmp_path: Path) -
     message = refusal(tmp_path, str(tmp_path / "data[1].csv"))
     assert message.startswith(f"{tmp_path}/data[1].csv: no such file; a pattern")
     (tmp_path / "data[1]").mkdir()
-    assert "takes for a pattern; name its files" in refusal(tmp_path, str(tmp_path / "data[1]"))
+    assert "is not read; rename the folder" in refusal(tmp_path, str(tmp_path / "data[1]"))
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl"])

@@ -6,7 +6,7 @@ import pytest
 
 from engine.contract.errors import InputError
 from engine.contract.settings.config import SourceConfig
-from engine.data.sources import read_file, read_source
+from engine.data.sources.read import read_file, read_source
 
 
 def csv(path: Path, word: str) -> Path:
@@ -38,11 +38,10 @@ def test_a_missing_file_with_glob_characters_is_missing(tmp_path: Path) -> None:
         list(read_file(tmp_path / "rows[1].csv"))
 
 
-def test_a_name_that_is_a_chain_of_locations_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_a_chain_of_locations_to_the_library_is_a_name(tmp_path: Path) -> None:
     path = csv(tmp_path / "zip::rows.csv", "mine")
     csv(tmp_path / "rows.csv", "other")
-    with pytest.raises(InputError, match=r"'::'.*rename"):
-        list(read_file(path))
+    assert [row["completion"] for _, row in read_file(path)] == ["mine"]
 
 
 @pytest.mark.parametrize("folder", ["rows [1]", "rows*", "a::b"])
