@@ -6,11 +6,11 @@ import pytest
 import tiny
 from breaking import FIRST, SECOND, settings
 from dying import Killed, die
-from engine.data.rows import SftRow
 
 from engine.contract.journal import events as e
 from engine.contract.vocabulary import FOUNDATION
 from engine.data.chat_template import Message
+from engine.data.forms.row_types import SftRow
 from engine.training import checkpoint, replay, sft
 from engine.training.replay import replayed_count, replayed_rows
 
