@@ -41,8 +41,8 @@ def serve(run: RunDir, stage: str | None, host: str, port: int, max_tokens: int,
         place = f"[{host}]" if ":" in host else host
         port = int(listener.server_address[1])
         print(f"{run.name}, model {opened.ledger.declared}: http://{place}:{port}/v1", flush=True)
-        model = opened.ledger.model
-        endpoint.run(listener, model, tokenizer, template, run.name, token, max_tokens, longest)
+        model, penalty = opened.ledger.model, opened.config.evaluation.repetition_penalty
+        endpoint.run(listener, model, tokenizer, template, run.name, token, max_tokens, longest, penalty)
 
 
 def main() -> int:

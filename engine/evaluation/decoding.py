@@ -5,9 +5,7 @@ from collections.abc import Callable
 import mlx.core as mx
 from mlx_lm.sample_utils import make_repetition_penalty
 
-from engine.contract.settings.config import EvaluationConfig
-
-PENALIZED = 64  # last tokens, of prompt and answer, whose repetition is penalized; llama.cpp's default, too
+from engine.contract.settings.config import PENALIZED, EvaluationConfig
 
 Processor = Callable[[mx.array, mx.array], mx.array]
 

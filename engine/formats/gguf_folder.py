@@ -36,6 +36,7 @@ class GgufFolder:
     template: str | None  # in Go's syntax
     stops: tuple[str, ...]
     context: int
+    penalty: float  # for repetition, as in evaluation
 
     @property
     def file(self) -> str:
@@ -58,7 +59,7 @@ class GgufFolder:
         else:
             licences = sorted(path for pattern in LICENCES[:1] for path in folder.glob(pattern))
             licence = read_text(licences[0]) if licences else None
-            text = ollama.modelfile(self.file, self.template, self.stops, self.context, licence)
+            text = ollama.modelfile(self.file, self.template, self.stops, self.context, licence, self.penalty)
             (folder / "Modelfile").write_text(text, encoding="utf-8")
         return "; ".join(said) or None
 
@@ -69,7 +70,7 @@ class GgufFolder:
         return [
             *([f"Ollama: {made}"] if self.template is not None else []),
             f"LM Studio: lms import --copy {file}",
-            f"llama.cpp: llama-cli -m {file} --temp 0",
+            f"llama.cpp: llama-cli -m {file} --temp 0 --repeat-penalty {self.penalty:g}",
         ]
 
 
@@ -87,4 +88,5 @@ def plan(opened: CommittedModel, run: RunDir, numbers: str) -> GgufFolder:
     stops = tuple(tokenizer.decode([number]) for number in sorted(renderer.end_ids))
     stem = re.sub(r"[^a-z0-9._-]+", "-", run.name.lower()).strip("-._") or "voice"
     template = turns.template(begin) if turns else None
-    return GgufFolder(model, opened.ledger.model, base, stem, numbers, template, stops, context)
+    penalty = opened.config.evaluation.repetition_penalty
+    return GgufFolder(model, opened.ledger.model, base, stem, numbers, template, stops, context, penalty)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.contract.errors import InputError
+from engine.contract.settings.config import PENALIZED
 from engine.data.chat_template import Message
 
 Render = Callable[[Sequence[Message], bool], str]  # messages, and whether the answer begins at the end -> text
@@ -88,11 +89,17 @@ def _system(render: Render, messages: Sequence[Message], before_user: str) -> tu
     return (before, between.removesuffix(before_user)) if between.endswith(before_user) else None
 
 
-def modelfile(file: str, template: str, stops: Sequence[str], context: int, licence: str | None) -> str:
-    """Returns the text of a Modelfile that answers as evaluation does: greedily, without a penalty for repetition."""
+def modelfile(
+    file: str, template: str, stops: Sequence[str], context: int, licence: str | None, penalty: float = 1.0
+) -> str:
+    """Returns the text of a Modelfile that answers as evaluation does: greedily, with its `penalty` for repetition."""
     lines = [f"FROM ./{file}", f"TEMPLATE {_quoted(template)}"]
     lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops]
-    lines += ["PARAMETER temperature 0", "PARAMETER repeat_penalty 1"]
+    lines += [
+        "PARAMETER temperature 0",
+        f"PARAMETER repeat_penalty {penalty:g}",
+        f"PARAMETER repeat_last_n {PENALIZED}",
+    ]
     lines.append(f"PARAMETER num_ctx {min(context, LARGEST_CONTEXT)}")
     if licence is not None and UNQUOTABLE[1] not in licence:
         lines.append(f"LICENSE {_quoted(licence)}")

@@ -16,6 +16,7 @@ from mlx_lm.models.cache import LRUPromptCache, make_prompt_cache
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from engine.contract.errors import InputError
+from engine.contract.settings.config import PENALIZED
 from engine.serving.access import refusal
 
 APIHandler: Any = server.APIHandler  # mlx-lm's have no types
@@ -124,7 +125,10 @@ class Handler(APIHandler):  # type: ignore[misc]
         self.chat_template_kwargs = None  # a template is a program
         super().validate_model_parameters()
         _require_numbers(self.body, self.seed)
-        self.max_tokens = min(self.max_tokens, self.response_generator.cli_args.max_tokens)
+        settings = self.response_generator.cli_args
+        self.max_tokens = min(self.max_tokens, settings.max_tokens)
+        if "repetition_penalty" not in self.body:
+            self.repetition_penalty, self.repetition_context_size = settings.penalty, PENALIZED
 
     def handle_chat_completions(self) -> server.CompletionRequest:
         """Returns the conversation of a request. Raises ValueError if it has anything but text, or an unknown role."""
@@ -163,13 +167,16 @@ class Handler(APIHandler):  # type: ignore[misc]
 
 def run(
     listener: Listener, model: nn.Module, tokenizer: TokenizerWrapper, template: dict[str, Any],
-    name: str, token: str, max_tokens: int, longest: int,
+    name: str, token: str, max_tokens: int, longest: int, penalty: float,
 ) -> None:  # fmt: skip
     """Answers requests until `listener.shutdown` is called from another thread.
 
-    `template` are arguments of the chat template. `max_tokens` is the longest answer, `longest` the longest prompt.
+    `template` are arguments of the chat template. `max_tokens` is the longest answer, `longest` the longest prompt,
+    `penalty` that for repetition if a request names none.
     """
-    settings = argparse.Namespace(**SETTINGS, model=name, max_tokens=max_tokens, chat_template_args=template)
+    settings = argparse.Namespace(
+        **SETTINGS, model=name, max_tokens=max_tokens, chat_template_args=template, penalty=penalty
+    )
     responses = Responses(OneModel(settings, model, tokenizer), longest)
     listener.RequestHandlerClass = partial(Handler, token, name, responses)
     try:

@@ -21,6 +21,7 @@ Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LEAST_RATE = 1e-12  # smallest learning rate; at 0 a phase would break the rule steps-as-planned
+PENALIZED = 64  # last tokens, of prompt and answer, whose repetition is penalized; llama.cpp's default, too
 PATIENCE = 300.0  # seconds that a step, a commit or a prompt may take
 MOST_LINES = 10_000  # most keys with a noted line number
 ROLES = ("sft", "preferences", "quiz")  # kinds of rows

@@ -5,8 +5,8 @@ import pytest
 import tiny
 
 from engine.contract.journal import events as e
-from engine.contract.settings.config import EvaluationConfig
-from engine.evaluation.decoding import PENALIZED, processors
+from engine.contract.settings.config import PENALIZED, EvaluationConfig
+from engine.evaluation.decoding import processors
 
 
 def test_a_repeated_token_becomes_less_likely_by_the_penalty():

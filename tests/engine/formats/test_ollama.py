@@ -75,13 +75,14 @@ def test_the_token_that_llama_cpp_adds_itself_is_left_out() -> None:
 
 
 def test_a_modelfile_answers_as_evaluation_does() -> None:
-    text = modelfile("voice.gguf", "{{ .Prompt }}", ["<|im_end|>"], 131072, "Apache")
+    text = modelfile("voice.gguf", "{{ .Prompt }}", ["<|im_end|>"], 131072, "Apache", 1.15)
     assert text.splitlines() == [
         "FROM ./voice.gguf",
         'TEMPLATE """{{ .Prompt }}"""',
         'PARAMETER stop """<|im_end|>"""',
         "PARAMETER temperature 0",
-        "PARAMETER repeat_penalty 1",
+        "PARAMETER repeat_penalty 1.15",
+        "PARAMETER repeat_last_n 64",
         "PARAMETER num_ctx 8192",
         'LICENSE """Apache"""',
     ]

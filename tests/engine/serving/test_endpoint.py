@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,12 +17,14 @@ from typing import Any
 import mlx.core as mx
 import pytest
 import tiny
+import yaml
 from committed import commit_random
 
 from engine.adapters.committed_model import open_stage
 from engine.adapters.lora import AdapterSpec
 from engine.contract.run_folder.folder import RunDir
 from engine.data.chat_template import Message, Renderer
+from engine.evaluation.decoding import processors
 from engine.model.backend import prepare
 
 QUESTION = "What good is a lamp?"
@@ -85,7 +88,10 @@ def engine_s_answer(run: RunDir) -> str:
     ids = renderer.prompt_ids([Message("user", QUESTION)])
     said: list[int] = []
     for _ in range(TOKENS):
-        said.append(int(mx.argmax(opened.ledger.model(mx.array([[*ids, *said]]))[0, -1]).item()))
+        logits = opened.ledger.model(mx.array([[*ids, *said]]))[:, -1]
+        for process in processors(opened.config.evaluation):
+            logits = process(mx.array([*ids, *said]), logits)
+        said.append(int(mx.argmax(logits).item()))
     return str(opened.loaded.tokenizer.decode(said))
 
 
@@ -99,6 +105,19 @@ def test_it_answers_as_the_engine_whole_and_streamed(run: RunDir, address: str) 
     assert pieces.pop() == "[DONE]"
     texts = [json.loads(piece)["choices"][0]["delta"].get("content") or "" for piece in pieces]
     assert "".join(texts) == wanted
+
+
+def test_it_penalizes_repetition_as_the_run_does(run: RunDir, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    penalized = RunDir(tmp_path / "run")
+    config = yaml.safe_load(run.config.read_text())
+    penalized.config.write_text(yaml.safe_dump(config | {"evaluation": {"repetition_penalty": 2.0}}))
+    wanted = engine_s_answer(penalized)
+    assert wanted != engine_s_answer(run)
+    with served(penalized) as address:
+        status, whole = chat(address)
+    assert status == 200
+    assert json.loads(whole)["choices"][0]["message"]["content"] == wanted
 
 
 def test_it_lists_the_run_alone(address: str) -> None:
