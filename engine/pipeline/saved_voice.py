@@ -14,6 +14,7 @@ from engine.contract.vocabulary import BASE
 from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum
 from engine.data.topic import Topic
+from engine.evaluation.decoding import processors
 from engine.evaluation.score.scorer import Answer
 from engine.evaluation.scoring import Scoring, make_tools, saved_scorer
 from engine.model.backend import Backend
@@ -41,7 +42,12 @@ def mean_voice(
     prompts = [renderer.prompt_ids(item.messages) for _, item in asked]
     settings = config.evaluation
     texts = batch_generate(
-        model, tokenizer, prompts, max_tokens=settings.max_tokens, completion_batch_size=settings.batch
+        model,
+        tokenizer,
+        prompts,
+        max_tokens=settings.max_tokens,
+        completion_batch_size=settings.batch,
+        logits_processors=processors(settings),
     ).texts
     answers = [
         Answer(topic, item.question, text.strip(), item.reference)
