@@ -1,6 +1,7 @@
 """Creates a run folder with random committed deltas, a ledger and the first journal events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -20,8 +21,13 @@ from engine.pipeline.setup import run_started
 STRENGTH = 0.05  # of the random factors: changes every logit, but does not hide the base model
 
 
-def commit_random(folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype: str = "float32") -> RunDir:
-    """Creates a run on the model in the folder `model`. Each spec is one topic with a random delta."""
+def commit_random(
+    folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype: str = "float32", *, fused: bool = True
+) -> RunDir:
+    """Creates a run on the model in the folder `model`. Each spec is one topic with a random delta.
+
+    Deltas that are not `fused` are kept beside the weights.
+    """
     whole = settings(model, folder / "nowhere")
     whole["model"]["dtype"] = dtype
     run = new_run(folder, whole)
@@ -33,7 +39,8 @@ def commit_random(folder: Path, model: Path, specs: Sequence[AdapterSpec], dtype
     loaded = loading.load(model, dtype)
     ledger = Ledger(loaded.model, model, getattr(mx, dtype))
     journal.append(e.ModelLoaded(loaded.name, 1, dtype, "cpu", ledger.declared, 0.1))
-    deltas = [random_delta(loaded.model, spec, number) for number, spec in enumerate(specs)]
+    made = [random_delta(loaded.model, spec, number) for number, spec in enumerate(specs)]
+    deltas = [replace(delta, fused=fused) for delta in made]
     run.adapters.mkdir()
     for count, delta in enumerate(deltas, 1):
         ledger.restore(loaded.model, deltas[:count])

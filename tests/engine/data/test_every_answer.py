@@ -95,7 +95,7 @@ def test_a_template_that_changes_an_earlier_answer_is_refused_with_a_way_out(
     marks = ["<|im_start|>", "<|im_end|>"]
     if "length" in body:
         found = renderer(folder, CHATML.replace("BODY", "m['content']"), marks)
-        found._fixed = {"chat_template": CHATML.replace("BODY", body)}
+        found.template_arguments = {"chat_template": CHATML.replace("BODY", body)}
     else:
         found = renderer(folder, CHATML.replace("BODY", body), marks)
     with pytest.raises(InputError, match=f"{words}.*sft.answers: last"):

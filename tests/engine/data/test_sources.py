@@ -492,5 +492,5 @@ def test_the_example_in_the_docs_is_a_configuration(tmp_path: Path) -> None:
     example = text.partition("```yaml\n")[2].partition("```")[0]
     (tmp_path / "mine.yaml").write_text(example, encoding="utf-8")
     found = load_config(tmp_path / "mine.yaml").curriculum
-    assert found.sft == SourceConfig(str(tmp_path / "data/train.parquet"))
+    assert found.sft == tuple(SourceConfig(str(tmp_path / name)) for name in ("data/train.parquet", "more.csv"))
     assert isinstance(found.preferences, SourceConfig) and found.preferences.path == "org/name"

@@ -144,11 +144,8 @@ def test_a_smaller_rank_is_the_nearest_and_says_what_it_lost(run: RunDir, tmp_pa
 
 
 def test_a_delta_that_rounding_would_lose_is_in_every_export(base: Path, tmp_path: Path) -> None:
-    run = commit_random(tmp_path / "run", base, SPECS[:1], "bfloat16")
-    ledger = open_stage(run, None, prepare(), print).ledger
-    kept = [dataclasses.replace(delta, fused=False) for delta in ledger.deltas]
-    ledger.restore(loading.load(base, "bfloat16").model, kept)
-    ledger.save(run.adapters)
+    run = commit_random(tmp_path / "run", base, SPECS[:1], "bfloat16", fused=False)
+    kept = open_stage(run, None, prepare(), print).ledger.deltas
     said = export(run, tmp_path / "mlx")
     assert said[1] == f"{len(kept[0].paths)} weights are in float32, since rounding would lose what they learned"
     weights = mx.load(str(tmp_path / "mlx" / "model.safetensors"))
@@ -161,11 +158,8 @@ def test_a_delta_that_rounding_would_lose_is_in_every_export(base: Path, tmp_pat
 
 def test_a_delta_kept_beside_experts_goes_back_under_their_own_names(base: Path, tmp_path: Path) -> None:
     model, spec = mixture(base, tmp_path / "mixture"), AdapterSpec(2, 2.0, ("down_proj",), 1)
-    run = commit_random(tmp_path / "run", model, (spec,), "bfloat16")
-    ledger = open_stage(run, None, prepare(), print).ledger
-    kept = [dataclasses.replace(delta, fused=False) for delta in ledger.deltas]
-    ledger.restore(loading.load(model, "bfloat16").model, kept)
-    ledger.save(run.adapters)
+    run = commit_random(tmp_path / "run", model, (spec,), "bfloat16", fused=False)
+    kept = open_stage(run, None, prepare(), print).ledger.deltas
     assert len(export(run, tmp_path / "mlx")) == 2
     name, path = "model.layers.1.mlp.experts.{}.down_proj.weight", "model.layers.1.mlp.switch_mlp.down_proj"
     weights, pristine = (mx.load(str(folder / "model.safetensors")) for folder in (tmp_path / "mlx", model))
@@ -380,7 +374,7 @@ def test_a_ledger_that_is_not_that_of_the_journal_is_refused(run: RunDir, tmp_pa
         ledger.save(copy.adapters)
     else:
         journal = JournalWriter(copy.journal)
-        journal.append(dataclasses.replace(committed(ledger.deltas[-1], ledger), model_fingerprint="0" * 16))
+        journal.append(replace(committed(ledger.deltas[-1], ledger), model_fingerprint="0" * 16))
         journal.close()
         words = "the journal has 0000000000000000"
     with pytest.raises(InputError, match=rf"ledger\.json: .*{words}; put the file back from a copy"):

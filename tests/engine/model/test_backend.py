@@ -89,6 +89,7 @@ def test_a_backend_that_cannot_be_had_is_in_the_journal(tmp_path, monkeypatch, c
     monkeypatch.setattr(program, "prepare", absent)
     monkeypatch.setattr(program.os, "umask", lambda mask: mask)
     monkeypatch.setattr(sys, "argv", ["engine", str(tmp_path)])
+    (tmp_path / "config.yaml").write_text(f"curriculum: {{path: {tmp_path}}}\n")
     assert program.main() == 3 and "No Metal device" in capsys.readouterr().err
     (record,) = read_journal(RunDir(tmp_path).journal)
     assert record.event.message == "RuntimeError: [metal::load_device] No Metal device available."
