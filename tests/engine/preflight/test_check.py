@@ -82,7 +82,7 @@ def test_the_report_of_a_run_that_can_be_made(examined: Any) -> None:
     assert report["data"] | {"longest": 0} == {
         "rows_read": 14, "rows_used": 14, "orphans": 0, "duplicates": 0, "supervised_tokens": 83, "total_tokens": 456,
         "rendered": report["data"]["rendered"],
-        "longest": 0, "cut": 0, "max_length": 128,
+        "longest": 0, "cut": 0, "max_length": 128, "unusable": 0, "not_trained": 0,
     }  # fmt: skip
     first = report["topics"][0]
     assert (first["sft_rows"], first["pairs"], first["heldout"], first["questions"]) == (3, 2, 1, 1)
