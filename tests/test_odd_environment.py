@@ -49,7 +49,7 @@ def test_a_home_that_cannot_be_written_is_said_and_a_csv_is_not_blamed(tmp_path,
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(settings))
     home = {"HOME": "/dev/null/home", "HF_HOME": None, "XDG_CACHE_HOME": None, "HF_DATASETS_CACHE": None}
     done = given(tmp_path, sources, home, "check", "own.yaml")
-    assert done.returncode == 2 and "name a folder in HF_HOME" in " ".join(done.stdout.split()), done
+    assert done.returncode == 2 and "name another folder in MINDPRINT_CACHE" in " ".join(done.stdout.split()), done
     assert "Traceback" not in done.stderr
 
 

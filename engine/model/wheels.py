@@ -92,7 +92,11 @@ def fetched(name: str, wheel: Wheel, build: Build, say: Say) -> Path:
                     say(f"{folder} is not usable ({damage}), building it again")
                 make(folder, wheel, build, say)
     except OSError as error:
-        raise InputError(f"{wheel} could not be kept in the cache folder {folder.parent}: {error}.") from error
+        reason = error.strerror or error
+        raise InputError(
+            f"{wheel} could not be kept in the cache folder {folder.parent} ({reason}); "
+            "name another folder in MINDPRINT_CACHE"
+        ) from error
     return folder
 
 
