@@ -15,7 +15,7 @@ from engine.contract.wording import several, short
 from engine.data.data_warnings import form_warnings, length_warnings, profile_warnings
 from engine.data.forms.system_messages import asked_with, system_of
 from engine.data.gather import Found, called, gather, sources_of
-from engine.data.holdout import TopicRows, hold_out
+from engine.data.heldout.holdout import TopicRows, hold_out
 from engine.data.topic import Topic
 from engine.data.topic_list import name_course
 from engine.data.unusable import SHOWN, UnusableRow, UnusableRows

@@ -23,7 +23,7 @@ from engine.contract.settings.config import RunConfig, adapter_settings, may_pre
 from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum, load_curriculum, without
 from engine.data.foundation import with_foundation
-from engine.data.leaks import find_leaks
+from engine.data.heldout.leaks import find_leaks
 from engine.data.unusable import counted
 from engine.model import loading
 from engine.model.backend import Backend

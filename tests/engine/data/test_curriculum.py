@@ -11,7 +11,7 @@ from engine.contract.errors import InputError
 from engine.contract.settings.config import CurriculumConfig
 from engine.data.chat_template import Message
 from engine.data.curriculum import load_curriculum
-from engine.data.leaks import find_leaks
+from engine.data.heldout.leaks import find_leaks
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.data import ngram_index
-from engine.data.ngram_index import NEAR, Index
+from engine.data.heldout import ngram_index
+from engine.data.heldout.ngram_index import NEAR, Index
 
 
 def grams(text: str) -> set[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from mlx_lm.utils import load_tokenizer
 from engine.contract.settings.config import CurriculumConfig, ThresholdsConfig, load_config
 from engine.data.curriculum import Curriculum, load_curriculum
 from engine.data.forms.row_types import Pair
-from engine.data.leaks import find_leaks
+from engine.data.heldout.leaks import find_leaks
 from engine.data.topic import Topic
 from engine.evaluation.markers import find_markers, named
 from engine.evaluation.score.parts.health import measure_health

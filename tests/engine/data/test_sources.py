@@ -20,8 +20,8 @@ from engine.contract.settings.config import CurriculumConfig, SourceConfig, dump
 from engine.data.chat_template import Message
 from engine.data.curriculum import Curriculum, load_curriculum
 from engine.data.forms.row_types import Pair, SftRow
-from engine.data.holdout import TopicRows, hold_out
-from engine.data.leaks import find_leaks
+from engine.data.heldout.holdout import TopicRows, hold_out
+from engine.data.heldout.leaks import find_leaks
 from engine.data.sources import text_files
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from engine.contract.errors import InputError
 from engine.data.forms.row_types import Pair, Question, SftRow
-from engine.data.ngram_index import Index
+from engine.data.heldout.ngram_index import Index
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from engine.data.forms.row_types import Pair, SftRow
-from engine.data.holdout import add_rows
-from engine.data.ngram_index import Index
+from engine.data.heldout.holdout import add_rows
+from engine.data.heldout.ngram_index import Index
 from engine.data.topic import Topic
 
 
