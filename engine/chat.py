@@ -29,7 +29,7 @@ class Conversation:
         """
         backend = prepare()  # before mlx
         from engine.adapters.committed_model import open_stage, renderer_of
-        from engine.data.chat_template import Message
+        from engine.data.templates.chat_template import Message
         from engine.evaluation.decoding import processors
 
         opened = open_stage(run, stage, backend, lambda line: print(line, file=sys.stderr))

@@ -14,7 +14,7 @@ from mlx_lm.utils import load_model as load_folder
 from engine.contract.journal import events as e
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.folder import RunDir
-from engine.data.chat_template import Message, Renderer
+from engine.data.templates.chat_template import Message, Renderer
 from engine.model.loading import locate
 
 TOPIC = "unit-01/chapter-01/topic-01"

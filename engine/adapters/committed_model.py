@@ -17,7 +17,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
 from engine.contract.vocabulary import BASE, Phase
 from engine.contract.wording import unreadable_lines
-from engine.data.chat_template import Renderer
+from engine.data.templates.chat_template import Renderer
 from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.loading import LoadedModel

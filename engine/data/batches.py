@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from engine.data.chat_template import Example
+from engine.data.templates.chat_template import Example
 
 PAD_TO = 8  # lengths are rounded up to a multiple of this
 

@@ -6,7 +6,7 @@ Answers may sound right while the model unlearns English. The loss of text that 
 from collections.abc import Sequence
 
 from engine.data.batches import collate
-from engine.data.chat_template import Example
+from engine.data.templates.chat_template import Example
 from engine.model.arrays import number
 from engine.training.session import Session
 

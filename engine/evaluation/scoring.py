@@ -12,8 +12,8 @@ from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.files import write_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.data.batches import collate
-from engine.data.chat_template import Example, Message, Renderer
 from engine.data.curriculum import Curriculum
+from engine.data.templates.chat_template import Example, Message, Renderer
 from engine.data.topic import Topic
 from engine.data.voice_profile import VoiceProfile
 from engine.evaluation.score.answer_score import AnswerScore

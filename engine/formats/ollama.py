@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.contract.errors import InputError
 from engine.contract.settings.config import PENALIZED
-from engine.data.chat_template import Message
+from engine.data.templates.chat_template import Message
 
 Render = Callable[[Sequence[Message], bool], str]  # messages, and whether the answer begins at the end -> text
 QUESTION, ANSWER, MORE, RULES = "first question", "first answer", "second question", "the system's rules"

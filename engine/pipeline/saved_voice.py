@@ -11,8 +11,8 @@ from engine.contract.intervals import Estimate, mean_estimate, pooled_spread
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig
 from engine.contract.vocabulary import BASE
-from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum
+from engine.data.templates.chat_template import Renderer
 from engine.data.topic import Topic
 from engine.evaluation.decoding import processors
 from engine.evaluation.score.scorer import Answer

@@ -20,10 +20,10 @@ from engine.contract.journal.events import (
 from engine.contract.run_folder.files import make_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, adapter_settings, may_prefer
-from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum, load_curriculum, without
 from engine.data.foundation import with_foundation
 from engine.data.heldout.leaks import find_leaks
+from engine.data.templates.chat_template import Renderer
 from engine.data.unusable import counted
 from engine.model import loading
 from engine.model.backend import Backend

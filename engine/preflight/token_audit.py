@@ -8,10 +8,10 @@ from engine.contract.errors import InputError
 from engine.contract.journal.events import Audited
 from engine.contract.settings.config import RunConfig
 from engine.contract.vocabulary import FOUNDATION
-from engine.data.chat_template import Example, Renderer
 from engine.data.curriculum import Curriculum
 from engine.data.data_warnings import length_ratio
 from engine.data.forms.row_types import Conversation
+from engine.data.templates.chat_template import Example, Renderer
 from engine.data.topic import Topic
 from engine.data.unusable import UnusableRow, unusable
 from engine.preflight.forecast import TopicWork

@@ -12,9 +12,9 @@ from engine.adapters import deltas, fingerprint, lora
 from engine.adapters.ledger import log_softmax
 from engine.contract.settings.config import DpoConfig, SftConfig
 from engine.data.batches import Batch
-from engine.data.chat_template import Example
 from engine.data.forms.row_types import Pair, SftRow
 from engine.data.heldout import leaks
+from engine.data.templates.chat_template import Example
 from engine.model.arrays import integers, number
 from engine.rules.enforce import CHECKS, require
 from engine.training.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from engine.adapters import fingerprint, lora
 from engine.data.batches import Batch, collate
-from engine.data.chat_template import Example
+from engine.data.templates.chat_template import Example
 from engine.model import cpu_lanes
 from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require

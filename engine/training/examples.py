@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from engine.contract.errors import InputError
-from engine.data.chat_template import Example, Message
 from engine.data.forms.row_types import Conversation
+from engine.data.templates.chat_template import Example, Message
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session
 

@@ -18,8 +18,8 @@ from engine.contract.journal.events import Phase
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, SftConfig
 from engine.contract.vocabulary import FOUNDATION
-from engine.data.chat_template import Renderer
 from engine.data.curriculum import Curriculum
+from engine.data.templates.chat_template import Renderer
 from engine.data.topic import Topic
 from engine.model.logprobs import Scorer
 from engine.model.sentence_embedder import Embedder

@@ -28,8 +28,8 @@ def row(tokens: int, number: int) -> tuple[str, str]:
 
 def measure(session: Any, what: str, size: int, number: int) -> dict[str, float]:
     """Median seconds of a step and its peak memory, with one setting grown to `size`."""
-    from engine.data.chat_template import Message
     from engine.data.forms.row_types import Pair, SftRow
+    from engine.data.templates.chat_template import Message
     from engine.training import phase
     from engine.training.dpo import train_dpo
     from engine.training.sft import train_sft

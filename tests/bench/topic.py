@@ -102,7 +102,7 @@ def whole(session: Any) -> dict[str, Any]:
 
 def rates(session: Any, topic: Any) -> tuple[float, float]:
     """Tokens a second of the topic's answers in one batch, and one by one."""
-    from engine.data.chat_template import Message
+    from engine.data.templates.chat_template import Message
     from engine.evaluation.generation import generate
 
     prompts = [session.renderer.prompt_ids([Message("user", question.question)]) for question in topic.questions]

@@ -20,7 +20,7 @@ from engine.adapters.lora import AdapterSpec
 from engine.chat import Conversation
 from engine.contract.errors import InputError
 from engine.contract.run_folder.folder import RunDir
-from engine.data.chat_template import Message, Renderer
+from engine.data.templates.chat_template import Message, Renderer
 from engine.model.backend import prepare
 
 SPECS = (AdapterSpec(4, 4.0, ("q_proj", "v_proj"), 0), AdapterSpec(2, 8.0, ("down_proj",), 0))

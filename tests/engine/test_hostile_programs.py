@@ -15,7 +15,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper, load
 from engine.contract.errors import InputError
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.wording import short
-from engine.data.chat_template import Renderer
+from engine.data.templates.chat_template import Renderer
 from engine.data.voice_profile import load_profile
 from engine.evaluation.markers import find_markers
 from engine.evaluation.score import pattern_search
@@ -77,7 +77,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_template_that_fails_or_never_ends_is_refused(tokenizer, template: str, monkeypatch) -> None:
-    monkeypatch.setattr("engine.data.chat_template.PATIENCE", 2.0)
+    monkeypatch.setattr("engine.data.templates.chat_template.PATIENCE", 2.0)
     tokenizer.chat_template = template
     with pytest.raises(InputError, match="chat template"):
         Renderer(TokenizerWrapper(tokenizer, eos_token_ids=[tokenizer.eos_token_id]))

@@ -23,7 +23,7 @@ from engine.adapters.committed_model import CommittedModel, open_stage  # noqa: 
 from engine.adapters.lora import AdapterSpec  # noqa: E402
 from engine.contract.run_folder.folder import RunDir  # noqa: E402
 from engine.contract.vocabulary import BASE  # noqa: E402
-from engine.data.chat_template import Message, Renderer  # noqa: E402
+from engine.data.templates.chat_template import Message, Renderer  # noqa: E402
 from engine.export import export  # noqa: E402
 from engine.formats import gguf_folder  # noqa: E402
 

@@ -26,7 +26,7 @@ from engine.contract.errors import InputError  # noqa: E402
 from engine.contract.journal.events import AdapterChanged, Sample  # noqa: E402
 from engine.contract.journal.store import read_journal  # noqa: E402
 from engine.contract.run_folder.folder import RunDir  # noqa: E402
-from engine.data.chat_template import Message, Renderer  # noqa: E402
+from engine.data.templates.chat_template import Message, Renderer  # noqa: E402
 from engine.export import export  # noqa: E402
 from engine.model import loading  # noqa: E402
 

@@ -31,7 +31,7 @@ from mlx_lm.generate import batch_generate  # noqa: E402
 from engine.adapters import ledger, lora  # noqa: E402
 from engine.adapters.lora import AdapterSpec  # noqa: E402
 from engine.data.batches import collate  # noqa: E402
-from engine.data.chat_template import Message, Renderer  # noqa: E402
+from engine.data.templates.chat_template import Message, Renderer  # noqa: E402
 from engine.model import loading  # noqa: E402
 from engine.model.logprobs import Scorer  # noqa: E402
 from engine.training.losses import sft_loss  # noqa: E402

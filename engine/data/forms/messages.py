@@ -8,8 +8,8 @@ from typing import Any
 from engine.contract.errors import InputError
 from engine.contract.settings.yaml_file import kind
 from engine.contract.wording import short
-from engine.data.chat_template import Message
 from engine.data.forms.fields import NOT_TRAINED, decoded, require_whole, text, truth
+from engine.data.templates.chat_template import Message
 
 ROLES = {  # as programs write them -> as a chat template knows them
     "system": "system",

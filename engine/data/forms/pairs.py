@@ -4,12 +4,12 @@ from itertools import takewhile
 from typing import Any
 
 from engine.contract.errors import InputError
-from engine.data.chat_template import Message
 from engine.data.forms.fields import flag
 from engine.data.forms.messages import Unread, hh_messages, messages_of
 from engine.data.forms.row_types import NotTrained, Pair
 from engine.data.forms.rows import CHATS, answer_of, chat_value, count_unread, prompt_of, with_system
 from engine.data.forms.template_marks import require_plain
+from engine.data.templates.chat_template import Message
 
 SIDES = ("chosen", "rejected")
 LEAST = 3  # words of a prompt that both answers begin with, for it to be a repeated prompt and no greeting

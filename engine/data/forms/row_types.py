@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.contract.errors import InputError
-from engine.data.chat_template import Message
+from engine.data.templates.chat_template import Message
 
 
 class Conversation(NamedTuple):

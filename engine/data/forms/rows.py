@@ -5,11 +5,11 @@ from typing import Any
 from engine.contract.errors import InputError
 from engine.contract.settings.yaml_file import kind
 from engine.contract.wording import short
-from engine.data.chat_template import Message
 from engine.data.forms.fields import NOT_TRAINED, decoded, optional_text, require_whole, text, truth
 from engine.data.forms.messages import ROLES, Unread, hh_messages, messages_of
 from engine.data.forms.row_types import NotTrained, Question, SftRow
 from engine.data.forms.template_marks import require_plain
+from engine.data.templates.chat_template import Message
 
 CHATS = ("messages", "conversations", "conversation")
 PROMPTS = ("prompt", "instruction", "question", "query", "input")

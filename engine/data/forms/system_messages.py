@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from engine.data.chat_template import Message
 from engine.data.forms.row_types import Pair, Question, SftRow
+from engine.data.templates.chat_template import Message
 
 Row = TypeVar("Row", SftRow, Pair, Question)
 

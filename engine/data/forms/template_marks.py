@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from engine.contract.errors import InputError
-from engine.data.chat_template import Message
+from engine.data.templates.chat_template import Message
 
 TOKENS = re.compile(  # marks that no plain text has
     r"<\|im_start\|>|<\|im_end\|>|<\|start_header_id\|>|<\|end_header_id\|>|<\|eot_id\|>|<\|begin_of_text\|>"

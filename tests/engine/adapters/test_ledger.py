@@ -20,7 +20,7 @@ from engine.adapters.ledger import Delta, Ledger
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import LinearWithFactors, SwitchLinearWithFactors, dense
 from engine.contract.errors import InputError
-from engine.data.chat_template import Renderer
+from engine.data.templates.chat_template import Renderer
 from engine.model import loading
 from engine.pipeline.setup import PROBE as WORDS
 from engine.rules.enforce import Broken

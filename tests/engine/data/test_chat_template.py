@@ -14,7 +14,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper, load
 from tokenizers import AddedToken
 
 from engine.contract.errors import InputError
-from engine.data.chat_template import Message, Renderer
+from engine.data.templates.chat_template import Message, Renderer
 
 LOOP = "{% for m in messages %}"
 SYSTEM, USER, TOLD = Message("system", "Be brief."), Message("user", "Who minds it?"), Message("assistant", "I do.")

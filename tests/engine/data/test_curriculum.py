@@ -9,9 +9,9 @@ from curricula import COURSE, ONE, TWO, Course, held, pair, quiz, sft, turn, wor
 
 from engine.contract.errors import InputError
 from engine.contract.settings.config import CurriculumConfig
-from engine.data.chat_template import Message
 from engine.data.curriculum import load_curriculum
 from engine.data.heldout.leaks import find_leaks
+from engine.data.templates.chat_template import Message
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper, load
 
 from engine.contract.errors import InputError
 from engine.data.batches import collate
-from engine.data.chat_template import Message, Renderer
+from engine.data.templates.chat_template import Message, Renderer
 from engine.model.arrays import integers
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "trl_masks.json"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from curricula import ONE, Course, pair, quiz, turn
 
-from engine.data.chat_template import Message
+from engine.data.templates.chat_template import Message
 from engine.data.topic import Topic
 
 USER, ANSWER = ("user", "Who minds it?"), ("assistant", "I do.")

@@ -8,7 +8,7 @@ import tiny
 from mlx_lm.tokenizer_utils import TokenizerWrapper, load
 
 from engine.contract.errors import InputError
-from engine.data.chat_template import Message, Renderer
+from engine.data.templates.chat_template import Message, Renderer
 
 USER = [Message("user", "Who minds it?")]
 TURNS = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"

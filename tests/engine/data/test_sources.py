@@ -17,12 +17,12 @@ from curricula import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn, word
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.settings.config import CurriculumConfig, SourceConfig, dump_config, load_config
-from engine.data.chat_template import Message
 from engine.data.curriculum import Curriculum, load_curriculum
 from engine.data.forms.row_types import Pair, SftRow
 from engine.data.heldout.holdout import TopicRows, hold_out
 from engine.data.heldout.leaks import find_leaks
 from engine.data.sources import text_files
+from engine.data.templates.chat_template import Message
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from jinja2 import Environment
 
 from engine.contract.errors import InputError
-from engine.data.chat_template import Message
+from engine.data.templates.chat_template import Message
 from engine.formats.ollama import Render, derive, modelfile
 
 CHATML = (

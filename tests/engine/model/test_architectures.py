@@ -15,7 +15,7 @@ from engine.adapters.lora import AdapterSpec
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.data.batches import collate
-from engine.data.chat_template import Message, Renderer
+from engine.data.templates.chat_template import Message, Renderer
 from engine.model import loading
 from engine.model.logprobs import Scorer
 from engine.pipeline import decisions

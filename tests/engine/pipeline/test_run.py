@@ -25,7 +25,7 @@ from engine.contract.run_folder import files
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import holder
 from engine.contract.settings.config import DpoConfig, SftConfig, load_config
-from engine.data.chat_template import Renderer
+from engine.data.templates.chat_template import Renderer
 from engine.evaluation import evaluate, generation
 from engine.evaluation.generation import Answer
 from engine.model import loading

@@ -23,7 +23,7 @@ from committed import commit_random
 from engine.adapters.committed_model import open_stage
 from engine.adapters.lora import AdapterSpec
 from engine.contract.run_folder.folder import RunDir
-from engine.data.chat_template import Message, Renderer
+from engine.data.templates.chat_template import Message, Renderer
 from engine.evaluation.decoding import processors
 from engine.model.backend import prepare
 

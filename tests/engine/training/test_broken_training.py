@@ -10,9 +10,10 @@ from breaking import FIRST, Breaker, Faults, caught, settings
 
 from engine.adapters import lora
 from engine.contract.journal import events as e
-from engine.data import batches, chat_template
-from engine.data.chat_template import Message
+from engine.data import batches
 from engine.data.forms.row_types import SftRow
+from engine.data.templates import chat_template
+from engine.data.templates.chat_template import Message
 from engine.model.logprobs import Scorer
 from engine.pipeline import topic
 from engine.training import dpo, dpo_reference, optimizer, phase, sft

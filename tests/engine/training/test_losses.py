@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 from engine.adapters import lora
 from engine.adapters.lora import AdapterSpec
 from engine.data.batches import collate
-from engine.data.chat_template import Example, Message, Renderer
+from engine.data.templates.chat_template import Example, Message, Renderer
 from engine.model import loading, logprobs
 from engine.model.logprobs import Scorer, sum_rows, token_logps
 from engine.training.losses import dpo_loss, sft_loss

@@ -9,8 +9,8 @@ from dying import Killed, die
 
 from engine.contract.journal import events as e
 from engine.contract.vocabulary import FOUNDATION
-from engine.data.chat_template import Message
 from engine.data.forms.row_types import SftRow
+from engine.data.templates.chat_template import Message
 from engine.training import checkpoint, replay, sft
 from engine.training.replay import replayed_count, replayed_rows
 

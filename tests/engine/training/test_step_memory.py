@@ -11,7 +11,7 @@ from engine.adapters import lora
 from engine.adapters.lora import AdapterSpec
 from engine.contract.settings.config import DpoConfig, SftConfig
 from engine.data.batches import Batch, collate
-from engine.data.chat_template import Example, Message, Renderer
+from engine.data.templates.chat_template import Example, Message, Renderer
 from engine.model import cpu_lanes, loading
 from engine.model.logprobs import Scorer
 from engine.training.losses import dpo_loss, sft_loss
