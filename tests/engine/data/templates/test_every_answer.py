@@ -13,7 +13,7 @@ from engine.data.batches import collate
 from engine.data.templates.chat_template import Message, Renderer
 from engine.model.arrays import integers
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "trl_masks.json"
+FIXTURE = Path(__file__).parents[3] / "fixtures" / "trl_masks.json"
 LOOP = "{% for m in messages %}"
 CHATML = (
     LOOP + "<|im_start|>{{ m['role'] }}\n{{ BODY }}<|im_end|>\n{% endfor %}"
