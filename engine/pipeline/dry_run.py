@@ -15,10 +15,10 @@ from engine.data.forms.row_types import Conversation
 from engine.data.topic import Topic
 from engine.preflight.forecast import Rates
 from engine.preflight.prediction import decode_rate, forward_rate
-from engine.training import phase
-from engine.training.dpo import train_dpo
+from engine.training.phases import phase
+from engine.training.phases.dpo import train_dpo
+from engine.training.phases.sft import train_sft
 from engine.training.session import Session
-from engine.training.sft import train_sft
 
 STEPS = 2  # only the second is timed: on a GPU the first one compiles
 TOKENS = 48  # tokens per timed answer

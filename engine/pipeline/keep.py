@@ -10,8 +10,9 @@ from engine.contract.vocabulary import PREFERENCE, Phase, Verdict
 from engine.data.topic import Topic
 from engine.evaluation import evaluate
 from engine.pipeline import decisions
-from engine.training import checks, phase
+from engine.training import checks
 from engine.training.optimizer import Updater
+from engine.training.phases import phase
 from engine.training.session import ActiveAdapter, Session
 
 

@@ -26,8 +26,9 @@ from engine.data.curriculum import Curriculum
 from engine.rules.enforce import require
 from engine.runtime.control import Stop
 from engine.runtime.history import History
-from engine.training import checkpoint, phase
-from engine.training.dpo_reference import WITNESS
+from engine.training import checkpoint
+from engine.training.phases import phase
+from engine.training.phases.dpo_reference import WITNESS
 from engine.training.session import Session
 
 TRAINED: dict[str, Iterable[str]] = {  # settings that affect training; base and rows are compared by their contents

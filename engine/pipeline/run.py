@@ -45,7 +45,7 @@ from engine.runtime.out_of_memory import exhausted
 from engine.runtime.recorder import Recorder
 from engine.runtime.score_log import read_scores
 from engine.runtime.summary import summarize
-from engine.training import phase
+from engine.training.phases import phase
 from engine.training.session import Session
 
 

@@ -37,7 +37,7 @@ from engine.runtime import out_of_memory
 from engine.runtime.control import Control
 from engine.runtime.history import History
 from engine.runtime.recorder import Recorder
-from engine.training import phase
+from engine.training.phases import phase
 from engine.training.session import Session
 
 PROBE = "The lamp is lit at dusk, and somebody has to stay awake with it until the morning."

@@ -11,12 +11,12 @@ from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision
 from engine.rules.enforce import CHECKS, require
 from engine.runtime.history import TopicHistory
-from engine.training import phase
-from engine.training.dpo import PHASE as DPO
-from engine.training.dpo import train_dpo, undo
+from engine.training.phases import phase
+from engine.training.phases.dpo import PHASE as DPO
+from engine.training.phases.dpo import train_dpo, undo
+from engine.training.phases.sft import PHASE as SFT
+from engine.training.phases.sft import train_sft
 from engine.training.session import Session
-from engine.training.sft import PHASE as SFT
-from engine.training.sft import train_sft
 
 
 def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHistory) -> tuple[Verdict, str]:

@@ -30,9 +30,9 @@ def measure(session: Any, what: str, size: int, number: int) -> dict[str, float]
     """Median seconds of a step and its peak memory, with one setting grown to `size`."""
     from engine.data.forms.row_types import Pair, SftRow
     from engine.data.templates.chat_template import Message
-    from engine.training import phase
-    from engine.training.dpo import train_dpo
-    from engine.training.sft import train_sft
+    from engine.training.phases import phase
+    from engine.training.phases.dpo import train_dpo
+    from engine.training.phases.sft import train_sft
 
     topic, base = session.curriculum.topics[0], session.config
     batch = size if what.startswith(("rows", "pairs")) else 1 if what.startswith("tokens") else 4

@@ -92,11 +92,11 @@ def main() -> None:
         with opened(settings(Path(scratch) / "data", steps)) as session:
             topic = session.curriculum.topics[0]
             if kind == "sft":
-                from engine.training.sft import train_sft
+                from engine.training.phases.sft import train_sft
 
                 train_sft(session, topic, 1)
             else:
-                from engine.training.dpo import train_dpo
+                from engine.training.phases.dpo import train_dpo
 
                 train_dpo(session, topic, 1, None)
             done = [asdict(step) for step in steps_of(session.run)]

@@ -34,7 +34,7 @@ def beside() -> Iterator[dict[str, float]]:
     """Seconds in what a topic does beside steps and tokens, by what it is, of the code that runs inside."""
     from engine.adapters import ledger
     from engine.evaluation import evaluate, generation, pairs
-    from engine.training import dpo_reference, phase
+    from engine.training.phases import dpo_reference, phase
 
     places = {
         "held-out pairs, three times": (pairs, "pair_logps"),

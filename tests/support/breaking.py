@@ -11,7 +11,7 @@ import tiny
 
 from engine.contract.journal import events as e
 from engine.pipeline import run as pipeline
-from engine.training import phase
+from engine.training.phases import phase
 from mindprint_tui.journal.feed import Feed, Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import LOG, Focus

@@ -17,7 +17,8 @@ from engine.model import loading
 from engine.pipeline import run as pipeline
 from engine.pipeline import topic
 from engine.pipeline.decisions import Decision
-from engine.training import optimizer, phase
+from engine.training import optimizer
+from engine.training.phases import phase
 
 fault = Faults()
 

@@ -13,7 +13,7 @@ from engine.evaluation import evaluate, generation
 from engine.pipeline import run as pipeline
 from engine.pipeline import topic
 from engine.runtime.recorder import Recorder
-from engine.training import dpo_reference, sft
+from engine.training.phases import dpo_reference, sft
 
 fault = Faults()
 

@@ -22,7 +22,8 @@ from engine.contract.run_folder.folder import RunDir
 from engine.data import curriculum
 from engine.pipeline import decisions, exam
 from engine.pipeline import run as pipeline
-from engine.training import checkpoint, phase
+from engine.training import checkpoint
+from engine.training.phases import phase
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from engine.contract.journal import events as e
 from engine.contract.run_folder.folder import RunDir
 from engine.evaluation import generation
 from engine.pipeline import run as pipeline
-from engine.training import optimizer, phase
+from engine.training import optimizer
+from engine.training.phases import phase
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 

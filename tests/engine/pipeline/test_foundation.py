@@ -131,7 +131,7 @@ def test_below_the_thresholds_it_fails_no_run_and_is_not_repeated(config, tmp_pa
 
 
 def test_a_run_fails_if_the_foundation_broke(config, tmp_path, monkeypatch):
-    from engine.training import sft
+    from engine.training.phases import sft
 
     real = sft.sft_loss
 

@@ -22,7 +22,7 @@ from engine.pipeline import decisions, keep
 from engine.pipeline import run as pipeline
 from engine.pipeline.decisions import Decision
 from engine.runtime.recorder import Recorder
-from engine.training import phase
+from engine.training.phases import phase
 
 LOST = Decision("roll_back", "for the test")
 

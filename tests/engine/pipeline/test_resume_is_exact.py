@@ -32,7 +32,8 @@ from engine.pipeline.decisions import Decision
 from engine.rules.enforce import Broken
 from engine.runtime import recorder
 from engine.runtime.history import read_history
-from engine.training import checkpoint, phase, sft
+from engine.training import checkpoint
+from engine.training.phases import phase, sft
 from mindprint_tui.journal.run_state import RunState, fold
 
 FIRST, SECOND = tiny.TOPICS[:2]

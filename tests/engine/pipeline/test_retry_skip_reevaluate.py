@@ -15,7 +15,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.evaluation import evaluate
 from engine.pipeline import run as pipeline
 from engine.runtime.recorder import Recorder
-from engine.training import phase
+from engine.training.phases import phase
 
 RETRY = (("retry", FIRST),)
 

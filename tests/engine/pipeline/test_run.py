@@ -33,7 +33,8 @@ from engine.pipeline import decisions
 from engine.pipeline import run as pipeline
 from engine.pipeline.decisions import Decision
 from engine.pipeline.setup import read_curriculum
-from engine.training import checkpoint, checks, dpo, dpo_reference, phase, sft
+from engine.training import checkpoint, checks
+from engine.training.phases import dpo, dpo_reference, phase, sft
 
 FIRST, SECOND = tiny.TOPICS[:2]
 FIELDS = {  # of DESIGN.md, section 2: what other programs rely on

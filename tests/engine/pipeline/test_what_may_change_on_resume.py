@@ -25,7 +25,8 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import BASE
 from engine.model.backend import prepare
 from engine.runtime import recorder
-from engine.training import checkpoint, phase
+from engine.training import checkpoint
+from engine.training.phases import phase
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ from engine.preflight.forecast import Rates, TopicWork, as_answered, of_topics, 
 from engine.rules.catalogue import RULES
 from engine.runtime.history import read_history
 from engine.runtime.summary import predicted_seconds
-from engine.training import dpo, losses
+from engine.training import losses
+from engine.training.phases import dpo
 from mindprint_tui.process import programs
 from mindprint_tui.view.pages.preflight import lines
 from mindprint_tui.view.text import cell_len

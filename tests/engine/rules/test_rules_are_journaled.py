@@ -10,7 +10,7 @@ from engine.contract.journal import events as e
 from engine.contract.journal.codec import encode
 from engine.contract.journal.store import read_journal
 from engine.rules.enforce import CHECKS, RULES, Broken, require
-from engine.training import phase
+from engine.training.phases import phase
 
 A_PHASE = 1400  # bytes at most, the sentences of the rules not counted: they come once
 

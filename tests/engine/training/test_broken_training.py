@@ -16,7 +16,8 @@ from engine.data.templates import chat_template
 from engine.data.templates.chat_template import Message
 from engine.model.logprobs import Scorer
 from engine.pipeline import topic
-from engine.training import dpo, dpo_reference, optimizer, phase, sft
+from engine.training import optimizer
+from engine.training.phases import dpo, dpo_reference, phase, sft
 
 fault = Faults()
 

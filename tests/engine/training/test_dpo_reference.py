@@ -15,7 +15,7 @@ from engine.contract.journal import events as e
 from engine.evaluation import pairs
 from engine.runtime import control
 from engine.runtime.control import Control
-from engine.training import dpo_reference
+from engine.training.phases import dpo_reference
 
 PAIRS, HELD = 12, 9  # that are trained on, and that are not
 WORDS = "wick oil glass brass door stair gale fog tide rock rope boat".split()

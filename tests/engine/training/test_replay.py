@@ -11,8 +11,9 @@ from engine.contract.journal import events as e
 from engine.contract.vocabulary import FOUNDATION
 from engine.data.forms.row_types import SftRow
 from engine.data.templates.chat_template import Message
-from engine.training import checkpoint, replay, sft
-from engine.training.replay import replayed_count, replayed_rows
+from engine.training import checkpoint
+from engine.training.phases import replay, sft
+from engine.training.phases.replay import replayed_count, replayed_rows
 
 
 @pytest.fixture

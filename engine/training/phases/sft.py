@@ -13,11 +13,12 @@ from engine.data.batches import Batch, batch_rows, collate, epoch, plan_epochs
 from engine.data.topic import Topic
 from engine.model import cpu_lanes
 from engine.runtime.control import Stop
-from engine.training import checks, phase
+from engine.training import checks
 from engine.training.examples import render, tokens_of
 from engine.training.losses import sft_loss
 from engine.training.optimizer import accumulate
-from engine.training.replay import replayed_rows
+from engine.training.phases import phase
+from engine.training.phases.replay import replayed_rows
 from engine.training.session import ActiveAdapter, Session
 
 PHASE: Phase = "sft"

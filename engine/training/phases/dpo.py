@@ -17,9 +17,10 @@ from engine.model import cpu_lanes
 from engine.model.arrays import number
 from engine.rules.enforce import require
 from engine.runtime.control import Stop
-from engine.training import checks, dpo_reference, examples, phase
+from engine.training import checks, examples
 from engine.training.losses import dpo_loss
 from engine.training.optimizer import accumulate
+from engine.training.phases import dpo_reference, phase
 from engine.training.session import ActiveAdapter, Session
 
 PHASE: Phase = "dpo"

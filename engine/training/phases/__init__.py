@@ -1,0 +1,1 @@
+"""Phases of training: SFT and DPO, and what they share: attach, checkpoint, commit, roll back, replayed rows."""
