@@ -15,7 +15,7 @@ from engine.data.forms.row_types import Conversation
 from engine.data.topic import Topic
 from engine.preflight.forecast import Rates
 from engine.preflight.prediction import decode_rate, forward_rate
-from engine.training.phases import phase
+from engine.training.phases import phase, settle
 from engine.training.phases.dpo import train_dpo
 from engine.training.phases.sft import train_sft
 from engine.training.session import Session
@@ -71,13 +71,13 @@ def run_trial(session: Session) -> Trial:
     decode = decode_rate(session, topic.questions, TOKENS)
     started = time.perf_counter()
     if config.adapters.strategy != "shared":
-        phase.commit(session, attached)
+        settle.commit(session, attached)
         to_come = phase.bytes_still_to_grow(session)
     around += time.perf_counter() - started
     peaks.append(mx.get_peak_memory() + to_come)
     if may_prefer(config):
         attached = train_dpo(session, topic, 1, session.attached)
-        phase.roll_back(session, attached, "rolled_back")
+        settle.roll_back(session, attached, "rolled_back")
         peaks.append(mx.get_peak_memory() + to_come)
     steps = [record.event for record in records(session.run.journal) if isinstance(record.event, Step)]
     phases = tuple(_phase(name, found) for name in PHASES if (found := [s for s in steps if s.phase == name]))

@@ -12,7 +12,7 @@ from engine.evaluation import evaluate
 from engine.pipeline import decisions
 from engine.training import checks
 from engine.training.optimizer import Updater
-from engine.training.phases import phase
+from engine.training.phases import adapter_events, settle
 from engine.training.session import ActiveAdapter, Session
 
 
@@ -39,8 +39,8 @@ def commit_rolled_back(session: Session, topic: Topic, part: Phase) -> None:
     attached = ActiveAdapter(topic.id, 1, part, delta.spec, updater, frozen, len(made), expected, {}, whole=True)
     session.attached = attached
     lora.load_weights(session.model, delta.weights)
-    phase.announce(session, attached, "attached")
-    phase.commit(session, attached)
+    adapter_events.announce(session, attached, "attached")
+    settle.commit(session, attached)
     if part in PREFERENCE:
         session.dpo_rolled_back = 0
 

@@ -27,7 +27,7 @@ from engine.rules.enforce import require
 from engine.runtime.control import Stop
 from engine.runtime.history import History
 from engine.training import checkpoint
-from engine.training.phases import phase
+from engine.training.phases import settle
 from engine.training.phases.dpo_reference import WITNESS
 from engine.training.session import Session
 
@@ -166,7 +166,7 @@ def _drop_dropped(session: Session, history: History) -> None:
         known = topic in history.topics and history.topics[topic].settled.get(part) == "rolled_back"
         require("ledger-declares", known, f"the ledger has {topic} {part}, the journal does not have it as committed")
     for topic in sorted({topic for topic, _ in more}):
-        phase.drop(session, topic)
+        settle.drop(session, topic)
 
 
 def apply_requests(session: Session, history: History) -> None:

@@ -45,7 +45,7 @@ from engine.runtime.out_of_memory import exhausted
 from engine.runtime.recorder import Recorder
 from engine.runtime.score_log import read_scores
 from engine.runtime.summary import summarize
-from engine.training.phases import phase
+from engine.training.phases import adapter_events, settle
 from engine.training.session import Session
 
 
@@ -131,7 +131,7 @@ def _sum_up(session: Session, seconds: float, stopped: bool) -> int:
         checkpoint_seconds=spent["checkpoint_seconds"], check_seconds=spent["check_seconds"],
         predicted_seconds=took["of_what_ran"], paused_seconds=took["paused"], process_bytes=took["process_bytes"],
     )  # fmt: skip
-    phase.say_rules(session, None)
+    adapter_events.say_rules(session, None)
     session.recorder.say(event, durable=True)
     return status
 
@@ -195,7 +195,7 @@ def _train(session: Session, history: History, topic: Topic) -> None:
     control.begin(topic.id)
     session.collapsed = False
     verdict, reason = _attempt(session, history, topic, done)
-    phase.say_rules(session, topic.id)
+    adapter_events.say_rules(session, topic.id)
     session.resume = None  # if the topic was skipped, its checkpoint is no longer needed
     retries = 0 if topic.id == FOUNDATION else session.config.run.retries
     again = decisions.retry(verdict, done.tries, retries)
@@ -232,7 +232,7 @@ def _keep(session: Session, topic: Topic, part: Phase) -> None:
         if committed:
             keep.say_kept(session, topic, part, "error", reason, started)
     session.set_aside.prune(session.run)
-    phase.say_rules(session, topic.id)
+    adapter_events.say_rules(session, topic.id)
 
 
 def _attempt(session: Session, history: History, topic: Topic, done: TopicHistory) -> tuple[Verdict, str]:
@@ -269,7 +269,7 @@ def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> No
     attached, whole = session.attached, True
     if attached is not None:
         try:
-            phase.roll_back(session, attached, state)
+            settle.roll_back(session, attached, state)
         except Exception as error:  # noqa: BLE001 - journaled with its traceback
             _say_failed(session, attached.topic, error)
             whole = False
@@ -290,7 +290,7 @@ def _say_failed(session: Session, topic: str, error: Exception, part: Phase | No
 
 def _next_attempt(session: Session, history: History, topic: Topic) -> TopicHistory:
     """Prepares the next attempt: removes the deltas of earlier attempts from the model."""
-    phase.drop(session, topic.id)
+    settle.drop(session, topic.id)
     earlier = history.topics.get(topic.id)
     if earlier is None:
         return TopicHistory(1)

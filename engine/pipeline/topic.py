@@ -11,7 +11,7 @@ from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision
 from engine.rules.enforce import CHECKS, require
 from engine.runtime.history import TopicHistory
-from engine.training.phases import phase
+from engine.training.phases import adapter_events, phase, settle
 from engine.training.phases.dpo import PHASE as DPO
 from engine.training.phases.dpo import train_dpo, undo
 from engine.training.phases.sft import PHASE as SFT
@@ -53,11 +53,11 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         if decision.decision == "run_dpo":
             best = _preferred(session, topic, attempt, best)
         elif session.attached is not None:
-            phase.commit(session, session.attached)
+            settle.commit(session, session.attached)
     elif done.settled[DPO] == "kept":
         best = done.evaluated[DPO]
     elif session.attached is not None:  # shared: `_supervised` has trained it again
-        phase.commit(session, session.attached)
+        settle.commit(session, session.attached)
     in_model = any(delta.topic == topic.id for delta in session.ledger.deltas)
     return decisions.verdict(best, limits, in_model, broke)
 
@@ -84,10 +84,10 @@ def _supervised(
     decision = decisions.after_phase(start, after, changes, session.config.thresholds)
     _decide(session, topic, decision)
     if decision.decision == "roll_back":
-        phase.set_aside(session, attached)
+        settle.set_aside(session, attached)
         return start, "rolled_back", after
     if not shared:
-        phase.commit(session, attached)
+        settle.commit(session, attached)
     return after, "kept", after
 
 
@@ -102,17 +102,17 @@ def _preferred(session: Session, topic: Topic, attempt: int, sft: Evaluated) -> 
     session.collapsed |= decisions.collapsed(sft, after)
     _decide(session, topic, decision)
     if decision.decision == "keep":
-        phase.commit(session, attached)
+        settle.commit(session, attached)
         session.dpo_rolled_back = 0
         return after
     session.dpo_rolled_back += 1
     if shared:
         undo(session, attached)
-        phase.announce(session, attached, "rolled_back")
+        adapter_events.announce(session, attached, "rolled_back")
         attached.phase = SFT
-        phase.commit(session, attached)
+        settle.commit(session, attached)
     else:
-        phase.set_aside(session, attached)
+        settle.set_aside(session, attached)
     return sft
 
 

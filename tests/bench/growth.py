@@ -30,7 +30,7 @@ def measure(session: Any, what: str, size: int, number: int) -> dict[str, float]
     """Median seconds of a step and its peak memory, with one setting grown to `size`."""
     from engine.data.forms.row_types import Pair, SftRow
     from engine.data.templates.chat_template import Message
-    from engine.training.phases import phase
+    from engine.training.phases import settle
     from engine.training.phases.dpo import train_dpo
     from engine.training.phases.sft import train_sft
 
@@ -50,7 +50,7 @@ def measure(session: Any, what: str, size: int, number: int) -> dict[str, float]
         sft = dataclasses.replace(base.sft, batch=batch, epochs=STEPS, rank=rank, alpha=2.0 * rank)
         session.config = dataclasses.replace(base, sft=sft)
         attached = train_sft(session, dataclasses.replace(topic, sft=rows), number)
-    phase.roll_back(session, attached, "rolled_back")
+    settle.roll_back(session, attached, "rolled_back")
     session.config = base
     done = ours.steps_of(session.run)[-STEPS:]
     return {"seconds": statistics.median(step.seconds for step in done[1:]), "array_bytes": done[-1].peak_bytes}

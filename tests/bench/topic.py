@@ -34,13 +34,13 @@ def beside() -> Iterator[dict[str, float]]:
     """Seconds in what a topic does beside steps and tokens, by what it is, of the code that runs inside."""
     from engine.adapters import ledger
     from engine.evaluation import evaluate, generation, pairs
-    from engine.training.phases import dpo_reference, phase
+    from engine.training.phases import dpo_reference, phase, settle
 
     places = {
         "held-out pairs, three times": (pairs, "pair_logps"),
         "what DPO compares with": (dpo_reference, "measure"),
         "and its rule after the last step": (dpo_reference, "check"),
-        "two commits": (phase, "commit"),
+        "two commits": (settle, "commit"),
         "of them, two fuses": (ledger.Ledger, "fuse"),
         "two adapters attached": (phase, "attach"),
         "embeddings": (evaluate, "_cosines"),

@@ -11,7 +11,7 @@ import tiny
 
 from engine.contract.journal import events as e
 from engine.pipeline import run as pipeline
-from engine.training.phases import phase
+from engine.training.phases import phase, settle
 from mindprint_tui.journal.feed import Feed, Liveness
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.focus import LOG, Focus
@@ -97,8 +97,9 @@ def broken_by(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> Iterator[None]:
 
 
 def stopping_after(patch: pytest.MonkeyPatch, name: str, topic: str = FIRST) -> None:
-    """Makes the engine stop, as after a signal, when phase.`name` was done once for a topic."""
-    real, asked = getattr(phase, name), []
+    """Makes the engine stop, as after a signal, when a phase's function `name` was done once for a topic."""
+    owner = phase if hasattr(phase, name) else settle
+    real, asked = getattr(owner, name), []
 
     def then_stop(session, attached):
         found = real(session, attached)
@@ -107,7 +108,7 @@ def stopping_after(patch: pytest.MonkeyPatch, name: str, topic: str = FIRST) -> 
             session.control._signal = "SIGTERM"
         return found
 
-    patch.setattr(phase, name, then_stop)
+    patch.setattr(owner, name, then_stop)
 
 
 class Unbroken(dict[str, tiny.Ran]):

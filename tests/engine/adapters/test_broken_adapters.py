@@ -18,7 +18,7 @@ from engine.pipeline import run as pipeline
 from engine.pipeline import topic
 from engine.pipeline.decisions import Decision
 from engine.training import optimizer
-from engine.training.phases import phase
+from engine.training.phases import phase, settle
 
 fault = Faults()
 
@@ -41,7 +41,7 @@ def dpo_goes_on_top_of_the_adapter_that_sft_left(engine):
         else:
             real(session, attached)
 
-    engine.replace(phase, "commit", broken)
+    engine.replace(settle, "commit", broken)
 
 
 @fault("no-stacked-adapter")

@@ -23,7 +23,7 @@ from engine.data import curriculum
 from engine.pipeline import decisions, exam
 from engine.pipeline import run as pipeline
 from engine.training import checkpoint
-from engine.training.phases import phase
+from engine.training.phases import settle
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def the_model_changes_after_the_exam(run, kit, monkeypatch):
 
     def hold(session, history):
         real(session, history)
-        phase.drop(session, FIRST)
+        settle.drop(session, FIRST)
 
     monkeypatch.setattr(pipeline, "hold_exam", hold)
 

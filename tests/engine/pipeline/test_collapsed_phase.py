@@ -18,7 +18,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.evaluation import generation
 from engine.pipeline import run as pipeline
 from engine.training import optimizer
-from engine.training.phases import phase
+from engine.training.phases import settle
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 
@@ -154,7 +154,7 @@ def test_a_retry_that_is_asked_for_where_the_run_retries_by_itself_is_that_one(k
 
 
 DEATHS = {
-    "after the roll-back": [(phase, "roll_back", 1)],
+    "after the roll-back": [(settle, "roll_back", 1)],
     "before the verdict": [(pipeline, "finish", 1, True)],
     "after the verdict": [(pipeline, "finish", 1)],
     "and as the next engine loads": [(pipeline, "finish", 1), (pipeline, "open_session", 1, True)],

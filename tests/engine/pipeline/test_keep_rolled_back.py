@@ -22,7 +22,7 @@ from engine.pipeline import decisions, keep
 from engine.pipeline import run as pipeline
 from engine.pipeline.decisions import Decision
 from engine.runtime.recorder import Recorder
-from engine.training.phases import phase
+from engine.training.phases import settle
 
 LOST = Decision("roll_back", "for the test")
 
@@ -143,11 +143,11 @@ def saying(kind: type, **fields: object) -> Story:
 
 
 DEATHS: dict[str, Story] = {
-    "set aside, not journaled": at(phase, "roll_back", before=True),
+    "set aside, not journaled": at(settle, "roll_back", before=True),
     "rolled back, not pruned": saying(e.AdapterChanged, topic=FIRST, state="rolled_back"),
     "answered": saying(e.CommandTaken, command="keep"),
     "begins": at(keep, "commit_rolled_back", before=True),
-    "attached": at(phase, "commit", 3, before=True),
+    "attached": at(settle, "commit", 3, before=True),
     "committed and scored nothing": at(keep, "score_kept", before=True),
     "scored, not journaled": at(keep, "say_kept", before=True),
     "the verdict is journaled": saying(e.TopicFinished, topic=FIRST, kept="sft"),

@@ -33,7 +33,7 @@ from engine.rules.enforce import Broken
 from engine.runtime import recorder
 from engine.runtime.history import read_history
 from engine.training import checkpoint
-from engine.training.phases import phase, sft
+from engine.training.phases import adapter_events, settle, sft
 from mindprint_tui.journal.run_state import RunState, fold
 
 FIRST, SECOND = tiny.TOPICS[:2]
@@ -166,7 +166,7 @@ def test_a_shared_sft_whose_dpo_was_rolled_back_is_made_again_and_decided_once(s
     peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
     run = tiny.new_run(tmp_path / "run", config)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        die(patch, phase, "announce", 3)
+        die(patch, adapter_events, "announce", 3)
         tiny.train_here(run)
     died(run)
     ran = tiny.train_here(run)
@@ -199,7 +199,7 @@ def test_a_death_after_a_failure_makes_no_verdict_of_it(sources, tmp_path, monke
     peace = tiny.train_here(tiny.new_run(tmp_path / "peace", config))
     assert [event.verdict for event in peace.of(e.TopicFinished)] == ["error", "passed"][: 1 + retries]
     for number, death in enumerate(
-        [(phase, "roll_back", 1, True), (phase, "roll_back", 1), (pipeline, "finish", 1, True)]
+        [(settle, "roll_back", 1, True), (settle, "roll_back", 1), (pipeline, "finish", 1, True)]
     ):
         run = tiny.new_run(tmp_path / f"run-{number}", config)
         with monkeypatch.context() as patch, pytest.raises(Killed):

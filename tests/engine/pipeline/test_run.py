@@ -34,7 +34,7 @@ from engine.pipeline import run as pipeline
 from engine.pipeline.decisions import Decision
 from engine.pipeline.setup import read_curriculum
 from engine.training import checkpoint, checks
-from engine.training.phases import dpo, dpo_reference, phase, sft
+from engine.training.phases import dpo, dpo_reference, settle, sft
 
 FIRST, SECOND = tiny.TOPICS[:2]
 FIELDS = {  # of DESIGN.md, section 2: what other programs rely on
@@ -461,7 +461,7 @@ POINTS = {
     "after the fuse": (ledger.Ledger, "fuse", "after"),
     "after the ledger is written, before the journal says so": (ledger.Ledger, "save", "after"),
     "when the phase is closed": (checkpoint, "clear", "before"),
-    "after the phase is closed": (phase, "_close", "after"),
+    "after the phase is closed": (settle, "_close", "after"),
     "in an evaluation": (generation, "generate", "before"),
     "after an evaluation": (evaluate, "_summarize", "after"),
     "when SFT has ended": (checks, "trained", "after"),

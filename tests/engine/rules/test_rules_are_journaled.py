@@ -10,7 +10,7 @@ from engine.contract.journal import events as e
 from engine.contract.journal.codec import encode
 from engine.contract.journal.store import read_journal
 from engine.rules.enforce import CHECKS, RULES, Broken, require
-from engine.training.phases import phase
+from engine.training.phases import settle
 
 A_PHASE = 1400  # bytes at most, the sentences of the rules not counted: they come once
 
@@ -53,7 +53,7 @@ def test_a_run_states_every_rule_that_it_checked_and_each_phase_in_a_kilobyte(ki
 
 
 def test_a_broken_rule_is_counted_where_its_phase_is_rolled_back(kit, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(phase.deltas, "delta_norm", lambda *_: 0.0)
+    monkeypatch.setattr(settle.deltas, "delta_norm", lambda *_: 0.0)
     run = new_run(tmp_path / "run", settings(kit, "sft"))
     train_here(run)
     events = [record.event for record in read_journal(run.journal)]
