@@ -89,8 +89,9 @@ def guess(session: Session) -> Rates:
 
 def forward_rate(session: Session, rows: Sequence[SftRow]) -> float:
     """Measures seconds per token in one forward pass over the first batch of rows, in lanes as in a training step."""
-    limit = session.config.model.max_length
-    examples = [session.renderer.example(row.messages, row.answer, limit) for row in rows[: session.config.sft.batch]]
+    settings, limit = session.config.sft, session.config.model.max_length
+    asked = [row.conversation(settings.answers) for row in rows[: settings.batch]]
+    examples = [session.renderer.example(row.messages, row.answer, limit, row.since) for row in asked]
     batches = [collate(part, session.renderer.end_id) for part in cpu_lanes.split(examples)]
     started = time.perf_counter()
     cpu_lanes.run(session.scorer.logps, [(batch,) for batch in batches])
