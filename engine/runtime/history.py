@@ -175,8 +175,8 @@ def _fold(history: History, record: Record) -> None:
             _topic(history, topic).again = True
         case e.Failed(topic=str() as topic, phase=str(), message=message) if topic == history.current:
             history.topics[topic].failed = history.topics[topic].failed or message
-        case e.Failed(topic=str() as topic, phase=str()) if topic != history.current:
-            history.keeps = [asked for asked in history.keeps if asked[0] != topic]  # it could not be kept
+        case e.Failed(topic=str() as topic, phase=str() as phase) if topic != history.current:
+            history.keeps = [asked for asked in history.keeps if asked != (topic, phase)]  # it could not be kept
         case e.Evaluated(topic=topic, stage=stage) as evaluated:
             if stage == BASE:
                 history.before[topic] = evaluated

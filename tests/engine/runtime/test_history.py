@@ -31,3 +31,11 @@ def test_a_long_pause_counts_as_it_did() -> None:
         (20.0, e.Paused("ann")), (20.0 + 5 * 3600, e.Resumed("ann")), (30.0 + 5 * 3600, e.Warned("a", "b", 1))
     )
     assert seconds(*told) == 30.0 + 5 * 3600
+
+
+def test_a_phase_that_could_not_be_kept_leaves_the_other_one_of_its_topic_asked_for() -> None:
+    asked = [e.CommandTaken(phase, "keep", "done", "", TOPIC, phase) for phase in ("sft", "dpo")]
+    failed = e.Failed(f"{TOPIC} sft", "its folder is damaged", "", topic=TOPIC, phase="sft")
+    events = [e.RunStarted("run", "tiny", 1, 1, {}), *asked, failed]
+    found = read_history(Record(seq, float(seq), event) for seq, event in enumerate(events))
+    assert found.keeps == [(TOPIC, "dpo")]
