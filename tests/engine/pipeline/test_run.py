@@ -161,7 +161,8 @@ def test_an_adapter_is_the_one_that_its_phase_asks_for(sources, tmp_path):
 @pytest.mark.parametrize("kind", [SftConfig, DpoConfig])
 def test_a_phase_reads_every_key_of_its_own_section(sources, tmp_path, monkeypatch, kind):
     """Rule 24, of what trains: most keys have the same name in both sections, and one of the two is not enough."""
-    trains = {f"engine.training.{name}" for name in ("sft", "dpo", "phase", "optimizer", "dpo_reference", "replay")}
+    phases = ("sft", "dpo", "phase", "settle", "adapter_events", "dpo_reference", "replay")
+    trains = {"engine.training.optimizer", *(f"engine.training.phases.{name}" for name in phases)}
     trains |= {"engine.pipeline.topic", "engine.pipeline.decisions"}
     read = set()
 
