@@ -19,7 +19,6 @@ from msgspec import structs
 
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, STOPPED
-from engine.contract.journal.events import Event, Preparing, Record
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
 from engine.contract.vocabulary import BASE
@@ -39,20 +38,11 @@ from engine.preflight.gates import (
 )
 from engine.rules.catalogue import LATER, OF_DATA, RULES
 from engine.runtime.control import Stop
-from engine.runtime.recorder import Recorder
+from engine.runtime.progress import TellingRecorder, tell
 
 CROWDED = 0.9  # warn if a run needs more than this share of the available memory
 
 Report = dict[str, Any]
-
-
-class Telling(Recorder):
-    """A recorder that also prints Preparing events to stderr."""
-
-    def say(self, event: Event, *, durable: bool = False) -> Record:
-        if isinstance(event, Preparing):
-            _tell(event.message)
-        return super().say(event, durable=durable)
 
 
 def check(run: RunDir) -> Report:
@@ -93,7 +83,7 @@ def _examine(run: RunDir, config: RunConfig, report: Report) -> None:
     report["data"] = {"rows_read": curriculum.rows_read, "rows_used": curriculum.rows_used}
     if report["problems"]:
         return
-    recorder = Telling(run)
+    recorder = TellingRecorder(run)
     try:
         session, topics = setup.open_session(run, recorder, backend, config, curriculum, History())
         loading = time.monotonic() - began
@@ -144,13 +134,13 @@ def _measure(session: Any, report: Report, works: dict[str, Any], loading: float
 
     config, topics = session.config, report["topics"]
     try:
-        _tell(f"scoring the base model on {several(len(topics), 'topic')}")
+        tell(f"scoring the base model on {several(len(topics), 'topic')}")
         scoring = _score(session, topics)
         report["warnings"] += base_warnings(topics, config.thresholds)
         _voice(session, report)
         if report["problems"]:
             return set()
-        _tell("two steps of each phase on the longest rows")
+        tell("two steps of each phase on the longest rows")
         trial = run_trial(session)
     except (InputError, Stop):
         raise
@@ -197,7 +187,7 @@ def _voice(session: Any, report: Report) -> None:
             report["warnings"] += missed
         else:
             report["problems"] += [f"{sentence}; {ADVICE}" for sentence in missed]
-    _tell("attacking the score with the rows of the curriculum")
+    tell("attacking the score with the rows of the curriculum")
     controls = measure_controls(session)
     report["controls"] = as_rows(controls)
     report["warnings"] += control_warnings(controls)
@@ -224,15 +214,11 @@ def _predict(
     }
 
 
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Returns exit status 0; 2 if a run would be pointless; 130 if it was interrupted."""
     os.umask(0o077)
     if len(sys.argv) != 2:
-        _tell("usage: python -m engine.check FOLDER")
+        tell("usage: python -m engine.check FOLDER")
         return BAD_INPUT
     try:
         with contextlib.redirect_stdout(sys.stderr):

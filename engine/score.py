@@ -15,22 +15,15 @@ from typing import Any
 
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, STOPPED
-from engine.contract.journal.events import Event, Preparing, Record
+from engine.contract.journal.events import Preparing
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.vocabulary import BASE
 from engine.data.curriculum import Curriculum
 from engine.model.backend import prepare
 from engine.runtime.control import Stop
+from engine.runtime.progress import TellingRecorder, tell
 from engine.runtime.recorder import Recorder
-
-
-class Telling(Recorder):
-    """A recorder that also prints Preparing events to stderr."""
-
-    def say(self, event: Event, *, durable: bool = False) -> Record:
-        if isinstance(event, Preparing):
-            print(event.message, file=sys.stderr, flush=True)
-        return super().say(event, durable=durable)
 
 
 def score(folder: RunDir, file: Path, fit: bool) -> dict[str, Any]:
@@ -48,8 +41,8 @@ def score(folder: RunDir, file: Path, fit: bool) -> dict[str, Any]:
     if not fit:
         from engine.pipeline.saved_voice import saved_scoring
 
-        return report(saved_scoring(folder, backend, config, curriculum, _tell), texts)
-    recorder = Telling(folder)
+        return report(saved_scoring(folder, backend, config, curriculum, tell), texts)
+    recorder = TellingRecorder(folder)
     try:
         return report(_fitted(folder, recorder, backend, config, curriculum), texts)
     finally:
@@ -66,12 +59,8 @@ def _fitted(folder: RunDir, recorder: Recorder, backend: Any, config: RunConfig,
     session, _ = setup.open_session(folder, recorder, backend, config, curriculum, History())
     doing = "the base model answers the questions of the curriculum"
     recorder.say(Preparing(doing))
-    measure(session, curriculum.topics, "before", doing=doing)
+    measure(session, curriculum.topics, BASE, doing=doing)
     return scoring_of(session)
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -88,7 +77,7 @@ def main() -> int:
     except (KeyboardInterrupt, Stop):
         return STOPPED
     except InputError as error:
-        _tell(str(error))
+        tell(str(error))
         return BAD_INPUT
     print(json.dumps(found, ensure_ascii=False))
     return 0

@@ -48,7 +48,7 @@ def evaluate(
     answers = dict(zip(asked, generation.generate(session, prompts, doing=doing), strict=True))
     own = [topic for topic in topics if not topic.parts]  # the foundation's questions are those of its parts
     base = [Text(topic.id, each.question, answers[each.messages].text) for topic in own for each in topic.questions]
-    scoring = scoring_of(session, base if stage == "before" else ())
+    scoring = scoring_of(session, base if stage == BASE else ())
     loss = None if stage == START else language.language_loss(session)  # `start` is the end of an earlier topic
     earlier = session.scored.language
     shared = (clock() - started) / len(topics)
