@@ -18,6 +18,7 @@ Every key, with what it may be and what it is if you leave it out. `make docs` w
 has the effective value of each. `mindprint-tui check FILE` says what a configuration amounts to before anything is
 trained.
 """
+SHARING = (config.SftConfig, config.FoundationConfig, config.DpoConfig)
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 
 
@@ -42,11 +43,11 @@ def _table(section: type) -> str:
 
 
 def _meanings(section: type) -> dict[str, str]:
-    """Returns the comment after each field in the source. A key of foundation or DPO without one takes that of SFT.
+    """Returns the comment after each field in the source. A key without one takes that of SupervisedConfig.
 
     Raises SystemExit if a field has no comment.
     """
-    found = dict(_meanings(config.SftConfig)) if section in (config.FoundationConfig, config.DpoConfig) else {}
+    found = dict(_meanings(config.SupervisedConfig)) if section in SHARING else {}
     found |= dict(re.findall(r"^    (\w+): [^#\n]*  # (.+)$", inspect.getsource(section), re.MULTILINE))
     if missing := [field.name for field in dataclasses.fields(section) if field.name not in found]:
         raise SystemExit(f"{section.__name__}: nothing says what {', '.join(missing)} means")

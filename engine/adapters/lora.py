@@ -15,7 +15,7 @@ from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from engine.contract.errors import InputError
-from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.contract.settings.config import DpoConfig, SupervisedConfig
 from engine.contract.wording import short
 from engine.model.arrays import leaves
 from engine.rules.enforce import CHECKS, require
@@ -133,7 +133,7 @@ def require_arrays(model: nn.Module, paths: set[str]) -> None:
 
 
 @CHECKS.timed()
-def require_exactly(model: nn.Module, spec: AdapterSpec | SftConfig | DpoConfig, targets: set[str]) -> None:
+def require_exactly(model: nn.Module, spec: AdapterSpec | SupervisedConfig | DpoConfig, targets: set[str]) -> None:
     """Rules 1 to 5: requires that the adapted modules are the requested ones, and only their adapters are trainable.
 
     It compares the trainable parameters by name and by count. `spec` may also be the settings that a spec is made from.
@@ -167,7 +167,9 @@ def require_exactly(model: nn.Module, spec: AdapterSpec | SftConfig | DpoConfig,
     )
 
 
-def _astray(model: Any, spec: AdapterSpec | SftConfig | DpoConfig, found: Iterable[str]) -> list[tuple[str, str]]:
+def _astray(
+    model: Any, spec: AdapterSpec | SupervisedConfig | DpoConfig, found: Iterable[str]
+) -> list[tuple[str, str]]:
     """Returns (layer, name) of each module that is adapted but not requested, or requested but not adapted."""
     prefix = f"{_layer_prefix(model)}."
     wanted = {

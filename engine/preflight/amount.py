@@ -8,7 +8,7 @@ steps do not grow.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.contract.settings.config import ModelConfig, RunConfig, SftConfig, may_prefer
+from engine.contract.settings.config import ModelConfig, RunConfig, SupervisedConfig, may_prefer
 from engine.contract.wording import several
 from engine.data.batches import plan_epochs
 from engine.data.curriculum import Curriculum
@@ -51,7 +51,7 @@ def amount_warnings(curriculum: Curriculum, config: RunConfig) -> list[str]:
     return found + _uneven(sft, config.sft.epochs)
 
 
-def _supervised(topic: Topic, settings: SftConfig) -> Amount:
+def _supervised(topic: Topic, settings: SupervisedConfig) -> Amount:
     plan = plan_epochs(len(topic.sft), settings.batch, settings.accumulation, settings.epochs)
     return Amount(topic.id, plan.steps, f"{several(len(topic.sft), 'row')}, {several(settings.epochs, 'epoch')}")
 

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.contract.errors import InputError
 from engine.contract.journal.events import Audited
-from engine.contract.settings.config import RunConfig
+from engine.contract.settings.config import RunConfig, SupervisedConfig
 from engine.contract.vocabulary import FOUNDATION
 from engine.data.curriculum import Curriculum
 from engine.data.data_warnings import length_ratio
@@ -54,8 +54,8 @@ def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> tupl
     left_out: list[UnusableRow] = []
     render = _rendering(renderer, config, left_out)
     for topic in curriculum.asked[len(curriculum.topics) :]:  # the foundation has rows of theirs
-        _topic(topic, render, config)
-    return [_topic(topic, render, config) for topic in curriculum.topics], left_out
+        _topic(topic, render, config, config.sft)
+    return [_topic(topic, render, config, config.sft) for topic in curriculum.topics], left_out
 
 
 def _rendering(renderer: Renderer, config: RunConfig, left_out: list[UnusableRow]) -> Render:
@@ -83,7 +83,7 @@ def works(
     found = {topic.topic: topic.work for topic in topics}
     if curriculum.foundation is None:
         return found
-    first = _topic(curriculum.foundation, _rendering(renderer, config, []), replace(config, sft=config.foundation))
+    first = _topic(curriculum.foundation, _rendering(renderer, config, []), config, config.foundation)
     return {FOUNDATION: first.work} | found
 
 
@@ -104,8 +104,8 @@ def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:
     )
 
 
-def _topic(topic: Topic, render: Render, config: RunConfig) -> TopicAudit:
-    rows = render((row.conversation(config.sft.answers),) for row in topic.sft)
+def _topic(topic: Topic, render: Render, config: RunConfig, settings: SupervisedConfig) -> TopicAudit:
+    rows = render((row.conversation(settings.answers),) for row in topic.sft)
     trained, held = (render(pair.sides for pair in pairs) for pairs in (topic.pairs, topic.heldout))
     asked = render((Conversation(item.where, item.messages, item.reference),) for item in topic.questions)
     every = [*rows, *trained, *held]
@@ -123,7 +123,7 @@ def _topic(topic: Topic, render: Render, config: RunConfig) -> TopicAudit:
         cut=tuple(dict.fromkeys(where for where, example in every if example.cut)),
         length_ratio=length_ratio(topic),
         work=TopicWork(
-            sft=config.sft.epochs * _tokens(rows),
+            sft=settings.epochs * _tokens(rows),
             dpo=preferred,
             reference=min(preferred, _tokens(trained)),
             read=_tokens(held) + sum(example.prompt for _, example in asked),

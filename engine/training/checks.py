@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from engine.adapters import deltas, fingerprint, lora
 from engine.adapters.ledger import log_softmax
-from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.contract.settings.config import DpoConfig, SupervisedConfig
 from engine.data.batches import Batch
 from engine.data.forms.row_types import Pair, SftRow
 from engine.data.heldout import leaks
@@ -44,7 +44,7 @@ def frozen_as_in_ledger(session: Session) -> dict[str, str]:
 
 
 @CHECKS.timed()
-def adapter_matches_settings(session: Session, asked: SftConfig | DpoConfig) -> None:
+def adapter_matches_settings(session: Session, asked: SupervisedConfig | DpoConfig) -> None:
     """Checks rules 3 to 5 on a new adapter: its modules, layers, rank and scale match the settings."""
     found = lora.adapter_modules(session.model)
     lora.require_exactly(session.model, asked, set(found))

@@ -10,7 +10,7 @@ import mlx.nn as nn
 import mlx.optimizers as optimizers
 from mlx.utils import tree_map
 
-from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.contract.settings.config import DpoConfig, SupervisedConfig
 from engine.model import cpu_lanes
 from engine.model.arrays import leaves, number
 
@@ -29,7 +29,7 @@ class Update:
 class Updater:
     """AdamW with a learning rate that is set at every step."""
 
-    def __init__(self, settings: SftConfig | DpoConfig, steps: int) -> None:
+    def __init__(self, settings: SupervisedConfig | DpoConfig, steps: int) -> None:
         self._settings = settings
         self._steps = steps
         self.optimizer = optimizers.AdamW(

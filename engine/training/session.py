@@ -16,7 +16,7 @@ from engine.adapters.ledger import Ledger
 from engine.adapters.lora import AdapterSpec
 from engine.contract.journal.events import Phase
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig, SftConfig
+from engine.contract.settings.config import RunConfig, SupervisedConfig
 from engine.contract.vocabulary import FOUNDATION
 from engine.data.curriculum import Curriculum
 from engine.data.templates.chat_template import Renderer
@@ -91,7 +91,7 @@ class Session:
     def model(self) -> nn.Module:
         return self.ledger.model
 
-    def sft_settings(self, topic: Topic) -> SftConfig:
+    def sft_settings(self, topic: Topic) -> SupervisedConfig:
         """Returns the settings of a topic's SFT: those of the foundation, or those of all other topics."""
         return self.config.foundation if topic.id == FOUNDATION else self.config.sft
 

@@ -73,8 +73,8 @@ class CurriculumConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SftConfig:
-    """The supervised phase of a topic."""
+class SupervisedConfig:
+    """What the supervised phase of a topic and the foundation have in common."""
 
     answers: Literal["every", "last"] = "every"  # of a conversation: the answers that are trained on
     rank: int = number(8, 1, 1024)  # of the LoRA adapter
@@ -88,11 +88,17 @@ class SftConfig:
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
     weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
+
+
+@dataclass(frozen=True, slots=True)
+class SftConfig(SupervisedConfig):
+    """The supervised phase of a topic."""
+
     replay: float = number(0.0, 0.0, 1.0)  # rows of earlier topics mixed into a phase, as a share of its own rows
 
 
 @dataclass(frozen=True, slots=True)
-class FoundationConfig(SftConfig):
+class FoundationConfig(SupervisedConfig):
     """A first supervised phase over the rows of all topics together, before the topics one by one."""
 
     topics: tuple[str, ...] = ()  # whose rows it is trained on, by id or part of an id; empty: those of the run
@@ -348,9 +354,11 @@ def _modules(config: RunConfig) -> None:
             raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")
 
 
-def adapter_settings(config: RunConfig) -> dict[str, SftConfig | DpoConfig]:
+def adapter_settings(config: RunConfig) -> dict[str, SupervisedConfig | DpoConfig]:
     """Returns the settings of each kind of adapter that a run trains, by the name of its section."""
-    found: dict[str, SftConfig | DpoConfig] = {"foundation": config.foundation} if config.foundation.epochs else {}
+    found: dict[str, SupervisedConfig | DpoConfig] = (
+        {"foundation": config.foundation} if config.foundation.epochs else {}
+    )
     return found | {phase: getattr(config, phase) for phase in PHASES}
 
 

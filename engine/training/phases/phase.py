@@ -11,7 +11,7 @@ from engine.adapters import lora
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import growth
 from engine.contract.journal.events import Checkpointed
-from engine.contract.settings.config import DpoConfig, SftConfig, may_prefer
+from engine.contract.settings.config import DpoConfig, SupervisedConfig, may_prefer
 from engine.contract.vocabulary import Phase
 from engine.rules.enforce import require
 from engine.training import checkpoint, checks
@@ -27,7 +27,7 @@ def resuming(session: Session, topic: str, attempt: int, phase: str) -> bool:
     return saved is not None and (saved.topic, saved.attempt, saved.phase) == (topic, attempt, phase)
 
 
-def spec_of(settings: SftConfig | DpoConfig) -> AdapterSpec:
+def spec_of(settings: SupervisedConfig | DpoConfig) -> AdapterSpec:
     """Returns the adapter specification from a phase's settings."""
     return AdapterSpec(settings.rank, settings.alpha / settings.rank, settings.modules, settings.layers)
 
@@ -58,9 +58,9 @@ def attach(
     topic: str,
     attempt: int,
     phase: Phase,
-    settings: SftConfig | DpoConfig,
+    settings: SupervisedConfig | DpoConfig,
     steps: int,
-    asked: SftConfig | DpoConfig,
+    asked: SupervisedConfig | DpoConfig,
 ) -> ActiveAdapter:
     """Attaches a new adapter, or restores the checkpoint's adapter, and journals what is trainable.
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Collection, Sequence
 
+from engine.contract.vocabulary import FOUNDATION
 from engine.data.forms.row_types import SftRow
 from engine.data.topic import Topic
 from engine.training.session import Session
@@ -18,7 +19,7 @@ def replayed_rows(session: Session, topic: Topic, seed: str) -> list[SftRow]:
 
     The choice follows from the seed, the curriculum and the ledger, so that a resumed phase has the same rows.
     """
-    share = session.sft_settings(topic).replay
+    share = 0.0 if topic.id == FOUNDATION else session.config.sft.replay
     rows = _of_others(session.curriculum.trained, topic, {delta.topic for delta in session.ledger.deltas})
     chosen = random.Random(f"{seed}/replay").sample(range(len(rows)), replayed_count(len(topic.sft), share, len(rows)))
     return [rows[place] for place in sorted(chosen)]

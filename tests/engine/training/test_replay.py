@@ -32,7 +32,7 @@ def course(share: float, learned: tuple[str, ...]) -> SimpleNamespace:
         SimpleNamespace(id=id, sft=tuple(row(f"{id}{number}") for number in range(8))) for id in ("a", "b", "c", "d")
     ]
     return SimpleNamespace(
-        sft_settings=lambda topic: SimpleNamespace(replay=share),
+        config=SimpleNamespace(sft=SimpleNamespace(replay=share)),
         curriculum=SimpleNamespace(trained=topics),
         ledger=SimpleNamespace(deltas=[SimpleNamespace(topic=id) for id in learned]),
     )
