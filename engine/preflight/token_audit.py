@@ -55,7 +55,10 @@ def audit(curriculum: Curriculum, renderer: Renderer, config: RunConfig) -> tupl
     render = _rendering(renderer, config, left_out)
     for topic in curriculum.asked[len(curriculum.topics) :]:  # the foundation has rows of theirs
         _topic(topic, render, config, config.sft)
-    return [_topic(topic, render, config, config.sft) for topic in curriculum.topics], left_out
+    audits = [_topic(topic, render, config, config.sft) for topic in curriculum.topics]
+    if curriculum.foundation is not None and config.foundation.answers != config.sft.answers:
+        _topic(curriculum.foundation, render, config, config.foundation)  # the same rows, other answers of them
+    return audits, list(dict.fromkeys(left_out))
 
 
 def _rendering(renderer: Renderer, config: RunConfig, left_out: list[UnusableRow]) -> Render:
