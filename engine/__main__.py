@@ -14,7 +14,7 @@ from engine.contract.exit_codes import BAD_INPUT, DIED
 from engine.contract.journal.events import Failed
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.model.backend import prepare
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.out_of_memory import exhausted

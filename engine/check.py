@@ -20,7 +20,8 @@ from msgspec import structs
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, STOPPED
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.settings.config import RunConfig
+from engine.contract.settings.load import load_config
 from engine.contract.vocabulary import BASE
 from engine.contract.wording import several
 from engine.data.curriculum import Curriculum

@@ -17,7 +17,8 @@ from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, STOPPED
 from engine.contract.journal.events import Preparing
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.settings.config import RunConfig
+from engine.contract.settings.load import load_config
 from engine.contract.vocabulary import BASE
 from engine.data.curriculum import Curriculum
 from engine.model.backend import prepare

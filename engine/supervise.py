@@ -27,7 +27,8 @@ from engine.contract.python_child import environment, python
 from engine.contract.regular_file import only_regular
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
-from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.settings.config import RunConfig
+from engine.contract.settings.load import load_config
 from engine.runtime import out_of_memory
 from engine.runtime.history import landmarks, read_history
 from engine.runtime.recorder import Recorder

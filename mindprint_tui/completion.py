@@ -11,8 +11,8 @@ from click.shell_completion import CompletionItem
 
 from engine.contract.errors import InputError
 from engine.contract.run_folder import folder as run_folders
-from engine.contract.settings.config import load_config
 from engine.contract.settings.course import read_course
+from engine.contract.settings.load import load_config
 from mindprint_tui.process import run_folder, run_status
 
 Parameter = click.Parameter | None

@@ -14,7 +14,8 @@ from engine.contract.journal.events import AdapterChanged
 from engine.contract.journal.live import live_records
 from engine.contract.names import delta_name, split_stage
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.settings.config import RunConfig
+from engine.contract.settings.load import load_config
 from engine.contract.vocabulary import BASE, Phase
 from engine.contract.wording import unreadable_lines
 from engine.data.templates.chat_template import Renderer

@@ -16,7 +16,7 @@ from engine.contract.journal.live import live_records
 from engine.contract.journal.store import records
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.contract.vocabulary import BASE, FOUNDATION, REEVALUATED, Phase, is_success
 from engine.contract.wording import several, unreadable_lines
 from engine.data.topic import Topic

@@ -20,7 +20,7 @@ from engine.contract.python_child import environment, python
 from engine.contract.run_folder import lock
 from engine.contract.run_folder.files import open_own, temporary_path
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import dump_config
+from engine.contract.settings.load import dump_config
 from mindprint_tui.journal.sanitize import clean, clean_event
 from mindprint_tui.process.child_output import relayed
 from mindprint_tui.process.run_folder import effective

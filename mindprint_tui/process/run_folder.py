@@ -15,7 +15,8 @@ from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder import lock
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import RunConfig, dump_config, load_config
+from engine.contract.settings.config import RunConfig
+from engine.contract.settings.load import dump_config, load_config
 
 DEFAULT = "configs/demo.yaml"
 START = 3.0  # seconds from the creation of a run's folder until its engine has surely taken the lock

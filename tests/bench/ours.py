@@ -22,7 +22,7 @@ from engine.contract.journal.store import read_journal
 from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.model.backend import prepare
 from engine.runtime.recorder import Recorder
 

@@ -21,7 +21,7 @@ from engine.contract.journal.events import Checkpointed, Evaluated, ModelLoaded,
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder import folder
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import dump_config, load_config
+from engine.contract.settings.load import dump_config, load_config
 
 ROOT = Path(__file__).parents[2]
 TOPIC = "unit-01/chapter-01/topic-01"

@@ -14,7 +14,7 @@ from engine.adapters.lora import AdapterSpec
 from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.model import loading
 from engine.pipeline.setup import run_started
 

@@ -1,34 +1,16 @@
-"""Loads a run's configuration from YAML into a frozen RunConfig; every key is typed and bounded."""
+"""The settings of a run: every key with its type, its bounds and what it means."""
 
-import dataclasses
-import difflib
-import typing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-
-from engine.contract.errors import InputError
-from engine.contract.schema import FieldError, build, number
-from engine.contract.settings import legacy_keys, mlx_lm_keys
-from engine.contract.settings.row_files import row_kind
-from engine.contract.settings.yaml_file import Loader, mapping, read_text
+from engine.contract.schema import number
 from engine.contract.vocabulary import PHASES
-from engine.contract.wording import nearest, short
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LEAST_RATE = 1e-12  # smallest learning rate; at 0 a phase would break the rule steps-as-planned
 PENALIZED = 64  # last tokens, of prompt and answer, whose repetition is penalized; llama.cpp's default, too
-PATIENCE = 300.0  # seconds that a step, a commit or a prompt may take
-MOST_LINES = 10_000  # most keys with a noted line number
-ROLES = ("sft", "preferences", "quiz")  # kinds of rows
-FIELDS = (  # that a row can have; its topic is not one of them
-    "messages conversations conversation system prompt completion response instruction input context history output "
-    "question query answer text chosen rejected heldout reference concepts label kto_tag weight train"
-).split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,174 +166,6 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     thresholds: ThresholdsConfig = field(default_factory=ThresholdsConfig)
     run: RunSettings = field(default_factory=RunSettings)
-
-
-def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
-    """Reads a configuration and applies `a.b=VALUE` overrides; raises InputError with file, line and field."""
-    data, lines = _read(path)
-    for text in overrides:
-        _override(data, text)
-    try:
-        config: RunConfig = build(RunConfig, data)
-        config = dataclasses.replace(config, curriculum=_from_here(path.parent, config.curriculum))
-        if config.model.name.startswith((".", "~", "/")):
-            local = _local("model.name", path.parent, config.model.name)
-            config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=local))
-        if (template := config.model.chat_template) and (template.startswith((".", "~", "/")) or "." in template):
-            local = _local("model.chat_template", path.parent, template)
-            config = dataclasses.replace(config, model=dataclasses.replace(config.model, chat_template=local))
-        _modules(config)
-        _patience(config)
-    except FieldError as error:
-        if theirs := mlx_lm_keys.explain(data, lines):
-            raise InputError(_refer(path, "a configuration of mlx-lm; its keys are called here", theirs)) from error
-        if old := legacy_keys.explain(data, keys(), lines):
-            head = "the configuration has keys of another program; docs/DATA.md says more"
-            raise InputError(_refer(path, head, old)) from error
-        raise InputError(_explain(path, lines, overrides, error)) from error
-    if not config.run.name:
-        config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
-    return config
-
-
-def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
-    """Makes paths absolute, relative to the configuration's folder; expands a source that is only a path.
-
-    Raises FieldError if a column maps to an unknown field of a row, or if a part of a file is asked for.
-    """
-    found: dict[str, Any] = {"path": _local("curriculum.path", folder, settings.path)}
-    for role in ROLES:
-        named = getattr(settings, role)
-        if isinstance(named, tuple):
-            found[role] = tuple(_source(f"curriculum.{role}[{i}]", folder, one) for i, one in enumerate(named))
-        elif named:
-            found[role] = _source(f"curriculum.{role}", folder, named)
-    return dataclasses.replace(settings, **found)
-
-
-def _source(field: str, folder: Path, named: SourceConfig | str) -> SourceConfig:
-    source = SourceConfig(named) if isinstance(named, str) else named
-    is_file = bool(row_kind(source.path)) or _is_file(folder / source.path)
-    if source.path.startswith((".", "~", "/")) or is_file:
-        source = dataclasses.replace(source, path=_local(field, folder, source.path))
-    if row_kind(source.path):
-        _require_whole_file(field, source)
-    if unknown := [name for name in source.columns if name not in FIELDS]:
-        problem = f"{short(unknown[0])} is no field of a row{nearest(unknown[0], FIELDS)}"
-        raise FieldError(f"{field}.columns", problem)
-    return source
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or a NUL in it
-        return False
-
-
-def _local(field: str, folder: Path, path: str) -> str:
-    """Returns a path, relative to `folder`, as an absolute path; raises FieldError if it is not a valid path."""
-    try:
-        return str((folder / Path(path).expanduser()).resolve())
-    except (RuntimeError, ValueError) as error:  # an unknown ~user, a NUL, half a character
-        raise FieldError(field, f"found {short(path)}, which is no path: {error}") from error
-
-
-def _require_whole_file(role: str, source: SourceConfig) -> None:
-    """Raises FieldError if a part of a file is asked for; a file is always read whole."""
-    for name, whole in (("split", "train"), ("subset", ""), ("revision", "")):
-        if (found := getattr(source, name)) != whole:
-            problem = f"found {short(found)}, but a file is read whole; only a folder or a hub id has a {name}"
-            raise FieldError(f"{role}.{name}", problem)
-
-
-def keys() -> frozenset[str]:
-    """Returns every known key as `section.key`."""
-    sections = typing.get_type_hints(RunConfig)
-    return frozenset(f"{name}.{field.name}" for name, cls in sections.items() for field in dataclasses.fields(cls))
-
-
-def dump_config(config: RunConfig) -> str:
-    """Returns the effective configuration as YAML with every default; load_config reads it back equal."""
-    text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
-    return text
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    try:
-        text = read_text(path)
-    except FileNotFoundError as error:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-        raise InputError(f"{path}: no such configuration file{hint}") from error
-    data = mapping(path, text, "a mapping with at least curriculum.path")
-    lines: dict[str, int] = {}
-    try:
-        _lines(yaml.compose(text, Loader), "", lines)
-    except RecursionError as error:
-        raise InputError(f"{path}: cannot be read: nested too deep") from error
-    return data, lines
-
-
-def _lines(node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
-    """Notes the line of every key."""
-    if not isinstance(node, yaml.MappingNode) or prefix.count(".") > legacy_keys.DEPTH or len(lines) > MOST_LINES:
-        return  # `build` refuses deeper and endless ones
-    for key, value in node.value:
-        name = f"{prefix}.{key.value}" if prefix else str(key.value)
-        lines[name] = key.start_mark.line + 1
-        _lines(value, name, lines)
-
-
-def _override(data: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise InputError(f"--set {text}: expected section.key=VALUE, for example dpo.rank=4")
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        data = data.setdefault(section, {})
-        if not isinstance(data, dict):
-            raise InputError(f"--set {text}: {section} is not a section")
-    try:
-        data[last] = yaml.load(value, Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"--set {text}: {short(value)} is not a YAML value") from error
-
-
-def _refer(path: Path, head: str, sentences: list[str]) -> str:
-    if len(sentences) == 1:
-        return f"{path}: {sentences[0]}"
-    return f"{path}: {head}:\n  " + "\n  ".join(sentences)
-
-
-def _explain(path: Path, lines: dict[str, int], overrides: tuple[str, ...], error: FieldError) -> str:
-    where = error.field.split("[")[0]
-    for text in reversed(overrides):
-        key = text.partition("=")[0].strip()
-        if key == where or (key.startswith(f"{where}.") and where not in lines):
-            return f"--set {text}: {error.problem if key == where else error}"
-    while where and where not in lines:
-        where = where.rpartition(".")[0]
-    return f"{path}:{lines[where]}: {error}" if where else f"{path}: {error}"
-
-
-def _patience(config: RunConfig) -> None:
-    """Raises FieldError if run.hang_after is so short that a working engine would count as hung."""
-    if 0 < config.run.hang_after < PATIENCE:
-        raise FieldError("run.hang_after", f"found {config.run.hang_after:g}, expected {PATIENCE:g} at least, or 0")
-
-
-def _modules(config: RunConfig) -> None:
-    """Raises FieldError if a phase names no module, or the same one twice."""
-    for name, phase in adapter_settings(config).items():
-        if not phase.modules or len(set(phase.modules)) != len(phase.modules):
-            raise FieldError(f"{name}.modules", f"found {list(phase.modules)}, expected distinct module names")
 
 
 def adapter_settings(config: RunConfig) -> dict[str, SupervisedConfig | DpoConfig]:

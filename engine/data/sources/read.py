@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import InputError
-from engine.contract.settings.config import FIELDS, SourceConfig
+from engine.contract.settings.config import SourceConfig
+from engine.contract.settings.load import FIELDS
 from engine.contract.settings.row_files import READ, row_kind
 from engine.data.sources.csv_files import read_csv
 from engine.data.sources.datasets_library import read_dataset

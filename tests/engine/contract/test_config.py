@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build
-from engine.contract.settings.config import RunConfig, SourceConfig, dump_config, keys, load_config
+from engine.contract.settings.config import RunConfig, SourceConfig
+from engine.contract.settings.load import dump_config, keys, load_config
 from engine.contract.wording import short
 
 ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ import pytest
 
 from engine.contract.errors import InputError
 from engine.contract.settings import legacy_keys
-from engine.contract.settings.config import keys, load_config
+from engine.contract.settings.load import keys, load_config
 
 NESTED = """
 training_pipeline:

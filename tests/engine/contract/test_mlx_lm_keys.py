@@ -7,7 +7,7 @@ import pytest
 
 from engine.contract.errors import InputError
 from engine.contract.settings import mlx_lm_keys
-from engine.contract.settings.config import keys, load_config
+from engine.contract.settings.load import keys, load_config
 
 THEIRS = """
 model: mlx-community/Qwen2.5-7B-Instruct-4bit

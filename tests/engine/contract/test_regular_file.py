@@ -22,8 +22,9 @@ from engine.contract.run_folder.commands import append, new_command
 from engine.contract.run_folder.files import open_own
 from engine.contract.run_folder.folder import RunDir, find, list_runs
 from engine.contract.run_folder.lock import Lock, holder
-from engine.contract.settings.config import SourceConfig, load_config
+from engine.contract.settings.config import SourceConfig
 from engine.contract.settings.course import read_course
+from engine.contract.settings.load import load_config
 from engine.data.curriculum import load_curriculum
 from engine.data.sources.read import read_source
 from engine.data.voice_profile import load_profile

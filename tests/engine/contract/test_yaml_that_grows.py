@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import InputError
-from engine.contract.settings.config import load_config
 from engine.contract.settings.course import read_course
+from engine.contract.settings.load import load_config
 from engine.contract.wording import LONGEST, nearest, short
 from engine.data.topic_list import name_course
 from engine.data.voice_profile import load_profile

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.data.forms.pairs import pair_row
 from engine.data.forms.rows import question_row, sft_row
 from engine.data.sources.text_files import parse

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from mlx_lm.utils import load_tokenizer
 
-from engine.contract.settings.config import CurriculumConfig, ThresholdsConfig, load_config
+from engine.contract.settings.config import CurriculumConfig, ThresholdsConfig
+from engine.contract.settings.load import load_config
 from engine.data.curriculum import Curriculum, load_curriculum
 from engine.data.forms.row_types import Pair
 from engine.data.heldout.leaks import find_leaks

@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten
 
 from engine.contract.journal.events import Evaluated, Sample
 from engine.contract.journal.store import read_journal
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.evaluation import evaluate, generation, pairs, scoring
 from engine.evaluation.generation import Answer
 from engine.model.backend import prepare

@@ -34,7 +34,7 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.journal.store import JournalWriter, read_journal
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.contract.vocabulary import BASE
 from engine.export import export
 from engine.formats import adapter_folders, low_rank

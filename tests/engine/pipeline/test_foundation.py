@@ -13,7 +13,7 @@ from dying import Killed, die, died
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.run_folder.folder import RunDir
-from engine.contract.settings.config import load_config
+from engine.contract.settings.load import load_config
 from engine.contract.vocabulary import FOUNDATION
 from engine.data.foundation import with_foundation
 from engine.pipeline import setup

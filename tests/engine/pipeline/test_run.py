@@ -24,7 +24,8 @@ from engine.contract.journal.store import read_journal
 from engine.contract.run_folder import files
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import holder
-from engine.contract.settings.config import DpoConfig, SftConfig, load_config
+from engine.contract.settings.config import DpoConfig, SftConfig
+from engine.contract.settings.load import load_config
 from engine.data.templates.chat_template import Renderer
 from engine.evaluation import evaluate, generation
 from engine.evaluation.generation import Answer

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.settings.config import RunConfig
+from engine.contract.settings.load import load_config
 from engine.pipeline.setup import load
 from engine.preflight.amount import amount_warnings
 

@@ -26,7 +26,8 @@ from engine.check import check
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
-from engine.contract.settings.config import RunConfig, load_config
+from engine.contract.settings.config import RunConfig
+from engine.contract.settings.load import load_config
 from engine.model import backend, cpu_lanes, loading
 from engine.pipeline import decisions
 from engine.pipeline.decisions import Decision

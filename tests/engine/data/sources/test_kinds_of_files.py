@@ -14,7 +14,8 @@ import pytest
 from curricula import VOICE, words
 
 from engine.contract.errors import InputError
-from engine.contract.settings.config import CurriculumConfig, SourceConfig, load_config
+from engine.contract.settings.config import CurriculumConfig, SourceConfig
+from engine.contract.settings.load import load_config
 from engine.data.curriculum import Curriculum, load_curriculum
 
 ODD = ("None", "null", "true", "1931", "NaN", 'He said "aye", twice', "two\nlines", "semi; colon", "tab\there", "Öl ☂")

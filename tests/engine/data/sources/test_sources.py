@@ -16,7 +16,8 @@ from curricula import COURSE, ONE, TWO, VOICE, held, pair, quiz, sft, turn, word
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
-from engine.contract.settings.config import CurriculumConfig, SourceConfig, dump_config, load_config
+from engine.contract.settings.config import CurriculumConfig, SourceConfig
+from engine.contract.settings.load import dump_config, load_config
 from engine.data.curriculum import Curriculum, load_curriculum
 from engine.data.forms.row_types import Pair, SftRow
 from engine.data.heldout.holdout import TopicRows, hold_out
