@@ -117,11 +117,11 @@ def margin(value: float | None, interval: Interval | None) -> float | None:
     return half if math.isfinite(half) else None
 
 
-def estimate(value: float | None, interval: Interval | None, n: int = 0, signed: bool = False) -> str:
+def estimate(value: float | None, interval: Interval | None, n: int = 0) -> str:
     """Returns a mean with its 90 % interval and number of values, if known: `0.70 ± 0.21 (3)`."""
     half = margin(value, interval)
     count = f" ({n})" if n and half is not None else ""
-    return brief(value, interval, signed).replace("±", " ± ") + count
+    return brief(value, interval).replace("±", " ± ") + count
 
 
 def brief(value: float | None, interval: Interval | None, signed: bool = False) -> str:

@@ -5,9 +5,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-UNSPACED = (  # letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-)
+from engine.contract.text_match import UNSPACED
+
 WORD = re.compile(rf"[{UNSPACED}]|'?[^\W{UNSPACED}](?:'?[^\W{UNSPACED}])*")
 LETTER = re.compile(rf"[{UNSPACED}]")
 CLAUSE_END = re.compile(r"(?<=[.!?…,;:—–])[\"'”’)\]]*\s+|(?<=[。！？，；：、])|\n+")
