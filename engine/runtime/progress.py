@@ -1,4 +1,4 @@
-"""Messages for whoever started a program, on stderr: what it prepares."""
+"""Prints to stderr what a program prepares, for the person who started it."""
 
 import sys
 
