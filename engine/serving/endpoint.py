@@ -109,7 +109,7 @@ class Handler(APIHandler):  # type: ignore[misc]
     def do_POST(self) -> None:
         """Answers a completion."""
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length[:20]) > LARGEST_BODY:
+        if not length.isdecimal() or len(length) > 20 or int(length) > LARGEST_BODY:
             self._refuse(413, f"Content-Length is {length[:20]!r}; a number up to {LARGEST_BODY} is expected")
         elif self._may_ask():
             super().do_POST()
