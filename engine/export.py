@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.exit_codes import STOPPED
+from engine.contract.exit_codes import STOPPED, end_signals
 from engine.contract.intervals import Estimate
 from engine.contract.journal.events import Record, RunStarted, Sample, Step, Void
 from engine.contract.journal.live import live_records
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("mlx", "adapter", "peft", "gguf", "gguf-adapter")
 ADAPTERS = ("adapter", "peft", "gguf-adapter")
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def export(
@@ -141,7 +140,7 @@ def _end_once() -> None:
 
     Signals that were already ignored, for example by `nohup`, stay ignored.
     """
-    heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = end_signals()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in heard:

@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 
 from engine.contract.errors import InputError
+from engine.contract.exit_codes import BAD_INPUT, end_signals
 from engine.contract.run_folder.folder import RunDir
 from engine.model.backend import prepare
 from engine.serving.access import TOKEN, require_token
-
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(run: RunDir, stage: str | None, host: str, port: int, max_tokens: int, token: str) -> None:
@@ -36,7 +35,7 @@ def serve(run: RunDir, stage: str | None, host: str, port: int, max_tokens: int,
         longest = int(
             (config.get("text_config") or config).get("max_position_embeddings") or opened.config.model.max_length
         )
-        for number in ENDS:
+        for number in end_signals():
             signal.signal(number, lambda *_: endpoint.end_soon(listener))
         place = f"[{host}]" if ":" in host else host
         port = int(listener.server_address[1])
@@ -59,7 +58,7 @@ def main() -> int:
         serve(RunDir(given.run), given.stage, given.host, given.port, given.max_tokens, token)
     except InputError as error:
         print(error, file=sys.stderr)
-        return 2
+        return BAD_INPUT
     return 0
 
 

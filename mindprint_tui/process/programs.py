@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import InputError, Unwritable
-from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
+from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED, end_signals
 from engine.contract.python_child import environment, python
 from engine.contract.run_folder import lock
 from engine.contract.run_folder.files import open_own, temporary_path
@@ -24,8 +24,6 @@ from engine.contract.settings.load import dump_config
 from mindprint_tui.journal.sanitize import clean, clean_event
 from mindprint_tui.process.child_output import relayed
 from mindprint_tui.process.run_folder import effective
-
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def spawn(run: RunDir) -> subprocess.Popen[bytes]:
@@ -93,7 +91,7 @@ def serve(run: RunDir, stage: str | None, host: str, port: int, max_tokens: int 
 @contextmanager
 def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Passes signals that end a program on to the child, which cleans up; this process waits for it."""
-    heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = end_signals()
     before = {number: signal.signal(number, lambda number, _: child.send_signal(number)) for number in heard}
     try:
         yield

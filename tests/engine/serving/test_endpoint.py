@@ -199,6 +199,30 @@ def test_an_open_address_asks_for_a_token(run: RunDir) -> None:
         assert ask(f"{address}/models", Authorization="Bearer se cret")[0] == 200
 
 
+def test_a_length_that_begins_with_zeros_is_as_large_as_it_says(address: str) -> None:
+    host = address.removeprefix("http://").partition("/")[0]
+    with socket.create_connection((host.split(":")[0], int(host.split(":")[1])), timeout=20) as client:
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {'0' * 20}99999999999\r\n\r\n"
+        client.sendall(head.encode())
+        assert b" 413 " in client.recv(100)
+
+
+def test_a_closed_terminal_does_not_end_what_nohup_started(run: RunDir) -> None:
+    command = ["nohup", sys.executable, "-P", "-m", "engine.serve", str(run.path), "--port", "0"]
+    child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(tiny.ROOT)}, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    try:
+        assert b"http://" in child.stdout.readline()
+        child.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(3)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 0
+    finally:
+        child.kill()
+        child.wait()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
