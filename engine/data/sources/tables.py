@@ -27,7 +27,12 @@ def read_table(path: Path) -> Iterator[Row]:
         raise InputError(f"{path}: {error.strerror}") from error
     except InputError:
         raise
-    except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors are of these types
+    except (
+        OSError,
+        ValueError,
+        NotImplementedError,
+        RecursionError,
+    ) as error:  # pyarrow's, and those of JSON in a cell
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise InputError(f"{path}: the data cannot be read: {reason}") from error
 

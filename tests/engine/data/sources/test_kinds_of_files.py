@@ -10,6 +10,7 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from curricula import VOICE, words
 
@@ -202,3 +203,10 @@ def test_json_columns_of_a_parquet_file_are_what_they_say(tmp_path: Path) -> Non
     settings = CurriculumConfig(str(tmp_path), sft=str(tmp_path / "rows.parquet"))
     found = load_curriculum(settings, needs_pairs=False)
     assert [row.answer for row in found.topics[0].sft] == ["A."] and found.duplicates == 1
+
+
+def test_json_in_a_cell_that_is_nested_too_deep_is_one_sentence(tmp_path: Path) -> None:
+    features = {"info": {"features": {"messages": {"_type": "Json"}}}}
+    cells = pa.table({"messages": ["[" * 200_000]}, metadata={"huggingface": json.dumps(features)})
+    pq.write_table(cells, tmp_path / "rows.parquet")
+    assert "the data cannot be read" in refusal(tmp_path, str(tmp_path / "rows.parquet"))
