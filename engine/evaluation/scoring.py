@@ -11,6 +11,7 @@ from engine.contract.journal.events import Sample, ScorerFitted
 from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.files import write_folder
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.vocabulary import BASE
 from engine.data.batches import collate
 from engine.data.curriculum import Curriculum
 from engine.data.templates.chat_template import Example, Message, Renderer
@@ -86,7 +87,7 @@ def scoring_of(session: Session, base: Sequence[Text] = ()) -> Scoring:
     if session.scoring is None:
         started, tools = time.monotonic(), tools_of(session)
         events = [record.event for record in read_journal(session.run.journal)]
-        answers = {(text.topic, text.question): text for text in [*_before(events), *base]}
+        answers = {(text.topic, text.question): text for text in [*base_answers(events), *base]}
         texts = texts_of(session.curriculum, list(answers.values()))
         if session.run.scores.exists():
             scorer = load_scorer(session.run.scores)
@@ -123,7 +124,7 @@ def saved_scorer(run: RunDir, curriculum: Curriculum, tools: Tools) -> Scorer:
     """
     if run.scores.exists():
         return load_scorer(run.scores)
-    base = _before(record.event for record in read_journal(run.journal))
+    base = base_answers(record.event for record in read_journal(run.journal))
     if not base:
         raise InputError(
             f"{run.path}: the base model has not answered yet, so that there is no scorer; try again later"
@@ -131,9 +132,9 @@ def saved_scorer(run: RunDir, curriculum: Curriculum, tools: Tools) -> Scorer:
     return fit_texts(texts_of(curriculum, base), tools)
 
 
-def _before(events: Iterable[object]) -> list[Text]:
+def base_answers(events: Iterable[object]) -> list[Text]:
     """Returns the base model's answers from a journal."""
-    samples = (event for event in events if isinstance(event, Sample) and event.stage == "before")
+    samples = (event for event in events if isinstance(event, Sample) and event.stage == BASE)
     return [Text(sample.topic, sample.question, sample.answer) for sample in samples]
 
 

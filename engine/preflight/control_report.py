@@ -4,11 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from engine.contract.journal.events import Sample
 from engine.contract.journal.store import read_journal
 from engine.evaluation.score.controls import Control, attacks, run_controls
-from engine.evaluation.score.texts import Text
-from engine.evaluation.scoring import Scoring, scoring_of, texts_of
+from engine.evaluation.scoring import Scoring, base_answers, scoring_of, texts_of
 from engine.training.session import Session
 
 MOST = 24  # texts per control, approximately
@@ -16,9 +14,7 @@ MOST = 24  # texts per control, approximately
 
 def measure_controls(session: Session) -> list[Control]:
     """Runs every control on the topics of the run. The base model's answers come from the journal."""
-    records = read_journal(session.run.journal)
-    before = [record.event for record in records if isinstance(record.event, Sample) and record.event.stage == "before"]
-    base = [Text(sample.topic, sample.question, sample.answer) for sample in before]
+    base = base_answers(record.event for record in read_journal(session.run.journal))
     texts = texts_of(session.curriculum, base, topics=0)
     scoring = scoring_of(session)
     scoring = Scoring(scoring.scorer, dataclasses.replace(scoring.tools, relevance=False))

@@ -5,6 +5,7 @@ import time
 
 from engine.contract.exit_codes import STOPPED
 from engine.contract.journal import events as e
+from engine.contract.journal.log_lines import TELLING
 from engine.contract.vocabulary import PHASES, STAGES, VERDICTS, health_label
 from mindprint_tui.journal.run_state import Entry, RunState
 from mindprint_tui.journal.sanitize import one_line
@@ -15,7 +16,6 @@ from mindprint_tui.view.in_model import unsure
 from mindprint_tui.view.text import Line, about, count_of, estimate, fit, line, number, small, wrap
 
 LONGEST = 6  # the most lines of one entry
-TELLING = 8  # the most telling pieces that are named
 
 SIGNS = (("->", "→"), (">=", "≥"), ("<=", "≤"))  # as the engine writes them for grep, and as the user reads them
 DECISIONS = {"run_dpo": "DPO runs", "skip_dpo": "no DPO", "roll_back": "rolled back", "keep": "kept", "retry": "again"}
