@@ -28,6 +28,7 @@ from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import programs, run_folder, run_status
 from mindprint_tui.tui.console import console
+from mindprint_tui.votes.ballots import PLACES, Place
 
 
 def folder_of_runs(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
@@ -477,6 +478,60 @@ def metrics(
     feed = Feed(folder)
     write_metrics(feed, sink, follow)
     say_damage(feed)
+
+
+@cli.command()
+@RUN
+@click.argument("other", metavar="[RUN]", required=False, shell_complete=completion.runs)
+@click.option(
+    "--stages",
+    nargs=2,
+    type=click.Choice(PLACES),
+    metavar="STAGE STAGE",
+    help="The two stages to compare, for example sft dpo; end is the last stage of each topic that is in the model. "
+    "By default before and end, and of two runs their final exams.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides the order.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Write the decided votes of the first RUN as preference rows to this file.",
+)
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Let these rows train, for a curriculum that does not ask the same questions. Without it they only measure.",
+)
+@LOGS
+def vote(
+    run: str | None,
+    other: str | None,
+    stages: tuple[Place, Place] | None,
+    seed: int,
+    target: Path | None,
+    train: bool,
+    logs: Path,
+) -> None:
+    """Vote on pairs of answers without knowing which is whose.
+
+    RUN is the newest by default; two runs are compared on the questions that both answered. The keys are 1 and 2 for
+    the better answer, = for alike, 0 for neither, u to undo and q to leave. Votes are kept in the folder of the first
+    RUN, and the next call goes on after them. Without a terminal, --to writes the votes that there are.
+    """
+    from mindprint_tui.votes import preference_rows, session
+
+    if train and target is None:
+        raise click.UsageError("--train belongs to --to")
+    runs = [chosen(logs, run), *([find(logs, other)] if other is not None else [])]
+    if target is not None:
+        preference_rows.require_replaceable(runs[0], target)
+    if terminal():
+        session.vote(runs, stages, seed)
+    elif target is None:
+        raise InputError("vote needs a terminal, and there is none here; with --to it writes the votes that there are")
+    if target is not None:
+        session.export(runs[0], target, train)
 
 
 @cli.command()

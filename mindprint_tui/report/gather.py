@@ -16,6 +16,7 @@ from mindprint_tui.journal.step_batch import Stretch, live
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.checks import RunFacts
 from mindprint_tui.view.pages.samples import Question, questions
+from mindprint_tui.votes.vote_file import Votes, read_votes
 
 DETAILED = 40  # the most topics that are shown with curves and answers
 QUESTIONS = 8  # the most questions per topic
@@ -56,6 +57,7 @@ class ReportContents:
     details: dict[str, TopicDetail]
     liveness: Liveness
     damaged: int = 0  # lines of the journal that could not be read
+    votes: Votes = field(default_factory=Votes)
 
 
 def gather(run: RunDir) -> ReportContents:
@@ -74,7 +76,7 @@ def gather(run: RunDir) -> ReportContents:
         for record in live(records, ahead):
             current = _detail(details, current, record)
     _add_questions(run, details)
-    return ReportContents(run.name, state, tally, details, feed.liveness(), feed.damaged)
+    return ReportContents(run.name, state, tally, details, feed.liveness(), feed.damaged, read_votes(run))
 
 
 def chosen(topics: dict[str, TopicState]) -> list[str]:

@@ -1,9 +1,7 @@
 """HTML page of a report: prepares the values, renders the template, writes the file."""
 
-import os
 import stat
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +12,7 @@ from markupsafe import Markup
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
-from engine.contract.run_folder.files import temporary_path
+from engine.contract.run_folder.files import replace_own
 from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import (
     ADAPTER_STATES,
@@ -48,6 +46,7 @@ from mindprint_tui.view.panes.log import fitted
 from mindprint_tui.view.panes.outline import Row, outline
 from mindprint_tui.view.score_rows import CLAIMS, ScoreLine, counted, demanded, interval_of, score_lines, value_of
 from mindprint_tui.view.text import Interval, about, brief, count_of, estimate, mean_of, number, shorten, small
+from mindprint_tui.votes.agreement import tally
 
 HEAD = 1 << 12  # bytes at the start of a file that show whether it is a report
 MARK = " · mindprint</title>"
@@ -84,8 +83,9 @@ def render(found: ReportContents) -> str:
 
 
 def _damage(found: ReportContents) -> list[tuple[str, str, int]]:
-    """Returns a warning with its key and count if lines of the journal could not be read."""
-    return [("journal", f"{unreadable_lines(found.damaged)}; their facts are missing", 1)] if found.damaged else []
+    """Returns a warning with its key and count for each file with lines that could not be read."""
+    journal = f"{unreadable_lines(found.damaged)}; their facts are missing" if found.damaged else ""
+    return [(key, text, 1) for key, text in (("journal", journal), ("votes", found.votes.damage)) if text]
 
 
 def write(page: str, target: Path) -> None:
@@ -96,16 +96,10 @@ def write(page: str, target: Path) -> None:
     """
     require_free(target)
     _require_replaceable(target)
-    beside = temporary_path(target, os.getpid())
     try:
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
-        beside.replace(target)
+        replace_own(target, page.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise InputError(f"{target}: the report cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()
 
 
 def _require_replaceable(target: Path) -> None:
@@ -217,11 +211,21 @@ def _tiles(found: ReportContents) -> list[tuple[str, str, str]]:
         ("mean voice", brief(mean.voice, _sure(final, "voice")), f"{mean.over}; before {number(mean.before)}"),
         _closeness(mean, before, final),
         *exam_tiles(state),
+        *_votes(found),
         ("in the model", count_of(len(inside), len(topics)), ""),
         *(_preference(phase, topics) for phase in PREFERENCE),
         ("optimizer steps", f"{tally.optimizer_steps:,}", f"phases begun: {tally.states.get('attached', 0):,}"),
         ("time", about(seconds), f"{sum(topic.status == 'finished' for topic in topics):,} topics finished"),
     ]  # fmt: skip
+
+
+def _votes(found: ReportContents) -> list[tuple[str, str, str]]:
+    """Returns the tile of a person's votes, if there are any: how often they agree with the score."""
+    if not found.votes.standing:
+        return []
+    votes = tally(found.votes.standing.values())
+    note = f"{votes.counts}; agrees with the score: {votes.agreement}"
+    return [("votes that agree with the score", count_of(votes.agree, votes.compared), note)]
 
 
 def _preference(phase: Phase, topics: list[TopicState]) -> tuple[str, str, str]:

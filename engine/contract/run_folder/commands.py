@@ -1,6 +1,5 @@
 """Commands that a person can give a running engine, and their lines in commands.jsonl."""
 
-import fcntl
 import getpass
 import json
 import os
@@ -12,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from engine.contract.errors import InputError
 from engine.contract.names import COMMAND_ID, TOPIC_ID
-from engine.contract.run_folder.files import open_own
+from engine.contract.run_folder.files import append_line
 from engine.contract.vocabulary import PHASES, Phase
 from engine.contract.wording import short
 
@@ -61,14 +60,7 @@ def append(path: Path, command: Command) -> None:
         data["topic"] = command.topic
     if command.phase is not None:
         data["phase"] = command.phase
-    descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a line written by hand without its newline
-        os.write(descriptor, ("\n" * torn + json.dumps(data) + "\n").encode())
-    finally:
-        os.close(descriptor)
+    append_line(path, json.dumps(data).encode())
 
 
 def parse(line: bytes, offset: int) -> Command | BadCommand:

@@ -135,6 +135,39 @@ def open_own(path: str | Path, flags: int) -> int:
     return only_regular(path, flags | os.O_NOFOLLOW)
 
 
+def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:
+    """Appends a line, given without its newline, in one write under a lock; makes the file if there is none.
+
+    If the file ends in a torn line, the new one begins after a newline. A `durable` line is on the disk when this
+    returns. Raises OSError, with the file as it was.
+    """
+    descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        data = b"\n" * torn + line + b"\n"
+        if os.write(descriptor, data) != len(data):
+            os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, "no space left for the line")
+        if durable:
+            flush_to_disk(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_own(path: Path, data: bytes) -> None:
+    """Replaces a file in one step by one that only its owner can read; raises OSError."""
+    beside = temporary_path(path, os.getpid())
+    try:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
 def temporary_path(path: Path, pid: int) -> Path:
     """Returns the temporary path at which a process builds `path`, until it is whole and renamed."""
     return path.with_name(f".{path.name}.{pid}")

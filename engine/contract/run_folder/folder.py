@@ -67,6 +67,11 @@ class RunDir:
         return self.path / "summary.json"
 
     @property
+    def votes(self) -> Path:
+        """A person's votes on pairs of answers."""
+        return self.path / "votes.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.path / "engine.lock"
 
