@@ -224,8 +224,8 @@ def _votes(found: ReportContents) -> list[tuple[str, str, str]]:
     if not found.votes.standing:
         return []
     votes = tally(found.votes.standing.values())
-    note = f"{votes.counts}; agrees with the score: {votes.agreement}"
-    return [("votes that agree with the score", count_of(votes.agree, votes.compared), note)]
+    share = count_of(votes.agree, votes.compared) if votes.compared else number(None)
+    return [("votes that agree with the score", share, f"{votes.agreement}; {votes.counts}")]
 
 
 def _preference(phase: Phase, topics: list[TopicState]) -> tuple[str, str, str]:

@@ -28,8 +28,7 @@ REST = 0.05  # seconds in which the rest of an arrow key's bytes arrives
 def ask(run: RunDir, ballots: Ballots, votes: Votes, seed: int) -> None:
     """Asks about each pair without a standing vote, and writes each vote at once, until a person leaves.
 
-    The names of stages and runs are not shown, and no earlier vote on a pair. `votes` is kept up to date. Raises
-    Unwritable.
+    The names of stages and runs are not shown. `votes` is kept up to date. Raises Unwritable.
     """
     pairs = [ballot.pair for ballot in ballots.pairs]
     with single_keys() as keys:
@@ -81,7 +80,7 @@ def _show(ballot: Ballot | None, ballots: Ballots, votes: Votes) -> None:
 
 @contextmanager
 def single_keys() -> Iterator[Iterator[str]]:
-    """Yields the keys typed on this terminal, each without a return; Ctrl-C and Ctrl-D end them.
+    """Yields the keys typed on this terminal, each without a return; Ctrl-D ends them.
 
     At the end the terminal is as it was. A shell that suspended the program may have changed it, so it is set again.
     """
@@ -105,7 +104,7 @@ def _typed(terminal: int) -> Iterator[str]:
     while True:
         try:
             data = os.read(terminal, 1)
-        except (KeyboardInterrupt, OSError):  # Ctrl-C, or the connection is lost
+        except OSError:  # the connection is lost
             return
         if data in (b"", b"\x04"):
             return

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from engine.contract.run_folder.folder import RunDir
@@ -23,7 +24,8 @@ def vote(runs: Sequence[RunDir], stages: tuple[Place, Place] | None, seed: int) 
     ballots = read_ballots(runs, stages, seed)
     _say(unreadable_lines(ballots.damaged) if ballots.damaged else "")
     _say(f"{several(ballots.same, 'question')} with the same answer twice left out" if ballots.same else "")
-    ask(runs[0], ballots, votes, seed)
+    with suppress(KeyboardInterrupt):  # Ctrl-C leaves, as q does: each vote is on the disk already
+        ask(runs[0], ballots, votes, seed)
     found = tally(votes.standing.values())
     print(f"\n{found.counts}\nagrees with the score: {found.agreement}")
     for text in found.by_stage:

@@ -24,6 +24,7 @@ from mindprint_tui.report import page
 from mindprint_tui.report.checks import Check, RunFacts, checks
 from mindprint_tui.report.figures import COLUMNS, curve
 from mindprint_tui.report.gather import DETAILED, ReportContents, gather
+from mindprint_tui.votes.vote_file import Side, Vote, append
 
 Story = Callable[[str], RunDir]
 TAGS = set(
@@ -275,3 +276,16 @@ def test_a_report_replaces_a_report(story: Story) -> None:
         done = CliRunner().invoke(cli, ["report", "finished"], standalone_mode=False)
         assert done.exception is None
     assert (run.path / "report.html").read_text().lstrip().startswith("<!doctype html>")
+
+
+def test_votes_are_shown_with_their_agreement_and_damage(tmp_path: Path) -> None:
+    run = make.write("learned", tmp_path)
+    assert "votes" not in Page(page.render(gather(run))).text
+    good, bad = Side("night", "sft", HTML, 0.9), Side("night", "before", "It is.", 0.1)
+    for number, choice in enumerate(("1", "1", "2", "=", "0")):
+        append(run, Vote(f"{number:016x}", 1.0, 0, "a/b/c", HTML, good, bad, choice))
+    with open(run.votes, "ab") as file:
+        file.write(b"torn")
+    text = Page(page.render(gather(run))).text
+    assert "votes that agree with the score 2 of 3 2 of 3, 0.67 (90 % interval 0.25 to 0.92)" in text
+    assert "5 votes: 3 decided, 1 alike, 1 for neither" in text and "1 line of votes.jsonl cannot be read" in text
