@@ -232,6 +232,9 @@ FIGURES = tuple(name for name, row in SCORES.items() if row.summarized)
 PER_ANSWER = tuple(name for name, row in SCORES.items() if row.per_answer)
 
 
+COPY = "a copy of a training row"  # the reason why such an answer is void
+
+
 def score_label(name: str) -> str:
     """Returns the short label of a score or of its part; a voice's marker group keeps its author's name."""
     return SCORES[name].short if name in SCORES else name

@@ -11,6 +11,7 @@ from engine.contract.errors import InputError
 from engine.contract.regular_file import STATE, read_bytes
 from engine.contract.run_folder.files import replace_own
 from engine.contract.run_folder.folder import RunDir, require_free
+from engine.contract.vocabulary import COPY
 from engine.contract.wording import several
 from mindprint_tui.votes.vote_file import Vote
 
@@ -40,7 +41,8 @@ def rows_of(run: RunDir, votes: Iterable[Vote], train: bool) -> Rows:
     """Returns a row for each decided vote.
 
     All questions of a run are held out. So a row is marked `heldout`, unless `train` is set. The texts are messages,
-    since plain text may be read as a conversation.
+    since plain text may be read as a conversation. No void answer is to be trained on. A copy of a training row is not
+    measured either: the next run would refuse it, as held out and trained on.
     """
     rows: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
@@ -48,7 +50,7 @@ def rows_of(run: RunDir, votes: Iterable[Vote], train: bool) -> Rows:
         if (sides := vote.sides) is None:
             continue
         chosen, rejected = sides
-        if why := _unfit(vote):
+        if why := _unfit(vote, train):
             left_out[why] += 1
             continue
         row = {
@@ -62,12 +64,14 @@ def rows_of(run: RunDir, votes: Iterable[Vote], train: bool) -> Rows:
     return Rows(tuple(rows), dict(left_out))
 
 
-def _unfit(vote: Vote) -> str:
+def _unfit(vote: Vote, train: bool) -> str:
     """Returns the reason why a decided vote makes no row; empty if it makes one."""
     chosen, rejected = vote.sides or (vote.first, vote.second)
     if not (vote.question.strip() and chosen.answer.strip() and rejected.answer.strip()):
         return EMPTY
-    return f"the score calls the preferred answer void ({chosen.void.partition(':')[0]})" if chosen.void else ""
+    if chosen.void and (train or chosen.void == COPY):
+        return f"the preferred answer is void: {chosen.void.partition(':')[0]}"
+    return ""
 
 
 def _message(role: str, content: str) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.wording import several, unreadable_lines
-from mindprint_tui.journal.sanitize import clean
+from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.votes.agreement import tally
 from mindprint_tui.votes.ask import ask
 from mindprint_tui.votes.ballots import Place, read_ballots
@@ -29,7 +29,7 @@ def vote(runs: Sequence[RunDir], stages: tuple[Place, Place] | None, seed: int) 
     found = tally(votes.standing.values())
     print(f"\n{found.counts}\nagrees with the score: {found.agreement}")
     for text in found.by_stage:
-        print(f"preferred: {clean(text)}")
+        print(f"preferred: {one_line(clean(text))}")
 
 
 def export(run: RunDir, target: Path, train: bool) -> None:
@@ -37,7 +37,7 @@ def export(run: RunDir, target: Path, train: bool) -> None:
     found = rows_of(run, _votes(run).standing.values(), train)
     write(run, found, target)
     for text in found.said(target, train):
-        print(clean(text))
+        print(one_line(clean(text)))
 
 
 def _votes(run: RunDir) -> Votes:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from engine.contract.vocabulary import COPY
 from engine.evaluation.score.answer_score import AnswerScore, combine
 from engine.evaluation.score.parts.closeness import ClosenessScale, Vectors, closeness, fit_closeness, misplaced
 from engine.evaluation.score.parts.familiarity import Familiarity, fit_familiarity
@@ -140,7 +141,7 @@ def _voids(scorer: Scorer, answers: Sequence[Answer], belongs: Sequence[str | No
     for answer, other, elsewhere in zip(answers, same, belongs, strict=True):
         share = echo_share(answer.question, answer.text)
         if not answer.training and scorer.copies.copied(answer.text) is not None:
-            voids.append("a copy of a training row")
+            voids.append(COPY)
         elif other is not None:
             voids.append(f'the same as the answer to "{answers[other].question}"')
         elif share > scorer.echo:

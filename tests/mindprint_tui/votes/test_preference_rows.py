@@ -16,6 +16,7 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import CurriculumConfig, SourceConfig
+from engine.contract.vocabulary import COPY
 from engine.data.curriculum import Curriculum, load_curriculum
 from engine.data.leaks import find_leaks
 from mindprint_tui.cli import cli
@@ -81,12 +82,13 @@ def test_votes_that_make_no_row_are_counted_with_the_reason(tmp_path: Path) -> N
     votes = read_votes(voted(tmp_path / "empty", answer=" ")).standing.values()
     found = rows_of(RunDir(tmp_path / "night"), votes, False)
     assert not found.rows and found.left_out == {"one of its answers is empty": 2}
-    side = Side("night", "sft", "Aye.", 0.0, "a copy of a training row")
-    vote = Vote("0" * 16, NOW, 0, TOPICS[0], ASKED[0], side, Side("night", "before", "It is."), "1")
-    found = rows_of(RunDir(tmp_path / "night"), [vote], False)
-    why = "the score calls the preferred answer void (a copy of a training row)"
-    assert not found.rows and found.left_out == {why: 1}
-    assert f"left out: 1 vote: {why}" in found.said(tmp_path / "rows.jsonl", False)
+    for void, train, rows in ((COPY, False, 0), ("cut off", False, 1), ("cut off: 96 tokens", True, 0)):
+        side = Side("night", "sft", "Aye.", 0.0, void)
+        vote = Vote("0" * 16, NOW, 0, TOPICS[0], ASKED[0], side, Side("night", "before", "It is."), "1")
+        found = rows_of(RunDir(tmp_path / "night"), [vote], train)
+        assert len(found.rows) == rows
+        why = f"the preferred answer is void: {void.partition(':')[0]}"
+        assert rows or f"left out: 1 vote: {why}" in found.said(tmp_path / "rows.jsonl", train)
 
 
 def test_only_a_file_of_the_same_run_is_replaced(tmp_path: Path) -> None:
