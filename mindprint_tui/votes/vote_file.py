@@ -89,7 +89,7 @@ class Votes:
 
 
 def read_votes(run: RunDir) -> Votes:
-    """Returns the votes of a run; none if nobody has voted.
+    """Returns the votes of a run; none if it has no such file.
 
     A torn last line counts as damaged. Raises InputError if the file cannot be read or is too large.
     """
