@@ -17,11 +17,11 @@ PENALIZED = 64  # last tokens, of prompt and answer, whose repetition is penaliz
 class ModelConfig:
     """The base model: an embedded name, a local folder or a Hugging Face id."""
 
-    name: str = "smollm2-135m-instruct"  # embedded, a folder, or an id on the hub; see docs/MODELS.md
+    name: str = "smollm2-135m-instruct"  # an embedded model, a folder, or an id on the hub; see docs/MODELS.md
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
-    chat_template: str = ""  # in place of the tokenizer's: chatml, llama-3, gemma, plain, or a file
-    eos_token: str = ""  # a token that ends an answer, if the tokenizer has another
-    max_length: int = number(1024, 16, 1 << 20)  # tokens of a training row; a longer one is cut, and reported
+    chat_template: str = ""  # replaces the tokenizer's: chatml, llama-3, gemma, plain, or a file
+    eos_token: str = ""  # the token that ends an answer, if the tokenizer names another
+    max_length: int = number(1024, 16, 1 << 20)  # tokens of a training row; a longer row is cut and reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class SourceConfig:
 
     path: str  # a file of rows such as train.jsonl; a dataset folder, which begins with . ~ or /; or an id on the hub
     split: str = "train"  # of a dataset
-    subset: str = ""  # of a dataset that has several, by its name on the hub
-    revision: str = ""  # of a hub dataset: a commit, so that it is the same rows tomorrow
-    columns: dict[str, str] = field(default_factory=dict)  # field of a row -> column of the data; then no others count
-    topic_column: str = ""  # the column that says the topic; `topic` where it is empty
+    subset: str = ""  # one of several parts of a dataset, by its name on the hub
+    revision: str = ""  # commit of a hub dataset; it keeps the rows the same tomorrow
+    columns: dict[str, str] = field(default_factory=dict)  # row field -> data column; if set, no other is read
+    topic_column: str = ""  # the column with the topic; if empty, `topic`
 
 
 Sources = SourceConfig | str | tuple[SourceConfig | str, ...]
@@ -41,32 +41,32 @@ Sources = SourceConfig | str | tuple[SourceConfig | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class CurriculumConfig:
-    """Where the topics are, and how much is held out where the rows do not say so themselves."""
+    """Where the topics are, and how much is held out if the rows do not mark it."""
 
-    path: str  # a folder with voice.yaml, curriculum.yaml and the rows, where they are not named below
-    topics: tuple[str, ...] = ()  # the topics to train, by id, its last part or title, or whole units; empty is all
-    heldout_share: float = number(0.25, 0.0, 0.9)  # of a topic's pairs
-    quiz_share: float = number(0.0, 0.0, 0.9)  # of the training rows of a topic that has no quiz
-    bad_rows: Literal["refuse", "report"] = "refuse"  # rows that cannot be used: refuse the run, or leave them out
-    system: Literal["keep", "into_question", "drop"] = "keep"  # system messages: as such, before the question, or not
-    sft: Sources = ""  # a source or a list of them; empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
-    preferences: Sources = ""  # likewise preferences.jsonl, …; pairs of answers
-    quiz: Sources = ""  # likewise quiz.jsonl, …; held-out questions
+    path: str  # folder of voice.yaml and curriculum.yaml, and of the rows if none are named below
+    topics: tuple[str, ...] = ()  # to train: ids, last parts of ids, titles or whole units; if empty, all
+    heldout_share: float = number(0.25, 0.0, 0.9)  # share of a topic's pairs that is held out
+    quiz_share: float = number(0.0, 0.0, 0.9)  # share of a topic's training rows that is held out if it has no quiz
+    bad_rows: Literal["refuse", "report"] = "refuse"  # unusable rows: refuse the run, or leave them out and list them
+    system: Literal["keep", "into_question", "drop"] = "keep"  # system messages: keep them, put them into the first question, or drop them
+    sft: Sources = ""  # a source or a list; if empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
+    preferences: Sources = ""  # pairs of answers; if empty: preferences.jsonl, …
+    quiz: Sources = ""  # held-out questions; if empty: quiz.jsonl, …
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedConfig:
     """What the supervised phase of a topic and the foundation have in common."""
 
-    answers: Literal["every", "last"] = "every"  # of a conversation: the answers that are trained on
+    answers: Literal["every", "last"] = "every"  # which answers of a conversation are trained on
     rank: int = number(8, 1, 1024)  # of the LoRA adapter
     alpha: float = number(16.0, 0.001)  # scale = alpha / rank
-    modules: tuple[str, ...] = ATTENTION  # linear modules that are adapted, by the last word of their names
-    layers: int = number(0, 0, 10_000)  # the last N layers; 0 is all of them
-    epochs: int = number(3, 1, 100_000)  # times that every row is seen
+    modules: tuple[str, ...] = ATTENTION  # linear modules to adapt, by the last part of their names
+    layers: int = number(0, 0, 10_000)  # the last N layers; 0 is all
+    epochs: int = number(3, 1, 100_000)  # passes over the rows
     batch: int = number(4, 1, 4096)  # rows of a micro-batch
     accumulation: int = number(1, 1, 4096)  # micro-batches of an optimizer step
-    learning_rate: float = number(3e-4, LEAST_RATE, 1000.0)  # after the warm-up; it then falls to 0 as a cosine
+    learning_rate: float = number(3e-4, LEAST_RATE, 1000.0)  # after the warm-up; falls to 0 as a cosine
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
     weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
@@ -76,18 +76,18 @@ class SupervisedConfig:
 class SftConfig(SupervisedConfig):
     """The supervised phase of a topic."""
 
-    replay: float = number(0.0, 0.0, 1.0)  # rows of earlier topics mixed into a phase, as a share of its own rows
+    replay: float = number(0.0, 0.0, 1.0)  # rows of earlier topics to mix in, as a share of the phase's own rows
 
 
 @dataclass(frozen=True, slots=True)
 class FoundationConfig(SupervisedConfig):
     """A first supervised phase over the rows of all topics together, before the topics one by one."""
 
-    topics: tuple[str, ...] = ()  # whose rows it is trained on, by id or part of an id; empty: those of the run
+    topics: tuple[str, ...] = ()  # topics to take rows from, by id or part of an id; if empty, those of the run
     rank: int = number(32, 1, 1024)
     alpha: float = number(64.0, 0.001)
     modules: tuple[str, ...] = ALL_LINEAR
-    epochs: int = number(4, 0, 100_000)  # times that every row is seen; 0 is no foundation
+    epochs: int = number(4, 0, 100_000)  # passes over the rows; 0 is no foundation
     learning_rate: float = number(5e-4, LEAST_RATE, 1000.0)
 
 
@@ -108,49 +108,49 @@ class DpoConfig:
     clip: float = number(1.0, 0.0)
     weight_decay: float = number(0.0, 0.0, 1.0)
     beta: float = number(0.1, 0.0001, 100.0)  # of the DPO loss: a reward is beta times the log-ratio to the reference
-    give_up_after: int = number(3, 0)  # topics in a row that rolled DPO back before it is left out; 0 is never
+    give_up_after: int = number(3, 0)  # skip DPO after so many topics in a row rolled it back; 0 is never
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptersConfig:
-    """How the phases stand on one another, and how well a fuse has to survive rounding."""
+    """How the phases follow each other, and how exact a fuse must be; without a fuse, the change stays in float32."""
 
-    strategy: Strategy = "fuse_between"  # fuse SFT and begin DPO afresh, go on with SFT's adapter, or no DPO
-    min_fuse_cosine: float = number(0.99, 0.0, 1.0)  # of the intended and the applied change; below: kept beside
-    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token; above: kept beside. In bfloat16 at least 1e-2: rounding
+    strategy: Strategy = "fuse_between"  # DPO trains a new adapter, SFT's own, or none
+    min_fuse_cosine: float = number(0.99, 0.0, 1.0)  # intended against applied change; below it, no fuse
+    max_fuse_kl: float = number(1e-3, 0.0)  # nats a token; above it, no fuse. In bfloat16 at least 1e-2: rounding
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """The held-out questions are answered greedily, in batches. Chat and exports answer in the same way."""
+    """How held-out questions are answered: greedily, in batches. Chat and exports use the same settings."""
 
     max_tokens: int = number(160, 1, 8192)  # of an answer
-    batch: int = number(32, 1, 4096)  # answers that are generated side by side
-    repetition_penalty: float = number(1.0, 1.0, 2.0)  # of a token among the last 64; 1 is none
+    batch: int = number(32, 1, 4096)  # answers that are generated together
+    repetition_penalty: float = number(1.0, 1.0, 2.0)  # on the last 64 tokens; 1 is none
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdsConfig:
-    """What a topic has to reach, and what counts as worse."""
+    """The scores a topic has to reach, and how much worse is too much."""
 
-    voice: float = number(0.5, 0.0, 1.0)  # to pass: 0 is text that is not in the voice, 1 the weakest references
-    closeness: float = number(0.0, 0.0, 1.0)  # to pass: 0 asks for nothing, since a good answer may say something else
-    accuracy: float = number(0.0, 0.0, 1.0)  # cosine with the reference, to pass and for a gated DPO; 0 asks nothing
-    dpo_trigger: float = number(0.75, 0.0, 1.0)  # a gated DPO runs where voice is below this after SFT
-    worse: float = number(0.10, 0.0, 1.0)  # a phase after which answers are worse by more than this is rolled back
-    unreachable: Literal["error", "warn"] = "error"  # what to do about a gate that the references themselves fail
+    voice: float = number(0.5, 0.0, 1.0)  # to pass; 0 is text outside the voice, 1 the weakest references
+    closeness: float = number(0.0, 0.0, 1.0)  # to pass; 0 is no gate: a good answer may differ from the reference
+    accuracy: float = number(0.0, 0.0, 1.0)  # cosine with the reference, to pass and for a gated DPO; 0 is no gate
+    dpo_trigger: float = number(0.75, 0.0, 1.0)  # a gated DPO runs if voice is below this after SFT
+    worse: float = number(0.10, 0.0, 1.0)  # a phase is rolled back if answers get worse by more than this
+    unreachable: Literal["error", "warn"] = "error"  # if the references themselves fail a gate
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     """The run as a whole."""
 
-    name: str = ""  # how the run is called on the screen; the configuration's file name where it is empty
-    seed: int = number(0, 0, 2**32 - 1)  # of adapters and of the order of rows
-    retries: int = number(0, 0, 10)  # how often a topic that did not pass is trained again, on its own
+    name: str = ""  # the run's name on the screen; if empty, the file name
+    seed: int = number(0, 0, 2**32 - 1)  # of the adapters' first values and the order of rows
+    retries: int = number(0, 0, 10)  # how often to retrain a topic that did not pass, without a person's request
     checkpoint_every: int = number(20, 1)  # optimizer steps
-    pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # after a topic with such a phase, until a person resumes
-    hang_after: float = number(1800.0, 0.0)  # seconds without a sign of life, 300 at least; 0 waits for ever
+    pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # pause after a topic with such a phase; a person resumes
+    hang_after: float = number(1800.0, 0.0)  # seconds without a sign of life until a restart; from 300; 0: never
 
 
 @dataclass(frozen=True, slots=True)
