@@ -37,7 +37,7 @@ def folder_of_runs(_context: click.Context, _parameter: click.Parameter, value: 
     Raises InputError if it is a file. A folder that does not exist is allowed: it holds no runs yet.
     """
     if value.exists() and not value.is_dir():
-        raise InputError(f"--logs {value}: a file, where the folder of the runs is expected")
+        raise InputError(f"--logs {value}: found a file, expected the folder of the runs")
     return value
 
 
@@ -151,8 +151,8 @@ class RunByDefault(click.Group):
 def cli() -> None:
     """Teach a person's voice to a language model, topic by topic, and see whether it works.
 
-    mindprint-tui CONFIG trains a configuration; mindprint-tui run --help lists the options. RUN is the name or the
-    folder of a run.
+    mindprint-tui CONFIG trains a configuration; mindprint-tui run --help lists the options. RUN is a run's name or
+    its folder.
     """
 
 
@@ -164,7 +164,7 @@ def cli() -> None:
 @TOPICS
 @OVERRIDES
 @LOGS
-@click.option("--run-id", metavar="NAME", help="Name of the run; the configuration and the time by default.")
+@click.option("--run-id", metavar="NAME", help="Name of the run. Default: configuration and time.")
 @click.option(
     "--resume", metavar="RUN", shell_complete=completion.runs, help="Continue a run that was stopped or has died."
 )
@@ -179,12 +179,14 @@ def run(
 ) -> int:
     """Train CONFIG and watch it in the console.
 
-    Without CONFIG the console lists the runs if one is alive, and else asks what to begin with; with --no-ui it is
-    configs/demo.yaml.
+    Without CONFIG, the console lists the runs if one is alive; if not, it asks what to start. With --no-ui, the
+    default is configs/demo.yaml.
     """
     shaped = config is not None or bool(topics or overrides) or run_id is not None
     if resume is not None and shaped:
-        raise click.UsageError("--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id")
+        raise click.UsageError(
+            "--resume continues a run with its own settings: leave out CONFIG, --topic, --set and --run-id"
+        )
     painted = terminal() and not no_ui
     if not (no_ui or shaped or resume):
         return begin_with_nothing(logs)
@@ -229,8 +231,8 @@ def attach(run: str | None, logs: Path) -> int:
     folder = find(logs, run)
     if not terminal():
         raise InputError(
-            f"attach needs a terminal, and there is none here; {folder.log} has the run as lines, and "
-            "mindprint-tui metrics --csv --follow its numbers"
+            f"attach needs a terminal, and there is none here; read the run in {folder.log}, or its numbers with "
+            "mindprint-tui metrics --csv --follow"
         )
     return console(folder, logs)
 
@@ -272,9 +274,8 @@ def runs(logs: Path) -> None:
 def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
     """Send a request to the engine of RUN, and print its answer.
 
-    pause, resume and stop take no TOPIC; skip, reevaluate, retry and keep need one: its id, or the last part of the id
-    or the title if that is unique. keep puts a rolled-back phase into the model after all: that of TOPIC:sft or
-    TOPIC:dpo, or the last one of TOPIC.
+    pause, resume and stop take no TOPIC; skip, reevaluate, retry and keep need one. TOPIC is an id, or its last part
+    or title if that is unique. keep commits a rolled-back phase: TOPIC:sft or TOPIC:dpo names it, TOPIC takes the last.
     """
     folder, phase = find(logs, run), None
     if topic is not None and kind in commands.WITH_TOPIC:
@@ -302,7 +303,7 @@ def ctl(run: str, kind: str, topic: str | None, logs: Path) -> int:
 def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> int:
     """Examine CONFIG before training: data, gates, time, memory.
 
-    Trains nothing that stays. The exit status is 2 if a run would be pointless.
+    Keeps nothing of what it trains. The exit status is 2 if a run would be pointless.
     """
     from mindprint_tui.view.pages.preflight import lines
 
@@ -327,14 +328,14 @@ def score(
 ) -> None:
     """Score texts as RUN or CONFIG would; nothing is trained.
 
-    FILE has one JSON object a line: topic, question and answer; a reference if you have one.
+    Each line of FILE is a JSON object with topic, question and answer, and a reference if you have one.
     """
     from mindprint_tui.view.pages.scores import lines
 
     if run_folder.find_config(Path(source)).is_file():
         found = programs.score_by_config(Path(source), topics, overrides, file)
     elif topics or overrides:
-        raise click.UsageError("--topic and --set belong to a CONFIG; a RUN is scored as it is")
+        raise click.UsageError("--topic and --set work with a CONFIG only; a RUN has its own settings")
     else:
         found = programs.score(find(logs, source), file)
     if as_json:
@@ -373,24 +374,24 @@ def compare(runs: tuple[str, ...], as_json: bool, logs: Path) -> None:
     type=click.Choice(["mlx", "adapter", "peft", "gguf", "gguf-adapter"]),
     default="mlx",
     show_default=True,
-    help="mlx: a fused model that mlx-lm and transformers read; adapter: one for mlx-lm; peft: one for PEFT; "
-    "gguf: a fused model for Ollama, LM Studio and llama.cpp; gguf-adapter: one adapter for them.",
+    help="mlx: a fused model for mlx-lm and transformers; adapter: one adapter for mlx-lm; peft: one adapter for PEFT; "
+    "gguf: a fused model for Ollama, LM Studio and llama.cpp; gguf-adapter: one adapter for llama.cpp.",
 )
-@click.option("--rank", type=click.IntRange(1), help="Cut an adapter to this rank, and print what that loses.")
+@click.option("--rank", type=click.IntRange(1), help="Reduce an adapter to this rank, and print the loss.")
 @click.option(
     "--type",
     "numbers",
     metavar="TYPE",
     help="Number type of gguf: f16 (default), f32, bf16, q8_0, q5_1, q5_0, q4_1, q4_0.",
 )
-@click.option("--measure", is_flag=True, help="Score what the type costs the voice, on the held-out questions.")
+@click.option("--measure", is_flag=True, help="Measure how much the type changes the voice, on the held-out questions.")
 @LOGS
 def export(
     run: str | None, target: Path, form: str, rank: int | None, numbers: str | None, measure: bool, logs: Path
 ) -> int:
     """Write the model of RUN as a folder for other programs.
 
-    RUN is the newest by default.
+    Without RUN, it takes the newest run.
     """
     return programs.export(chosen(logs, run), target, form, rank, numbers, measure)
 
@@ -402,18 +403,18 @@ def export(
     metavar="before|TOPIC[:PHASE]",
     shell_complete=completion.run_topics,
     help="before: the base model. TOPIC: the model after the last commit of that topic. TOPIC:sft, TOPIC:dpo: the "
-    "model after that phase, also if it was rolled back (the last five are set aside).",
+    "model after that phase, also if it was rolled back (the last five such phases are kept on the disk).",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(1),
-    help="Longest answer in tokens; 512 by default, or evaluation's if stdin is no terminal.",
+    help="Longest answer in tokens; 512 by default, or evaluation.max_tokens if stdin is not a terminal.",
 )
 @LOGS
 def chat(run: str | None, stage: str | None, max_tokens: int | None, logs: Path) -> int:
     """Talk to the model that RUN made.
 
-    RUN is the newest by default. If stdin is no terminal, each of its lines is a question by itself.
+    Without RUN, it takes the newest run. If stdin is not a terminal, each line is a separate question.
     """
     from mindprint_tui.process import chat
 
@@ -431,15 +432,15 @@ def chat(run: str | None, stage: str | None, max_tokens: int | None, logs: Path)
     shell_complete=completion.run_topics,
     help="before: the base model. TOPIC: the model after the last commit of that topic.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; another needs a token.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another needs a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Longest answer in tokens; 512 by default.")
 @LOGS
 def serve(run: str | None, stage: str | None, host: str, port: int, max_tokens: int | None, logs: Path) -> int:
     """Serve the model of RUN to other programs, as OpenAI's API.
 
-    RUN is the newest by default. Only this machine can ask, unless you name another --host and put a token into the
-    environment variable MINDPRINT_TOKEN.
+    Without RUN, it takes the newest run. Only this machine can connect. To allow others, set another --host and put a
+    token into the environment variable MINDPRINT_TOKEN.
     """
     folder = chosen(logs, run)
     if stage is not None:
@@ -451,16 +452,17 @@ def serve(run: str | None, stage: str | None, host: str, port: int, max_tokens: 
 @RUN
 @click.option("--csv", "as_csv", is_flag=True, help="Print rows: steps, evaluations, verdicts.")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write event files to DIR/RUN.")
-@click.option("--wandb", is_flag=True, help="Send them to Weights & Biases.")
-@click.option("--project", default="mindprint", show_default=True, help="Weights & Biases project.")
-@click.option("--follow", is_flag=True, help="Continue as long as the engine runs.")
+@click.option("--wandb", is_flag=True, help="Send the numbers to Weights & Biases.")
+@click.option("--project", default="mindprint", show_default=True, help="Weights & Biases project name.")
+@click.option("--follow", is_flag=True, help="Continue until the engine ends.")
 @LOGS
 def metrics(
     run: str | None, as_csv: bool, tensorboard: Path | None, wandb: bool, project: str, follow: bool, logs: Path
 ) -> None:
     """Give the numbers of RUN to tools that draw curves.
 
-    RUN is the newest by default. Works while it runs and afterwards. Name one of --csv, --tensorboard and --wandb.
+    Without RUN, it takes the newest run. The run may be running or ended. Name one of --csv, --tensorboard and
+    --wandb.
     """
     from mindprint_tui.metrics import sinks
     from mindprint_tui.metrics.rows import Sink, write_metrics
@@ -537,13 +539,14 @@ def vote(
 @cli.command()
 @RUN
 @click.option(
-    "--to", "target", type=click.Path(path_type=Path), help="The file; report.html in the run's folder by default."
+    "--to", "target", type=click.Path(path_type=Path), help="The file. Default: report.html in the run's folder."
 )
 @LOGS
 def report(run: str | None, target: Path | None, logs: Path) -> None:
     """Write a report of RUN: one HTML page that needs no network.
 
-    RUN is the newest by default. The page has curves, scores, decisions, answers and the rules that were checked.
+    Without RUN, it takes the newest run. The page has curves, scores, decisions, answers and the rules that were
+    checked.
     """
     from mindprint_tui.report import gather, page
 

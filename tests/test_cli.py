@@ -78,7 +78,7 @@ def test_arguments(tmp_path: Path, arguments: list[str], expected: str) -> None:
 )
 def test_what_a_resumed_run_would_not_heed_is_refused(tmp_path: Path, more: list[str]) -> None:
     sentence = refuse(tmp_path, "--no-ui", "--resume", "night", *more)
-    assert "--resume goes on with a run as it began: leave out CONFIG, --topic, --set and --run-id" in sentence
+    assert "--resume continues a run with its own settings: leave out CONFIG, --topic, --set and --run-id" in sentence
 
 
 def test_a_console_needs_a_terminal(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_a_console_needs_a_terminal(tmp_path: Path) -> None:
     (run / "journal.jsonl").write_text("")
     sentence = refuse(tmp_path, "attach", "night", "--logs", "runs")
     assert sentence == (
-        "mindprint-tui: attach needs a terminal, and there is none here; runs/night/training.log has the run as lines, "
-        "and mindprint-tui metrics --csv --follow its numbers"
+        "mindprint-tui: attach needs a terminal, and there is none here; read the run in "
+        "runs/night/training.log, or its numbers with mindprint-tui metrics --csv --follow"
     )
 
 
@@ -165,7 +165,7 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder_of_runs(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "notes.txt").write_text("in the way")
     sentence = refuse(tmp_path, *arguments, "--logs", "notes.txt")
-    assert sentence.endswith("mindprint-tui: --logs notes.txt: a file, where the folder of the runs is expected")
+    assert sentence.endswith("mindprint-tui: --logs notes.txt: found a file, expected the folder of the runs")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def create(logs: Path, name: str) -> RunDir:
         path.mkdir(mode=0o700)
     except FileExistsError as error:
         if not logs.is_dir():
-            raise InputError(f"{logs}: a file, where the folder of the runs is expected") from error
+            raise InputError(f"{logs}: found a file, expected the folder of the runs") from error
         raise InputError(f"{path}: a run of this name exists; choose another --run-id") from error
     except OSError as error:
         raise InputError(f"{path}: the run folder cannot be made ({error.strerror})") from error

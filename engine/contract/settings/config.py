@@ -48,7 +48,7 @@ class CurriculumConfig:
     heldout_share: float = number(0.25, 0.0, 0.9)  # share of a topic's pairs that is held out
     quiz_share: float = number(0.0, 0.0, 0.9)  # share of a topic's training rows that is held out if it has no quiz
     bad_rows: Literal["refuse", "report"] = "refuse"  # unusable rows: refuse the run, or leave them out and list them
-    system: Literal["keep", "into_question", "drop"] = "keep"  # system messages: keep them, put them into the first question, or drop them
+    system: Literal["keep", "into_question", "drop"] = "keep"  # system messages; see docs/DATA.md
     sft: Sources = ""  # a source or a list; if empty: sft.jsonl, sft.parquet or sft_data.jsonl in path
     preferences: Sources = ""  # pairs of answers; if empty: preferences.jsonl, …
     quiz: Sources = ""  # held-out questions; if empty: quiz.jsonl, …

@@ -114,7 +114,7 @@ def test_a_name_is_used_once(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
-    with pytest.raises(InputError, match=r"logs: a file, where the folder of the runs is expected"):
+    with pytest.raises(InputError, match=r"logs: found a file, expected the folder of the runs"):
         create(tmp_path / "logs", "night")
     with pytest.raises(InputError, match="cannot be made"):
         create(tmp_path / "logs" / "more", "night")
