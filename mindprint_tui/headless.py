@@ -129,7 +129,7 @@ class Headless:
         except OSError as error:
             if not self._without_output(error):
                 _tell(
-                    f"the output cannot be written ({error.strerror}); the run goes on, with lines in {self._run.log}"
+                    f"the output cannot be written ({error.strerror}); the run continues, with lines in {self._run.log}"
                 )
 
     def _without_output(self, error: OSError) -> bool:

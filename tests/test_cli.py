@@ -158,7 +158,7 @@ def test_an_empty_argument_is_no_folder(tmp_path: Path, command: str) -> None:
 
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert refuse(tmp_path, "check", "mine") == "mindprint-tui: mine: a folder, where a file is expected"
+    assert refuse(tmp_path, "check", "mine") == "mindprint-tui: mine: found a folder, expected a file"
 
 
 @pytest.mark.parametrize("arguments", [["runs"], ["--no-ui", "configs/quick.yaml"], ["attach"]], ids=" ".join)

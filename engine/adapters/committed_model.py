@@ -148,7 +148,7 @@ def _require_journaled(run: RunDir, names: list[str], declared: str | None, hist
     found = {(_topic(name), name.rpartition("-")[2]) for name in names}
     file = run.adapters / "ledger.json"
     if missing := sorted(" ".join(delta) for delta in history.committed - found):
-        raise InputError(f"{file}: {missing[0]} is missing, which the journal has as committed; {PUT_BACK}")
+        raise InputError(f"{file}: {missing[0]} is missing, but the journal has it as committed; {PUT_BACK}")
     if names and found == history.committed and history.model not in (None, declared):
         raise InputError(f"{file}: found model {declared}, the journal has {history.model}; {PUT_BACK}")
 
@@ -162,13 +162,13 @@ def _as_it_stood(run: RunDir, listed: dict[str, Any], topic: str, phase: Phase |
     if topic not in known:
         names, lost = ", ".join(known) or "none", SetAside(_events(run)).listed
         raise InputError(
-            f"{run.path}: nothing of {topic} has been committed; topics that have: {names}; rolled back and set "
+            f"{run.path}: nothing of {topic} is committed; committed topics: {names}; rolled back and set "
             f"aside are: {lost}"
         )
     then = commits(_events(run), topic, phase)
     if not then:
         if phase is None:
-            raise InputError(f"{run.journal}: of what was committed up to {topic} a line is damaged or missing")
+            raise InputError(f"{run.journal}: a line about the commits up to {topic} is damaged or missing")
         what = f"no {phase} of {topic} is in the model, and none is set aside"
         raise InputError(f"{run.path}: {what}; set aside are: {SetAside(_events(run)).listed}")
     *_, last = then.values()
@@ -178,7 +178,7 @@ def _as_it_stood(run: RunDir, listed: dict[str, Any], topic: str, phase: Phase |
 def _listed(run: RunDir, then: dict[str, AdapterChanged], last: AdapterChanged) -> dict[str, Any]:
     """Returns the content of ledger.json with these commits; `last` has the fingerprint of the model with them."""
     if not all((run.adapters / name).is_dir() for name in then):
-        raise InputError(f"{run.journal}: of what was committed up to {last.topic} a line is damaged or missing")
+        raise InputError(f"{run.journal}: a line about the commits up to {last.topic} is damaged or missing")
     rows = [{"name": delta_name(name), "fused": event.state == "fused"} for name, event in then.items()]
     return {"deltas": rows, "fingerprint": last.model_fingerprint}
 

@@ -12,7 +12,7 @@ WORDS = {
     errno.EPERM: "it may not be written",
     errno.ENOENT: "the run folder is gone",
     errno.EIO: "the disk fails",
-    errno.EISDIR: "a folder, where a file is expected",
+    errno.EISDIR: "found a folder, expected a file",
     errno.ELOOP: "it is a symbolic link",
 }
 

@@ -60,7 +60,7 @@ def read_text(path: Path, most: int = STATE) -> str:
 
 def _require(path: str | Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "a folder, where a file is expected", str(path))
+        raise IsADirectoryError(errno.EISDIR, "found a folder, expected a file", str(path))
     for is_kind, word in KINDS:
         if is_kind(mode):
-            raise NotRegular(errno.EINVAL, f"{word}, where a file is expected", str(path))
+            raise NotRegular(errno.EINVAL, f"found {word}, expected a file", str(path))

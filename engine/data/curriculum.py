@@ -169,7 +169,7 @@ def _require_folder(folder: Path) -> None:
     except OSError as error:  # the name is too long, or permission is denied
         raise InputError(f"curriculum.path: {short(str(folder))}: cannot be read ({error.strerror})") from error
     if not is_folder:
-        hint = "; where rows are elsewhere, curriculum.sft says so" if row_kind(folder.name) else ""
+        hint = "; if the rows are elsewhere, name them in curriculum.sft" if row_kind(folder.name) else ""
         there = "a file, and no folder" if folder.exists() else "no such curriculum folder"
         raise InputError(f"curriculum.path: {folder}: {there}{hint}")
 

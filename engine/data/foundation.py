@@ -15,7 +15,7 @@ TITLE = "Foundation: all rows"
 def with_foundation(curriculum: Curriculum, names: Sequence[str] = ()) -> Curriculum:
     """Returns the curriculum with a foundation of the named topics of the course; without names, of all in the run.
 
-    A run of a single topic has no foundation of its own: its rows would be the topic's. Raises InputError for an
+    A run of a single topic has no foundation: its rows would be the same. Raises InputError for an
     unknown name, and if a topic has the foundation's id.
     """
     others = [replace(topic, pairs=(), heldout=()) for topic in curriculum.further]  # their pairs train nothing

@@ -30,7 +30,7 @@ INSTEAD = {
     "quiz": "curriculum.quiz names a file elsewhere, or curriculum.quiz_share: 0.1 holds out some of the training rows",
 }
 SMALLEST = "the smallest set that would do is sft.jsonl with curriculum.quiz_share: 0.1 and dpo.when: never"
-UNREAD = 8  # fields that nobody reads, named in a warning
+UNREAD = 8  # unread fields that a warning names
 
 Source = SourceConfig | Path
 
@@ -49,7 +49,7 @@ class Found:
 class Gathered:
     """All rows that were read: those that can be used, those that cannot, and those that say that they are not to be.
 
-    `unread` counts the fields that nobody reads, by role.
+    `unread` counts the fields that are not read, by role.
     """
 
     found: list[Found] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Gathered:
         return len(self.found) + len(self.unusable) + len(self.not_trained)
 
     def warnings(self, sources: dict[str, tuple[Source, ...]]) -> list[str]:
-        """Returns a warning for each row that is not trained on by its own mark, and for fields that nobody reads."""
+        """Returns a warning for each row that is not trained on by its own mark, and for fields that are not read."""
         said = [*self.not_trained]
         for role, fields in self.unread.items():
             named = ", ".join(f"{short(name)} ({count:,})" for name, count in fields.most_common(UNREAD))
@@ -75,7 +75,7 @@ class Gathered:
 def sources_of(settings: CurriculumConfig, optional: dict[str, bool], warnings: list[str]) -> dict[str, Any]:
     """Returns the sources of each role: the configured ones, or the first file in the folder; warns about other files.
 
-    Raises InputError that names every role without a source, and what would do in its place.
+    Raises InputError that names every role without a source, and what to use instead.
     """
     found = {role: _sources(settings, role, warnings) for role in FOUND}
     missing = [role for role, sources in found.items() if not sources and not optional.get(role, False)]
@@ -94,9 +94,7 @@ def _sources(settings: CurriculumConfig, role: str, warnings: list[str]) -> tupl
     folder = Path(settings.path)
     there = [folder / name for name in FOUND[role] if (folder / name).exists()]
     if strange := [path for path in there if path.is_dir()]:
-        raise InputError(
-            f"{strange[0]}: a folder, where a file is expected; curriculum.{role} can name it as a dataset"
-        )
+        raise InputError(f"{strange[0]}: found a folder, expected a file; curriculum.{role} can name it as a dataset")
     warnings += [f"{path}: not read, since {there[0].name} is there too" for path in there[1:]]
     return tuple(there[:1])
 

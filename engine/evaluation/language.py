@@ -1,6 +1,6 @@
 """Language kept: the model's loss of a fixed neutral text, which training in a voice should leave nearly as it was.
 
-Answers may sound right while the model unlearns English. The loss of text that nobody trains on shows that early.
+Answers may sound right while the model unlearns English. The loss of a text outside the training data shows that early.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ DEFAULT_CONTEXT = 2048  # tokens, if config.json does not say how long a text ma
 
 @dataclass(frozen=True, slots=True)
 class GgufFolder:
-    """What the folder will contain; `stem` is the name of its model in Ollama."""
+    """Content of the folder; `stem` is the name of its model in Ollama."""
 
     model: GgufModel
     weights: Any  # the run's model

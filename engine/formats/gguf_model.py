@@ -97,7 +97,7 @@ def _full_name(name: str, base: str, tokenizer: Any) -> str:
     """Returns the name of the run and its base.
 
     If phi3 or phi-3 is in a model's name, llama.cpp lets its special tokens swallow the spaces after them, and fails if
-    one of Phi 3's own tokens is missing. So the name has phi3 exactly if the tokenizer is such a one.
+    one of Phi 3's own tokens is missing. So the name has phi3 exactly if the tokenizer is Phi 3's.
     """
     added = tokenizer.added_tokens_decoder.values()
     phi3 = any(token.rstrip for token in added) and tokenizer.get_vocab().keys() >= PHI3_TOKENS
@@ -168,7 +168,7 @@ def _tensor(path: str, part: str, module: Any, name: str, architecture: Architec
 
 
 def split_heads(path: str, architecture: Architecture, arguments: Any) -> int:
-    """Returns the number of heads in a weight whose rows llama.cpp orders otherwise; 0 for every other weight."""
+    """Returns the number of heads in a weight whose rows llama.cpp orders differently; 0 for every other weight."""
     if not architecture.interleaved:
         return 0
     heads = {"q_proj": arguments.num_attention_heads, "k_proj": arguments.num_key_value_heads}
@@ -218,7 +218,7 @@ def _offset(make: Callable[[], Values], offset: float) -> Values:
 
 
 def _sizes(arguments: Any, architecture: Architecture, rows: int, context: int) -> list[Field]:
-    """Returns the model's sizes. Raises InputError if llama.cpp scales attention otherwise."""
+    """Returns the model's sizes. Raises InputError if llama.cpp scales attention differently."""
     name, head = architecture_name(architecture), head_width(arguments)
     _require_scale(arguments, architecture, head)
     if "sliding_attention" in (getattr(arguments, "layer_types", None) or ()):

@@ -36,7 +36,7 @@ def vocabulary_fields(tokenizer: Any, rows: int, end_id: int) -> list[Field]:
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     model = parts["model"]
     if model["type"] != "BPE":
-        raise InputError(f"the tokenizer is a {model['type']} model; --format gguf knows BPE alone")
+        raise InputError(f"the tokenizer is a {model['type']} model; --format gguf reads only BPE")
     by_bytes = '"ByteLevel"' in json.dumps([parts["pre_tokenizer"], parts["decoder"]])
     if not by_bytes and not model.get("byte_fallback"):
         raise InputError("the tokenizer is neither byte-level BPE nor SentencePiece's; --format gguf knows no other")

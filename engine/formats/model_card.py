@@ -81,7 +81,7 @@ def _left_out(rows: dict[str, int] | None) -> str:
     """Returns a sentence about rows that were left out; an empty string if there are none."""
     unusable, marked = (rows or {}).get("unusable", 0), (rows or {}).get("not_trained", 0)
     told = [f"{several(unusable, 'row')} could not be used"] if unusable else []
-    told += [f"{several(marked, 'row')} said not to train on them"] if marked else []
+    told += [f"{several(marked, 'row')} were marked not to be trained on"] if marked else []
     return f" {' and '.join(told)}: left out." if told else ""
 
 

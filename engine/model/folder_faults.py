@@ -39,7 +39,7 @@ def require_no_adapter(folder: Path) -> None:
     """Raises InputError if the folder holds an adapter and no weights of a model."""
     if (folder / "adapter_config.json").exists() and not next(folder.glob("model*.safetensors"), None):
         raise InputError(
-            f"The model folder {folder} is an adapter and no model: it has adapter_config.json and no weights of a "
+            f"The model folder {folder} is an adapter, not a model: it has adapter_config.json but no weights of a "
             f"base{_base_of(folder)}."
         )
 
@@ -51,7 +51,7 @@ def require_whole_folder(folder: Path, config: dict[str, Any]) -> None:
             if stream.read(len(LFS)) == LFS:
                 raise InputError(
                     f"The model folder {folder} is not complete: {file.name} is a Git LFS pointer of "
-                    f"{file.stat().st_size} bytes and not the weights; git lfs pull fetches them."
+                    f"{file.stat().st_size} bytes, not the weights; git lfs pull fetches them."
                 )
     if missing := [name for name in _shards(folder) if not (folder / name).exists()]:
         raise InputError(

@@ -123,7 +123,7 @@ def download(hub_id: str, say: Say, revision: str | None = None) -> Path:
     except Exception as error:  # the hub's client raises its own types, its HTTP client's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise InputError(
-            f"The model {hub_id!r} is not a folder here and could not be had from the Hugging Face hub: {reason}."
+            f"The model {hub_id!r} is not a folder here and could not be loaded from the Hugging Face hub: {reason}."
         ) from error
     check_folder(folder)
     return folder

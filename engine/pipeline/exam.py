@@ -21,8 +21,8 @@ from engine.training.session import Session
 def hold_exam(session: Session, history: History) -> None:
     """Scores every topic that the present model has not answered at the stage `final`, in one batch.
 
-    Answers that an earlier engine journaled count if they are of this very model. A person may ask for a retry
-    or a keep meanwhile; if nobody did, the result is journaled.
+    Answers that an earlier engine journaled count if they are of the same model. If a person requests no retry
+    or keep during the exam, its result is journaled.
     """
     session.scored.keep_final(model := checks.scored_model(session))
     history.final = {id: found for id, found in history.final.items() if found.model_fingerprint == model}

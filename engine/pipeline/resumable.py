@@ -78,7 +78,7 @@ def _lines(run: RunDir) -> Iterator[bytes]:
 
 def _hangs(run: RunDir, number: int, record: Record) -> InputError:
     return InputError(
-        f"{run.journal}:{number}: found {describe_event(record.event)}; what is to be done may hang on it; {PUT_BACK}"
+        f"{run.journal}:{number}: found {describe_event(record.event)}; the next action may depend on it; {PUT_BACK}"
     )
 
 

@@ -277,7 +277,7 @@ def _clean_up(session: Session, state: Literal["detached", "rolled_back"]) -> No
     whole = whole and not lora.adapter_modules(session.model)
     if not whole or fingerprint.frozen_digests(session.model) != session.ledger.digests:
         reload(session)
-        session.recorder.warn("reloaded", "the model in memory was damaged; it was made anew from base and ledger")
+        session.recorder.warn("reloaded", "the model in memory was damaged; it was rebuilt from base and ledger")
 
 
 def _say_failed(session: Session, topic: str, error: Exception, part: Phase | None = None) -> str:

@@ -203,7 +203,7 @@ class Control:
 
     def _wait(self, command: Command) -> None:
         if any(command.topic == other.topic for other in self._waiting):
-            self._answer(command, "refused", f"{command.topic} waits to be scored already")
+            self._answer(command, "refused", f"{command.topic} already waits to be scored")
             return
         self._waiting.append(command)
 
@@ -239,7 +239,7 @@ class Control:
             self._answer(command, "done", f"{topic} is not trained again; its verdict and what it has learned stay")
             return
         if topic in self.skipped:
-            self._answer(command, "refused", f"{topic} will be skipped already")
+            self._answer(command, "refused", f"{topic} is already marked to be skipped")
             return
         self.skipped[topic] = command.by
         self._answer(command, "done", f"{topic} will be skipped")
@@ -263,7 +263,7 @@ class Control:
         elif found is None:
             self._answer(command, "refused", f"nothing of {named} is set aside; set aside are: {self.set_aside.listed}")
         elif (topic, found.phase) in self.keeps:
-            self._answer(command, "refused", f"{topic}:{found.phase} will be kept already")
+            self._answer(command, "refused", f"{topic}:{found.phase} is already marked to be kept")
         else:
             self.keeps.append((topic, found.phase))
             if topic in self.retries:

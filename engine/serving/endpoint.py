@@ -62,7 +62,7 @@ class Listener(ThreadingHTTPServer):
 
 
 class OneModel(server.ModelProvider):
-    """Gives mlx-lm's server the run's model, whatever model, adapter or draft a request names."""
+    """Gives mlx-lm's server the run's model, and ignores the model, adapter or draft that a request names."""
 
     model: Any
     tokenizer: Any

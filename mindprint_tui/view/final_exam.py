@@ -1,4 +1,4 @@
-"""Sentences about the final exam: what the final model still has of the topics."""
+"""Sentences about the final exam: how well the final model still knows the topics."""
 
 from engine.contract.journal.events import Examined
 from engine.contract.wording import several

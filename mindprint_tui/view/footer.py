@@ -30,7 +30,7 @@ def why_disabled(action: str, state: RunState, live: Liveness, focus: Focus) -> 
         if action == "skip" and topic.standing == "finished":
             return f"“{topic.info.title}” is finished already"
         if action == "skip" and topic.unwanted:
-            return f"“{topic.info.title}” will be skipped already"
+            return f"“{topic.info.title}” is already marked to be skipped"
         if action == "retry" and topic.again:
             return f"“{topic.info.title}” waits for its retry already"
         if action == "retry" and topic.standing != "finished":

@@ -108,7 +108,7 @@ def test_an_interrupted_answer_stops(run: RunDir) -> None:
 
 
 def test_a_stage_that_was_never_committed(run: RunDir, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="topics that have: unit-01/chapter-01/topic-01, unit-01/chapter-01/topic-02"):
+    with pytest.raises(InputError, match="committed topics: unit-01/chapter-01/topic-01, unit-01/chapter-01/topic-02"):
         Conversation(run, tiny.TOPICS[2], 0, io.StringIO())
 
 

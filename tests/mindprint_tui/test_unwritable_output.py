@@ -64,7 +64,9 @@ def test_a_disk_that_fills_up_costs_lines_and_not_the_run(folder: Path, tmp_path
     assert done.returncode == 0 and holder(run) is None
     assert (
         done.stderr.strip()
-        == f"the output cannot be written ({FULL}); the run goes on, with lines in {run.log}".replace(f"{folder}/", "")
+        == f"the output cannot be written ({FULL}); the run continues, with lines in {run.log}".replace(
+            f"{folder}/", ""
+        )
     )
     assert written.strip().startswith("run logs/later") and "run finished" not in written
     assert run.summary.exists() and "topic" in run.log.read_text()

@@ -54,7 +54,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
 
 
 def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
-    """Makes paths absolute, relative to the configuration's folder; expands a source that is only a path.
+    """Makes paths absolute, from the configuration's folder; turns a source that is only a path into a SourceConfig.
 
     Raises FieldError if a column maps to an unknown field of a row, or if a part of a file is asked for.
     """
@@ -76,7 +76,7 @@ def _source(field: str, folder: Path, named: SourceConfig | str) -> SourceConfig
     if row_kind(source.path):
         _require_whole_file(field, source)
     if unknown := [name for name in source.columns if name not in FIELDS]:
-        problem = f"{short(unknown[0])} is no field of a row{nearest(unknown[0], FIELDS)}"
+        problem = f"{short(unknown[0])} is not a field of a row{nearest(unknown[0], FIELDS)}"
         raise FieldError(f"{field}.columns", problem)
     return source
 

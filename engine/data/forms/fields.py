@@ -55,7 +55,9 @@ def decoded(where: str, name: str, value: Any) -> Any:
             return json.loads(value)
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", type(error).__name__)
-            raise InputError(f"{where}: {name}: found text that begins as JSON and is none ({reason})") from error
+            raise InputError(
+                f"{where}: {name}: found text that begins like JSON but is not valid ({reason})"
+            ) from error
     return value
 
 
@@ -68,4 +70,6 @@ def require_whole(field: str, value: str) -> None:
         value.encode()
     except UnicodeEncodeError as error:
         half, place = ascii(value[error.start]), error.start + 1
-        raise InputError(f"{field}: character {place} is half of one ({half}), as of an emoji cut in two") from error
+        raise InputError(
+            f"{field}: character {place} is half of one ({half}), as if an emoji was cut in two"
+        ) from error

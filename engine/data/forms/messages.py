@@ -27,7 +27,7 @@ CALLS = ("tool_calls", "function_call")
 READ = ("role", "from", "content", "value", *NOT_TRAINED)  # keys of a message that are read
 HH = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
-Unread = Counter[str]  # fields that nobody reads, with the number of rows or messages that have them
+Unread = Counter[str]  # fields that are not read, with the number of rows or messages that have them
 
 
 def messages_of(where: str, name: str, value: Any, unread: Unread) -> tuple[Message, ...]:

@@ -26,7 +26,7 @@ def pair_row(where: str, data: dict[str, Any], unread: Unread) -> Pair:
     count_unread(data, used | {*SIDES, "heldout", "output"}, unread)
     require_plain(where, (*prompt, *chosen, *rejected))
     if not (chosen[-1].trained and rejected[-1].trained):
-        raise NotTrained(f"{where}: an answer says that it is not to be trained on")
+        raise NotTrained(f"{where}: an answer is marked not to be trained on")
     if chosen == rejected:
         raise InputError(f"{where}: rejected: the same text as chosen")
     ends = (chosen[-1].content, rejected[-1].content)

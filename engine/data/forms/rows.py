@@ -15,12 +15,12 @@ CHATS = ("messages", "conversations", "conversation")
 PROMPTS = ("prompt", "instruction", "question", "query", "input")
 ANSWERS = {"completion": "prompt", "response": "prompt", "output": "instruction", "answer": "question"}
 MORE = ("input", "context")  # text that belongs to an instruction
-LABELS = ("label", "kto_tag")  # KTO's marks: false is an answer that somebody rejected
+LABELS = ("label", "kto_tag")  # KTO's marks: false is an answer that a person rejected
 ALWAYS = ("topic", "source", "system", *NOT_TRAINED)  # fields that every form of row may have
 
 
 def sft_row(where: str, data: dict[str, Any], unread: Unread) -> SftRow:
-    """Parses a training row and counts the fields that nobody reads.
+    """Parses a training row and counts the fields that are not read.
 
     Raises InputError that names the field, and NotTrained if the row says that it is not to be trained on.
     """
@@ -66,7 +66,7 @@ def count_unread(data: dict[str, Any], used: set[str], unread: Unread) -> None:
 
 def _require_trained(where: str, data: dict[str, Any]) -> None:
     """Raises NotTrained if a mark of the row is false: KTO's label, or a weight of 0."""
-    labels = LABELS if "text" not in data else ()  # beside plain text, a label is the class of a classifier
+    labels = LABELS if "text" not in data else ()  # in a row with plain text, a label is the class of a classifier
     for name in (*labels, *NOT_TRAINED):
         if name in data and not truth(where, name, data[name]):
             raise NotTrained(f"{where}: {name} is {short(data[name])}, so it is not trained on")
@@ -93,7 +93,7 @@ def conversation(where: str, data: dict[str, Any], unread: Unread) -> tuple[tupl
     name = chat or answer
     last = max((i for i, message in enumerate(messages) if message.role == "assistant" and message.trained), default=-1)
     if last < 0 and any(not message.trained for message in messages):
-        raise NotTrained(f"{where}: {name}: every answer says that it is not to be trained on")
+        raise NotTrained(f"{where}: {name}: every answer is marked not to be trained on")
     if last < 1 or messages[last - 1].role != "user":
         raise InputError(f"{where}: {name}: expected to end with an assistant's answer to a user")
     require_plain(where, messages[:last])
@@ -183,7 +183,7 @@ def with_system(where: str, data: dict[str, Any], messages: tuple[Message, ...])
     if not system:
         return messages
     if not messages:
-        raise InputError(f"{where}: system: plain text is trained on as it stands, and has no system message")
+        raise InputError(f"{where}: system: plain text is trained on unchanged and cannot have a system message")
     if any(message.role == "system" for message in messages):
-        raise InputError(f"{where}: system: the row's messages have a system message of their own")
+        raise InputError(f"{where}: system: the row's messages already have a system message")
     return (Message("system", system), *messages)

@@ -36,7 +36,7 @@ def read_dataset(source: SourceConfig, read: ReadFile) -> Iterator[Row]:
     _require_files(path)
     if not path.is_absolute() and path.exists():
         raise InputError(
-            f"{name}: a Hugging Face dataset is meant, but {path.absolute()} would be read in its place; "
+            f"{name}: expected a Hugging Face dataset, but {path.absolute()} would be read instead; "
             f"a local folder is written as a path, for example ./{name}, and seen from the configuration's folder"
         )
     try:
@@ -54,7 +54,7 @@ def read_dataset(source: SourceConfig, read: ReadFile) -> Iterator[Row]:
         if path.is_absolute():
             raise InputError(f"{name}: the data cannot be read: {reason}") from error
         raise InputError(
-            f"The dataset {name!r} could not be had from the Hugging Face hub: {reason}; "
+            f"The dataset {name!r} could not be loaded from the Hugging Face hub: {reason}; "
             f"a local folder is written as a path, for example ./{name}"
         ) from error
 

@@ -146,7 +146,7 @@ def parse(data: bytes) -> Any:
 
 def _constant(name: str) -> None:
     if name != "NaN":
-        raise ValueError(f"{name} is no number that JSON has")
+        raise ValueError(f"{name} is not a number in JSON")
 
 
 def _object(where: str, line: bytes) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _object(where: str, line: bytes) -> dict[str, Any]:
 def read_json(path: Path, known: Iterable[str]) -> Iterator[Row]:
     """Yields ("<path> row N", object) of a JSON array, from N = 1. A file of JSON lines is read line by line.
 
-    One object is one row if it has a field in `known`. Raises InputError that names what is there otherwise.
+    One object is one row if it has a field in `known`. Raises InputError that describes any other content.
     """
     with opened(path) as file:
         data = file.read(MAX_FILE + 1)
@@ -200,7 +200,7 @@ def _is_columns(found: dict[str, Any]) -> bool:
 
 
 def _described(found: Any) -> str:
-    """Says what a JSON file holds in place of a list of rows."""
+    """Describes a JSON file that is not a list of rows."""
     if not isinstance(found, dict):
         return f"found {yaml_file.kind(found)}, expected a list of rows"
     names = ", ".join(short(name) for name in list(found)[:KEYS]) or "none"

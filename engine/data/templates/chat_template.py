@@ -131,7 +131,7 @@ class Renderer:
             for token in self.special_tokens:
                 if token in content:
                     what = {"user": "prompt", "system": "system message", "assistant": "answer"}.get(name, name)
-                    raise InputError(f"the {what} has {token} in it, which the model reads as a mark and not as text")
+                    raise InputError(f"the {what} has {token} in it, which the model reads as a mark, not as text")
 
     def _earlier(self, messages: Sequence[Message], trained: Sequence[int], ids: Sequence[int]) -> tuple[Range, ...]:
         """Returns the tokens of the answers with these numbers in the prompt `ids`."""

@@ -13,8 +13,8 @@ Range = tuple[int, int]  # from the first to after the last
 def places(text: str, marked: str, sentinels: Sequence[str], answers: Sequence[str]) -> list[Range]:
     """Returns where the answers stand in a rendered text, in characters.
 
-    `marked` is the same conversation rendered with a sentinel in place of each answer. Raises InputError if the
-    template writes an answer otherwise than it is, or not at all: it would then not be the answer that is trained.
+    `marked` is the same conversation rendered with a sentinel instead of each answer. Raises InputError if the
+    template changes an answer, or not at all: it would then not be the answer that is trained.
     """
     found, at, read = list[Range](), 0, 0
     for sentinel, answer in zip(sentinels, answers, strict=True):

@@ -9,7 +9,7 @@ from engine.contract.errors import InputError
 SENTINEL = "the answer stands here"
 WAY_OUT = "model.chat_template puts another in its place, for example chatml"
 
-EMPTY_THOUGHT = re.compile(r"<(\w+)>\s*</\1>")  # <think></think>: a model that can think is told not to
+EMPTY_THOUGHT = re.compile(r"<(\w+)>\s*</\1>")  # <think></think>: tells a model that can think not to do so
 
 Render = Callable[[bool, bool, bool], str]  # with the answer, with a question after it, beginning an answer -> text
 
@@ -36,7 +36,7 @@ def end_token(render: Render, encode: Callable[[str], list[int]], tokenizer: Any
         )
     token = tokenizer.decode(found[:1])
     raise InputError(
-        f"the chat template ends an answer with {token!r}, which is no end token of the tokenizer ({known}); "
+        f"the chat template ends an answer with {token!r}, which is not an end token of the tokenizer ({known}); "
         f"model.eos_token: {token!r} makes it one"
     )
 

@@ -47,7 +47,7 @@ def template_text(setting: str) -> str:
 
 
 def default_template(tokenizer: Any) -> str:
-    """Returns the template that the tokenizer uses by itself. Raises InputError if it has none, or none by default."""
+    """Returns the tokenizer's default template. Raises InputError if it has none, or none by default."""
     found = getattr(tokenizer, "chat_template", None)
     if isinstance(found, dict):
         if "default" in found:

@@ -10,7 +10,7 @@ from engine.training.session import Session
 
 
 def replayed_count(own: int, share: float, available: int) -> int:
-    """Returns the number of rows to replay beside `own` rows: the share rounded to the nearest, as far as there are."""
+    """Returns the number of rows to replay with `own` rows: the share, rounded, or all rows if there are fewer."""
     return min(available, int(share * own + 0.5))
 
 

@@ -111,7 +111,7 @@ def test_a_reader_says_what_is_in_the_place_of_its_file(tmp_path: Path, kind: st
         pytest.skip("a folder in a folder of data is one")
     with pytest.raises((InputError, OSError)) as caught:
         READERS[name](path)
-    words = f"{kind}, where a file is expected"
+    words = f"found {kind}, expected a file"
     link = kind == "a device" and name in ("engine.lock", "written.jsonl", "commands.jsonl", "training.log")
     assert words in str(caught.value) or (link and "link" in str(caught.value)), caught.value
 
@@ -129,7 +129,7 @@ def test_a_curriculum(tmp_path: Path, kind: str, name: str) -> None:
     course = tiny.make_curriculum(tmp_path / "course")
     put(kind, course / name)
     settings = tiny.new_run(tmp_path / "run", tiny.settings(tmp_path, course))
-    with pytest.raises(InputError, match=f"{kind}, where a file is expected"):
+    with pytest.raises(InputError, match=f"found {kind}, expected a file"):
         load_curriculum(load_config(settings.config).curriculum, needs_pairs=True)
 
 
@@ -139,7 +139,7 @@ def test_arrays(tmp_path: Path, kind: str) -> None:
     state |= dict.fromkeys(("topic", "phase", "model"), "")
     (tmp_path / "checkpoint" / checkpoint.STATE).write_text(json.dumps(state))
     put(kind, tmp_path / "checkpoint" / checkpoint.ARRAYS)
-    with pytest.raises(OSError, match=f"{kind}, where a file is expected"):
+    with pytest.raises(OSError, match=f"found {kind}, expected a file"):
         checkpoint.load(tmp_path / "checkpoint")
 
 

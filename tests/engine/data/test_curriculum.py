@@ -179,11 +179,11 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_are_not_errors(course: 
         ("sft", {"topic": ONE, "instruction": "I?", "output": "\n"}, ["output", "empty text"]),
         ("sft", {"messages": [turn("user"), turn("assistant")]}, ["topic", "found None"]),
         ("sft", {"topic": True, "prompt": "P?", "completion": "C."}, ["topic", "found True"]),
-        ("sft", {"topic": ONE, "system": "S.", "text": "T."}, ["system", "plain text is trained on as it stands"]),
+        ("sft", {"topic": ONE, "system": "S.", "text": "T."}, ["system", "plain text is trained on unchanged"]),
         (
             "sft",
             {"topic": ONE, "system": "S.", "messages": [turn("system"), turn("user"), turn("assistant")]},
-            ["system", "have a system message of their own"],
+            ["system", "already have a system message"],
         ),
         ("sft", {"topic": ONE, "system": 5, "prompt": "P?", "completion": "C."}, ["system", "found a number"]),
         ("sft", {"topic": ONE, "prompt": "who \ud83d", "completion": "C."}, ["prompt: character 5 is half of one"]),
@@ -373,7 +373,7 @@ def test_a_folder_in_place_of_rows_is_called_one(course: Course, name: str) -> N
     path = course.folder / f"{name}.jsonl"
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match=rf"{name}\.jsonl: a folder, where a file is expected; curriculum\.{name} can"):
+    with pytest.raises(InputError, match=rf"{name}\.jsonl: found a folder, expected a file; curriculum\.{name} can"):
         load_curriculum(CurriculumConfig(str(course.folder)), True)
 
 

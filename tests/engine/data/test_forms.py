@@ -88,7 +88,7 @@ def test_a_form_of_row_is_the_conversation_that_it_means(
         ({"messages": [SAID[0], turn("assistant", "") | {"tool_calls": [{"id": 1}]}]}, "messages[1]: a call of a tool"),
         ({"messages": [SAID[0], turn("assistant", "I do.") | {"function_call": {"name": "f"}}]}, "a call of a tool"),
         ({"messages": [SAID[0], SAID[1] | {"weight": 0.5}]}, "weight: found 0.5, expected 0 or 1"),
-        ({"messages": '[{"role": '}, "messages: found text that begins as JSON and is none"),
+        ({"messages": '[{"role": '}, "messages: found text that begins like JSON but is not valid"),
         (
             {"output": ["I do.", "He does."], "instruction": "Who?"},
             "output: found a list of texts, expected one answer",

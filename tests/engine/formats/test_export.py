@@ -366,7 +366,7 @@ def test_a_damaged_first_line_costs_the_versions_and_no_export(run: RunDir, tmp_
 def test_a_ledger_that_is_not_that_of_the_journal_is_refused(run: RunDir, tmp_path: Path, way: str) -> None:
     shutil.copytree(run.path, tmp_path / "run")
     copy = RunDir(tmp_path / "run")
-    ledger, words = open_stage(copy, None, prepare(), print).ledger, "is missing, which the journal has as committed"
+    ledger, words = open_stage(copy, None, prepare(), print).ledger, "is missing, but the journal has it as committed"
     if way == "deleted":
         (copy.adapters / "ledger.json").unlink()
     elif way == "an older one":
@@ -460,7 +460,7 @@ def test_stages(run: RunDir) -> None:
     whole = json.loads((run.adapters / "ledger.json").read_text())["fingerprint"]
     assert opened[3].ledger.declared == whole
     assert len({each.ledger.declared for each in opened}) == 4
-    with pytest.raises(InputError, match="nothing of unit-01/chapter-01/topic-04 has been committed"):
+    with pytest.raises(InputError, match="nothing of unit-01/chapter-01/topic-04 is committed"):
         open_stage(run, tiny.TOPICS[3], prepare(), print)
 
 
@@ -490,7 +490,7 @@ def test_a_stage_is_as_it_was_before_an_earlier_topic_was_trained_again(
     lines = again.journal.read_bytes().splitlines(keepends=True)
     again.journal.write_bytes(b"".join([*lines[:3], b"{damaged\n", *lines[4:]]))
     for stage in tiny.TOPICS[1:3]:
-        with pytest.raises(InputError, match=r"of what was committed up to .* a line is damaged or missing"):
+        with pytest.raises(InputError, match=r"a line about the commits up to .* is damaged or missing"):
             open_stage(again, stage, prepare(), print)
 
 

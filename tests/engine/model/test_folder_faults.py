@@ -36,7 +36,7 @@ def test_what_is_no_model_is_called_what_it_is(folder: Path, tmp_path: Path) -> 
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
-    with pytest.raises(InputError, match=r"is an adapter and no model: .* \(it was made for 'org/base'\)"):
+    with pytest.raises(InputError, match=r"is an adapter, not a model: .* \(it was made for 'org/base'\)"):
         check_folder(adapter)
     change(folder / "config.json", quantization_config={"quant_method": "bitsandbytes"})
     with pytest.raises(InputError, match="its weights are packed by bitsandbytes, which MLX does not read"):
@@ -49,7 +49,7 @@ def test_missing_shards_and_lfs_pointers_are_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"names model-00001-of-00007\.safetensors, .* and 3 more, which are"):
         check_folder(folder)
     (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(InputError, match=r"model\.safetensors is a Git LFS pointer of 56 bytes and not the weights"):
+    with pytest.raises(InputError, match=r"model\.safetensors is a Git LFS pointer of 56 bytes, not the weights"):
         check_folder(folder)
 
 

@@ -135,7 +135,7 @@ def test_a_hub_id_is_downloaded_or_one_sentence_says_what_was_tried(folder, tmp_
         raise huggingface_hub.errors.LocalEntryNotFoundError("no network\nand a long story")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(InputError, match=r"'org/model' is not a folder here and could not be had .*: no network\.$"):
+    with pytest.raises(InputError, match=r"'org/model' is not a folder here and could not be loaded .*: no network\.$"):
         locate("org/model", said.append)
 
 

@@ -215,7 +215,7 @@ def test_a_rolled_back_adapter_is_named_and_one_that_is_gone_is_refused(lost, tm
     opened = open_stage(lost, f"{SECOND}:dpo", prepare(), print)
     assert opened.rolled_back is not None and opened.rolled_back.phase == "dpo"
     assert [delta.phase for delta in opened.ledger.deltas] == ["sft"]
-    with pytest.raises(InputError, match=f"nothing of {FIRST} has been committed; .* set aside are: {FIRST}:sft"):
+    with pytest.raises(InputError, match=f"nothing of {FIRST} is committed; .* set aside are: {FIRST}:sft"):
         open_stage(lost, f"{FIRST}:dpo", prepare(), print)
     with pytest.raises(InputError, match="found phase 'ppo', expected sft or dpo"):
         open_stage(lost, f"{FIRST}:ppo", prepare(), print)

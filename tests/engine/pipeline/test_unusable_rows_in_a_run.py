@@ -38,4 +38,4 @@ def test_the_other_rows_are_trained_on_and_the_run_says_so(tmp_path: Path) -> No
     left = {"orphans": 0, "duplicates": 0, "unusable": 301, "not_trained": 1}
     assert run.told()["rows"] == {"read": 310, "used": 8} | left
     text = card(run.records, "mlx", str(model), 1, "", None, None)
-    assert "301 rows could not be used and 1 row said not to train on them: left out." in text
+    assert "301 rows could not be used and 1 row were marked not to be trained on: left out." in text

@@ -227,7 +227,7 @@ def test_a_closed_terminal_does_not_end_what_nohup_started(run: RunDir) -> None:
     ("arguments", "sentence"),
     [
         (["--host", "0.0.0.0"], "--host 0.0.0.0: other machines reach this address; put a token into MINDPRINT_TOKEN"),
-        (["--stage", "unit-09/x"], "nothing of unit-09/x has been committed"),
+        (["--stage", "unit-09/x"], "nothing of unit-09/x is committed"),
         (["--port", "TAKEN"], "the endpoint cannot listen there"),
     ],
 )

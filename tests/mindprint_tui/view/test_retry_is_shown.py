@@ -171,7 +171,7 @@ def test_a_topic_that_will_be_skipped_says_so_until_its_turn_comes() -> None:
     assert row(state, PENDING).startswith("▸» Oil and stores") and row(state, PENDING).endswith("will be skipped")
     assert row(state, PENDING, 40).startswith("▸»") and row(state, PENDING, 40).endswith("to skip")
     assert "it will be skipped when its turn comes" in voice(state, PENDING)
-    assert "will be skipped already" in why_disabled("skip", state, ALIVE, Focus(PENDING))
+    assert "is already marked to be skipped" in why_disabled("skip", state, ALIVE, Focus(PENDING))
     assert outline(state.topics).waiting == outline(told().topics).waiting - 1
     done = told(UNWANTED, e.TopicFinished(PENDING, "skipped", "skipped by me@pts/1", 0.0))
     assert row(done, PENDING).endswith("skipped") and "when its turn comes" not in voice(done, PENDING)

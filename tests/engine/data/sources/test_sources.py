@@ -233,7 +233,7 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(folder: Path, monkeypatch:
     monkeypatch.setattr(datasets, "load_dataset_builder", unreachable)
     source = SourceConfig("org/rows", subset="en", revision="abc")
     assert refusal(folder, False, sft=source, quiz_share=0.2) == (
-        "The dataset 'org/rows' could not be had from the Hugging Face hub: no route to host; "
+        "The dataset 'org/rows' could not be loaded from the Hugging Face hub: no route to host; "
         "a local folder is written as a path, for example ./org/rows"
     )
     assert asked == [(("org/rows",), {"name": "en", "revision": "abc"})]
@@ -273,7 +273,7 @@ def test_damaged_and_missing_files_are_named(folder: Path) -> None:
     assert refusal(folder, False, quiz_share=0.2).startswith(f"{folder}/sft.parquet: the data cannot be read: ")
     for name in ("gone.parquet", "gone.jsonl"):
         assert refusal(folder, False, sft=str(folder / name), quiz_share=0.2) == f"{folder / name}: no such file"
-    assert refusal(folder / "sft.parquet").endswith("where rows are elsewhere, curriculum.sft says so")
+    assert refusal(folder / "sft.parquet").endswith("if the rows are elsewhere, name them in curriculum.sft")
     (folder / "sft.parquet").unlink()
     assert "sft.jsonl: no such file (rows to train on)" in refusal(folder, False, quiz_share=0.2)
     write(folder / "sft.jsonl", [sft(ONE, n) for n in range(4)])
@@ -301,7 +301,7 @@ def test_a_hub_id_is_never_a_folder_that_happens_to_lie_here(folder: Path, monke
     write(folder / "org/rows/train.jsonl", [plain("t", n) for n in range(4)])
     monkeypatch.chdir(folder)
     message = refusal(folder, False, sft=SourceConfig("org/rows"), quiz_share=0.2)
-    assert message.startswith(f"org/rows: a Hugging Face dataset is meant, but {folder}/org/rows would be read")
+    assert message.startswith(f"org/rows: expected a Hugging Face dataset, but {folder}/org/rows would be read")
     assert held(load(folder, False, sft=str(folder / "org/rows"), quiz_share=0.2)) == 4
 
 
@@ -321,7 +321,7 @@ def test_a_folder_that_is_called_as_a_file(folder: Path) -> None:
     for kind in ("csv", "jsonl"):
         (folder / f"rows.{kind}").mkdir()
         message = refusal(folder, False, sft=str(folder / f"rows.{kind}"), quiz_share=0.2)
-        assert message == f"{folder}/rows.{kind}: a folder, where a file is expected"
+        assert message == f"{folder}/rows.{kind}: found a folder, expected a file"
 
 
 # --- what is held out
@@ -410,7 +410,7 @@ curriculum:
     for line, message in (
         ("{split: x}", r"mine\.yaml:3: curriculum\.sft\.path: is missing"),
         ("5", r"mine\.yaml:3: curriculum\.sft: found 5"),
-        ("{path: x, columns: {promt: p}}", "'promt' is no field of a row; did you mean 'prompt'?"),
+        ("{path: x, columns: {promt: p}}", "'promt' is not a field of a row; did you mean 'prompt'?"),
     ):
         (tmp_path / "mine.yaml").write_text(f"curriculum:\n  path: course\n  sft: {line}\n", encoding="utf-8")
         with pytest.raises(InputError, match=message):

@@ -149,7 +149,7 @@ def test_the_marks_of_turns_are_known_where_the_tokenizer_lists_them_nowhere(fol
 def test_an_answer_that_never_ends_is_refused(folder: Path) -> None:
     """The template ends an answer with a marker on which generation would not stop."""
     with pytest.raises(
-        InputError, match=r"ends an answer with .* which is no end token of the tokenizer .*; model.eos_token: "
+        InputError, match=r"ends an answer with .* which is not an end token of the tokenizer .*; model.eos_token: "
     ):
         renderer(folder, "gemma", end="<bos>")
 
