@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from engine.data.leaks import find_leaks
 from golden import put
 from tiny import TOPICS, make_curriculum
 from voting import NOW, run_of
@@ -19,6 +18,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import CurriculumConfig, SourceConfig
 from engine.contract.vocabulary import COPY
 from engine.data.curriculum import Curriculum, load_curriculum
+from engine.data.heldout.leaks import find_leaks
 from mindprint_tui.cli import cli
 from mindprint_tui.votes.preference_rows import require_replaceable, rows_of
 from mindprint_tui.votes.vote_file import Choice, Side, Vote, append, read_votes
