@@ -16,9 +16,9 @@ from engine.data.topic import Topic
 
 MEASURED = ModelConfig().name  # the base model on which the recipes were found
 FOUND = {  # least and most steps x rate of recipes that worked, docs/EXPERIMENTS.md
-    "foundation": (84 * 5e-4, 224 * 5e-4),  # quick.yaml: 56 rows, 6 epochs; demo.yaml: 224 rows, 4 epochs
+    "foundation": (56 * 5e-4, 224 * 5e-4),  # 56 rows (quick.yaml) and 224 rows (demo.yaml), 4 epochs
     "sft": (12 * 2e-3, 20 * 3e-3),  # eight rows a topic, 6 and 10 epochs, without a foundation
-    "sft after it": (4 * 3e-4, 4 * 3e-4),  # eight rows a topic, 2 epochs, after a foundation
+    "sft after it": (4 * 2e-4, 4 * 3e-4),  # eight rows a topic, 2 epochs, after a foundation
     "dpo": (6 * 1e-4, 60 * 5e-5),
 }
 FAR = 2.0  # an amount is far from these if it is more than this many times outside
