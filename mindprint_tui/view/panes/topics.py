@@ -75,7 +75,8 @@ def _right(state: RunState, topic: TopicState, cells: int) -> Line:
     if now and not wide:
         then = number(topic.at_end.voice) if topic.at_end else NONE
         return ((then, ""), *_now(state, topic, now.voice))
-    for stage in (*([] if now and cells < ROOMY else [BASE]), *SUPERVISED, topic.preference or PREFERENCE[0]):
+    preferred = [topic.preference or PREFERENCE[0]] if topic.counted else []  # the foundation learns from rows alone
+    for stage in (*([] if now and cells < ROOMY else [BASE]), *SUPERVISED, *preferred):
         score = topic.scores.get(stage)
         back = stage in undone
         values += [("⟲", "warn") if back else ("→", "dim")] if values else []

@@ -22,6 +22,7 @@ from mindprint_tui.journal.headline import headline
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.view.in_model import sentence
 from mindprint_tui.view.panes.outline import outline
+from mindprint_tui.view.panes.topics import topic_lines
 
 NAMES = [
     f"001-{FOUNDATION.replace('/', '.')}-sft",
@@ -93,6 +94,8 @@ def test_the_console_lists_it_first_and_counts_it_nowhere(whole):
     assert found.numbers == {FIRST: 1, SECOND: 2} and found.finished == 2
     assert headline(state.topics.values()).topics == 2 and state.tally["passed"] == 2
     assert sentence(state.topics.values()) == "in the model: 2 of 2 topics"
+    first = "".join(text for text, _ in topic_lines(state, found, None, 60, 5)[0])
+    assert first.split()[-1] == "passed" and first.count("→") == 1  # no place for a DPO that it never has
 
 
 @pytest.mark.parametrize("save", [1, 3])
