@@ -31,7 +31,7 @@ def with_foundation(curriculum: Curriculum, names: Sequence[str] = ()) -> Curric
         except InputError as error:
             raise InputError(f"foundation.topics: {error}") from error
         parts = tuple(topic for topic in every if topic.id in wanted)
-    if len(parts) < 2:
+    if [part.id for part in parts] == [topic.id for topic in curriculum.topics][:1]:
         return curriculum
     rows = tuple(row for topic in parts for row in topic.sft)
     questions = tuple(question for topic in parts for question in topic.questions)

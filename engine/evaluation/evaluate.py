@@ -75,7 +75,7 @@ def evaluate(
         session.recorder.say(scores, durable=True)
         session.scored.add(scores, samples)
     mx.clear_cache()
-    what = topics[0].id if len(topics) == 1 else several(len(topics), "topic")
+    what = topics[0].id if len(topics) == 1 else several(len(own), "topic")
     where, base_loss = f"{what} {STAGES[stage].label}", session.scored.base_language
     if loss is not None and (problem := language.warning(where, loss, earlier, base_loss)):
         session.recorder.warn("language", problem)

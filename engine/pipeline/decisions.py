@@ -88,10 +88,10 @@ def gate(
     accuracy, voice = sft.accuracy, sft.voice
     if strategy == "sft_only":
         return Decision("skip_dpo", "adapters.strategy is sft_only")
-    if not pairs:
-        return Decision("skip_dpo", "it has no pairs: the foundation learns from rows")
     if dpo.when == "never":
         return Decision("skip_dpo", "dpo.when is never")
+    if not pairs:
+        return Decision("skip_dpo", "it has no pairs: the foundation learns from rows")
     if 0 < dpo.give_up_after <= rolled_back:
         return Decision("skip_dpo", f"DPO was rolled back in {rolled_back} topics in a row; left out for this run")
     if dpo.when == "always":

@@ -40,6 +40,8 @@ TRAINED: dict[str, Iterable[str]] = {  # settings that affect training; base and
     "adapters": [item.name for item in dataclasses.fields(AdaptersConfig)],
 }
 
+OLDER = {"foundation": {"epochs": 0}}  # settings of a run that is older than the section
+
 GOES_ON = "a run goes on as it began"
 
 
@@ -60,7 +62,7 @@ def require_same_settings(config: RunConfig, history: History) -> None:
     for section, names in TRAINED.items():
         for name in names:
             found = now[section][name]
-            was = history.settings.get(section, {}).get(name, found)
+            was = history.settings.get(section, OLDER.get(section, {})).get(name, found)
             if found != was:
                 raise InputError(
                     f"config.yaml: {section}.{name}: found {short(found)}, but the run began with {short(was)}; "

@@ -154,7 +154,8 @@ def _score_base(session: Session, history: History) -> None:
     """Evaluates the stage `before`: the untrained model answers the questions of all topics in one batch."""
     missing = [topic for topic in session.curriculum.trained if topic.id not in history.before]
     if missing:
-        doing = f"scoring the base model on {several(len(missing), 'topic')}"
+        count = sum(topic.id != FOUNDATION for topic in missing)
+        doing = f"scoring the base model on {several(count, 'topic')}"
         session.recorder.say(Preparing(doing))
         history.before |= evaluate.measure(session, missing, BASE, doing=doing)
 
@@ -173,6 +174,7 @@ def _train_all(session: Session, history: History, outlook: DurationPredictor) -
             topic, part = control.keeps[0]
             _keep(session, topics[topic], part)
             control.keeps.pop(0)
+            history.final = {}
             continue
         if control.upcoming() is None:
             hold_exam(session, history)
@@ -181,6 +183,7 @@ def _train_all(session: Session, history: History, outlook: DurationPredictor) -
         if (id := control.upcoming()) is None:
             return
         _train(session, history, topics[id])
+        history.final = {}  # as every reader of the journal takes it, even if the model is the same after all
         if control.owed is None and id != FOUNDATION:
             outlook.after_topic()
 

@@ -30,8 +30,8 @@ def train_topic(session: Session, topic: Topic, before: Evaluated, done: TopicHi
         found = fingerprint.fingerprint(fingerprint.frozen_digests(session.model))
     require("ledger-declares", found == declared, f"the model is {found}, the ledger declares {declared}")
     if not done.evaluated and not done.settled:
-        topics = session.curriculum.trained
-        number = 1 + [item.id for item in topics].index(topic.id)
+        topics = [item.id for item in session.curriculum.topics]
+        number = 1 + topics.index(topic.id) if topic.id in topics else 0  # 0 is the foundation
         session.recorder.say(TopicStarted(topic.id, number, len(topics), attempt, declared), durable=True)
     limits, config = session.config.thresholds, session.config
     start = before

@@ -266,6 +266,7 @@ class Control:
             self._answer(command, "refused", f"{topic}:{found.phase} is already marked to be kept")
         else:
             self.keeps.append((topic, found.phase))
+            self.set_aside.renew(topic, found.phase)
             if topic in self.retries:
                 self.retries.remove(topic)
                 self.owed = None if topic == self.owed else self.owed

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import KEPT, AdapterChanged, EngineDied, Evaluated, Event, Record, TopicFinished
+from engine.contract.journal.live import changes_model
 from engine.contract.names import new_delta
 from engine.contract.vocabulary import BASE, FINAL, PREFERENCE, STAGES, Phase
 from engine.runtime.set_aside import SetAside
@@ -140,6 +141,8 @@ def landmarks(records: Iterable[Record]) -> int:
 
 
 def _fold(history: History, record: Record) -> None:
+    if changes_model(record.event):
+        history.final = {}
     match record.event:
         case e.RunStarted(settings=settings):
             history.began, history.settings, history.started = True, settings, record.t
@@ -209,6 +212,7 @@ def _fold(history: History, record: Record) -> None:
                 history.paused = None
             elif command == "keep" and topic is not None and phase is not None:
                 history.keeps.append((topic, phase))
+                history.set_aside.renew(topic, phase)
                 _take_back_retry(history, topic)
             elif command == "skip" and topic is not None and topic in history.retries:
                 _take_back_retry(history, topic)

@@ -30,6 +30,11 @@ class SetAside:
             while len(self._found) > MOST:
                 del self._found[next(iter(self._found))]
 
+    def renew(self, topic: str, phase: Phase) -> None:
+        """Makes an adapter the latest, because a person has asked to keep it: it must not be deleted before that."""
+        if (event := self._found.pop((topic, phase), None)) is not None:
+            self._found[topic, phase] = event
+
     def find(self, topic: str, phase: str | None = None) -> AdapterChanged | None:
         """Returns the event of a topic's phase, or of its last phase that is set aside; None if there is none."""
         own = [event for event in self._found.values() if event.topic == topic and phase in (None, event.phase)]

@@ -108,7 +108,7 @@ class _Figures:
             case e.Evaluated(stage="final"):
                 self._in_exam = True
             case e.Examined():
-                self.examined = event
+                self.examined, self._in_exam = event, True
                 for topic, row in self.topics.items():
                     row["forgotten"] = topic in event.forgotten
             case e.Step(peak_bytes=peak):

@@ -111,7 +111,7 @@ def compare(runs: Sequence[RunSummary]) -> dict[str, Any]:
     return {
         "runs": [_run(told) for told in runs],
         "differences": _differences(runs),
-        "warnings": _warnings(runs, rows),
+        "warnings": _warnings(runs, counted),
         "topics": rows,
         "units": {unit: _rolled_up(found, runs) for unit, found in _by_parts(counted, 1).items()},
         "chapters": {chapter: _rolled_up(found, runs) for chapter, found in _by_parts(counted, 2).items()},
@@ -153,7 +153,7 @@ def _run(told: RunSummary) -> dict[str, Any]:
         "of": len(state.course),
         "verdicts": {word: state.tally.get(word, 0) for word in VERDICTS},
         "exam": asdict(state.examined) if state.examined else None,
-        "not_in_model": {each.topic.info.id: each.why for each in in_model(state.topics.values())[1]},
+        "not_in_model": {each.topic.info.id: each.why for each in in_model(state.course)[1]},
     }
 
 

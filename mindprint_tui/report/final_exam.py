@@ -34,8 +34,9 @@ def _language(topics: Iterable[TopicState], stage: Stage) -> float | None:
 def _latest(topics: Iterable[TopicState]) -> float | None:
     """Returns the loss in the final exam, or of the last topic's end if there was none yet."""
     exam = _language(topics, FINAL)
-    ends = [topic.at_end.language_loss for topic in topics if topic.status == "finished" and topic.at_end]
-    return exam if exam is not None else ends[-1] if ends else None
+    ends = [topic.at_end for topic in topics if topic.status == "finished" and topic.kept and topic.at_end]
+    known = [end.language_loss for end in ends if end.language_loss is not None]
+    return exam if exam is not None else known[-1] if known else None
 
 
 def voice_map(topics: Iterable[TopicState]) -> list[dict[str, Any]]:

@@ -129,7 +129,7 @@ def _values(found: ReportContents) -> dict[str, Any]:
     state, started = found.state, found.state.started
     limits = state.settings("thresholds")
     big = len(state.topics) > ROWS
-    inside, outside = in_model(state.topics.values())
+    inside, outside = in_model(state.course)
     new = any(score.learned for topic in state.topics.values() for score in topic.scores.values())
     units, unbegun = _units(state) if big else ([], 0)
     details = [(state.topics[id], detail) for id, detail in found.details.items()]
@@ -150,7 +150,7 @@ def _values(found: ReportContents) -> dict[str, Any]:
             (shorten(each.topic.info.title, TITLE), each.why, each.reason)
             for each in (outside[:OUTSIDE] if state.finished else ())
         ],
-        "inside": sum(topic.counted for topic in inside),
+        "inside": len(inside),
         "unshown_outside": max(0, len(outside) - OUTSIDE),
         "claims": CLAIMS if new else "",
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
@@ -158,6 +158,7 @@ def _values(found: ReportContents) -> dict[str, Any]:
         "checks": checks(found.tally),
         "details": [_detail(topic, detail, demanded(topic.held_to or limits)) for topic, detail in details],
         "count": len(state.course),
+        "detailed": sum(topic.counted for topic, _ in details),
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         "failures": found.tally.broken,
         "failed": found.tally.failed,

@@ -99,9 +99,11 @@ def _answers(run: RunDir, state: RunState, place: Place) -> Answers:
 
 def _stage(state: RunState, topic: str, place: Place) -> Stage | None:
     """Returns the stage that `place` is for a topic; None if the topic has nothing in the model at its end."""
+    known = state.topics.get(clean(topic))
+    if place == FINAL:  # void if the model has changed since
+        return place if known is not None and FINAL in known.scores else None
     if place != END:
         return place
-    known = state.topics.get(clean(topic))
     return known.kept if known is not None and known.status == "finished" else None
 
 

@@ -4,7 +4,7 @@ import time
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
-from engine.contract.vocabulary import ADAPTER_STATES, VERDICTS
+from engine.contract.vocabulary import ADAPTER_STATES, FOUNDATION, VERDICTS
 
 TELLING = 8  # most pieces of the voice that a line shows
 
@@ -38,7 +38,8 @@ def _text(event: e.Event) -> tuple[str, str] | None:
                 f"fingerprint={event.fingerprint} seconds={event.seconds:.1f}"
             )
         case e.CurriculumLoaded():
-            return "INFO", f"curriculum topics={len(event.topics)} warnings={len(event.warnings)}"
+            count = sum(info.id != FOUNDATION for info in event.topics)
+            return "INFO", f"curriculum topics={count} warnings={len(event.warnings)}"
         case e.Audited():
             left = "".join(f" {name}={n}" for name in ("unusable", "not_trained") if (n := getattr(event, name)))
             return "INFO", (
@@ -50,7 +51,8 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             return "INFO", f"predicted seconds={event.seconds:.0f} least={event.least:.0f} from {event.basis}"
         case e.TopicStarted():
             again = f" attempt={event.attempt}" if event.attempt > 1 else ""
-            return "INFO", f"topic {event.index}/{event.of} {event.topic}{again} model={event.model_fingerprint}"
+            place = f"topic {event.index}/{event.of}" if event.index else "foundation"
+            return "INFO", f"{place} {event.topic}{again} model={event.model_fingerprint}"
         case e.PhaseStarted():
             return "INFO", (
                 f"{event.phase} started topic={event.topic} rows={event.rows} steps={event.steps} "
