@@ -52,8 +52,20 @@ def test_two_runs_with_a_final_exam_are_compared_by_it(tmp_path: Path) -> None:
     for run, answer in zip(runs, ("Aye.", "Nay."), strict=True):
         journal = JournalWriter(run.journal)
         journal.append(sample("final", 0, answer, 0.7))
+        journal.append(e.Evaluated(TOPIC, "final", 0.5, 0.7, 0.5, {}, None, "ok", 1.0))
         journal.append(e.Examined(1, 1, 1, {}, (), "f"))
     assert stages(read_ballots(runs, None, 0)) == {frozenset(("final",))}
+
+
+def test_final_answers_of_a_model_that_is_gone_are_not_asked(tmp_path: Path) -> None:
+    run = run_of(tmp_path, 2)
+    journal = JournalWriter(run.journal)
+    journal.append(sample("final", 0, "Aye.", 0.7))
+    journal.append(e.Evaluated(TOPIC, "final", 0.5, 0.7, 0.5, {}, None, "ok", 1.0))
+    assert len(read_ballots([run], ("before", "final"), 0).pairs) == 1
+    journal.append(e.TopicStarted("unit-01/chapter-01/topic-09", 2, 2))
+    with pytest.raises(InputError, match="no question has an answer on both sides"):
+        read_ballots([run], ("before", "final"), 0)
 
 
 def test_answers_of_an_earlier_attempt_and_of_the_foundation_are_not_asked(tmp_path: Path) -> None:
