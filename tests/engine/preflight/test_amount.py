@@ -28,7 +28,10 @@ def test_the_shipped_recipes_are_near_what_they_were_found_for(name):
     ("override", "expected"),
     [
         ("sft.epochs=10", r"SFT of 2 of 2 topics is far more .* \(8 rows, 10 epochs: 20 steps x rate 0.0002 = 0.004"),
-        ("sft.learning_rate=3e-5", r"far less training .* 4 steps x rate 3e-05 = 0.00012; the recipes have 0.0008 to 0.0012"),
+        (
+            "sft.learning_rate=3e-5",
+            r"far less training .* 4 steps x rate 3e-05 = 0.00012; the recipes have 0.0008 to 0.0012",
+        ),
         ("dpo.steps=100", r"DPO of 2 .* \(\d pairs: 100 steps x rate 0.0001 = 0.01; the recipes have 0.0006 to 0.003"),
         ("foundation.epochs=1", r"the foundation is far less .* \(56 rows, 1 epoch: 14 steps x rate 0.0005 = 0.007"),
     ],
