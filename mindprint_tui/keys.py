@@ -30,6 +30,7 @@ KEYS = (
     Key("r", "r", "retry", "retry", "Train the chosen topic again, after the others"),
     Key("K", "K", "keep", "", "Keep the chosen topic's rolled-back phase after all, before the next topic begins"),
     Key("enter", "enter", "samples", "samples", "The chosen topic's answers side by side"),
+    Key("v", "v", "vote", "", "Vote on pairs of answers without their names; q comes back"),
     Key("slash", "/", "filter", "filter", "Show only the log lines that hold a text"),
     Key("f", "f", "follow", "follow", "Follow the running topic again"),
     Key("l", "l", "log_scale", "log scale", "Loss on a logarithmic scale, and back"),

@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +18,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
+from engine.contract.python_child import environment
 from engine.contract.run_folder import commands
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed, Liveness
@@ -26,6 +27,7 @@ from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import engine_continues
 from mindprint_tui.tui.driver import TerminalDriver
+from mindprint_tui.tui.outside import run_in_terminal
 from mindprint_tui.tui.screens.first import FirstScreen
 from mindprint_tui.tui.screens.train import TrainScreen
 from mindprint_tui.view.focus import Focus, OpenRequest, with_answers
@@ -224,6 +226,14 @@ class MindprintApp(App[None]):
             return False
         self.action_suspend_process()
         return True
+
+    def run_outside(self, command: Sequence[str]) -> int | None:
+        """Runs a program in this terminal, and returns its exit status; None without a terminal. Raises OSError."""
+        if self._driver is None or self.is_headless:
+            return None
+        status = run_in_terminal(self._driver, command, environment())
+        self.refresh(layout=True)
+        return status
 
     async def _follow(self, feed: Feed) -> None:
         """Reads, folds and paints until another run is attached.

@@ -41,6 +41,8 @@ def why_disabled(action: str, state: RunState, live: Liveness, focus: Focus) -> 
             return f"“{topic.info.title}” is running; keep a phase of it when it is finished"
         if action == "samples" and not topic.scores:
             return f"“{topic.info.title}” has no answers yet"
+    if action == "vote" and not any(known.status == "finished" and known.kept for known in state.topics.values()):
+        return "no trained topic is finished yet, so there are no answers to compare"
     if action == "follow" and focus.topic is None:
         return "following already"
     if action in ("earlier", "later", "log_scale") and not state.phases:

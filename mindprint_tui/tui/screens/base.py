@@ -1,6 +1,6 @@
 """Base class of all screens: key bindings, a clickable footer, and painting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, cast
 
@@ -40,6 +40,7 @@ class Console(Protocol):
     def next_theme(self) -> None: ...
     def lend_mouse(self) -> bool: ...
     def suspend_console(self) -> bool: ...
+    def run_outside(self, command: Sequence[str]) -> int | None: ...
 
 
 def bindings(name: ScreenName) -> list[BindingType]:

@@ -7,6 +7,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from engine.contract.python_child import python
 from mindprint_tui.journal.run_state import Entry, RunState
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.tui.screens.base import BaseScreen, bindings
@@ -230,6 +231,18 @@ class TrainScreen(BaseScreen):
             from mindprint_tui.tui.screens.samples import SamplesScreen
 
             self.app.push_screen(SamplesScreen(topic))
+
+    def action_vote(self) -> None:
+        run = self.console.run_dir
+        if run is None or not self._may("vote"):
+            return
+        try:
+            status = self.console.run_outside(python("mindprint_tui", "vote", run.name, "--logs", str(run.path.parent)))
+        except OSError as error:
+            self.say(f"vote could not be started: {error.strerror}")
+            return
+        if status:
+            self.say(f"vote ended with status {status}; the reason: mindprint-tui vote {run.name}")
 
     def action_filter(self) -> None:
         self.change(typing=True, pane=f.LOG, scroll=0)
