@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.settings import config
+from engine.contract.settings.notify import NotifyConfig
 
 FILE = Path(__file__).parent / "CONFIGURATION.md"
 HEAD = """# Configuration
@@ -30,6 +31,7 @@ def page() -> str:
         parts.append(f"## {field.name}\n\n{inspect.getdoc(section)}\n\n{_table(section)}")
     source = inspect.getdoc(config.SourceConfig)
     parts.append(f"## curriculum.sft, .preferences and .quiz\n\n{source}\n\n{_table(config.SourceConfig)}")
+    parts.append(f"## run.notify\n\n{inspect.getdoc(NotifyConfig)}\n\n{_table(NotifyConfig)}")
     return "\n".join(parts)
 
 
@@ -60,7 +62,7 @@ def _allowed(hint: Any, field: "dataclasses.Field[Any]") -> str:
         return ", ".join(f"`{value}`" for value in args)
     if origin is tuple:
         return f"list of {_allowed(args[0], field)}"
-    if origin is dict:
+    if origin is dict or hint is NotifyConfig:
         return "mapping"
     if config.SourceConfig in args:
         return "text, mapping, or a list of them"

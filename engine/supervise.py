@@ -29,6 +29,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from engine.contract.settings.config import RunConfig
 from engine.contract.settings.load import load_config
+from engine.contract.settings.notify import effective, names_somebody
 from engine.runtime import out_of_memory
 from engine.runtime.history import landmarks, read_history
 from engine.runtime.recorder import Recorder
@@ -82,15 +83,27 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # closing the terminal must not end the run
         awake = stay_awake()
+        told, telling = os.pipe()
+        self._start_notifier(told)
         try:
             while (status := self._life()) is None:
                 pass
             return status
         finally:
+            os.close(telling)  # the notifier tells the rest, and ends
             self._lock.release()
             if awake is not None:
                 awake.terminate()
                 awake.wait()
+
+    def _start_notifier(self, pipe: int) -> None:
+        """Starts the process that tells a person what happens, if there is anybody to tell."""
+        with contextlib.suppress(InputError):
+            if self._config is not None and names_somebody(effective(self._config.run.notify)):
+                words = (str(self._run.path), str(whole_lines(self._run.journal)), str(pipe))
+                command = python("engine.notify", *words)
+                subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, pass_fds=(pipe,))
+        os.close(pipe)
 
     def _life(self) -> int | None:
         """Runs one engine. Returns the run's exit status, or None if another engine has to be started."""

@@ -20,6 +20,7 @@ from engine.contract.journal.store import records
 from engine.contract.run_folder.files import recover_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import AdaptersConfig, FoundationConfig, RunConfig
+from engine.contract.settings.load import journaled
 from engine.contract.vocabulary import PHASES, PREFERENCE
 from engine.contract.wording import several, short
 from engine.data.curriculum import Curriculum
@@ -51,9 +52,9 @@ def restarted(config: RunConfig, history: History) -> EngineRestarted:
     It names the death of the previous engine, if there was one; after a resume by the user there is none. Settings that
     do not affect training may have changed since the run began.
     """
-    died, settings = history.died, dataclasses.asdict(config)
+    died = history.died
     how = (died.status, died.signal, died.attempt) if died else (None, None, 1)
-    return EngineRestarted(*how, settings=settings)
+    return EngineRestarted(*how, settings=journaled(config))
 
 
 def require_same_settings(config: RunConfig, history: History) -> None:

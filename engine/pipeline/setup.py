@@ -1,6 +1,5 @@
 """Creates a run's session: checks and loads the data first, then the models. Can reload the model."""
 
-import dataclasses
 import os
 import platform
 import time
@@ -20,6 +19,7 @@ from engine.contract.journal.events import (
 from engine.contract.run_folder.files import make_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import RunConfig, adapter_settings, may_prefer
+from engine.contract.settings.load import journaled
 from engine.data.curriculum import Curriculum, load_curriculum, without
 from engine.data.foundation import with_foundation
 from engine.data.heldout.leaks import find_leaks
@@ -49,8 +49,7 @@ PACKAGES = ("mindprint-tui", "mlx", "mlx-lm", "transformers")
 def run_started(folder: RunDir, config: RunConfig) -> RunStarted:
     """Returns the first event of a run."""
     versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
-    settings = dataclasses.asdict(config)
-    return RunStarted(folder.name, config.run.name, config.run.seed, os.getpid(), versions, settings)
+    return RunStarted(folder.name, config.run.name, config.run.seed, os.getpid(), versions, journaled(config))
 
 
 def read_curriculum(config: RunConfig) -> Curriculum:

@@ -15,6 +15,7 @@ from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder import lock
 from engine.contract.run_folder.files import write_file
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings import notify
 from engine.contract.settings.config import RunConfig
 from engine.contract.settings.load import dump_config, load_config
 
@@ -54,6 +55,7 @@ def prepare(config: Path, topics: Sequence[str], overrides: Sequence[str], logs:
     Raises InputError if that fails, and then leaves nothing behind.
     """
     settings = effective(config, topics, overrides)
+    notify.effective(settings.run.notify)  # a mistake in the person's notify.yaml is named before the run begins
     name = run_id or run_folder.fresh_name(settings.run.name, logs, time.time())
     _remove_unbegun(RunDir(logs / run_name(name)))
     run = run_folder.create(logs, name)

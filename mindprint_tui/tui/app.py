@@ -26,6 +26,7 @@ from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import engine_continues
+from mindprint_tui.tui.bell import Bell
 from mindprint_tui.tui.driver import TerminalDriver
 from mindprint_tui.tui.outside import run_in_terminal
 from mindprint_tui.tui.screens.first import FirstScreen
@@ -241,6 +242,7 @@ class MindprintApp(App[None]):
         A long journal is read in slices, with pauses for keys between them.
         """
         painted = looked = 0.0
+        bell = Bell(feed.run)
         reading, pause = REPLAY
         news = True
         while True:
@@ -254,6 +256,8 @@ class MindprintApp(App[None]):
                 if self._train is not None:
                     self._train.look = with_answers(self.state, self._train.look)
                 self._notice_end()
+                if self.drained and (rung := bell.ring(records, time.monotonic())) and self._driver is not None:
+                    self._driver.write(rung)
             whole = feed.drained and not self.drained
             self.drained = feed.drained
             behind, now = not feed.drained, time.monotonic()

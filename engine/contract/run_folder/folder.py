@@ -72,6 +72,11 @@ class RunDir:
         return self.path / "votes.jsonl"
 
     @property
+    def notified(self) -> Path:
+        """What was told to whom, and what could not be told."""
+        return self.path / "notified.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.path / "engine.lock"
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.contract.schema import number
+from engine.contract.settings.notify import NotifyConfig
 from engine.contract.vocabulary import PHASES
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
@@ -151,6 +152,7 @@ class RunSettings:
     checkpoint_every: int = number(20, 1)  # optimizer steps
     pause_on: tuple[Literal["collapsed", "failed"], ...] = ()  # pause after a topic with such a phase; a person resumes
     hang_after: float = number(1800.0, 0.0)  # seconds without a sign of life until a restart; from 300; 0: never
+    notify: NotifyConfig = field(default_factory=NotifyConfig)  # who is told of what happens; see run.notify
 
 
 @dataclass(frozen=True, slots=True)

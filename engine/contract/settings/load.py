@@ -12,6 +12,7 @@ from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build
 from engine.contract.settings import legacy_keys, mlx_lm_keys
 from engine.contract.settings.config import CurriculumConfig, RunConfig, SourceConfig, adapter_settings
+from engine.contract.settings.notify import require_addresses
 from engine.contract.settings.row_files import row_kind
 from engine.contract.settings.yaml_file import Loader, mapping, read_text
 from engine.contract.wording import nearest, short
@@ -41,6 +42,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, chat_template=local))
         _modules(config)
         _patience(config)
+        require_addresses(config.run.notify, "run.notify")
     except FieldError as error:
         if theirs := mlx_lm_keys.explain(data, lines):
             raise InputError(_refer(path, "a configuration of mlx-lm; its keys are called here", theirs)) from error
@@ -114,6 +116,13 @@ def dump_config(config: RunConfig) -> str:
     """Returns the effective configuration as YAML with every default; load_config reads it back equal."""
     text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
     return text
+
+
+def journaled(config: RunConfig) -> dict[str, Any]:
+    """Returns the settings for the journal and every report: all but run.notify, whose addresses are secret."""
+    found = dataclasses.asdict(config)
+    del found["run"]["notify"]
+    return found
 
 
 def _plain(value: Any) -> Any:
