@@ -14,6 +14,7 @@ from engine.contract.run_folder.commands import append, new_command
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from mindprint_tui import cli
+from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import engine_continues, exit_message
 
 PROGRAM = str(Path(sys.executable).with_name("mindprint-tui"))
@@ -242,7 +243,7 @@ def test_leaving_while_the_engine_that_refused_a_run_ends(tmp_path: Path, leave:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What consoles are opened with, on a terminal, with an engine alive somewhere."""
     seen: list[object] = []
-    monkeypatch.setattr(cli.run_status, "alive", lambda logs: True)
+    monkeypatch.setattr(run_status, "alive", lambda logs: True)
     monkeypatch.setattr(cli, "console", lambda run, logs, begin=None, **more: seen.append(begin) or 0)
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
