@@ -14,6 +14,7 @@ from engine.contract.run_folder.commands import append, new_command
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from mindprint_tui import cli
+from mindprint_tui.cli import training
 from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import engine_continues, exit_message
 
@@ -29,6 +30,7 @@ DIED = [
 STARTED = """
 import subprocess, sys
 from mindprint_tui import cli
+from mindprint_tui.cli import training
 from mindprint_tui.process import programs
 SUPERVISOR = {supervisor!r}
 programs.spawn = lambda run: subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(run.path)])
@@ -60,6 +62,7 @@ while not Path({until!r}).exists():
 FAILS = """
 import errno
 from mindprint_tui import cli
+from mindprint_tui.cli import training
 from mindprint_tui.journal import feed
 def holder(run):
     raise OSError(errno.ESTALE, "Stale file handle")
@@ -244,7 +247,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What consoles are opened with, on a terminal, with an engine alive somewhere."""
     seen: list[object] = []
     monkeypatch.setattr(run_status, "alive", lambda logs: True)
-    monkeypatch.setattr(cli, "console", lambda run, logs, begin=None, **more: seen.append(begin) or 0)
+    monkeypatch.setattr(training, "console", lambda run, logs, begin=None, **more: seen.append(begin) or 0)
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     return seen
