@@ -138,10 +138,10 @@ def base_answers(events: Iterable[object]) -> list[Text]:
     return [Text(sample.topic, sample.question, sample.answer) for sample in samples]
 
 
-def fit_texts(texts: ScoringTexts, tools: Tools) -> Scorer:
+def fit_texts(texts: ScoringTexts, tools: Tools, find_copies: bool = True) -> Scorer:
     """Fits a scorer. Raises InputError if there are no texts in the voice, or no other texts to compare with."""
     try:
-        return fit(texts, tools)
+        return fit(texts, tools, find_copies)
     except ValueError as error:
         raise InputError(f"the voice cannot be scored: {error}; add preferences.jsonl with rejected answers") from error
 

@@ -16,7 +16,7 @@ from engine.contract.journal.events import (
     Failed,
     Restored,
 )
-from engine.contract.journal.store import records
+from engine.contract.journal.store import identity, records
 from engine.contract.run_folder.files import recover_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.config import AdaptersConfig, FoundationConfig, RunConfig
@@ -185,7 +185,9 @@ def _load_checkpoint(session: Session) -> checkpoint.Checkpoint | None:
     problem = "of an older engine, without what DPO is compared with after its last step"
     try:
         saved = checkpoint.load(session.run.checkpoint)
-        if saved is None or saved.phase not in PREFERENCE or WITNESS in saved.reference:
+        if saved is not None and saved.run not in ("", identity(session.run.journal)):
+            problem = "of another run"
+        elif saved is None or saved.phase not in PREFERENCE or WITNESS in saved.reference:
             return saved
     except UNREADABLE as error:
         problem = f"cannot be read ({error})"

@@ -18,7 +18,7 @@ FEW_QUESTIONS = 5  # with fewer questions in a topic, most verdicts are undecide
 def scorer_of_rows(curriculum: Curriculum) -> Scorer | None:
     """Fits a scorer on the rows alone, before the base model has answered. Returns None if there are no pairs."""
     texts = texts_of(curriculum, [], FOR_GATES)
-    return fit_texts(texts, Tools()) if texts.pairs else None
+    return fit_texts(texts, Tools(), find_copies=False) if texts.pairs else None
 
 
 def unreachable(curriculum: Curriculum, limits: ThresholdsConfig, scorer: Scorer | None) -> list[str]:

@@ -24,7 +24,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class State(TypedDict):
-    """The content of state.json: the numbers of a Checkpoint; older engines wrote no digest."""
+    """The content of state.json: the numbers of a Checkpoint; older engines wrote no digest and no run."""
 
     topic: str
     attempt: Count
@@ -35,6 +35,7 @@ class State(TypedDict):
     refused: Count
     seq: int
     model: str
+    run: NotRequired[str]
     digest: NotRequired[str]
 
 
@@ -45,7 +46,7 @@ class Checkpoint:
     `step` is the number of the next optimizer step, from 0. Every batch follows from (`seed`, `step`), so these two are
     the data cursor. `rng` is MLX's random state. `seq` is the journal's sequence number at that moment. `refused`
     counts the steps that were not finite. `model` is the fingerprint of the frozen weights under the adapter.
-    `reference` holds the values that DPO computed before its first step.
+    `reference` holds the values that DPO computed before its first step. `run` is the identity of the run's journal.
     """
 
     topic: str
@@ -60,6 +61,7 @@ class Checkpoint:
     adapter: dict[str, mx.array]
     optimizer: dict[str, mx.array]
     reference: dict[str, mx.array] = field(default_factory=dict)
+    run: str = ""
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> int:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from xxhash import xxh3_64_hexdigest
+
 from engine.contract.errors import InputError, Unwritable
 from engine.contract.journal.codec import LONGEST_LINE, decode, encode
 from engine.contract.journal.events import Event, Record
@@ -136,6 +138,12 @@ def repair(path: Path) -> int:
     if path.exists() and path.stat().st_size != tail.offset:
         os.truncate(path, tail.offset)
     return last
+
+
+def identity(path: Path) -> str:
+    """Returns what tells this journal from any other: the digest of its first line, which has the time of the start."""
+    first = next(iter(Tail(path).lines(HEAD)), b"")
+    return xxh3_64_hexdigest(first)
 
 
 def whole_lines(path: Path) -> int:

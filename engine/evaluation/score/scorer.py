@@ -26,6 +26,7 @@ from engine.evaluation.score.texts import ScoringTexts, Text, TextPair, words
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]  # unit vectors (n, d)
 MOST_READ = 16  # maximum of references that the base model reads to fit its limits
 MOST_PAIRS = 48  # pairs embedded to fit the closeness scale, about at most
+MOST_TEXTS = 1000  # of the person, and of others, that the parts are fitted on; more teach them nothing new
 MOST_EMBEDDED = 28  # maximum of references embedded to fit the closeness scale
 
 
@@ -68,18 +69,20 @@ class Tools:
     relevance: bool = True
 
 
-def fit(texts: ScoringTexts, tools: Tools) -> Scorer:
-    """Fits a scorer. Raises ValueError if there are no texts in the voice, or no other texts."""
-    held_out = list(texts.references) or texts.own
-    every = [*texts.own, *texts.references]
+def fit(texts: ScoringTexts, tools: Tools, find_copies: bool = True) -> Scorer:
+    """Fits a scorer. Raises ValueError if there are no texts in the voice, or no other texts.
+
+    Without `find_copies` it is for the curriculum's own texts, and finds no answer that is a training row.
+    """
+    own, rejected, references = (spread_out(side, MOST_TEXTS) for side in (texts.own, texts.rejected, texts.references))
+    held_out = references or own
+    every = [*own, *references]
     health, echo = fit_limits(text.text for text in every), fit_echo(every)
     return Scorer(
-        style=fit_style(texts.own, [*texts.rejected, *_sound(texts.base, health, echo)], texts.references),
+        style=fit_style(own, [*rejected, *_sound(texts.base, health, echo)], references),
         health=health,
-        copies=CopyIndex.of(text.text for text in texts.own),
-        familiarity=fit_familiarity(
-            *([text.text for text in side] for side in (texts.own, texts.references, texts.rejected))
-        ),
+        copies=CopyIndex.of(text.text for text in (texts.own if find_copies else ())),
+        familiarity=fit_familiarity(*([text.text for text in side] for side in (own, references, rejected))),
         echo=echo,
         whole=always_whole(every),
         closeness=_fit_closeness(texts, tools.embed) if tools.embed else None,

@@ -43,7 +43,7 @@ Fold = Annotated[int, Meta(ge=0, lt=FOLDS)]
 class ScorerHead(msgspec.Struct, frozen=True):
     """The content of scorer.json: every part of a scorer but the arrays."""
 
-    version: Literal[1]
+    version: Literal[2]
     grams: Annotated[tuple[Gram, ...], Meta(min_length=1, max_length=MOST_GRAMS)]
     folds: Annotated[dict[Name, Fold], Meta(max_length=MOST_TOPICS)]
     low: Number
@@ -61,7 +61,7 @@ def save_scorer(scorer: Scorer, folder: Path) -> None:
     """Writes the scorer's two files, each atomically."""
     style = scorer.style
     head = ScorerHead(
-        1,
+        2,
         style.features.grams,
         style.folds,
         style.low,

@@ -91,8 +91,12 @@ def clauses(text: str) -> list[str]:
     return [clause for clause in found if WORD.search(clause)]
 
 
+def gram_size(tokens: Sequence[str], size: int) -> int:
+    """Returns the tokens of an n-gram of `size` words. In a script without spaces, they are two letters per word."""
+    return size * CHARACTERS_PER_WORD if unspaced(tokens) else size
+
+
 def grams(tokens: Sequence[str], size: int) -> list[tuple[str, ...]]:
-    """Returns the n-grams of `size` words. In a script without spaces, they have two letters per word."""
-    if unspaced(tokens):
-        size *= CHARACTERS_PER_WORD
+    """Returns the n-grams of `size` words, as tuples."""
+    size = gram_size(tokens, size)
     return [tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1)]

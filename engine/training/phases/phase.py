@@ -11,6 +11,7 @@ from engine.adapters import lora
 from engine.adapters.lora import AdapterSpec
 from engine.adapters.module_weights import growth
 from engine.contract.journal.events import Checkpointed
+from engine.contract.journal.store import identity
 from engine.contract.settings.config import DpoConfig, SupervisedConfig, may_prefer
 from engine.contract.vocabulary import Phase
 from engine.rules.enforce import require
@@ -123,6 +124,7 @@ def save_checkpoint(session: Session, attached: ActiveAdapter) -> None:
         adapter=lora.adapter_weights(session.model),
         optimizer=checkpoint.flat(attached.updater.optimizer.state),
         reference=attached.reference,
+        run=identity(session.run.journal),
     )
     size = checkpoint.save(session.run.checkpoint, state)
     seconds = time.perf_counter() - started

@@ -147,7 +147,19 @@ def test_the_checkpoint_holds_all_that_the_next_step_depends_on(killed):
     mx.random.seed(saved.rng)
     assert checkpoint.random_state() == saved.rng
     state = json.loads((killed.checkpoint / checkpoint.STATE).read_text())
-    assert set(state) == {"topic", "attempt", "phase", "seed", "step", "rng", "refused", "seq", "model", "digest"}
+    assert set(state) == {
+        "topic",
+        "attempt",
+        "phase",
+        "seed",
+        "step",
+        "rng",
+        "refused",
+        "seq",
+        "model",
+        "run",
+        "digest",
+    }
 
 
 def test_random_numbers_go_on_where_they_were():

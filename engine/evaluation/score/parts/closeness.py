@@ -15,6 +15,7 @@ Vectors: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 SMALLEST_SPAN = 0.05  # smallest distance from question to ceiling, so that embedder noise cannot give a closeness of 1
 MISPLACED_SIGMAS = 2.33  # distance of the limit from the mean margin; one pair in a hundred is below it by chance
+ROUNDING = 1e-6  # of a cosine of float32 vectors
 FEWEST_PAIRS = 5  # with fewer, the ceiling and the limit are estimated without pairs
 
 
@@ -24,7 +25,8 @@ class ClosenessScale:
 
     `ceiling`: cosine of a faithful paraphrase. `span`: smallest distance from question to ceiling. `misplaced`: an
     answer belongs to another question of its topic if its cosine with that question's reference exceeds the cosine with
-    its own reference by more than -misplaced. `from_pairs` tells whether these values were measured on pairs.
+    its own reference by more than -misplaced, and is that of a paraphrase at least. `from_pairs` tells whether these
+    values were measured on pairs.
     """
 
     ceiling: float
@@ -61,12 +63,17 @@ def closeness(scale: ClosenessScale, question: Vectors, reference: Vectors, answ
 
 
 def misplaced(scale: ClosenessScale, answer: Vectors, reference: Vectors, others: Vectors) -> int | None:
-    """Returns the index of another reference (n, d) that is clearly closer to the answer than its own, or None."""
+    """Returns the index of another reference (n, d) that the answer says, and clearly more so than its own, or None.
+
+    An answer that is only vague may be a little nearer to another reference by chance. So the other one counts only if
+    the answer is as near to it as a paraphrase is.
+    """
     if not len(others):
         return None
     found = others @ answer
     best = int(found.argmax())
-    return best if float(answer @ reference) - float(found[best]) < scale.misplaced else None
+    clearly = float(answer @ reference) - float(found[best]) < scale.misplaced
+    return best if clearly and found[best] > scale.ceiling - ROUNDING else None
 
 
 def cosines(a: Vectors, b: Vectors) -> Vectors:

@@ -168,7 +168,7 @@ def fit_style(own: Sequence[Text], others: Sequence[Text], references: Sequence[
         np.quantile([uncorrected_score(score) for score in [*scores[len(own) :], *stuffed]], NOT_VOICE_QUANTILE)
     )
     model = StyleModel(features, weights, intercepts, folds, low, 1.0, ())
-    raw = [model.score_by_fold(fold, text.text).raw for fold, text in zip(row_folds, texts, strict=True)]
+    raw = [model.shrunk(uncorrected_score(score), sum(clause.words for clause in score.clauses)) for score in scores]
     of_references = [model.score(text.topic, text.text).raw for text in references if clauses(text.text)]
     if len(of_references) < FEW_REFERENCES:
         of_references += raw[: len(own)]

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from engine.evaluation.score.texts import CHARACTERS_PER_WORD, WORD, normalized,
 
 LONGEST_GRAM = 4
 FEWEST_CLAUSES = 2  # an n-gram that occurs in fewer clauses is left out
+MOST_KNOWN = 30_000  # clauses whose vectors are kept, 1 kB each: fitting and scoring ask for the same ones again
+Vector: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
 MOST_GRAMS = 60_000  # if there are more, the n-grams that occur in the most clauses are kept
 
 
@@ -27,6 +29,7 @@ class Features:
     grams: tuple[str, ...]
     frequencies: NDArray[np.float32]
     columns: dict[str, int] = field(repr=False)
+    _known: dict[str, Vector] = field(default_factory=dict, repr=False, compare=False)  # vectors of clauses seen before
 
     @classmethod
     def of(cls, grams: Sequence[str], frequencies: NDArray[np.float32]) -> "Features":
@@ -43,8 +46,15 @@ class Features:
         inverse = [math.log((1 + len(clauses)) / (1 + counts[gram])) + 1 for gram in kept]
         return cls.of(kept, np.array(inverse, np.float32))
 
-    def vector(self, clause: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def vector(self, clause: str) -> Vector:
         """Returns the columns of a clause's known n-grams in ascending order, and the values in these columns."""
+        if (found := self._known.get(clause)) is None:
+            found = self._vector(clause)
+            if len(self._known) < MOST_KNOWN:
+                self._known[clause] = found
+        return found
+
+    def _vector(self, clause: str) -> Vector:
         counts = sorted((self.columns[gram], count) for gram, count in _counts(clause).items() if gram in self.columns)
         columns = np.array([column for column, _ in counts], np.int64)
         values = 1 + np.log(np.array([count for _, count in counts], np.float64))

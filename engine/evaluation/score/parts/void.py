@@ -1,6 +1,5 @@
 """Detects void answers: copies of training rows, repeated answers, echoes of the question, cut texts."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,9 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
-from engine.evaluation.score.texts import CHARACTERS_PER_WORD, Text, grams, unspaced, words
+from engine.evaluation.score.texts import CHARACTERS_PER_WORD, Text, gram_size, grams, unspaced, words
 
+FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no word of an n-gram is lost
 GRAM = 8  # words per n-gram when searching for copies
 COPIED = 0.5  # an answer is a copy if at least this share of its n-grams comes from one text
 LONGER_WORD = 5  # a word needs this number of letters to count for an echo
@@ -35,16 +36,20 @@ class CopyIndex:
     @classmethod
     def of(cls, rows: Iterable[str]) -> "CopyIndex":
         """Builds an index of training answers."""
-        found = [(key, number) for number, row in enumerate(rows) for key in {_whole_hash(row), *_gram_hashes(row)}]
-        found.sort()
-        return cls(np.array([key for key, _ in found], np.uint64), np.array([row for _, row in found], np.uint32))
+        found = [np.append(_gram_hashes(row), np.uint64(_whole_hash(row))) for row in rows]
+        if not found:
+            return cls(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
+        hashes = np.concatenate(found)
+        order = hashes.argsort(kind="stable")
+        numbers = np.repeat(np.arange(len(found), dtype=np.uint32), [len(keys) for keys in found])
+        return cls(hashes[order], numbers[order])
 
     def copied(self, answer: str) -> int | None:
         """Returns the index of the row that makes up at least COPIED of the answer, or None."""
         if whole := self._rows_of(_whole_hash(answer)):
             return whole[0]
         own = _gram_hashes(answer)
-        counts = Counter(row for key in own for row in self._rows_of(key))
+        counts = Counter(row for key in own for row in self._rows_of(int(key)))
         best = min(counts, key=lambda row: (-counts[row], row), default=None)
         return best if best is not None and counts[best] >= COPIED * len(own) else None
 
@@ -109,16 +114,21 @@ def always_whole(own: Iterable[Text]) -> bool:
 
 
 def _whole_hash(text: str) -> int:
-    return _hash(("", *words(text)))
+    return int(xxh3_64_intdigest(" ".join(words(text)).encode("utf-8", "surrogatepass")) >> 1)
 
 
-def _gram_hashes(text: str) -> list[int]:
-    return [_hash(gram) for gram in dict.fromkeys(grams(words(text), GRAM))]
-
-
-def _hash(tokens: Sequence[str]) -> int:
-    """Returns a hash of 63 bits that is the same in every process."""
-    return int.from_bytes(hashlib.blake2b(" ".join(tokens).encode(), digest_size=8).digest()) >> 1
+def _gram_hashes(text: str) -> NDArray[np.uint64]:
+    """Returns the distinct hashes of a text's n-grams, 63 bits each, ascending: polynomials of the hashes of words."""
+    tokens = words(text)
+    size = gram_size(tokens, GRAM)
+    count = len(tokens) - size + 1
+    if count < 1:
+        return np.zeros(0, np.uint64)
+    numbers = [xxh3_64_intdigest(token.encode("utf-8", "surrogatepass")) for token in tokens]
+    found, total = np.array(numbers, np.uint64), np.zeros(count, np.uint64)
+    for place in range(size):
+        total = total * FACTOR + found[place : place + count]  # modulo 2^64
+    return np.unique(total >> np.uint64(1))
 
 
 def _longer(text: str) -> list[str]:

@@ -55,3 +55,9 @@ def test_an_answer_to_another_question_is_found(scale):
     assert misplaced(scale, REJECTED[0], REFERENCES[0], others) is None
     assert misplaced(scale, AXES[11], REFERENCES[0], others) is None
     assert misplaced(scale, REFERENCES[2], REFERENCES[0], np.zeros((0, 12))) is None
+
+
+def test_a_vague_answer_that_is_a_little_nearer_to_another_reference_is_its_own(scale):
+    vague = unit(*(0.3 * REFERENCES[0] + 0.5 * REFERENCES[2] + AXES[11]))
+    assert float(vague @ REFERENCES[0]) - float(vague @ REFERENCES[2]) < scale.misplaced
+    assert misplaced(scale, vague, REFERENCES[0], REFERENCES[1:3]) is None
