@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.settings import config
+from engine.contract.settings.judge import JudgeConfig
 from engine.contract.settings.notify import NotifyConfig
 
 FILE = Path(__file__).parent / "CONFIGURATION.md"
@@ -32,6 +33,7 @@ def page() -> str:
     source = inspect.getdoc(config.SourceConfig)
     parts.append(f"## curriculum.sft, .preferences and .quiz\n\n{source}\n\n{_table(config.SourceConfig)}")
     parts.append(f"## run.notify\n\n{inspect.getdoc(NotifyConfig)}\n\n{_table(NotifyConfig)}")
+    parts.append(f"## evaluation.judge\n\n{inspect.getdoc(JudgeConfig)}\n\n{_table(JudgeConfig)}")
     return "\n".join(parts)
 
 
@@ -62,7 +64,7 @@ def _allowed(hint: Any, field: "dataclasses.Field[Any]") -> str:
         return ", ".join(f"`{value}`" for value in args)
     if origin is tuple:
         return f"list of {_allowed(args[0], field)}"
-    if origin is dict or hint is NotifyConfig:
+    if origin is dict or hint in (NotifyConfig, JudgeConfig):
         return "mapping"
     if config.SourceConfig in args:
         return "text, mapping, or a list of them"

@@ -77,6 +77,11 @@ class RunDir:
         return self.path / "notified.jsonl"
 
     @property
+    def judge(self) -> Path:
+        """What a judge said about the answers."""
+        return self.path / "judge.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.path / "engine.lock"
 

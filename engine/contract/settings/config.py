@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.contract.schema import number
+from engine.contract.settings.judge import JudgeConfig
 from engine.contract.settings.notify import NotifyConfig
 from engine.contract.vocabulary import PHASES
 
@@ -128,6 +129,7 @@ class EvaluationConfig:
     max_tokens: int = number(160, 1, 8192)  # of an answer
     batch: int = number(32, 1, 4096)  # answers that are generated together
     repetition_penalty: float = number(1.0, 1.0, 2.0)  # on the last 64 tokens; 1 is none
+    judge: JudgeConfig = field(default_factory=JudgeConfig)  # who rates the answers after the run; see evaluation.judge
 
 
 @dataclass(frozen=True, slots=True)

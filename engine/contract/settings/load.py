@@ -12,6 +12,7 @@ from engine.contract.errors import InputError
 from engine.contract.schema import FieldError, build
 from engine.contract.settings import legacy_keys, mlx_lm_keys
 from engine.contract.settings.config import CurriculumConfig, RunConfig, SourceConfig, adapter_settings
+from engine.contract.settings.judge import JudgeConfig, require_judge
 from engine.contract.settings.notify import require_addresses
 from engine.contract.settings.row_files import row_kind
 from engine.contract.settings.yaml_file import Loader, mapping, read_text
@@ -43,6 +44,8 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
         _modules(config)
         _patience(config)
         require_addresses(config.run.notify, "run.notify")
+        judge = checked_judge(config.evaluation.judge, path.parent)
+        config = dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, judge=judge))
     except FieldError as error:
         if theirs := mlx_lm_keys.explain(data, lines):
             raise InputError(_refer(path, "a configuration of mlx-lm; its keys are called here", theirs)) from error
@@ -53,6 +56,14 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     if not config.run.name:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, name=path.stem))
     return config
+
+
+def checked_judge(judge: JudgeConfig, folder: Path) -> JudgeConfig:
+    """Returns the judge's settings with an absolute path to its model; raises FieldError if it cannot be asked."""
+    require_judge(judge, "evaluation.judge")
+    if judge.endpoint or not judge.model.startswith((".", "~", "/")):
+        return judge
+    return dataclasses.replace(judge, model=_local("evaluation.judge.model", folder, judge.model))
 
 
 def _from_here(folder: Path, settings: CurriculumConfig) -> CurriculumConfig:
