@@ -47,6 +47,9 @@ def judge(run: RunDir, config: RunConfig, settings: JudgeConfig) -> bool:
 
 def chosen(configured: JudgeConfig, given: argparse.Namespace) -> JudgeConfig:
     """Returns the judge of the command line, or the configured one. Raises InputError if there is none."""
+    for name, value in (("--model", given.model), ("--endpoint", given.endpoint)):
+        if value == "":
+            raise InputError(f"{name} is empty; name a judge")
     asked = {"model": given.model, "endpoint": given.endpoint, "key_variable": given.key_variable}
     asked = {name: value for name, value in asked.items() if value is not None}
     settings = replace(configured, **asked)

@@ -83,6 +83,18 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # closing the terminal must not end the run
         awake = stay_awake()
+        try:
+            status = self._lives()
+            if status in (0, 1):
+                self._judge()
+            return status
+        finally:
+            if awake is not None:
+                awake.terminate()
+                awake.wait()
+
+    def _lives(self) -> int:
+        """Runs engines one after another, and gives the run's lock free."""
         told, telling = os.pipe()
         self._start_notifier(told)
         try:
@@ -92,9 +104,19 @@ class Supervisor:
         finally:
             os.close(telling)  # the notifier tells the rest, and ends
             self._lock.release()
-            if awake is not None:
-                awake.terminate()
-                awake.wait()
+
+    def _judge(self) -> None:
+        """Lets the configured judge rate the answers, now that no engine needs the memory.
+
+        The run has ended: it is not locked, and its status does not depend on the judge. A signal ends the judge, too.
+        """
+        if self._config is None or not self._config.evaluation.judge.model or self._requests:
+            return
+        command = python("engine.judge", str(self._run.path))
+        self._engine = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL)
+        if self._requests:
+            self._engine.terminate()
+        self._engine.wait()
 
     def _start_notifier(self, pipe: int) -> None:
         """Starts the process that tells a person what happens, if there is anybody to tell."""

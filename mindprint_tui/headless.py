@@ -16,14 +16,17 @@ from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.journal.judge_file import read_judgement
 from engine.contract.journal.log_lines import line
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.load import load_config
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.run_state import RunState, fold
 from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import programs, run_status
 from mindprint_tui.process.exit_messages import next_steps
 from mindprint_tui.view.in_model import sentence
+from mindprint_tui.view.pages.judge import judge_lines
 from mindprint_tui.view.text import shorten
 
 TICK = 0.1  # seconds between two reads of the journal
@@ -42,6 +45,7 @@ class Headless:
         self._progress = ""  # the progress line at the bottom of a terminal
         self._refusal: str | None = None
         self._status: int | None = None
+        self._judged = False  # whether a judge rates the answers at the end
 
     def follow(self) -> int:
         """Prints events until the engine has ended, and returns the run's exit status.
@@ -72,6 +76,8 @@ class Headless:
         if self._status is None:
             return self._without_end(ended)
         self._print(self._in_model())
+        if self._judged:
+            self._print("\n".join(judge_lines(read_judgement(self._run))))
         self._print("\n".join(next_steps(self._run, self._status)))
         return self._status
 
@@ -110,6 +116,9 @@ class Headless:
                 return
             case e.RunFinished() as finished:
                 self._status, self._progress = finished.exit_status, ""
+                self._judged = finished.exit_status in (0, 1) and bool(
+                    load_config(self._run.config).evaluation.judge.model
+                )
             case e.Step() as step:
                 self._progress = f"{step.topic} {step.phase} {step.step}/{step.of} loss {step.loss:.3f}"
             case e.TopicStarted() | e.TopicFinished() | e.EngineDied() | e.Failed(topic=None):
@@ -117,6 +126,8 @@ class Headless:
             case _:
                 pass
         self._print(line(record))
+        if self._judged:
+            self._print(f"a judge rates the answers now, with lines in {self._run.output}; Ctrl-C ends it")
 
     def _print(self, text: str | None) -> None:
         """Prints a line, if `text` is not None. On a terminal the progress line stays below it."""
@@ -140,7 +151,9 @@ class Headless:
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
         supervisor = self._supervisor
-        if self._interrupts == 1:
+        if self._status is not None:
+            _tell("\nthe run has ended; its judge is stopped")
+        elif self._interrupts == 1:
             _tell("\nstopping with a checkpoint; Ctrl-C again stops now")
         if supervisor is None:
             return

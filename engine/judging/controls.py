@@ -70,7 +70,7 @@ def measured(sides: Sides, mark: Callable[[Item], int | None]) -> Control:
     high, low = ([value for value in side if value is not None] for side in (good, bad))
     unmarked, ratings = len(good) + len(bad) - len(high) - len(low), len(good) + len(bad)
     share = auc(high, low)
-    ends = (None, None) if share is None else auc_interval(share, len(high), len(low))
+    first, last = (None, None) if share is None else auc_interval(share, len(high), len(low))
     if not ratings and sides.optional:
         fault = ""
     elif 2 * unmarked > ratings:
@@ -79,7 +79,7 @@ def measured(sides: Sides, mark: Callable[[Item], int | None]) -> Control:
         fault = f"{len(high)} against {len(low)} marks are too few, at least {LEAST} a side are needed"
     else:
         fault = f"AUC {share:.2f}, at least {NEEDED:.2f} is needed" if share < NEEDED else ""
-    return Control(sides.name, share, *ends, len(high), len(low), unmarked, fault)
+    return Control(sides.name, share, first, last, len(high), len(low), unmarked, fault)
 
 
 def _likeness(topics: Sequence[Topic]) -> Sides:

@@ -22,6 +22,7 @@ for command in (
     training.runs,
     training.ctl,
     examining.check,
+    examining.judge,
     examining.score,
     reading.compare,
     reading.metrics,

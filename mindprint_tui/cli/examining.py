@@ -1,4 +1,4 @@
-"""Commands that examine before a run: check, score"""
+"""Commands that examine: check before a run, score texts, judge a finished run"""
 
 import json
 import shutil
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from engine.contract.journal.judge_file import read_judgement
 from mindprint_tui import completion
-from mindprint_tui.cli.common import JSON, LOGS, OVERRIDES, TOPICS, find, named
+from mindprint_tui.cli.common import JSON, LOGS, OVERRIDES, RUN, TOPICS, chosen, find, named
 from mindprint_tui.process import programs, run_folder
 
 
@@ -30,6 +31,44 @@ def check(config: Path, topics: tuple[str, ...], overrides: tuple[str, ...], as_
         for text in lines(report, max(80, shutil.get_terminal_size().columns)):
             click.echo(text)
     return 2 if report["problems"] else 0
+
+
+@click.command()
+@RUN
+@click.option(
+    "--model", metavar="NAME", help="A model to load: embedded, a folder or a hub id; with --endpoint, a name."
+)
+@click.option("--endpoint", metavar="URL", help="Base address of an endpoint, such as http://127.0.0.1:11434/v1.")
+@click.option("--key-variable", metavar="NAME", help="The environment variable that holds the endpoint's key.")
+@click.option("--plain-http", is_flag=True, help="Allow http:// to another machine, which encrypts nothing.")
+@JSON
+@LOGS
+def judge(
+    run: str | None,
+    model: str | None,
+    endpoint: str | None,
+    key_variable: str | None,
+    plain_http: bool,
+    as_json: bool,
+    logs: Path,
+) -> int:
+    """Have a larger model rate the answers of RUN for sense and content.
+
+    Without RUN, it takes the newest run; without options, the judge of its configuration. First the judge rates texts
+    whose marks are known. Marks are kept in the run's folder, and a rating that broke off goes on. The exit status is 1
+    if the judge is not reliable.
+    """
+    from mindprint_tui.view.pages.judge import as_data, judge_lines
+
+    folder = chosen(logs, run)
+    given = {"--model": model, "--endpoint": endpoint, "--key-variable": key_variable}
+    arguments = [f"{name}={value}" for name, value in given.items() if value is not None]
+    status = programs.judge(folder, [*arguments, *(["--plain-http"] if plain_http else [])])
+    if status in (0, 1):
+        found = read_judgement(folder)
+        data = as_data(found, folder)
+        click.echo(json.dumps(data, indent=1, ensure_ascii=False) if as_json else "\n".join(judge_lines(found)))
+    return status
 
 
 @click.command()

@@ -3,6 +3,7 @@
 import time
 
 from engine.contract.exit_codes import BAD_INPUT
+from engine.contract.run_folder import lock
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.process import programs, run_status
 
@@ -22,6 +23,9 @@ class Started:
         seconds to exit.
         """
         until = time.monotonic() + run_status.PATIENCE
+        ended = run_status.read_state(self._run, self._since).finished
+        if ended is not None and lock.holder(self._run) is None:
+            return ended.exit_status, None  # the supervisor may still wait for a judge
         while True:
             status, said = (
                 run_status.exit_status(self._run, self._supervisor),

@@ -1,4 +1,4 @@
-"""Starts the engine's programs: supervisor, export, serve, score and check.
+"""Starts the engine's programs: supervisor, export, serve, judge, score and check.
 
 A supervised engine gets a new session, so that it outlives the terminal.
 """
@@ -108,6 +108,19 @@ def _clean_up_at_end() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+
+
+def judge(run: RunDir, arguments: Sequence[str]) -> int:
+    """Has a judge rate a run, shows what it says meanwhile on stderr, and returns its exit status."""
+    with relayed(sys.stderr) as err:
+        command = python("engine.judge", str(run.path.resolve()), *arguments)
+        child = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+        with _passing_on(child):
+            status = child.wait()
+    if status not in (0, 1, BAD_INPUT, DIED, STOPPED):
+        print(f"the judge died ({_how(status)}); what it said is kept", file=sys.stderr)
+        return DIED
+    return status
 
 
 def score(run: RunDir, file: Path) -> dict[str, Any]:

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.contract.journal.events import Sample
+from engine.contract.journal.judge_file import Judgement
 from engine.contract.vocabulary import STAGES, Stage
-from mindprint_tui.view.pages.samples import SHOWN, Question, by_clause, faults, pieces, scores_of, wrongs
+from mindprint_tui.view.pages.judge import answer_marks
+from mindprint_tui.view.pages.samples import NOT_JUDGED, SHOWN, Question, by_clause, faults, pieces, scores_of, wrongs
 from mindprint_tui.view.text import number
 
 LONGEST = 1500  # characters of an answer that are shown
 MARKS = {"": "", "own": "own", "other": "other", "marker": "good", "telling": "good", "violation": "bad"}
 
 
-def side_by_side(question: Question, left_out: tuple[Stage, ...], undone: Mapping[str, str]) -> dict[str, Any]:
+def side_by_side(
+    question: Question, left_out: tuple[Stage, ...], undone: Mapping[str, str], judged: Judgement = NOT_JUDGED
+) -> dict[str, Any]:
     """Returns the question with one column for the reference and one for each stage's answer.
 
     `undone` maps stages that were not kept to the reason.
@@ -30,6 +34,7 @@ def side_by_side(question: Question, left_out: tuple[Stage, ...], undone: Mappin
         notes += [(f"{n} {number(value)}", "") for n, value in scores_of(sample) if n in SHOWN and value is not None]
         notes += [(by_clause(sample), "")] if sample.clauses else []
         notes += [(text, "bad") for text in wrongs(sample)]
+        notes += [(marks, "")] if (marks := answer_marks(judged, question.text, sample.answer)) else []
         name = row.label[0].upper() + row.label[1:]
         columns.append({"name": name, "parts": _parts(sample), "notes": notes, "colour": row.colour})
     return {"text": question.text, "columns": columns}

@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Evaluated
+from engine.contract.journal.judge_file import read_judgement
 from engine.contract.journal.live import rewinds
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import (
@@ -33,6 +34,7 @@ from mindprint_tui.journal.run_state import RunState, condition, fold
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.paired import Voices, differences, read_voices, voices_of
 from mindprint_tui.view.in_model import in_model
+from mindprint_tui.view.pages.judge import as_data
 from mindprint_tui.view.text import Interval, mean_of
 
 UNLIKE = ("run.name", "curriculum.path")  # settings that the table shows elsewhere
@@ -64,6 +66,7 @@ class RunSummary:
     failures: dict[str, str]  # topic -> its latest failure
     damaged: int = 0  # lines of the journal that could not be read
     voices: Voices = field(default_factory=dict)
+    judge: dict[str, Any] | None = None
 
 
 def read_run(run: RunDir) -> RunSummary:
@@ -78,7 +81,8 @@ def read_run(run: RunDir) -> RunSummary:
         for record in map(ahead.live, records):
             _note(record.event, phases, failures, attempts)
     live = feed.liveness()
-    return RunSummary(run.name, condition(state, live), state, dict(phases), failures, feed.damaged, read_voices(run))
+    how, judge = condition(state, live), as_data(read_judgement(run), run)
+    return RunSummary(run.name, how, state, dict(phases), failures, feed.damaged, read_voices(run), judge)
 
 
 def _note(
@@ -153,6 +157,7 @@ def _run(told: RunSummary) -> dict[str, Any]:
         "of": len(state.course),
         "verdicts": {word: state.tally.get(word, 0) for word in VERDICTS},
         "exam": asdict(state.examined) if state.examined else None,
+        "judge": told.judge,
         "not_in_model": {each.topic.info.id: each.why for each in in_model(state.course)[1]},
     }
 
@@ -281,6 +286,8 @@ def _warnings(runs: Sequence[RunSummary], rows: Sequence[dict[str, Any]]) -> lis
     found = []
     if len({_settings(told).get("curriculum.path") for told in runs}) > 1:
         found.append("the runs name different curricula: their questions may differ, and their scores do not compare")
+    if len({(told.judge["model"], told.judge["endpoint"]) for told in runs if told.judge}) > 1:
+        found.append("different judges rated the runs: their marks do not compare")
     if len({told.state.model.fingerprint for told in runs if told.state.model}) > 1:
         found.append("the runs began with different base models")
     for row in rows:

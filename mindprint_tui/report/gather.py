@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from engine.contract.journal.judge_file import Judgement, read_judgement, went_on
 from engine.contract.journal.live import rewinds
 from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
@@ -58,6 +59,8 @@ class ReportContents:
     liveness: Liveness
     damaged: int = 0  # lines of the journal that could not be read
     votes: Votes = field(default_factory=Votes)
+    judged: Judgement = field(default_factory=Judgement)
+    judged_before: bool = False  # whether the run went on after the judge
 
 
 def gather(run: RunDir) -> ReportContents:
@@ -76,7 +79,9 @@ def gather(run: RunDir) -> ReportContents:
         for record in live(records, ahead):
             current = _detail(details, current, record)
     _add_questions(run, details)
-    return ReportContents(run.name, state, tally, details, feed.liveness(), feed.damaged, read_votes(run))
+    judged, live_now = read_judgement(run), feed.liveness()
+    older = went_on(judged, run)
+    return ReportContents(run.name, state, tally, details, live_now, feed.damaged, read_votes(run), judged, older)
 
 
 def chosen(topics: dict[str, TopicState]) -> list[str]:

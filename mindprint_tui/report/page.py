@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from engine.contract.errors import InputError
 from engine.contract.journal import events as e
+from engine.contract.journal.judge_file import Judgement
 from engine.contract.run_folder.files import replace_own
 from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import (
@@ -42,6 +43,7 @@ from mindprint_tui.report.figures import HEIGHT, LEFT, RIGHT, TOP, WIDTH, curve
 from mindprint_tui.report.final_exam import exam_tiles, voice_map
 from mindprint_tui.report.gather import PhaseDetail, ReportContents, TopicDetail
 from mindprint_tui.view.in_model import in_model
+from mindprint_tui.view.pages.judge import judge_lines
 from mindprint_tui.view.panes.log import fitted
 from mindprint_tui.view.panes.outline import Row, outline
 from mindprint_tui.view.score_rows import CLAIMS, ScoreLine, counted, demanded, interval_of, score_lines, value_of
@@ -133,6 +135,7 @@ def _values(found: ReportContents) -> dict[str, Any]:
     new = any(score.learned for topic in state.topics.values() for score in topic.scores.values())
     units, unbegun = _units(state) if big else ([], 0)
     details = [(state.topics[id], detail) for id, detail in found.details.items()]
+    judge = judge_lines(found.judged, found.judged_before) if found.judged.judge or found.judged.damaged else []
     return {
         "style": Markup(_template("style.css")),  # safe: a file of this package
         "name": found.name,
@@ -156,7 +159,10 @@ def _values(found: ReportContents) -> dict[str, Any]:
         "topics": [] if big else [_row(topic, found.details) for topic in state.topics.values()],
         "map": voice_map(state.course) if state.examined and not big else [],
         "checks": checks(found.tally),
-        "details": [_detail(topic, detail, demanded(topic.held_to or limits)) for topic, detail in details],
+        "judge": judge,
+        "details": [
+            _detail(topic, detail, demanded(topic.held_to or limits), found.judged) for topic, detail in details
+        ],
         "count": len(state.course),
         "detailed": sum(topic.counted for topic, _ in details),
         "box": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
@@ -297,7 +303,7 @@ def _units(state: RunState) -> tuple[list[Row], int]:
     return shown, len(units) - len(shown)
 
 
-def _detail(topic: TopicState, detail: TopicDetail, limits: dict[str, Any]) -> dict[str, Any]:
+def _detail(topic: TopicState, detail: TopicDetail, limits: dict[str, Any], judged: Judgement) -> dict[str, Any]:
     stages = [(key, row.short) for key, row in STAGES.items() if key in topic.scores]
     scores = [topic.scores[key] for key, _ in stages]
     table: list[tuple[str, list[str], str]] = []
@@ -319,7 +325,7 @@ def _detail(topic: TopicState, detail: TopicDetail, limits: dict[str, Any]) -> d
         "decisions": [(item.decision.replace("_", " "), item.reason) for item in detail.decisions],
         "failures": detail.failures,
         "phases": [_phase(phase) for phase in detail.phases.values()],
-        "questions": [side_by_side(question, _left_out(topic), topic.undone) for question in detail.questions],
+        "questions": [side_by_side(each, _left_out(topic), topic.undone, judged) for each in detail.questions],
         "more": detail.more,
     }
 

@@ -148,6 +148,11 @@ def read_judgement(run: RunDir) -> Judgement:
     return found
 
 
+def went_on(found: Judgement, run: RunDir) -> bool:
+    """Tells whether the run's journal has grown since its answers were rated."""
+    return found.rated is not None and found.rated.journal < run.journal.stat().st_size
+
+
 def parse(text: bytes) -> Line | None:
     """Returns what a line says, or None if it is damaged."""
     if sum_is_wrong(text):

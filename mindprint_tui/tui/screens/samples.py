@@ -2,7 +2,10 @@
 
 import asyncio
 
+from engine.contract.errors import InputError
 from engine.contract.journal.events import Sample, TopicStarted
+from engine.contract.journal.judge_file import Judgement, read_judgement
+from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Samples
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.tui.screens.base import BaseScreen, bindings
@@ -27,6 +30,7 @@ class SamplesScreen(BaseScreen):
         self.question = 0
         self.place = 0
         self._note = ""
+        self._judged, self._judge_size = Judgement(), -1
 
     def on_mount(self) -> None:
         self.run_worker(self._read())
@@ -39,10 +43,30 @@ class SamplesScreen(BaseScreen):
         while True:
             found, whole = source.read()
             self._told += found
-            if found or whole != self.whole or self.console.state.topics.get(self.topic) is not self._known:
+            if (
+                self._news_of_judge(run)
+                or found
+                or whole != self.whole
+                or self.console.state.topics.get(self.topic) is not self._known
+            ):
                 self.whole = self.whole or whole
                 self.paint()
             await asyncio.sleep(PAUSE[whole])
+
+    def _news_of_judge(self, run: RunDir) -> bool:
+        """Reads a judge's marks if there are new ones; a file that cannot be read is named in the header."""
+        try:
+            size = run.judge.stat().st_size
+        except OSError:
+            return False
+        if size == self._judge_size:
+            return False
+        self._judge_size = size
+        try:
+            self._judged = read_judgement(run)
+        except InputError as error:
+            self._note = f"{error}  "
+        return True
 
     def paint(self) -> None:
         topic = self._known = self.console.state.topics.get(self.topic)
@@ -55,7 +79,7 @@ class SamplesScreen(BaseScreen):
         self.lines("head").show([beside(head, right, self.cells)])
         lines: list[Line]
         if found:
-            lines = sample_lines(found[self.question], self.cells - 2, topic.undone if topic else {})
+            lines = sample_lines(found[self.question], self.cells - 2, topic.undone if topic else {}, self._judged)
         else:
             text = "No answers yet." if self.whole else "Reading the journal for answers…"
             lines = [line((text, "dim"))]

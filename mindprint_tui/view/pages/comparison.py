@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.contract.vocabulary import ADAPTER_STATES, SCORED_STAGES, SCORES, VERDICTS
+from engine.contract.journal.judge_file import ASPECTS
+from engine.contract.vocabulary import ADAPTER_STATES, FINAL, SCORED_STAGES, SCORES, VERDICTS
+from mindprint_tui.view.pages.judge import UNRELIABLE, mean_text
 from mindprint_tui.view.text import NONE, about, brief, count_of, fit, shorten, wrap
 
 Column = tuple[str, str, int, int]
@@ -58,6 +60,7 @@ def _group(data: dict[str, Any], group: Sequence[int], cells: int, room: int) ->
     for name, sums in (*units, ("all", data["all"])):
         lines += ["", shorten(f"{name}: means over {sums['common']} of {sums['topics']} topics", cells)]
         lines += _sums([sums["runs"][i] for i in group], columns, room)
+    lines += _judges([data["runs"][i]["judge"] for i in group], room)
     lines += _paired(data["paired"]["all"], group, room)
     when = "in the final exam" if data["paired"]["stage"] == "final" else "at the topics' own ends"
     legend = [
@@ -171,6 +174,24 @@ def _sums(found: Sequence[dict[str, Any]], columns: Columns, room: int) -> list[
         lines.append(_row("in model", [f"{run['in_model']} of {run['of']}" for run in found], room))
     lines.append(_row("dpo kept", [f"{run['dpo_kept']} of {run['dpo_ran']} that ran" for run in found], room))
     return lines
+
+
+def _judges(found: Sequence[dict[str, Any] | None], room: int) -> list[str]:
+    """Returns what judges gave the final answers of each run; nothing if no judge has rated any."""
+    if not any(found):
+        return []
+    lines = ["", _row("judge", [NONE if one is None else one["model"] for one in found], room)]
+    for aspect in ASPECTS:
+        means = [one["means"].get(FINAL, {}).get(aspect) if one and one["means"] else None for one in found]
+        lines.append(_row(aspect, [NONE if mean is None else mean_text(mean) for mean in means], room))
+    words = ["" if one is None else _belief(one) for one in found]
+    return [*lines, _row("", words, room)] if any(words) else lines
+
+
+def _belief(judge: dict[str, Any]) -> str:
+    if not judge["reliable"]:
+        return UNRELIABLE
+    return "the run went on since" if judge["went_on"] else ""
 
 
 def _counts(run: dict[str, Any]) -> str:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from engine.contract.journal.events import Sample, TopicStarted
+from engine.contract.journal.judge_file import Judgement
 from engine.contract.text_match import composed, one_spelling, whole_words
 from engine.contract.vocabulary import BASE, STAGES, Stage, health_label, score_label
+from mindprint_tui.view.pages.judge import answer_marks
 from mindprint_tui.view.text import Line, Span, crop, fit, line, number, sparkline, width, wrap
 
 COLUMN, GAP = 21, 3  # least width of a column (120 cells hold five), and the gap between columns
@@ -22,6 +24,7 @@ ROLES = {  # kind of a piece -> its role in the console
 }
 SHOWN = ("voice", "style", "closeness")  # for learned scores; one answer's relevance is nearly meaningless
 HIDDEN = ("relevance", "accuracy")
+NOT_JUDGED = Judgement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,12 @@ def plain(question: Question) -> str:
     return "\n\n".join(parts)
 
 
-def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> list[Line]:
+def sample_lines(
+    question: Question, cells: int, undone: Mapping[str, str], judged: Judgement = NOT_JUDGED
+) -> list[Line]:
     """Returns the question, then the reference and the answers in as many columns as fit.
 
-    `undone` maps stages that were not kept to the reason.
+    `undone` maps stages that were not kept to the reason. `judged` has a judge's marks of the answers.
     """
     lines: list[Line] = [line((text, "bold")) for text in wrap(question.text, cells, "  ")]
     answers = _answers(question)
@@ -70,12 +75,16 @@ def sample_lines(question: Question, cells: int, undone: Mapping[str, str]) -> l
     if across < min(3, len(answers) + 1):
         lines += [(), line(("reference", "title")), *(line(text) for text in wrap(question.reference, cells))]
         for key, sample in answers:
-            lines += [(), *_answer(key, sample, cells, undone.get(key))]
+            marks = answer_marks(judged, question.text, sample.answer)
+            lines += [(), *_answer(key, sample, cells, undone.get(key), marks)]
         return [crop(text, cells) for text in lines]
     across = min(across, len(answers) + 1)
     side = (cells + GAP) // across - GAP
     blocks = [[line(("reference", "title")), (), *(line(text) for text in wrap(question.reference, side))]]
-    blocks += [_answer(key, sample, side, undone.get(key)) for key, sample in answers]
+    blocks += [
+        _answer(key, sample, side, undone.get(key), answer_marks(judged, question.text, sample.answer))
+        for key, sample in answers
+    ]
     for first in range(0, len(blocks), across):
         lines += [(), *_beside(blocks[first : first + across], side)]
     return lines
@@ -85,7 +94,7 @@ def _answers(question: Question) -> list[tuple[Stage, Sample]]:
     return [(key, question.answers[key]) for key in STAGES if key in question.answers]
 
 
-def _answer(key: Stage, sample: Sample, cells: int, undone: str | None) -> list[Line]:
+def _answer(key: Stage, sample: Sample, cells: int, undone: str | None, marks: str) -> list[Line]:
     name = STAGES[key].label + (f" ⟲ {undone}" if undone else "")
     stop = ("cut short", "warn") if sample.stop == "length" else ("complete", "dim")
     lines: list[Line] = [line((name, "title")), line((f"{sample.tokens} tokens, ", "dim"), stop)]
@@ -101,7 +110,8 @@ def _answer(key: Stage, sample: Sample, cells: int, undone: str | None) -> list[
         lines += [line((text, "ok")) for text in wrap(f"tells: {', '.join(sample.telling)}", cells, "  ")]
     scores = [f"{score_label(name)} {number(value)}" for name, value in scores_of(sample)]
     glue = "  " if len("  ".join(scores)) <= cells else "\n"
-    return lines + [line((text, "dim")) for text in wrap(glue.join(scores), cells)]
+    lines += [line((text, "dim")) for text in wrap(glue.join(scores), cells)]
+    return lines + [line((text, "accent")) for text in wrap(marks, cells, "  ") if marks]
 
 
 def faults(sample: Sample) -> list[tuple[str, str]]:
