@@ -81,8 +81,11 @@ class Bench:
         self._begin()
         result = Controls(self._id, _now(), tuple(measured(sides, self._value) for sides in controls))
         self._write(result)
-        self._ask(model, "answers", [item for answer in answers for item in _items(answer)])
-        ratings = [self._value(item) for answer in answers for item in _items(answer)]
+        items = [item for answer in answers for item in _items(answer)]
+        self._ask(
+            model, "answers", sorted(items, key=lambda item: item.aspect)
+        )  # a model here reads like beginnings once
+        ratings = [self._value(item) for item in items]
         means = {stage: self._means([a for a in answers if a.stage == stage]) for stage in _stages(answers)}
         self._write(Rated(self._id, _now(), whole_lines(self._run.journal), len(answers), ratings.count(None), means))
         return result

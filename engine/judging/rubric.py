@@ -9,7 +9,9 @@ from engine.contract.wording import short
 
 HIGHEST = 4
 THINKING = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
-MARK = re.compile(r"(?:(?:mark|score|rating|answer|sense|content|likeness)\s*[:=]?\s*)?(-?\d+)(?:\s*/\s*4)?\.?", re.I)
+MARK = re.compile(
+    r"(?:(?:mark|score|rating|answer|sense|content|likeness)\s*[:=]?\s*)?(-?[0-9]+)(?:\s*/\s*4)?\.?", re.I
+)
 QUESTIONS: dict[Aspect, str] = {
     "sense": """Rate how much sense the answer makes as a text. Dialect, old words and strong opinions are no fault.
 Do not rate whether it is true, and not whether it is polite.

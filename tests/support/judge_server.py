@@ -59,8 +59,8 @@ class JudgeServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, behave: Behave) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, behave: Behave, place: tuple[str, int]) -> None:
+        super().__init__(place, Handler)
         self.behave = behave
         self.asked: list[Asked] = []
 
@@ -70,9 +70,9 @@ class JudgeServer(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(behave: Behave) -> Iterator[JudgeServer]:
+def serving(behave: Behave, place: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[JudgeServer]:
     """Serves until the block ends."""
-    server = JudgeServer(behave)
+    server = JudgeServer(behave, place)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

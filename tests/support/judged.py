@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from judge_server import Asked, Handler
+from judge_server import Asked, Handler, JudgeServer
 
+from engine import judge
 from engine.contract.journal import events as e
 from engine.contract.journal.store import JournalWriter
 from engine.contract.run_folder.folder import RunDir
+from engine.contract.settings.judge import JudgeConfig
+from engine.contract.settings.load import load_config
 
 TOPICS = tuple(f"unit-01/chapter-01/topic-{i:02d}" for i in range(1, 4))
 THINGS = ("lamp", "rope", "kettle")
@@ -55,11 +58,11 @@ def make_curriculum(folder: Path) -> Path:
     return folder
 
 
-def make_run(folder: Path, curriculum: Path, judge: dict[str, Any] | None = None, finished: bool = True) -> RunDir:
+def make_run(folder: Path, curriculum: Path, configured: dict[str, Any] | None = None, finished: bool = True) -> RunDir:
     """Writes the folder of a run with answers of the base and of the final exam."""
     folder.mkdir(parents=True)
     run = RunDir(folder)
-    settings = {"curriculum": {"path": str(curriculum)}, "evaluation": {"judge": judge or {}}}
+    settings = {"curriculum": {"path": str(curriculum)}, "evaluation": {"judge": configured or {}}}
     run.config.write_text(yaml.safe_dump(settings))
     writer = JournalWriter(run.journal)
     infos = tuple(e.TopicInfo(topic, f"The {thing}", 1, 2, 2) for topic, thing in zip(TOPICS, THINGS, strict=True))
@@ -110,3 +113,9 @@ def expert(handler: Handler, asked: Asked) -> None:
 def fluent_only(handler: Handler, asked: Asked) -> None:
     """A judge that does not see what a question asks: it gives every text the same content."""
     handler.say("3") if asked.aspect == "content" else expert(handler, asked)
+
+
+def rating(run: RunDir, server: JudgeServer, **settings: Any) -> bool:
+    """Rates a run with a server, in this process; returns whether the judge is reliable."""
+    named = {"model": "m", "endpoint": server.address} | settings
+    return judge.judge(run, load_config(run.config), JudgeConfig(**named))

@@ -22,7 +22,7 @@ class JudgeConfig:
     key_variable: str = ""  # the environment variable that holds the endpoint's key
     plain_http: bool = False  # allow http:// to another machine: texts and key then travel unencrypted
     timeout: float = number(120.0, 1.0, 3600.0)  # seconds for one reply of the endpoint
-    max_tokens: int = number(16, 1, 16384)  # of a reply; a model that thinks before it answers needs more
+    max_tokens: int = number(16, 1, 16384)  # of a reply of the endpoint; a model that thinks first needs more
 
 
 class Address(NamedTuple):
