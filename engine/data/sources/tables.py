@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import InputError
-from engine.contract.regular_file import NotRegular, require_regular
+from engine.contract.regular_file import NotRegular, only_regular, require_regular
 from engine.data.sources import text_files
 from engine.data.sources.text_files import Row
 
@@ -53,7 +53,9 @@ def _batches(path: Path) -> Iterator[tuple[Any, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.suffix.lower() == ".parquet":
+    with open(path, "rb", opener=only_regular) as file:
+        parquet = file.read(4) == b"PAR1"
+    if parquet or path.suffix.lower() == ".parquet":
         with pq.ParquetFile(path) as file:
             fields = [field for field in file.schema_arrow if not _bytes(field.type)]
             schema = pa.schema(fields, file.schema_arrow.metadata)

@@ -34,18 +34,19 @@ class TooManyRows(InputError):
     """A file has more rows than are read."""
 
 
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # how packed files begin
 KEYS = 8  # most keys that a message names
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a regular file for reading, unpacked if its name ends in .gz or .zst. Raises InputError if it cannot be.
+    """Opens a regular file for reading, unpacked if it is a .gz or .zst file. Raises InputError if it cannot be.
 
     Text in UTF-16 or UTF-32 is converted to UTF-8, so that callers read UTF-8 alone.
     """
     try:
         with open(path, "rb", opener=only_regular) as file:
-            yield _utf8(_unpacked(path, file))
+            yield as_utf8(unpacked(path, file))
     except FileNotFoundError as error:
         pattern = any(mark in path.name for mark in "*?[")
         hint = "; a pattern is not expanded: name the files one by one, as a list" if pattern else ""
@@ -60,18 +61,20 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise InputError(f"{path}: cannot be read ({reason})") from error
 
 
-def _unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return io.BufferedReader(gzip.GzipFile(fileobj=file))
-    if suffix == ".zst":
+def unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
+    """Returns the stream, unpacked if its name or its first bytes say that it is packed."""
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+    suffix, head = path.suffix.lower(), buffered.peek(4)[:4]
+    if suffix == ".gz" or head.startswith(GZIP):
+        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
+    if suffix == ".zst" or head == ZSTD:
         import pyarrow as pa
 
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file), "zstd"))
-    return file
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(buffered), "zstd"))
+    return buffered
 
 
-def _utf8(file: IO[bytes]) -> IO[bytes]:
+def as_utf8(file: IO[bytes]) -> IO[bytes]:
     """Returns the stream, converted to UTF-8 if it begins as UTF-16 or UTF-32 does."""
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
     head = buffered.peek(4)[:4]
