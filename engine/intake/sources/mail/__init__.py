@@ -1,0 +1,1 @@
+"""Readers of mails: mailboxes, folders of mails and single ones."""
