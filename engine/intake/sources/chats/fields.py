@@ -7,11 +7,13 @@ from typing import Any
 
 AUTHORS = (
     "from", "sender_name", "sender", "author", "user_profile", "fromname", "from_name", "sendername", "authorname",
-    "display_name", "displayname", "user", "username", "nickname", "nick", "name", "who", "participant", "speaker", "absender",
+    "display_name", "displayname", "user", "username", "nickname", "nick", "name", "who", "participant", "speaker",
+    "absender",
 )  # fmt: skip
 TEXTS = ("text", "content", "body", "message", "msg", "messagetext", "message_text", "nachricht")
 TIMES = (
-    "date_unixtime", "timestamp_ms", "sent_at", "timestamp", "ts", "date", "time", "datetime", "created_at", "createdat",
+    "date_unixtime", "timestamp_ms", "sent_at", "timestamp", "ts", "date", "time", "datetime", "created_at",
+    "createdat",
     "create_time", "sentat", "sent_time", "datesent", "originalarrivaltime", "zeit", "datum",
 )  # fmt: skip
 NAMES = ("nickname", "real_name", "display_name", "globalName", "name", "username", "first_name", "title", "id")
@@ -50,7 +52,7 @@ def text_of(value: Any) -> str:
 
 
 def time_of(value: Any) -> float | None:
-    """Returns seconds since 1970: of a number of seconds, milliseconds or microseconds, or of a date as ISO 8601 has it."""
+    """Returns seconds since 1970: of a number of seconds, milli- or microseconds, or of a date as in ISO 8601."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str) and DAY.match(value):

@@ -1,4 +1,4 @@
-"""Reads chats in JSON: Telegram, Discord, Slack, Signal, and others whose messages have an author, a time and a text."""
+"""Reads chats in JSON: Telegram, Discord, Slack, Signal, and others whose messages have author, time and text."""
 
 import json
 import re
@@ -27,9 +27,7 @@ def read_json_chat(path: Path, names: Names | None = None, thread: str = "") -> 
 
     def read(tally: Tally) -> Iterator[Item]:
         with opened_text(path, tally) as file:
-            number = 0
-            for where, element in _found(JsonStream(file), thread or path.stem):
-                number += 1
+            for number, (where, element) in enumerate(_found(JsonStream(file), thread or path.stem), 1):
                 tally.units += 1
                 yield from _items(f"message {number}", element, where, names or {})
 

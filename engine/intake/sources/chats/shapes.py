@@ -19,42 +19,59 @@ LEAST = 3  # messages that a text must have to be taken for a chat
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One way to write a message: `head` begins it. `bare` is a line of the program, with the stamp but without a name.
-
-    If `below` is true, the text stands on the lines below the head alone.
-    """
+    """One way to write a message: `head` begins it. `bare` is a line of the program, with a stamp but without a name."""
 
     name: str
     head: re.Pattern[str]
     bare: re.Pattern[str] | None = None
-    below: bool = False
 
 
-def _shape(name: str, head: str, bare: str | None = None, below: bool = False) -> Shape:
-    return Shape(name, re.compile(MARKS + head), re.compile(MARKS + bare) if bare else None, below)
+def _shape(name: str, head: str, bare: str | None = None) -> Shape:
+    return Shape(name, re.compile(MARKS + head), re.compile(MARKS + bare) if bare else None)
 
 
+STAMPED = rf"{OPEN}?{MAYBE}{CLOSE}?"
 SHAPES = (
     _shape(
         "[date, time] name: text",
         rf"{OPEN}{STAMP}{CLOSE}\s?[-–]?\s?{MARKS}{NAME}{MARKS}\s?:(?:\s|$)(?P<text>.*)",
-        rf"{OPEN}{STAMP}{CLOSE}\s*(?P<text>.*)",
+        rf"{OPEN}{STAMP}{CLOSE}\s{{0,8}}(?P<text>.*)",
     ),
-    _shape("[date, time] <name> text", rf"{OPEN}?{MAYBE}{CLOSE}?\s+<[@+%&~ ]?(?P<name>[^<>\s][^<>]{{0,59}})>\s(?P<text>.*)",
-           rf"{OPEN}?{MAYBE}{CLOSE}?\s+(?P<text>.*)"),
-    _shape("date\ttime\tname\ttext", rf"{MAYBE}\t(?P<name>[^\t]{{1,60}})\t(?P<text>.*)", rf"{MAYBE}\t(?P<text>.*)"),
+    _shape(
+        "[date, time] <name> text",
+        rf"{STAMPED}\s{{1,8}}<[@+%&~ ]?(?P<name>[^<>\s][^<>]{{0,59}})>\s(?P<text>.*)",
+        rf"{STAMPED}\s{{1,8}}(?P<text>.*)",
+    ),
+    _shape(
+        "date, time, name and text between tabs",
+        rf"{MAYBE}\t(?P<name>[^\t]{{1,60}})\t(?P<text>.*)",
+        rf"{MAYBE}\t(?P<text>.*)",
+    ),
     _shape(
         "date, time - name: text",
-        rf"{STAMP}\s*[-–—|,:]?\s*{MARKS}{NAME}{MARKS}\s?:(?:\s|$)(?P<text>.*)",
-        rf"{STAMP}\s*[-–—|,:]?\s*(?P<text>.*)",
+        rf"{STAMP}\s{{0,8}}[-–—|,:]?\s{{0,8}}{MARKS}{NAME}{MARKS}\s?:(?:\s|$)(?P<text>.*)",
+        rf"{STAMP}\s{{0,8}}[-–—|,:]?\s{{0,8}}(?P<text>.*)",
     ),
-    _shape("name, [date, time]", rf"(?P<name>[^\n\t\[\]<>]{{1,60}}?)(?:,\s|\s[—–-]\s|\s)\[?{STAMP}\]?:?\s*(?P<text>)$", below=True),
-    _shape("name (date, time): text", rf"(?P<name>[^:\n\t\[\]<>]{{1,60}}?),?\s?[(\[]{STAMP}[)\]]\s?:?\s(?P<text>.+)"),
+    _shape(
+        "name, [date, time] above the text",
+        rf"(?P<name>[^\n\t\[\]<>]{{1,60}}?)(?:,\s|\s[—–-]\s|\s)\[?{STAMP}\]?:?\s{{0,8}}(?P<text>)$",
+    ),
+    _shape(
+        "name (date, time): text",
+        rf"(?P<name>[^:\n\t\[\]<>]{{1,60}}?),?\s?[(\[]{STAMP}[)\]]\s?:?\s(?P<text>.+)",
+    ),
     _shape("[name] [time] text", rf"\[(?P<name>[^\[\]\n]{{1,60}})\]\s\[{MAYBE}\]\s(?P<text>.*)"),
-    _shape("[time] name: text", rf"{OPEN}{MAYBE}{CLOSE}\s{NAME}\s?:\s(?P<text>.*)", rf"{OPEN}{MAYBE}{CLOSE}\s*(?P<text>.*)"),
+    _shape(
+        "[time] name: text",
+        rf"{OPEN}{MAYBE}{CLOSE}\s{NAME}\s?:\s(?P<text>.*)",
+        rf"{OPEN}{MAYBE}{CLOSE}\s{{0,8}}(?P<text>.*)",
+    ),
     _shape("time name: text", rf"{MAYBE}\s[-–]?\s?{SHORT_NAME}\s?:\s(?P<text>.*)", rf"{MAYBE}\s(?P<text>.*)"),
-    _shape("name  time", rf"(?P<name>[^\W\d][^:\n\t\[\]<>]{{0,40}}?)(?:\s{{2,}}|\s[—–-]\s|,\s|\s){OPEN}?{MAYBE}{CLOSE}?\s*(?P<text>)$", below=True),
-)  # fmt: skip
+    _shape(
+        "name  time above the text",
+        rf"(?P<name>[^\W\d][^:\n\t\[\]<>]{{0,40}}?)(?:\s{{2,8}}|\s[—–-]\s|,\s|\s){STAMPED}\s{{0,8}}(?P<text>)$",
+    ),
+)
 PLAIN = Shape("name: text", re.compile(MARKS + SHORT_NAME + r"\s?:\s(?P<text>.*)"))
 DATE_LINE = re.compile(rf"{MARKS}\W*(?P<date>{DATE})\W*")
 IMESSAGE = re.compile(rf"\s*(?P<date>{DATE})\s{{1,2}}(?P<time>{TIME})(?:\s\((?:[^()]*)\))?\s*$")

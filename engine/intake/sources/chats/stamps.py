@@ -1,4 +1,4 @@
-"""Dates and times as chat programs of many countries write them; the order of day and month is that of the whole file."""
+"""Dates and times as chat programs of many countries write them; a whole file tells the order of day and month."""
 
 import re
 import unicodedata
@@ -13,7 +13,11 @@ MERIDIEM = (
 )
 MONTH = rf"{WORD}{{3,12}}\.?"
 NUMBERS = r"\d{1,4}\s?[./\-年년]\s?\d{1,2}\s?[./\-月월]\s?\d{1,4}(?:\s?[日일]|\.)?"
-NAMED = rf"\d{{1,2}}(?:\.|st|nd|rd|th)?[\s\-/](?:de\s)?{MONTH}[\s\-/,]{{1,2}}(?:de\s)?\d{{2,4}}|{MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?,?\s\d{{4}}"
+ORDINAL = r"(?:\.|st|nd|rd|th)?"
+NAMED = (
+    rf"\d{{1,2}}{ORDINAL}[\s\-/](?:de\s)?{MONTH}[\s\-/,]{{1,2}}(?:de\s)?\d{{2,4}}"
+    rf"|{MONTH}\s\d{{1,2}}{ORDINAL},?\s\d{{4}}"
+)
 WEEKDAY = rf"(?:{WORD}{{1,12}}\.?,?\s)?"
 DATE = rf"{WEEKDAY}(?:{NUMBERS}|{NAMED})(?:\s?\({WORD}{{1,3}}\)|,?\s[월화수목금토일]요일)?"
 ZONE = r"(?:\s?(?:Z|UTC|GMT)?\s?(?:[+-]\d{2}:?\d{2})?)"

@@ -16,8 +16,8 @@ BLOCKS = set(
 )
 HIDDEN = {"script", "style", "template", "noscript", "svg", "math", "head", "object", "select", "button"}
 REASONS: dict[str, Reason] = {
-    "nav": "boilerplate", "header": "boilerplate", "footer": "boilerplate", "aside": "boilerplate", "form": "boilerplate",
-    "blockquote": "quoted", "pre": "code", "table": "code",
+    "nav": "boilerplate", "header": "boilerplate", "footer": "boilerplate", "aside": "boilerplate",
+    "form": "boilerplate", "blockquote": "quoted", "pre": "code", "table": "code",
 }  # fmt: skip
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 VOID = {"br", "hr", "img", "input", "meta", "link", "area", "base", "col", "embed", "source", "track", "wbr"}
