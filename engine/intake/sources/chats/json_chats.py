@@ -192,7 +192,8 @@ def _mine(message: dict[str, Any], author: str) -> bool | None:
             return bool(message[key])
     if message.get("type") in ("incoming", "outgoing"):
         return bool(message["type"] == "outgoing")
-    return True if author == "Me" else None
+    by_sigexport = {"sender", "body", "reactions"} <= message.keys()
+    return author == "Me" if by_sigexport or author == "Me" else None
 
 
 def _unmarked(text: str, names: Names) -> str:

@@ -19,7 +19,7 @@ LEAST = 3  # messages that a text must have to be taken for a chat
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One way to write a message: `head` begins it. `bare` is a line of the program, with a stamp but without a name."""
+    """One way to write a message: `head` begins it. `bare` is a line of the program, with a stamp but no name."""
 
     name: str
     head: re.Pattern[str]

@@ -25,7 +25,8 @@ TIME = rf"(?:{MERIDIEM}\s?)?\d{{1,2}}[:.h]\d{{2}}(?:[:.]\d{{2}})?(?:[.,]\d{{1,6}
 BETWEEN = rf"(?:T|,?\s{{1,3}}(?:{WORD}{{1,4}}\s)?(?:[-–|]\s)?)"
 MONTHS = {  # the first letters of the months, without accents
     1: "jan ene gen янв led sty tam oca styc", 2: "feb fev fév fevr фев úno uno lut hel sub şub",
-    3: "mar mär maerz mrz мар bre mac mars", 4: "apr abr avr апр dub kwi huh nis", 5: "may mai mag maj мая май kve tou mei",
+    3: "mar mär maerz mrz мар bre mac mars",
+    4: "apr abr avr апр dub kwi huh nis", 5: "may mai mag maj мая май kve tou mei",
     6: "jun giu juin июн cze kes haz", 7: "jul lug juil июл lip hei tem", 8: "aug ago aou août авг srp sie elo agu",
     9: "sep set сен zar wrz syy eyl", 10: "oct okt ott out окт rij paz lok eki", 11: "nov ноя lis mar kas",
     12: "dec dez dic déc des дек pro gru jou ara",
