@@ -16,7 +16,9 @@ ME, OTHER = "Ida Holm", "Bo"
 START = datetime(2023, 2, 1, 9, 5, tzinfo=UTC)
 RANDOM = random.Random(18)
 ASKED = "Is the kettle on?|Did the tide reach the shed?|Where is the blue rope?|Who fed the hens: you?|Cold up there?"
-SAID = "Aye, on and singing.|Reached it and went.|On the nail, as ever.|I did, at six.\nThey ate it all.|Cold? No: fresh."
+SAID = (
+    "Aye, on and singing.|Reached it and went.|On the nail, as ever.|I did, at six.\nThey ate it all.|Cold? No: fresh."
+)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,11 @@ def slack(folder: Path) -> Path:
     _write(export / "channels.json", json.dumps([{"id": "C1", "name": "general"}]))
     days: dict[str, list[dict[str, object]]] = {}
     for one in ALL:
-        message: dict[str, object] = {"type": "message", "user": f"U{len(one.author)}", "ts": f"{one.at.timestamp():.6f}"}
+        message: dict[str, object] = {
+            "type": "message",
+            "user": f"U{len(one.author)}",
+            "ts": f"{one.at.timestamp():.6f}",
+        }
         message |= {"text": f"<{one.text}>" if one.dropped == "link alone" else one.text}
         days.setdefault(f"{one.at:%Y-%m-%d}", []).append(message | ({} if one.text else {"files": [{"id": "F"}]}))
     next(iter(days.values())).insert(0, {**message, "subtype": "channel_join", "text": "<@U2> has joined the channel"})
@@ -219,7 +225,9 @@ def mbox(folder: Path) -> Path:
     letters = [mail(one, number) for number, one in enumerate(MAILS)]
     letters.append("From: Shop <news@shop.org>\nDate: Wed, 1 Feb 2023 10:00:00 +0000\nSubject: Sale\n"
                    "List-Unsubscribe: <mailto:x@shop.org>\n\nBuy a lamp.\n")  # fmt: skip
-    return _write(folder / "mail.mbox", "\n".join(f"From x@example.org Wed Feb  1 10:00:00 2023\n{one}" for one in letters))
+    return _write(
+        folder / "mail.mbox", "\n".join(f"From x@example.org Wed Feb  1 10:00:00 2023\n{one}" for one in letters)
+    )
 
 
 def maildir(folder: Path) -> Path:
@@ -253,7 +261,9 @@ def markdown(folder: Path) -> Path:
 def html(folder: Path) -> Path:
     """A page with a menu and a footer."""
     body = "".join(f"<h2>Part {number}</h2><p>{post}</p>" for number, post in enumerate(POSTS))
-    head = "<!DOCTYPE html><html><head><title>x</title><style>p{}</style></head><body><nav><a>Home</a> <a>More</a></nav>"
+    head = (
+        "<!DOCTYPE html><html><head><title>x</title><style>p{}</style></head><body><nav><a>Home</a> <a>More</a></nav>"
+    )
     return _write(folder / "page.html", f"{head}<script>var a=1;</script>{body}<footer>(c) Sea</footer></body></html>")
 
 
@@ -295,7 +305,9 @@ def pdf(folder: Path) -> Path:
         stream = f"BT /F1 10 Tf 40 780 Td\n{shown}ET"
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
         font = "<< /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
-        objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources {font} /Contents {len(objects)} 0 R >>")
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources {font} /Contents {len(objects)} 0 R >>"
+        )
         kids.append(f"{len(objects)} 0 R")
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
     out, places = io.BytesIO(), []

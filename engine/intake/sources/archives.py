@@ -1,9 +1,11 @@
 """Unpacks ZIP archives, such as those that WhatsApp and Slack export, into a private folder until the program ends."""
 
 import atexit
+import lzma
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +16,16 @@ MAX_MEMBERS = 100_000
 MAX_UNPACKED = 4 << 30  # bytes of all members that are unpacked
 MAX_RATIO = 500  # of unpacked to packed bytes of a member
 PIECE = 1 << 20
+DAMAGED = (
+    OSError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+)
 DOCUMENTS = ("word/document.xml", "content.xml")  # members of a DOCX or ODT file, which is no archive to unpack
 MEDIA = tuple(
     b"\xff\xd8\xff|\x89PNG|GIF8|RIFF|OggS|ID3|\x1aE\xdf\xa3|#!AMR".split(b"|")
@@ -36,7 +48,7 @@ def is_archive(path: Path) -> bool:
                 return False
         with zipfile.ZipFile(path) as archive:
             return not any(name in DOCUMENTS for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: the archive cannot be read ({error})") from error
 
 
@@ -59,9 +71,12 @@ def unpack(path: Path) -> Unpacked:
                 left -= info.file_size
                 if left < 0:
                     raise InputError(f"{path}: it unpacks to more than {MAX_UNPACKED >> 30} GB")
-                if not _copy(archive, info, found.folder):
-                    found.left_out.append((info.filename, "it is a picture, a sound or a film"))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+                try:
+                    if not _copy(archive, info, found.folder):
+                        found.left_out.append((info.filename, "it is a picture, a sound or a film"))
+                except DAMAGED as error:
+                    found.left_out.append((info.filename, f"it cannot be unpacked ({error})"))
+    except DAMAGED as error:
         raise InputError(f"{path}: the archive cannot be read ({error})") from error
     return found
 

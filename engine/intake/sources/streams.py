@@ -4,6 +4,7 @@ import codecs
 import io
 import os
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def opened(path: Path, tally: Tally) -> Iterator[IO[bytes]]:
             yield as_utf8(io.BufferedReader(_Bounded(unpacked(path, counted)), CHUNK))
     except NotRegular as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read ({reason})") from error
 

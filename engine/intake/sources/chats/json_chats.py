@@ -94,7 +94,7 @@ def _object(stream: JsonStream, thread: str) -> Iterator[tuple[str, Any]]:
                     if isinstance(element, str | int | float):
                         continue
                     listed = True
-                    yield from _inside_long(element, _title(head, thread))
+                    yield from _inside(element, _title(head, thread))
             elif key in LISTS and stream.peek() == "{":
                 for where, element in _object(stream, thread):
                     listed = True
@@ -103,15 +103,12 @@ def _object(stream: JsonStream, thread: str) -> Iterator[tuple[str, Any]]:
                 head[str(key)] = stream.value()
         stream.take("}")
     except ValueError as error:
-        yield thread, stream.rest(str(error))
-        if not head or listed:
-            return
-    if not listed and (_is_message(head)):
+        damage = stream.rest(str(error))
+        if damage.text or not listed:
+            yield thread, damage
+        return
+    if not listed and _is_message(head):
         yield thread, head
-
-
-def _inside_long(element: Any, thread: str) -> Iterator[tuple[str, Any]]:
-    yield from _inside(element, thread)
 
 
 def _is_message(head: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 WORD = r"[^\W\d_]"
 MERIDIEM = (
@@ -78,9 +79,7 @@ class Order:
 
 def seconds(date: str, time: str, order: str) -> float | None:
     """Returns the seconds since 1970 of a date and a time; None if they are no date."""
-    named = _named(date)
-    numbers = None if named else _numbers(date)
-    day = _day(numbers, order) if numbers else _whole(*named) if named else None
+    day = _day_of(date, order)
     clock = CLOCK.search(_ascii(time))
     if day is None or clock is None:
         return None
@@ -98,8 +97,18 @@ def seconds(date: str, time: str, order: str) -> float | None:
     return (day + timedelta(hours=hour, minutes=minute, seconds=second) - shift).replace(tzinfo=UTC).timestamp()
 
 
+@lru_cache(256)  # many messages are of one day
+def _day_of(date: str, order: str) -> datetime | None:
+    """Returns the day that a date names."""
+    named = _named(date)
+    numbers = None if named else _numbers(date)
+    return _day(numbers, order) if numbers else _whole(*named) if named else None
+
+
 def _ascii(text: str) -> str:
     """Returns a text with the digits of every script as 0 to 9."""
+    if text.isascii():
+        return text
     return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -36,13 +37,15 @@ def test_a_truncated_json_file_gives_what_is_whole_and_keeps_the_rest(write: Wri
     path = write(tmp_path)
     data = path.read_text()
     path.write_text(data[: int(len(data) * 0.7)])
-    source, items = one(path)
+    _, items = one(path)
     assert texts(items) and all(text in [text for _, text in exports.KEPT] for text in texts(items))
     damaged = [item for item in items if isinstance(item, Dropped) and item.reason == "damaged"]
     assert len(damaged) == 1 and damaged[0].note
     if write is not exports.chatgpt:
         assert len(texts(items)) > 20
-        assert damaged[0].text.strip() and data[: int(len(data) * 0.7)].rstrip().endswith(damaged[0].text[-20:].rstrip())
+        assert damaged[0].text.strip() and data[: int(len(data) * 0.7)].rstrip().endswith(
+            damaged[0].text[-20:].rstrip()
+        )
 
 
 def test_wrong_nesting_costs_one_message_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -144,9 +147,26 @@ def test_an_archive_is_unpacked_within_bounds_and_nowhere_else(tmp_path: Path, m
         "its name leads out of the archive",
     ]
     assert [one.name for one in found if isinstance(one, Source)] == ["a.zip/in?[31m.txt"]
-    monkeypatch.setattr(archives, "MAX_UNPACKED", 5)
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 4)
     with pytest.raises(InputError, match="unpacks to more than"):
         list(find(path))
+
+
+@pytest.mark.parametrize("write", [*WHOLE, *LINES, exports.rows, exports.whatsapp_zip])
+def test_no_damage_loses_a_unit_or_ends_a_reader(write: Write, tmp_path: Path) -> None:
+    path = write(tmp_path)
+    data, chance = path.read_bytes(), random.Random(7)
+    for _ in range(12):
+        damaged = bytearray(data)
+        for _ in range(chance.choice((1, 3, 30))):
+            at = chance.randrange(len(damaged))
+            damaged[at : at + chance.choice((0, 1, 1, 40))] = chance.choice(
+                (b"", b"\n", b"}", b'"', b"\xff", b"[", b":")
+            )
+        path.write_bytes(bytes(damaged))
+        for source in find(tmp_path):
+            if isinstance(source, Source):
+                assert list(source.items()) and source.tally.adds_up
 
 
 def test_a_line_of_prose_with_a_colon_is_no_chat(tmp_path: Path) -> None:
