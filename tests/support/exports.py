@@ -178,7 +178,8 @@ def signal_json(folder: Path) -> Path:
     rows = [
         {
             "date": one.at.isoformat(), "sender": "Me" if one.author == ME else one.author, "body": one.text,
-            "quote": "", "sticker": None, "reactions": [], "attachments": [] if one.text else [{"name": "a", "path": "a.jpg"}],
+            "quote": "", "sticker": None,
+            "reactions": [], "attachments": [] if one.text else [{"name": "a", "path": "a.jpg"}],
         }
         for one in ALL
     ]  # fmt: skip
