@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator
 
 from engine.contract.journal.events import Preparing
-from engine.evaluation.decoding import processors
-from engine.model import cpu_lanes
+from engine.evaluation.decoding import Decoded, decode, processors
 from engine.model.arrays import number
 from engine.rules.enforce import CHECKS, require
 from engine.training.session import Session
@@ -41,39 +39,30 @@ def generate(
     """
     settings, clock = session.config.evaluation, session.control.clock
     limit = limit or settings.max_tokens
-    batch = max(1, settings.batch // session.pieces)
-    generator = BatchGenerator(
+    told = clock()
+
+    def between(found: list[Decoded]) -> None:
+        nonlocal told
+        if ticks is not None:
+            ticks.append(clock())
+        stopped = sum(answer.stop != "" for answer in found)
+        if doing and clock() - told >= TOLD and stopped < len(prompts):
+            told, said = clock(), sum(len(answer.tokens) for answer in found)
+            progress = f"{stopped} of {len(prompts)} answers complete, {said} tokens so far"
+            session.recorder.say(Preparing(f"{doing}, {progress}", progress=True))
+        session.control.poll()
+
+    found = decode(
         session.model,
-        stop_tokens=[[token] for token in session.renderer.end_ids],
-        completion_batch_size=batch,
-        prefill_batch_size=min(8, batch),
-        logits_processors=processors(settings),
+        prompts,
+        [limit] * len(prompts),
+        session.renderer.end_ids,
+        settings,
+        between,
+        batch=max(1, settings.batch // session.pieces),
     )
-    try:
-        numbers = generator.insert([list(prompt) for prompt in prompts], [limit] * len(prompts))
-        tokens: dict[int, list[int]] = {number: [] for number in numbers}
-        stops: dict[int, Literal["eos", "length"]] = {}
-        firsts: dict[int, int] = {}
-        told = clock()
-        with cpu_lanes.ThreadChoice() as pace:
-            while responses := pace.step(generator.next_generated):
-                if ticks is not None:
-                    ticks.append(clock())
-                for response in responses:
-                    firsts.setdefault(response.uid, int(response.token))
-                    if response.finish_reason is not None:
-                        stops[response.uid] = "eos" if response.finish_reason == "stop" else "length"
-                    if response.finish_reason != "stop":
-                        tokens[response.uid].append(response.token)
-                if doing and clock() - told >= TOLD and len(stops) < len(prompts):
-                    told, said = clock(), sum(map(len, tokens.values()))
-                    progress = f"{len(stops)} of {len(prompts)} answers complete, {said} tokens so far"
-                    session.recorder.say(Preparing(f"{doing}, {progress}", progress=True))
-                session.control.poll()
-    finally:
-        generator.close()
-    answers = [Answer(session.renderer.decode(tokens[n]), len(tokens[n]), stops[n]) for n in numbers]
-    check_answers(session, prompts, [firsts[n] for n in numbers], answers, limit)
+    answers = [Answer(session.renderer.decode(each.tokens), len(each.tokens), each.stop or "length") for each in found]
+    check_answers(session, prompts, [each.first for each in found], answers, limit)
     return answers
 
 

@@ -1,1 +1,1 @@
-"""Intake of a person's own texts: read from the files that people have, for the workbook of `mindprint-tui new`."""
+"""From a person's texts to a curriculum: reading, rows, topics, and the texts that the base model writes for them."""

@@ -23,7 +23,7 @@ class Draft(Struct, frozen=True):
     `source` is the name of its file below the path that `--from` named; `place` is where it stands in it, in words
     (`message 12`, `line 4`). `heading` is the folder or the heading that it stands under. `flags` are remarks for the
     review, such as `short` or `private: mail address`; a draft with a flag of `SET_ASIDE` is left out unless the person
-    keeps it.
+    keeps it. `rejected` is the other answer of a pair, if the source has pairs.
     """
 
     id: Id
@@ -32,6 +32,7 @@ class Draft(Struct, frozen=True):
     turns: Annotated[tuple[Turn, ...], Meta(min_length=1)]
     heading: str = ""
     flags: tuple[str, ...] = ()
+    rejected: str | None = None
 
     @property
     def answer(self) -> str:
@@ -76,6 +77,9 @@ class Topic(Struct, frozen=True):
 
 
 def draft_id(turns: tuple[Turn, ...]) -> str:
-    """Returns the id of a draft: a digest of its turns, so that the same text read again keeps its decisions."""
+    """Returns the id of a draft: a digest of its turns as they were read, before anything in them was replaced.
+
+    So the same text read again keeps its decisions.
+    """
     whole = "\x1e".join(f"{turn.role}\x1f{turn.text}" for turn in turns)
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -19,6 +19,7 @@ class Entry:
     question: str | None
     question_is_made: bool
     rejected: str | None
+    rejected_is_made: bool = False
 
     @property
     def usable(self) -> bool:
@@ -51,7 +52,7 @@ class Workbook:
     def entry(self, id: str) -> Entry:
         """Returns a draft as it stands."""
         draft, decision = self.drafts[id], self.decisions.get(id, Decision(id))
-        made = self.made.get((id, "question"))
+        made, answered = self.made.get((id, "question")), self.made.get((id, "rejected"))
         against = any(flag.split(":")[0] in SET_ASIDE for flag in draft.flags)
         return Entry(
             draft=draft,
@@ -61,7 +62,8 @@ class Workbook:
             decided=decision.keep is not None,
             question=(decision.question or made) if draft.is_passage else None,
             question_is_made=draft.is_passage and decision.question is None and made is not None,
-            rejected=self.made.get((id, "rejected")),
+            rejected=draft.rejected or answered,
+            rejected_is_made=draft.rejected is None and answered is not None,
         )
 
     def entries(self) -> Iterator[Entry]:

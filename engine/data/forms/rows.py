@@ -16,7 +16,8 @@ PROMPTS = ("prompt", "instruction", "question", "query", "input")
 ANSWERS = {"completion": "prompt", "response": "prompt", "output": "instruction", "answer": "question"}
 MORE = ("input", "context")  # text that belongs to an instruction
 LABELS = ("label", "kto_tag")  # KTO's marks: false is an answer that a person rejected
-ALWAYS = ("topic", "source", "system", *NOT_TRAINED)  # fields that every form of row may have
+NOTES = ("made", "origin")  # what `mindprint-tui new` notes about a row: which texts a model wrote, where it was read
+ALWAYS = ("topic", "source", "system", *NOT_TRAINED, *NOTES)  # fields that every form of row may have
 
 
 def sft_row(where: str, data: dict[str, Any], unread: Unread) -> SftRow:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.contract.errors import InputError
+from engine.contract.workbook.ngram_index import Index
 from engine.data.forms.row_types import Pair, Question, SftRow
-from engine.data.heldout.ngram_index import Index
 
 
 @dataclass

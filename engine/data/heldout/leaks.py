@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from engine.contract.workbook.ngram_index import Index
 from engine.data.forms.row_types import Pair, SftRow
 from engine.data.heldout.holdout import add_rows
-from engine.data.heldout.ngram_index import Index
 from engine.data.topic import Topic
 
 

@@ -200,7 +200,7 @@ def _fit_folds(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fits one classifier per fold on the other folds. Returns weights (folds, n-grams) and intercepts (folds,)."""
     # Imported here because scikit-learn takes a second to import, and only fitting needs it.
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     weights, intercepts = [], []

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.data.heldout import ngram_index
-from engine.data.heldout.ngram_index import NEAR, Index
+from engine.contract.workbook import ngram_index
+from engine.contract.workbook.ngram_index import NEAR, Index
 
 
 def grams(text: str) -> set[tuple[str, ...]]:

@@ -1,0 +1,1 @@
+"""Texts that the base model writes: the questions of passages, and answers to be rejected."""
