@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import partial
 
 from engine.contract.workbook.drafts import Made
 from engine.contract.workbook.workbook import Entry
@@ -43,7 +44,8 @@ def write_rejected(entries: Sequence[Entry], writer: Writer, told: Callable[[int
         for hinted, sampled in ((False, False), (True, False), (True, True)):
             prompts = [_prompt(entry, hinted) for entry in batch]
             limits = [int(writer.tokens(entry.turns[-1].text) * RANGE[1]) + 4 for entry in batch]
-            written = writer.write(prompts, limits, lambda done, s=start: told(s + done), sampled)  # type: ignore[misc]  # a default binds the loop's value
+            progress = partial(_later, told, start + BATCH - len(batch))
+            written = writer.write(prompts, limits, progress, sampled)
             left = []
             for entry, (text, ended) in zip(batch, written, strict=True):
                 own, marks = entry.turns[-1].text, writer.renderer.special_tokens
@@ -75,6 +77,10 @@ def _prompt(entry: Entry, hinted: bool) -> list[Message]:
         words = max(1, len(own.text.split()))
         messages[-1] = Message("user", messages[-1].content + HINT.format(words=words))
     return messages
+
+
+def _later(told: Callable[[int], None], done: int, more: int) -> None:
+    told(done + more)
 
 
 def _hash(id: str) -> bytes:
