@@ -2,7 +2,7 @@
 
 import click
 
-from mindprint_tui.cli import examining, reading, training, using
+from mindprint_tui.cli import examining, making, reading, training, using
 from mindprint_tui.cli.group import RunByDefault
 
 
@@ -31,5 +31,6 @@ for command in (
     using.chat,
     using.export,
     using.serve,
+    making.new,
 ):
     cli.add_command(command)

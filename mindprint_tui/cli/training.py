@@ -15,6 +15,7 @@ from engine.contract.run_folder import folder as run_folders
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui import completion
 from mindprint_tui.cli.common import LOGS, OVERRIDES, RUN, TOPICS, find, named, say_damage, shown, terminal
+from mindprint_tui.cli.making import is_texts, make_of
 from mindprint_tui.headless import Headless
 from mindprint_tui.journal.feed import Feed
 from mindprint_tui.journal.sanitize import clean, one_line
@@ -56,6 +57,8 @@ def run(
     painted = terminal() and not no_ui
     if not (no_ui or shaped or resume):
         return begin_with_nothing(logs)
+    if config is not None and is_texts(config):
+        return make_of(config, no_ui)
     if not painted and not no_ui:
         click.echo("there is no terminal here: running as with --no-ui", err=True)
 

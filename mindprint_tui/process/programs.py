@@ -63,13 +63,15 @@ def export(
     command += [*([] if numbers is None else ["--type", numbers]), *(["--measure"] if measure else [])]
     with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
         child = subprocess.Popen(command, env=environment(), stdout=out, stderr=err)
-        with _passing_on(child):
+        with passing_on(child):
             status = child.wait()
     if status in (0, BAD_INPUT, STOPPED):
         return status
     shutil.rmtree(temporary_path(target, child.pid), ignore_errors=True)
     hint = "; most likely the memory did not suffice" if status == -signal.SIGKILL else ""
-    print(f"{clean(str(target))}: the export died ({_how(status)}), and nothing was written{hint}", file=sys.stderr)
+    print(
+        f"{clean(str(target))}: the export died ({how_it_died(status)}), and nothing was written{hint}", file=sys.stderr
+    )
     return DIED
 
 
@@ -80,16 +82,16 @@ def serve(run: RunDir, stage: str | None, host: str, port: int, max_tokens: int 
     command += [] if max_tokens is None else ["--max-tokens", str(max_tokens)]
     with relayed(sys.stdout) as out, relayed(sys.stderr) as err:
         child = subprocess.Popen(command, env=environment(), stdout=out, stderr=err, start_new_session=True)
-        with _passing_on(child):
+        with passing_on(child):
             status = child.wait()
     if status in (0, BAD_INPUT):
         return status
-    print(f"the endpoint died ({_how(status)})", file=sys.stderr)
+    print(f"the endpoint died ({how_it_died(status)})", file=sys.stderr)
     return DIED
 
 
 @contextmanager
-def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Passes signals that end a program on to the child, which cleans up; this process waits for it."""
     heard = end_signals()
     before = {number: signal.signal(number, lambda number, _: child.send_signal(number)) for number in heard}
@@ -152,11 +154,13 @@ def _scores(arguments: Sequence[str], file: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = clean_event(json.loads(done.stdout))
     except ValueError as error:
-        raise InputError(f"{file}: the scoring died ({_how(done.returncode)}) before it had an answer") from error
+        raise InputError(
+            f"{file}: the scoring died ({how_it_died(done.returncode)}) before it had an answer"
+        ) from error
     return found
 
 
-def _how(status: int) -> str:
+def how_it_died(status: int) -> str:
     """Returns how a child died, from its status as subprocess reports it."""
     return f"signal {-status}" if status < 0 else f"status {status}"
 
@@ -180,6 +184,6 @@ def check(config: Path, topics: Sequence[str], overrides: Sequence[str]) -> dict
     except ValueError as error:
         hint = "; a run would most likely not fit the memory either" if done.returncode == -signal.SIGKILL else ""
         raise InputError(
-            f"{config}: the preflight died ({_how(done.returncode)}) before it had a report{hint}"
+            f"{config}: the preflight died ({how_it_died(done.returncode)}) before it had a report{hint}"
         ) from error
     return report

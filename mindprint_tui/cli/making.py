@@ -1,0 +1,132 @@
+"""The command that makes a curriculum of a person's texts: new"""
+
+from pathlib import Path
+
+import click
+from msgspec import structs
+
+from engine.contract.errors import InputError
+from engine.contract.exit_codes import STOPPED
+from engine.contract.workbook.request import Request
+from mindprint_tui.cli.common import shown, terminal
+from mindprint_tui.process import intake
+
+
+@click.command()
+@click.argument("name", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file or a folder with your texts; repeatable. What it is, its content tells.",
+)
+@click.option("--me", multiple=True, metavar="NAME", help="Your name in chats and mails; repeatable. Else it is asked.")
+@click.option(
+    "--topics",
+    metavar="auto|one|folders|N",
+    help="auto: by what the texts are about, if there are enough; one; folders: by folders and headings; N: so many.",
+)
+@click.option("--redact/--no-redact", default=None, help="Replace mail addresses, numbers and keys by their kind.")
+@click.option(
+    "--names",
+    type=click.Path(path_type=Path),
+    metavar="TABLE",
+    help="Replace names of others: a CSV file with two columns, or a YAML file `name: replacement`.",
+)
+@click.option("--language", "languages", multiple=True, metavar="CODE", help="Keep this language; repeatable.")
+@click.option("--model", metavar="MODEL", help="The base model, which also writes questions and rejected answers.")
+@click.option("--window", type=click.FloatRange(0), help="Minutes in which messages of one author belong together: 10.")
+@click.option("--silence", type=click.FloatRange(0), help="Hours of silence after which a conversation ends: 6.")
+@click.option("--no-ui", is_flag=True, help="Ask nothing, and print plain lines.")
+def new(
+    name: Path,
+    sources: tuple[Path, ...],
+    me: tuple[str, ...],
+    topics: str | None,
+    redact: bool | None,
+    names: Path | None,
+    languages: tuple[str, ...],
+    model: str | None,
+    window: float | None,
+    silence: float | None,
+    no_ui: bool,
+) -> int:
+    """Make the folder NAME and the configuration NAME.yaml from your own texts.
+
+    Chats, mails, notes, posts and tables are read and nothing leaves this machine. A second call with more texts adds
+    what is new; options that are left out stay as they were. docs/NEW.md describes what becomes of the texts.
+    """
+    given = {
+        "me": list(me) or None,
+        "topics": topics,
+        "redact": redact,
+        "names": None if names is None else intake.read_names(names),
+        "languages": list(languages) or None,
+        "model": model,
+        "window": window,
+        "silence": silence,
+    }
+    return make(name, sources, {key: value for key, value in given.items() if value is not None}, no_ui)
+
+
+def make(name: Path, sources: tuple[Path, ...], given: dict[str, object], no_ui: bool = False) -> int:
+    """Makes or continues a workbook, and returns the exit status."""
+    folder = intake.workbook_at(name)
+    earlier = intake.earlier_request(folder)
+    for path in sources:
+        if not path.exists():
+            raise InputError(f"--from {path}: no such file or folder")
+    paths = [*earlier.sources, *(str(path.resolve()) for path in sources)]
+    request = structs.replace(earlier, sources=list(dict.fromkeys(paths)), **given)
+    if not request.sources:
+        raise InputError(f"{name}: name your texts with --from PATH")
+    asks = terminal() and not no_ui
+    intake.keep_request(folder, request)
+    outcome = intake.intake(folder, painted=asks)
+    if outcome.people:
+        request = structs.replace(request, me=[_person(outcome.people, asks)])
+        intake.keep_request(folder, request)
+        outcome = intake.intake(folder, painted=asks)
+    if outcome.ready:
+        _say_next(name, request)
+    elif outcome.status == STOPPED:
+        click.echo(f"stopped; mindprint-tui new {shown(name)} goes on", err=True)
+    return outcome.status
+
+
+def _person(people: list[tuple[str, int]], asks: bool) -> str:
+    """Asks who of the people is the person. Without a terminal, raises InputError, which lists them."""
+    lines = intake.people_lines(people)
+    if not asks:
+        raise InputError("who are you in these texts? Name yourself with --me NAME:\n" + "\n".join(lines))
+    click.echo("These people wrote:\n" + "\n".join(lines))
+    number: int = click.prompt("Which of them are you", type=click.IntRange(1, len(people)))
+    return people[number - 1][0]
+
+
+def _say_next(name: Path, request: Request) -> None:
+    click.echo(f"made {shown(name)} and {shown(name)}.yaml from {len(request.sources)} paths. Next:")
+    click.echo(f"  mindprint-tui {shown(name)}.yaml      train")
+    click.echo(f"  mindprint-tui review {shown(name)}    look at the rows: keep, drop, edit, move")
+
+
+def is_texts(path: Path) -> bool:
+    """Tells whether a path that was named like a configuration holds texts or rows instead."""
+    return path.is_dir() or (path.is_file() and path.suffix.lower() not in (".yaml", ".yml"))
+
+
+def make_of(path: Path, no_ui: bool) -> int:
+    """Makes a curriculum of a path that was named like a configuration, after a question.
+
+    Without a terminal, raises InputError with the command that would do it.
+    """
+    name = Path(path.resolve().name.partition(".")[0] or "me")
+    if name.exists():
+        name = Path(f"{name}-texts")
+    command = f"mindprint-tui new {shown(name)} --from {shown(path)}"
+    if no_ui or not terminal():
+        raise InputError(f"{path}: found texts, expected a configuration; make one of them with: {command}")
+    click.confirm(f"{shown(path)} is no configuration. Make one of its texts ({command})", default=True, abort=True)
+    return make(name, (path,), {})
