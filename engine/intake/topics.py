@@ -20,8 +20,8 @@ from engine.contract.workbook.workbook import Entry, Workbook
 Vectors = np.ndarray
 Embed = Callable[[list[str]], Vectors]
 LEAST_ROWS = 20  # of a topic
-ENOUGH = 120  # rows: with fewer, `auto` is one topic
-MOST_TOPICS = 8  # of `auto`: each topic is trained and scored on its own, which takes time
+ENOUGH = 80  # rows for each topic of `auto`: every topic is trained and scored on its own, which takes time
+MOST_TOPICS = 8  # of `auto`
 EMBEDDED = 3000  # texts that are embedded; of more, a sample is, and the others go to the topic whose words they have
 APART = 0.04  # mean silhouette: with less, the clusters are no topics
 OTHER = Topic("texts/all/other", "Other texts")
@@ -46,7 +46,7 @@ def find_topics(book: Workbook, wanted: str, earlier: Topics, again: bool, embed
         return _extended(earlier, entries)
     if wanted == "folders":
         found = _by_heading(entries)
-    elif wanted == "one" or (wanted == "auto" and len(entries) < ENOUGH) or len(entries) < 2 * LEAST_ROWS:
+    elif wanted == "one" or (wanted == "auto" and len(entries) < 2 * ENOUGH) or len(entries) < 2 * LEAST_ROWS:
         found = Topics([ONE], {})
     else:
         found = _clustered(entries, None if wanted == "auto" else int(wanted), embed)
@@ -83,7 +83,7 @@ def _clustered(entries: Sequence[Entry], wanted: int | None, embed: Embed) -> To
     texts = [_text(entry) for entry in entries]
     chosen = np.sort(np.random.default_rng(SEED).permutation(len(texts))[:EMBEDDED])
     vectors = embed([texts[i] for i in chosen])
-    most = min(MOST_TOPICS, len(texts) // LEAST_ROWS)
+    most = min(MOST_TOPICS, len(texts) // ENOUGH)
     tried = range(2, most + 1) if wanted is None else [min(wanted, len(texts) // LEAST_ROWS)]
     labels, best = np.zeros(len(chosen), int), APART if wanted is None else -2.0
     for count in tried:

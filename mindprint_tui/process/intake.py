@@ -15,10 +15,10 @@ from engine.contract.exit_codes import BAD_INPUT, STOPPED
 from engine.contract.python_child import environment, python
 from engine.contract.run_folder.files import make_folder
 from engine.contract.settings.yaml_file import mapping, read_text
+from engine.contract.wording import short
 from engine.contract.workbook.files import WorkbookDir
 from engine.contract.workbook.progress import Doing, People, Ready, Said, decode
 from engine.contract.workbook.request import Request, read_request, write_request
-from engine.contract.wording import short
 from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process.child_output import relayed
 from mindprint_tui.process.programs import how_it_died, passing_on

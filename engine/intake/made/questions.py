@@ -89,7 +89,7 @@ def usable_question(written: str, passage: str, keywords: Sequence[str], marks: 
     """Returns the question in what a model wrote; None if it has no keyword, or tells the answer, or is none."""
     match = QUESTION.search(written)
     question = match[0].strip(" \"'*-:") if match is not None else ""
-    question = re.sub(r"^(?:Question|Q)\s*:\s*", "", question)
+    question = re.sub(r"^(?:Question|Q)\s*:\s*", "", question).strip("\"' ")
     words = WORD.findall(question.casefold())
     if not LEAST <= len(words) <= MOST or any(mark in question for mark in marks):
         return None

@@ -10,7 +10,8 @@ from engine.contract.workbook.workbook import Entry
 from engine.data.templates.chat_template import Message
 from engine.intake.made.writer import BATCH, Writer
 
-TRAINED, HELD = 36, 12  # pairs of a topic: DPO of the shipped recipes takes 12 pairs in 6 steps
+TRAINED, HELD = 48, 12  # pairs of all topics together
+LEAST_TRAINED, LEAST_HELD = 12, 4  # of each topic: DPO of the shipped recipes takes 12 pairs in 6 steps
 SHORTEST = 40  # characters: shorter answers come last, since the model can hardly keep to their length
 RANGE = (0.8, 1.25)  # length in characters, of the person's answer (rule 22)
 HINT = "\n(Answer in about {words} words.)"
@@ -18,13 +19,14 @@ END = re.compile(r"[.!?…。！？][\"'”’»)\]]*(?=\s|$)")
 
 
 def wanting(by_topic: Mapping[str, Sequence[Entry]], held: Set[str]) -> list[Entry]:
-    """Returns entries that are to get a rejected answer: TRAINED of each topic, and HELD of its held-out ones.
+    """Returns entries that are to get a rejected answer: some of each topic, and some of its held-out ones.
 
     They are chosen by a hash of their id. Those that have an answer count, so that more rows do not mean more answers.
     """
-    found = []
+    found, topics = [], sum(map(bool, by_topic.values())) or 1
+    trained, questions = max(LEAST_TRAINED, TRAINED // topics), max(LEAST_HELD, HELD // topics)
     for entries in by_topic.values():
-        for most, is_held in ((TRAINED, False), (HELD, True)):
+        for most, is_held in ((trained, False), (questions, True)):
             own = [entry for entry in entries if (entry.draft.id in held) is is_held]
             own.sort(key=lambda entry: (len(entry.turns[-1].text) < SHORTEST, _hash(entry.draft.id)))
             room = most - sum(entry.rejected is not None for entry in own)

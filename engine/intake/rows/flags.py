@@ -8,7 +8,7 @@ from engine.intake.rows import private_data
 from engine.intake.rows.languages import is_other
 
 LEAST_WORDS = 4  # of the person in a conversation; "ok", "haha yes" and their like teach little
-LEAST_PASSAGE = 12  # words of a passage, for which a question has to be written
+LEAST_PASSAGE = 8  # words of a passage, for which a question has to be written
 COMPARED = 20_000  # drafts before this one that it is compared with, so that memory is bounded
 
 

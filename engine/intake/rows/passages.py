@@ -8,7 +8,7 @@ from engine.contract.workbook.drafts import Turn
 from engine.intake.rows.parts import Part
 from engine.intake.sources.items import Passage
 
-FEW = 12  # words: a shorter paragraph is joined with the next one under its heading
+FEW = 12  # words: a shorter paragraph under a heading is joined with the next one there
 MOST = 180  # words of a passage; a longer one is split
 SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’»)\]]*\s+")
 
@@ -29,7 +29,7 @@ class Passages:
             else:
                 yield self._short
             self._short = None
-        if len(part.turns[0].text.split()) < FEW:
+        if part.heading and len(part.turns[0].text.split()) < FEW:
             self._short = part
         else:
             yield from _split(part)

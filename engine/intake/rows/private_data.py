@@ -28,7 +28,9 @@ URL_KEY = re.compile(
 )
 RUN = re.compile(r"[A-Za-z0-9_+/=.~-]{16,}")
 SAID = re.compile(
-    r"\b(?:password|passwort|passcode|pin|kennwort|contraseña|mot de passe)\b(?: is|:| ist| =|=) ?(\S{4,})", re.I
+    r"\b(?:password|passwort|passcode|pin|kennwort|contraseña|mot de passe)\b(?: is|:| ist| es| est| =|=) ?"
+    r"((?=\S*\d)[^\s\[]\S{3,})",
+    re.IGNORECASE,
 )
 ENTROPY = 3.5  # bits a character: above it, a long run of letters and digits is no word
 LEAST_RUN = 20
