@@ -5,11 +5,12 @@ Prints its progress as JSON lines to stdout. If it is interrupted, the next star
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
 from engine.contract.errors import InputError
-from engine.contract.exit_codes import BAD_INPUT, STOPPED
+from engine.contract.exit_codes import BAD_INPUT, STOPPED, end_signals
 from engine.contract.workbook.files import WorkbookDir
 from engine.contract.workbook.progress import People, Progress, encode
 from engine.contract.workbook.request import read_request
@@ -30,6 +31,8 @@ def main() -> int:
         print(encode(event).decode(), file=out, flush=True)
 
     folder = WorkbookDir(Path(sys.argv[1]))
+    for number in end_signals():
+        signal.signal(number, signal.default_int_handler)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             request = read_request(folder.request)

@@ -6,7 +6,7 @@ import click
 from msgspec import structs
 
 from engine.contract.errors import InputError
-from engine.contract.exit_codes import STOPPED
+from engine.contract.exit_codes import BAD_INPUT, STOPPED
 from engine.contract.workbook.request import Request
 from mindprint_tui.cli.common import shown, terminal
 from mindprint_tui.process import intake
@@ -83,12 +83,18 @@ def make(name: Path, sources: tuple[Path, ...], given: dict[str, object], no_ui:
     if not request.sources:
         raise InputError(f"{name}: name your texts with --from PATH")
     asks = terminal() and not no_ui
-    intake.keep_request(folder, request)
-    outcome = intake.intake(folder, painted=asks)
-    if outcome.people:
-        request = structs.replace(request, me=[_person(outcome.people, asks)])
+    try:
         intake.keep_request(folder, request)
         outcome = intake.intake(folder, painted=asks)
+        if outcome.people:
+            request = structs.replace(request, me=[_person(outcome.people, asks)])
+            intake.keep_request(folder, request)
+            outcome = intake.intake(folder, painted=asks)
+    except (InputError, click.Abort):
+        intake.restore_request(folder, earlier)
+        raise
+    if outcome.status == BAD_INPUT:
+        intake.restore_request(folder, earlier)
     if outcome.ready:
         _say_next(name, request)
     elif outcome.status == STOPPED:

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from engine.contract.errors import InputError
-from engine.contract.exit_codes import BAD_INPUT, STOPPED
+from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED
 from engine.contract.python_child import environment, python
-from engine.contract.run_folder.files import make_folder
+from engine.contract.run_folder.files import make_folder, remove_folder
 from engine.contract.settings.yaml_file import mapping, read_text
 from engine.contract.wording import short
 from engine.contract.workbook.files import WorkbookDir
@@ -68,6 +68,14 @@ def keep_request(folder: WorkbookDir, request: Request) -> None:
     write_request(folder.request, request)
 
 
+def restore_request(folder: WorkbookDir, earlier: Request) -> None:
+    """Puts the earlier request back after a mistake. Without one, removes the folder, unless drafts were made."""
+    if earlier.sources:
+        write_request(folder.request, earlier)
+    elif not folder.drafts.is_file():
+        remove_folder(folder.path)
+
+
 def read_names(path: Path) -> dict[str, str]:
     """Returns a table of names and what replaces them: two columns of a CSV file, or a mapping in a YAML file."""
     try:
@@ -109,9 +117,12 @@ def intake(folder: WorkbookDir, painted: bool) -> Outcome:
             outcome.status = child.wait()
         show.end()
     if outcome.status not in (0, BAD_INPUT, STOPPED):
-        raise InputError(
-            f"{folder.path}: the intake died ({how_it_died(outcome.status)}); the same command goes on where it was"
+        how = how_it_died(outcome.status)
+        print(
+            f"{clean(str(folder.path))}: the intake died ({how}); the same command goes on where it was",
+            file=sys.stderr,
         )
+        outcome.status = DIED
     return outcome
 
 

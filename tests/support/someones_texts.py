@@ -15,14 +15,8 @@ THINGS = (
     "my kettle", "the shop window", "the blue bicycle", "the radio", "the cat's collar", "the pocket watch", "the van",
 )  # fmt: skip
 PARTS = (
-    "the spring",
-    "the escapement",
-    "a tooth on the third wheel",
-    "the pendulum",
-    "the hinge",
-    "the strike",
-    "the key",
-)
+    "the spring", "the escapement", "a tooth on wheel three", "the pendulum", "the hinge", "the strike", "the key",
+)  # fmt: skip
 PLACES = ("the shop", "the market", "the harbour", "chapel street", "your mum's", "the workshop", "the station")
 DAYS = ("tomorrow", "on Saturday", "after lunch", "before six", "next week", "tonight", "when the rain stops")
 ASKS = (
