@@ -10,17 +10,18 @@ import sys
 from pathlib import Path
 
 from engine.contract.errors import InputError
-from engine.contract.exit_codes import BAD_INPUT, STOPPED, end_signals
+from engine.contract.exit_codes import BAD_INPUT, DIED, STOPPED, end_signals
 from engine.contract.workbook.files import WorkbookDir
 from engine.contract.workbook.progress import People, Progress, encode
 from engine.contract.workbook.request import read_request
 from engine.intake.reading import NobodyNamed
 from engine.model.backend import prepare
+from engine.rules.enforce import Broken
 from engine.runtime.progress import tell
 
 
 def main() -> int:
-    """Returns exit status 0; 2 after printing an error, or the people of whom one has to be chosen; 130 if stopped."""
+    """Returns exit status 0; 2 after printing an error or the people to choose from; 3 or 130 if it could not end."""
     os.umask(0o077)
     if len(sys.argv) != 2:
         tell("usage: python -m engine.new FOLDER")
@@ -45,6 +46,9 @@ def main() -> int:
     except NobodyNamed as error:
         say(People(error.found))
         return BAD_INPUT
+    except Broken as error:
+        tell(f"the rule {error.rule.name} is broken, and nothing more was written: {error}")
+        return DIED
     except (InputError, FileNotFoundError) as error:
         tell(str(error))
         return BAD_INPUT

@@ -105,12 +105,13 @@ class _Making:
         self._save_own()
 
     def _write_questions(self) -> None:
-        waiting = [e for e in read_workbook(self._folder).entries() if e.kept and e.draft.is_passage and not e.question]
+        every = [entry for entry in read_workbook(self._folder).entries() if entry.draft.is_passage]
+        waiting = [entry for entry in every if entry.kept and entry.question is None]
         what = "the model writes a question for each passage"
         if waiting:
             self._say(Doing(what, 0, len(waiting), "passages"))
             told = self._told(what, len(waiting), "passages")
-            for made in write_questions(waiting, self._writer, told):
+            for made in write_questions(waiting, every, self._writer, told):
                 append(self._folder.made, made)
 
     def _write_rejected(self) -> None:

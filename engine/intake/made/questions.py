@@ -41,14 +41,16 @@ QUESTION = re.compile(r"[^\n?]*\?")
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
-def write_questions(entries: Sequence[Entry], writer: Writer, told: Callable[[int], None]) -> Iterator[Made]:
-    """Yields a question for each passage: the model's, or a plain one about its keyword if the model fails twice.
+def write_questions(
+    entries: Sequence[Entry], every: Sequence[Entry], writer: Writer, told: Callable[[int], None]
+) -> Iterator[Made]:
+    """Yields a question for each passage: the model's, or a plain one about its keywords if the model fails twice.
 
-    `told` gets the number of passages that are done, now and then.
+    `every` are all passages, which tell what is rare. `told` gets the number of passages that are done, now and then.
     """
     waiting = sorted(entries, key=lambda entry: len(entry.turns[0].text))
-    keywords = keywords_of([entry.turns[0].text for entry in waiting])
-    words = {entry.draft.id: own for entry, own in zip(waiting, keywords, strict=True)}
+    keywords = keywords_of([entry.turns[0].text for entry in every])
+    words = {entry.draft.id: own for entry, own in zip(every, keywords, strict=True)}
     for start in range(0, len(waiting), BATCH):
         batch = waiting[start : start + BATCH]
         for sampled in (False, True):
