@@ -35,19 +35,19 @@ def wanting(by_topic: Mapping[str, Sequence[Entry]], held: Set[str]) -> list[Ent
 
 
 def write_rejected(entries: Sequence[Entry], writer: Writer, told: Callable[[int], None]) -> Iterator[Made]:
-    """Yields a rejected answer for each entry for which the model keeps to the length, at the third try at the latest.
+    """Yields a rejected answer for each entry for which the model keeps to the length, at the second try at the latest.
 
-    The first try is greedy, the second has a hint about the length, and the third is sampled. What is too long is cut
-    where a sentence ends. `told` gets the number of entries that are done, now and then.
+    The first try is greedy; the second is sampled and has a hint about the length. What is too long is cut where a
+    sentence ends. `told` gets the number of entries that are done, now and then.
     """
     waiting = sorted(entries, key=lambda entry: len(entry.turns[-1].text))
     for start in range(0, len(waiting), BATCH):
         batch = waiting[start : start + BATCH]
-        for hinted, sampled in ((False, False), (True, False), (True, True)):
-            prompts = [_prompt(entry, hinted) for entry in batch]
+        for again in (False, True):
+            prompts = [_prompt(entry, hinted=again) for entry in batch]
             limits = [int(writer.tokens(entry.turns[-1].text) * RANGE[1]) + 4 for entry in batch]
             progress = partial(_later, told, start + BATCH - len(batch))
-            written = writer.write(prompts, limits, progress, sampled)
+            written = writer.write(prompts, limits, progress, sampled=again)
             left = []
             for entry, (text, ended) in zip(batch, written, strict=True):
                 own, marks = entry.turns[-1].text, writer.renderer.special_tokens
