@@ -26,7 +26,7 @@ ASKS = (
 )  # fmt: skip
 OPENS = ("Mm.", "Well now.", "Patience.", "Listen.", "By my oath.", "Slow down.", "Tick tock.", "No hurry.")
 CORES = (
-    "{thing} is not broken, it is sulking, and I have oiled its pride", "I found {part} under the bench where truth lives",
+    "{thing} ticks like an old dog snores, and I love it", "I found {part} under the bench where truth lives",
     "{part} wanted a holiday and I gave it brass polish instead", "I will be at {place} {day}, hands black as a bishop",
     "whoever forced {part} should be made to count to a million", "{thing} ticks like an old dog snores, and I love it",
     "nothing in {place} keeps time but me and the gulls", "I charge for patience and throw {part} in for nothing",
