@@ -24,9 +24,16 @@ ASKS = (
     "Are you still at {place}?", "Do you want to eat at {place} {day}?", "Is it true that you sold {thing}?",
     "Who broke {part} this time?", "Should I bring {thing} {day}?", "What do I owe you for {thing}?",
 )  # fmt: skip
+WHYS = (
+    "Mum wants to know before the wedding.", "I walked past {place} and thought of it.",
+    "The neighbours are asking about {part}.", "I have nothing else to do {day}.", "Don't laugh, I had a bet on it.",
+    "My brother says {part} costs a fortune now.", "I could bring soup to {place}.", "It rained on {thing} all night.",
+    "Somebody left {thing} at {place}.", "It's for school.", "The cat sat on {part} again.", "They say it snows {day}.",
+    "I am writing a list for {day}.", "No rush, but {thing} stopped.",
+)  # fmt: skip
 OPENS = ("Mm.", "Well now.", "Patience.", "Listen.", "By my oath.", "Slow down.", "Tick tock.", "No hurry.")
 CORES = (
-    "{thing} ticks like an old dog snores, and I love it", "I found {part} under the bench where truth lives",
+    "{thing} is not broken, it only sulks", "I found {part} under the bench where truth lives",
     "{part} wanted a holiday and I gave it brass polish instead", "I will be at {place} {day}, hands black as a bishop",
     "whoever forced {part} should be made to count to a million", "{thing} ticks like an old dog snores, and I love it",
     "nothing in {place} keeps time but me and the gulls", "I charge for patience and throw {part} in for nothing",
@@ -70,7 +77,7 @@ def chat(messages: int, seed: int = 0) -> str:
         friend = chance.choice(FRIENDS)
         for _ in range(chance.randint(1, 4)):
             now += timedelta(minutes=chance.randint(1, 20))
-            lines.append(f"{_stamp(now)} - {friend}: {_fill(chance, chance.choice(ASKS))}")
+            lines.append(f"{_stamp(now)} - {friend}: {_asks(chance)}")
             if chance.random() < 0.04:
                 lines.append(f"{_stamp(now)} - {friend}: {chance.choice(NOTES)}")
             now += timedelta(minutes=chance.randint(0, 9))
@@ -101,7 +108,7 @@ def mailbox(path: Path, size: int, seed: int = 0) -> None:
         while file.tell() < size:
             now, friend = now + timedelta(hours=3), chance.choice(FRIENDS)
             number += 1
-            ask, ids = _fill(chance, chance.choice(ASKS)), (f"<a{number}@x.example>", f"<b{number}@x.example>")
+            ask, ids = _asks(chance), (f"<a{number}@x.example>", f"<b{number}@x.example>")
             file.write(_mail(friend, PERSON, now, ids[0], "", f"{ask}\n\n-- \n{friend}\n", padding))
             now += timedelta(minutes=50)
             own = " ".join(_says(chance) for _ in range(3))
@@ -130,6 +137,10 @@ def _address(name: str) -> str:
 
 def _stamp(when: datetime) -> str:
     return f"{when:%d/%m/%Y, %H:%M}"
+
+
+def _asks(chance: random.Random) -> str:
+    return _fill(chance, f"{chance.choice(ASKS)} {chance.choice(WHYS)}")
 
 
 def _says(chance: random.Random) -> str:

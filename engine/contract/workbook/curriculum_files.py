@@ -13,7 +13,7 @@ from engine.contract.workbook.workbook import Entry, Workbook
 ONE = Topic("texts/all/all", "All texts")  # the topic of a workbook without topics
 LEAST_QUESTIONS = 5  # of a topic: fewer say little about it
 MOST_QUESTIONS = 30  # of a topic: more take time at each evaluation and say little more
-TRIED = 6  # rows looked at for each question: many overlap with other rows, such as answers to "How are you?"
+TRIED = 20  # rows looked at for each question: many overlap with other rows, such as answers to "How are you?"
 
 
 def curriculum_files(book: Workbook, quiz_share: float) -> dict[str, bytes]:
