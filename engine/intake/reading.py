@@ -13,8 +13,9 @@ from engine.contract.workbook.request import Request
 from engine.intake.draft_store import DraftStore, DroppedLine
 from engine.intake.people import Who, authors, require_somebody
 from engine.intake.rows.conversations import Conversations
-from engine.intake.rows.flags import COMPARED, Flags
+from engine.intake.rows.flags import Flags
 from engine.intake.rows.languages import main_languages
+from engine.intake.rows.near_duplicates import COMPARED
 from engine.intake.rows.parts import Left, Part
 from engine.intake.rows.passages import Passages
 from engine.intake.rows.replacements import Replacements

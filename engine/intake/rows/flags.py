@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from engine.contract.workbook.drafts import Turn
-from engine.contract.workbook.ngram_index import Index
 from engine.intake.rows import private_data
 from engine.intake.rows.languages import is_other
+from engine.intake.rows.near_duplicates import NearDuplicates
 
 LEAST_WORDS = 4  # of the person in a conversation; "ok", "haha yes" and their like teach little
 LEAST_PASSAGE = 8  # words of a passage, for which a question has to be written
-COMPARED = 20_000  # drafts before this one that it is compared with, so that memory is bounded
 
 
 class Flags:
@@ -18,7 +17,7 @@ class Flags:
     def __init__(self, languages: Sequence[str], tokens: Callable[[str], int], limit: int) -> None:
         """`limit` is the largest number of tokens of a draft; `tokens` counts those of a text."""
         self._languages, self._tokens, self._limit = list(languages), tokens, limit
-        self._index, self._indexed = Index(), 0
+        self._earlier = NearDuplicates()
 
     def of(self, turns: Sequence[Turn], where: str) -> tuple[str, ...]:
         """Returns the flags of a draft, and remembers its words for those after it."""
@@ -32,7 +31,7 @@ class Flags:
         if (other := is_other(own, self._languages)) is not None:
             found.append(f"language: {other}")
         if "short" not in found:
-            if (earlier := self._index.find(own)) is not None:
+            if (earlier := self._earlier.find(own)) is not None:
                 found.append(f"near-duplicate: of {earlier}")
             self.remember(turns, where)
         kinds = {kind for turn in turns for _, _, kind in private_data.find(turn.text, self._languages)}
@@ -40,7 +39,4 @@ class Flags:
 
     def remember(self, turns: Sequence[Turn], where: str) -> None:
         """Adds the person's words to those that later drafts are compared with."""
-        if self._indexed == COMPARED:
-            self._index, self._indexed = Index(), 0
-        self._index.add(where, "\n".join(turn.text for turn in turns if turn.role == "assistant"))
-        self._indexed += 1
+        self._earlier.add(where, "\n".join(turn.text for turn in turns if turn.role == "assistant"))

@@ -108,7 +108,7 @@ def test_in_a_terminal_it_asks_who_the_person_is(tmp_path: Path, model: Path) ->
     command = [str(PROGRAM), "new", "me", "--from", "chat.txt", "--model", str(model)]
     with Terminal(command, cwd=str(tmp_path)) as terminal:
         terminal.wait("Which of them are you", 60)
-        assert f"1  {nell.PERSON} (" in terminal.text()
+        assert f"1  {nell.PERSON} (" in terminal.text
         terminal.type("1\r")
         assert terminal.ended(120) == 0
     assert (tmp_path / "me" / "sft.jsonl").exists()
