@@ -117,10 +117,10 @@ def judge(run: RunDir, arguments: Sequence[str]) -> int:
     with relayed(sys.stderr) as err:
         command = python("engine.judge", str(run.path.resolve()), *arguments)
         child = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=err, stderr=err)
-        with _passing_on(child):
+        with passing_on(child):
             status = child.wait()
     if status not in (0, 1, BAD_INPUT, DIED, STOPPED):
-        print(f"the judge died ({_how(status)}); what it said is kept", file=sys.stderr)
+        print(f"the judge died ({how_it_died(status)}); what it said is kept", file=sys.stderr)
         return DIED
     return status
 
