@@ -1,9 +1,12 @@
 """Gives MLX its fast BLAS before any test imports it, lets children hear signals, and counts the broken engines."""
 
+import os
+
 from signals import restore
 
 from engine.model.backend import prepare
 
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # on tiny models a second thread only spins: three times the CPU time
 prepare()
 restore()
 

@@ -28,6 +28,9 @@ from engine.contract.journal.store import read_journal
 from engine.contract.run_folder.commands import Command, append
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
+from engine.evaluation.score import scorer
+from engine.evaluation.score.parts.style import StyleModel, fit_style
+from engine.evaluation.score.texts import Text
 from engine.model import loading
 from engine.model.backend import prepare
 from engine.model.sentence_embedder import load_embedder
@@ -231,14 +234,23 @@ def train_here(run: RunDir) -> Ran:
 
 @contextlib.contextmanager
 def quick_loading() -> Iterator[None]:
-    """Loads the embedder and the tokenizer once for all runs, because they never change."""
-    old = setup.load_embedder, loading.load_tokenizer
+    """Loads the embedder and the tokenizer once for all runs, because they never change.
+
+    A style is fitted once for the same texts.
+    """
+    old = setup.load_embedder, loading.load_tokenizer, scorer.fit_style
     setup.load_embedder = lambda say: embedder()
     loading.load_tokenizer = lambda path, *rest: tokenizer(old[1], path)
+    scorer.fit_style = lambda *texts: style(*map(tuple, texts))
     try:
         yield
     finally:
-        setup.load_embedder, loading.load_tokenizer = old
+        setup.load_embedder, loading.load_tokenizer, scorer.fit_style = old
+
+
+@functools.cache
+def style(own: tuple[Text, ...], others: tuple[Text, ...], references: tuple[Text, ...]) -> StyleModel:
+    return fit_style(own, others, references)
 
 
 @functools.cache

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import NoneType
 
 import pytest
 import tiny
+from click.testing import CliRunner
 
 from engine.adapters.deltas import load_delta
 from engine.adapters.ledger import read_ledger
@@ -30,6 +32,7 @@ from engine.data.sources.read import read_source
 from engine.data.voice_profile import load_profile
 from engine.model import loading
 from engine.training import checkpoint
+from mindprint_tui.cli import cli
 from mindprint_tui.process import run_status
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
@@ -143,27 +146,45 @@ def test_arrays(tmp_path: Path, kind: str) -> None:
         checkpoint.load(tmp_path / "checkpoint")
 
 
-@pytest.mark.parametrize("name", ["journal.jsonl", "engine.lock", "commands.jsonl", "engine.out", "summary.json"])
-def test_one_bad_run_does_not_stop_the_others(tmp_path: Path, kind: str, name: str) -> None:
-    for run in ("good", "bad"):
-        (tmp_path / "logs" / run).mkdir(parents=True)
-        JournalWriter(RunDir(tmp_path / "logs" / run).journal).close()
-    bad = RunDir(tmp_path / "logs" / "bad")
-    put(kind, bad.path / name)
-    assert {run.name for run in list_runs(tmp_path / "logs")} == {"good", "bad"}
+RUN_FILES = ("journal.jsonl", "engine.lock", "commands.jsonl", "engine.out", "summary.json")
+
+
+def put_runs(logs: Path, kind: str) -> dict[str, RunDir]:
+    """Runs that are whole, but for one file each: the key names it."""
+    found = {name: RunDir(logs / f"bad-{name.replace('.', '-')}") for name in RUN_FILES}
+    for name, run in {**found, "": RunDir(logs / "good")}.items():
+        run.path.mkdir(parents=True)
+        JournalWriter(run.journal).close()
+        if name:
+            put(kind, run.path / name)
+    return found
+
+
+def test_one_bad_run_does_not_stop_the_others(tmp_path: Path, kind: str) -> None:
+    bad = put_runs(tmp_path / "logs", kind)
+    assert {run.name for run in list_runs(tmp_path / "logs")} == {"good", *(run.name for run in bad.values())}
     assert run_status.alive(tmp_path / "logs") is False
-    assert holder(bad) is None
-    done = subprocess.run([PROGRAM, "runs"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0 and "good" in done.stdout and "bad" in done.stdout
-    assert ("! bad file" in done.stdout) == (name == "journal.jsonl")
-    for command in (
-        ["report", "bad"],
-        ["attach", "bad"],
-        ["--no-ui", "--resume", "bad"],
-        ["export", "bad", "--to", "x"],
-    ):
-        done = subprocess.run([PROGRAM, *command], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-        assert "Traceback" not in done.stderr and done.returncode in (0, 2, 3), (command, done.stderr)
+    assert all(holder(run) is None for run in bad.values())
+    done = CliRunner().invoke(cli, ["runs", "--logs", str(tmp_path / "logs")])
+    assert done.exit_code == 0 and "good" in done.stdout
+    for name, run in bad.items():
+        line = next(line for line in done.stdout.splitlines() if run.name in line)
+        assert ("! bad file" in line) == (name == "journal.jsonl"), line
+    for run in bad.values():
+        for command in (["report", run.name], ["attach", run.name]):
+            done = CliRunner().invoke(cli, [*command, "--logs", str(tmp_path / "logs")])
+            assert isinstance(done.exception, NoneType | SystemExit | InputError | OSError), (command, done.exception)
+
+
+@pytest.mark.parametrize("command", [["--no-ui", "--resume"], ["export", "--to", "x"]], ids=" ".join)
+@pytest.mark.parametrize("name", RUN_FILES)
+def test_a_program_on_a_run_with_a_pipe_or_a_device_in_it(tmp_path: Path, name: str, command: list[str]) -> None:
+    """Reading a pipe waits for ever, and a device never ends; the other kinds fail by themselves."""
+    for kind in ("a pipe", "a device") if "--resume" in command else ("a pipe",):
+        bad = put_runs(tmp_path / kind / "logs", kind)[name]
+        call = [PROGRAM, *command, bad.name] if "--resume" in command else [PROGRAM, "export", bad.name, *command[1:]]
+        done = subprocess.run(call, cwd=tmp_path / kind, capture_output=True, text=True, timeout=PATIENCE)
+        assert "Traceback" not in done.stderr and done.returncode in (0, 2, 3), done.stderr
 
 
 def test_a_file_has_a_bound(tmp_path: Path) -> None:

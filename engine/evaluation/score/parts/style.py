@@ -204,15 +204,15 @@ def _fit_folds(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     weights, intercepts = [], []
-    for fold in range(FOLDS):
-        rows = held_out != fold
-        if len(set(labels[rows].tolist())) < 2:
-            rows = np.ones_like(rows)
-        classifier = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=200, tol=1e-4)
-        with threadpool_limits(1):  # the same sums in the same order on every machine, and faster on small data
+    with threadpool_limits(1):  # the same sums in the same order on every machine, and faster on small data
+        for fold in range(FOLDS):
+            rows = held_out != fold
+            if len(set(labels[rows].tolist())) < 2:
+                rows = np.ones_like(rows)
+            classifier = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=200, tol=1e-4)
             classifier.fit(matrix[rows], labels[rows])
-        weights.append(classifier.coef_[0])
-        intercepts.append(classifier.intercept_[0])
+            weights.append(classifier.coef_[0])
+            intercepts.append(classifier.intercept_[0])
     return np.array(weights, np.float32), np.array(intercepts, np.float32)
 
 
