@@ -8,7 +8,8 @@ import mlx.core as mx
 
 from engine.adapters import lora
 from engine.adapters.deltas import UNREADABLE, Delta, load_delta
-from engine.adapters.ledger import Ledger, load_deltas, read_ledger
+from engine.adapters.ledger import Ledger
+from engine.adapters.ledger_file import load_deltas, read_ledger
 from engine.contract.errors import InputError
 from engine.contract.journal.events import AdapterChanged
 from engine.contract.journal.live import live_records

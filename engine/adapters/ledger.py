@@ -3,27 +3,22 @@
 It never edits weights in place: W_now = cast( W_base + sum over committed deltas of scale_k * (A_k @ B_k)^T )
 """
 
-import json
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-import msgspec
 from mlx.utils import tree_unflatten
 from mlx_lm.utils import load_model
 
 from engine.adapters import fingerprint, lora
-from engine.adapters.deltas import UNREADABLE, Delta, delta_norm, load_delta
+from engine.adapters.deltas import UNREADABLE, Delta, delta_norm
+from engine.adapters.ledger_file import listed_deltas, load_deltas, read_ledger, write_ledger
 from engine.adapters.module_weights import combined, dense, factors, keep, plain_linear
-from engine.contract.errors import InputError
 from engine.contract.journal.events import AdapterChanged, Record
-from engine.contract.names import delta_name
-from engine.contract.regular_file import read_text
-from engine.contract.run_folder.files import write_file
 from engine.model import cpu_kernels, cpu_lanes
 from engine.model.arrays import number, numbers
 from engine.model.loading import cast
@@ -53,23 +48,6 @@ class FuseSurvival:
     cosine: float
     kl: float
     limit: float
-
-
-class LedgerRow(TypedDict):
-    """A committed delta in ledger.json; older engines wrote no digest of its arrays."""
-
-    name: str
-    fused: bool
-    digest: NotRequired[str]
-
-
-class LedgerFile(TypedDict):
-    """The content of ledger.json; older engines wrote no digest."""
-
-    fingerprint: str
-    commits: int
-    deltas: list[LedgerRow]
-    digest: NotRequired[str]
 
 
 class Ledger:
@@ -181,9 +159,7 @@ class Ledger:
         """Writes ledger.json: the committed adapters of the folder, in order, and the fingerprint of the model."""
         self._arrays = {delta.name: self._arrays.get(delta.name) or delta.digest() for delta in self.deltas}
         rows = [{"name": each.name, "fused": each.fused, "digest": self._arrays[each.name]} for each in self.deltas]
-        data = {"fingerprint": self.declared, "commits": self.commits, "deltas": rows}
-        data["digest"] = _digest(data)
-        write_file(folder / "ledger.json", (json.dumps(data, indent=1) + "\n").encode())
+        write_ledger(folder, {"fingerprint": self.declared, "commits": self.commits, "deltas": rows})
 
     def replay(self, folder: Path) -> None:
         """Restores the model from the folder that `save` wrote.
@@ -267,46 +243,6 @@ class Ledger:
         dot, square = numbers(mx.stack(cpu_lanes.each(products, delta.paths)).sum(axis=0))
         norm = delta_norm(delta.weights, delta.spec.scale)
         return min(1.0, dot / max(norm * math.sqrt(square), 1e-30))  # rounding can give a value above 1
-
-
-def read_ledger(folder: Path) -> dict[str, Any]:
-    """Reads the ledger.json that `Ledger.save` wrote: fingerprint, commits, and the committed deltas in order.
-
-    Raises InputError if the name of a delta is not valid, since names become paths. Raises ValueError if the content
-    does not match its digest, and msgspec.DecodeError if it is not a ledger.
-    """
-    file = folder / "ledger.json"
-    data: dict[str, Any] = {**msgspec.json.decode(read_text(file), type=LedgerFile)}
-    for place, row in enumerate(data["deltas"]):
-        try:
-            delta_name(row["name"])
-        except InputError as error:
-            raise InputError(f"{file}: deltas[{place}].name: {error}") from None
-    if data.get("digest", _digest(data)) != _digest(data):  # older engines wrote no digest
-        raise ValueError(f"{file.name} is not as it was written")
-    return data
-
-
-def load_deltas(folder: Path, data: dict[str, Any]) -> list[Delta]:
-    """Loads the committed deltas that `data`, the ledger of the same folder, lists.
-
-    Raises ValueError if the arrays of a delta are not the committed ones.
-    """
-    deltas = [load_delta(folder / row["name"], fused=row["fused"]) for row in data["deltas"]]
-    for row, delta in zip(data["deltas"], deltas, strict=True):
-        if row.get("digest", "") not in ("", delta.digest()):  # older engines wrote no digest
-            raise ValueError(f"the arrays of {delta.name} are not those that were committed")
-    return deltas
-
-
-def _digest(data: dict[str, Any]) -> str:
-    """Returns one hash over the other fields of ledger.json."""
-    return fingerprint.fingerprint({name: repr(data[name]) for name in ("fingerprint", "commits", "deltas")})
-
-
-def listed_deltas(folder: Path) -> list[str]:
-    """Returns the names of the deltas that ledger.json lists as committed; empty if the file does not exist."""
-    return [row["name"] for row in read_ledger(folder)["deltas"]] if (folder / "ledger.json").exists() else []
 
 
 @CHECKS.timed()

@@ -24,7 +24,7 @@ from engine.model.loading import locate
 from engine.pipeline.resumable import require_own_folders
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.limits import limited
-from mindprint_tui.report import page
+from mindprint_tui.report import head
 
 PROGRAM = Path(sys.executable).with_name("mindprint-tui")
 ENDLESS = [r"(\w+\s?)+:", r"(\w|\s|\w\s)+:", r"(\w+ )*(\w+ )*(\w+ )*(\w+ ?)+:"]
@@ -152,8 +152,8 @@ def test_a_card_shows_names_and_no_markup() -> None:
 
 
 def test_a_path_in_a_report_loses_what_may_name_a_person() -> None:
-    assert page._value("/home/ann/models/base") == "base"
-    assert page._value({"path": "/home/ann/rows.jsonl", "split": "train"}) == "path: rows.jsonl, split: train"
+    assert head._value("/home/ann/models/base") == "base"
+    assert head._value({"path": "/home/ann/rows.jsonl", "split": "train"}) == "path: rows.jsonl, split: train"
 
 
 def test_the_run_folder_itself_may_be_a_link(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import mlx.core as mx
 
-from engine.adapters import deltas, ledger, lora
+from engine.adapters import deltas, ledger, ledger_file, lora
 from engine.adapters.deltas import Delta
 from engine.contract.names import new_delta
 from engine.rules.enforce import require
@@ -34,7 +34,7 @@ def commit(session: Session, attached: ActiveAdapter) -> None:
         ledger.require_listed(folder, session.ledger)
     except Exception:
         session.ledger.revert(before, delta.paths)
-        if name in ledger.listed_deltas(folder):
+        if name in ledger_file.listed_deltas(folder):
             session.ledger.save(folder)
         shutil.rmtree(folder / name, ignore_errors=True)
         raise

@@ -16,7 +16,7 @@ import tiny
 from click.testing import CliRunner
 
 from engine.adapters.deltas import load_delta
-from engine.adapters.ledger import read_ledger
+from engine.adapters.ledger_file import read_ledger
 from engine.contract.errors import InputError
 from engine.contract.journal.store import JournalWriter, read_journal
 from engine.contract.regular_file import TEXT, only_regular, read_bytes

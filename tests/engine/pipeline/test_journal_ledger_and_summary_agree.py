@@ -9,7 +9,7 @@ import tiny
 from breaking import FIRST, SECOND
 from dying import Killed, died
 
-from engine.adapters.ledger import listed_deltas
+from engine.adapters.ledger_file import listed_deltas
 from engine.contract.journal import events as e
 from engine.contract.run_folder.folder import RunDir
 from engine.evaluation import evaluate

@@ -20,7 +20,7 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.run_folder.lock import Lock
 from mindprint_tui.cli import cli
 from mindprint_tui.journal.loss_curve import Series
-from mindprint_tui.report import page
+from mindprint_tui.report import head, page
 from mindprint_tui.report.checks import Check, RunFacts, checks
 from mindprint_tui.report.figures import COLUMNS, curve
 from mindprint_tui.report.gather import DETAILED, ReportContents, gather
@@ -223,7 +223,7 @@ def test_a_run_at_work_says_so(story: Story) -> None:
     run = story("happy")
     lock = Lock(run)
     try:
-        assert page._status(gather(run)) == ("running", "accent")
+        assert head.status(gather(run)) == ("running", "accent")
     finally:
         lock.release()
 

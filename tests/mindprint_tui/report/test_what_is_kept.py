@@ -14,7 +14,7 @@ from engine.contract.vocabulary import PHASES, STAGES
 from engine.runtime.summary import summarize
 from mindprint_tui.journal.headline import headline
 from mindprint_tui.journal.run_state import RunState, fold
-from mindprint_tui.report import page
+from mindprint_tui.report import head, page
 from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.report.gather import gather
 from mindprint_tui.view.focus import Focus
@@ -95,7 +95,7 @@ def test_what_is_kept_is_the_same_wherever_it_is_read(tmp_path: Path, end: Calla
     state = fold(RunState(), story.records)
     topic = state.topics[TOPIC]
     assert outline(state.topics).trend == [voice]
-    tiles = {name: (value, note) for name, value, note in page._tiles(gather(run))}
+    tiles = {name: (value, note) for name, value, note in head.tiles(gather(run))}
     assert tiles["mean voice"][0] == f"{voice:.2f}"
     dpo = summary["dpo"]
     note = f"{dpo['rolled_back']} rolled back, of {dpo['ran']} topics where it ran"
@@ -123,7 +123,7 @@ def test_one_number_for_a_run_wherever_it_stands(tmp_path: Path, name: str) -> N
     assert mean.voice is not None and mean.accuracy is not None
     assert summary["mean"]["at_end"]["voice"] == pytest.approx(mean.voice, abs=1e-4)
     assert summary["mean"]["at_end"]["accuracy"] == pytest.approx(mean.accuracy, abs=1e-4)
-    tiles = {name: (value, note) for name, value, note in page._tiles(gather(run))}
+    tiles = {name: (value, note) for name, value, note in head.tiles(gather(run))}
     assert tiles["mean voice"][0] == f"{mean.voice:.2f}"
     assert tiles["mean voice"][1].startswith(f"over {mean.topics} finished topic")
     row = "".join(text for text, _ in run_line(RunRow(name, state), 0.0, 120, False))
