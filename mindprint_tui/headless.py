@@ -21,7 +21,8 @@ from engine.contract.journal.log_lines import line
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.settings.load import load_config
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process import programs, run_status
 from mindprint_tui.process.exit_messages import next_steps

@@ -110,7 +110,8 @@ def attach(run: str | None, logs: Path) -> int:
 @LOGS
 def runs(logs: Path) -> None:
     """List the runs, newest first."""
-    from mindprint_tui.journal.run_state import RunState, fold
+    from mindprint_tui.journal.fold import fold
+    from mindprint_tui.journal.run_state import RunState
     from mindprint_tui.view.pages.runs import RunRow, run_line, runs_head
 
     found = run_folders.list_runs(logs)

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Step
@@ -20,6 +21,7 @@ from engine.contract.vocabulary import (
 )
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.journal.rule_counts import RuleCounts
+from mindprint_tui.journal.sanitize import one_line
 
 Status = Literal["pending", "running", "finished"]
 
@@ -110,3 +112,9 @@ class TopicState(Struct, frozen=True):
         ran = {*self.settled, *(self.scores if self.status == "finished" else ())}
         lost = [phase for phase in PHASES if phase in ran and phase != self.kept]
         return {p: ADAPTER_STATES[self.settled[p]].label if p in self.settled else "not kept" for p in lost}
+
+
+def titled(info: e.TopicInfo) -> e.TopicInfo:
+    """Returns the topic with titles on one line, because every view shows them on one line."""
+    title, unit, chapter = map(one_line, (info.title, info.unit_title, info.chapter_title))
+    return replace(info, title=title, unit_title=unit, chapter_title=chapter)

@@ -16,7 +16,8 @@ from engine.contract.run_folder import commands, lock
 from engine.contract.run_folder import folder as run_folder
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import BASE
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean, one_line
 
 PATIENCE = 5.0  # seconds that a supervisor has to take its lock, or to exit after it released the lock

@@ -30,7 +30,8 @@ from engine.contract.vocabulary import (
 )
 from engine.contract.wording import unreadable_lines
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.journal.run_state import RunState, condition, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState, condition
 from mindprint_tui.journal.topic_state import TopicState
 from mindprint_tui.report.paired import Voices, differences, read_voices, voices_of
 from mindprint_tui.view.in_model import in_model

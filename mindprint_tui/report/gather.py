@@ -10,8 +10,9 @@ from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import VERDICTS
 from mindprint_tui.journal.feed import Feed, Liveness, answer_or_start
+from mindprint_tui.journal.fold import fold
 from mindprint_tui.journal.loss_curve import Series
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean_event
 from mindprint_tui.journal.step_batch import Stretch, live
 from mindprint_tui.journal.topic_state import TopicState

@@ -22,7 +22,8 @@ from engine.contract.python_child import environment
 from engine.contract.run_folder import commands
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Feed, Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.process import run_status
 from mindprint_tui.process.exit_messages import engine_continues

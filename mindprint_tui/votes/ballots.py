@@ -12,7 +12,8 @@ from engine.contract.journal.store import Tail
 from engine.contract.run_folder.folder import RunDir
 from engine.contract.vocabulary import BASE, FINAL, FOUNDATION, STAGES, Stage
 from mindprint_tui.journal.feed import Feed, answer_or_start
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean
 from mindprint_tui.votes.vote_file import Side
 

@@ -38,7 +38,8 @@ from engine.runtime.history import landmarks, read_history
 from engine.runtime.recorder import Recorder
 from engine.runtime.summary import summarize
 from mindprint_tui.journal.feed import Feed, Samples
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 
 TOPICS = tuple(f"unit-01/chapter-01/topic-0{number}" for number in (1, 2, 3))
 KINDS = ("pause", "resume", "stop", "skip", "reevaluate", "retry")

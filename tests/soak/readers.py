@@ -19,7 +19,8 @@ from engine.contract.wording import unreadable_lines
 from engine.export import export
 from mindprint_tui.cli import cli
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 
 AGE = re.compile(r" {2,}(\S+ )+ago")
 QUESTION = "Who minds the lamp?"

@@ -13,7 +13,8 @@ from engine.contract.journal import events as e
 from engine.pipeline import run as pipeline
 from engine.training.phases import phase, settle
 from mindprint_tui.journal.feed import Feed, Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.focus import LOG, Focus
 from mindprint_tui.view.header import condition
 from mindprint_tui.view.notices import banner

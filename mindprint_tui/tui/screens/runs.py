@@ -8,7 +8,8 @@ from textual import on
 
 from engine.contract.run_folder.folder import RunDir, list_runs
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean, one_line
 from mindprint_tui.process.run_folder import list_configs, shipped_configs
 from mindprint_tui.tui.screens.base import BaseScreen, bindings

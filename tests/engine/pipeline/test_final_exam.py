@@ -18,7 +18,8 @@ from engine.pipeline import decisions, exam
 from engine.pipeline import run as pipeline
 from engine.runtime.recorder import Recorder
 from mindprint_tui.journal.feed import Feed
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.panes.outline import outline
 
 

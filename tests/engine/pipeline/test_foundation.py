@@ -18,8 +18,9 @@ from engine.contract.vocabulary import FOUNDATION
 from engine.data.foundation import with_foundation
 from engine.pipeline import setup
 from engine.training import checkpoint
+from mindprint_tui.journal.fold import fold
 from mindprint_tui.journal.headline import headline
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.in_model import sentence
 from mindprint_tui.view.panes.outline import outline
 from mindprint_tui.view.panes.topics import topic_lines

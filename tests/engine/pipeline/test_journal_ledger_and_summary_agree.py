@@ -18,7 +18,8 @@ from engine.pipeline import run as pipeline
 from engine.pipeline.decisions import Decision
 from engine.runtime.history import read_history
 from engine.runtime.recorder import Recorder
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report.checks import checks
 from mindprint_tui.report.gather import gather
 

@@ -34,7 +34,8 @@ from engine.runtime import recorder
 from engine.runtime.history import read_history
 from engine.training import checkpoint
 from engine.training.phases import adapter_events, settle, sft
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 
 FIRST, SECOND = tiny.TOPICS[:2]
 

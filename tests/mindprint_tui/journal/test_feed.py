@@ -35,7 +35,8 @@ from engine.contract.run_folder.lock import Lock
 from mindprint_tui import cli
 from mindprint_tui.journal import feed as feeds
 from mindprint_tui.journal.feed import Feed, Samples
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.sanitize import clean_event, is_plain
 from mindprint_tui.journal.step_batch import Stretch
 from mindprint_tui.tui.screens import runs

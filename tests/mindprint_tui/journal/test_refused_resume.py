@@ -10,7 +10,8 @@ from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
 from engine.contract.journal.log_lines import line
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.tui.app import MindprintApp
 from mindprint_tui.view.focus import Focus

@@ -7,7 +7,8 @@ from story import topic_id
 
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report import page
 from mindprint_tui.report.gather import TopicDetail
 from mindprint_tui.view.focus import Focus, OpenRequest, state_to_show, with_answers

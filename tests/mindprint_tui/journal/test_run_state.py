@@ -12,8 +12,9 @@ from make import STORIES, happy, long, not_a_number, restarted, rolled_back
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
+from mindprint_tui.journal.fold import ENTRIES, PHASES, fold
 from mindprint_tui.journal.loss_curve import BUCKETS, Series
-from mindprint_tui.journal.run_state import ENTRIES, PHASES, RunState, fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.focus import Focus, selected
 from mindprint_tui.view.panes.chart import chart
 from mindprint_tui.view.panes.outline import outline

@@ -9,7 +9,8 @@ from story import Story, topic_id
 from engine.contract.journal import events as e
 from engine.contract.run_folder.folder import RunDir
 from mindprint_tui.journal.feed import Samples
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report import page
 from mindprint_tui.report.gather import gather
 from mindprint_tui.view.pages.samples import Question, questions

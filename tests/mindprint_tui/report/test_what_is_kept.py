@@ -12,8 +12,9 @@ from engine.contract.journal import events as e
 from engine.contract.journal.store import read_journal
 from engine.contract.vocabulary import PHASES, STAGES
 from engine.runtime.summary import summarize
+from mindprint_tui.journal.fold import fold
 from mindprint_tui.journal.headline import headline
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report import head, page
 from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.report.gather import gather

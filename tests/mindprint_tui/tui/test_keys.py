@@ -25,7 +25,7 @@ from engine.contract.journal.events import (
 )
 from engine.contract.run_folder.commands import Command, parse
 from engine.contract.run_folder.folder import RunDir
-from mindprint_tui.journal.run_state import ANSWERS
+from mindprint_tui.journal.fold import ANSWERS
 from mindprint_tui.journal.step_batch import Stretch
 from mindprint_tui.keys import KEYS, keys_of, table
 from mindprint_tui.tui.app import THEMES, MindprintApp

@@ -6,7 +6,8 @@ from story import Story, topic_id
 
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import FAILURES, RunState, fold
+from mindprint_tui.journal.fold import FAILURES, fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.notices import banner
 from mindprint_tui.view.panes.adapter import adapter_lines

@@ -9,7 +9,8 @@ from engine.contract.journal import events as e
 from engine.contract.journal.log_lines import line as log_line
 from engine.runtime.summary import summarize
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report import page
 from mindprint_tui.report.comparison import compare, read_run
 from mindprint_tui.report.gather import gather

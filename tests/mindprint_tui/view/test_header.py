@@ -8,7 +8,8 @@ from story import Story, topic_id
 
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.header import STARTING, condition, header, second, timing
 from mindprint_tui.view.panes.outline import outline

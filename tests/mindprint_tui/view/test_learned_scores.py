@@ -8,7 +8,8 @@ from story import topic_id
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Sample
 from engine.contract.journal.log_lines import line as log_line
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report.answers import side_by_side
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.in_model import in_model, sentence, unsure

@@ -8,7 +8,8 @@ from msgspec import structs
 
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.view.focus import Focus, OpenRequest, with_answers
 from mindprint_tui.view.header import SHOWN
 from mindprint_tui.view.notices import notice

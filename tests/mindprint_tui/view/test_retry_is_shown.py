@@ -6,7 +6,8 @@ from story import Story, topic_id
 
 from engine.contract.journal import events as e
 from mindprint_tui.journal.feed import Liveness
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.report.checks import RunFacts, checks
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.footer import why_disabled
