@@ -24,12 +24,19 @@ def _is_left_as_it_was(run: RunDir, monkeypatch: pytest.MonkeyPatch, words: str,
     assert {file: file.read_bytes() for file in run.adapters.rglob("*") if file.is_file()} == before
 
 
-@pytest.fixture
-def stopped(tmp_path, kit, monkeypatch) -> RunDir:
-    run = RunDir(tmp_path / "run")
+@pytest.fixture(scope="module")
+def one_topic(tmp_path_factory, kit) -> RunDir:
+    """A run that was stopped after its first topic, trained once for all tests; they damage copies of it."""
+    run = RunDir(tmp_path_factory.mktemp("stopped") / "run")
     run.path.mkdir()
-    stopped_between_topics(run, kit, monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        stopped_between_topics(run, kit, patch)
     return run
+
+
+@pytest.fixture
+def stopped(tmp_path, one_topic) -> RunDir:
+    return RunDir(shutil.copytree(one_topic.path, tmp_path / "run"))
 
 
 def test_a_bad_byte_in_the_first_line_begins_no_run_over_a_ledger(stopped, monkeypatch, capsys):
