@@ -27,7 +27,7 @@ Made by `mindprint-tui new` from a person's own texts. Everything in this folder
 | `workbook/` | the drafts of the rows, your decisions, and what the model wrote |
 
     mindprint-tui {name}.yaml        # train
-    mindprint-tui review {name}      # keep, drop, edit and move rows
+    mindprint-tui review {name}      # list the flagged rows; --keep ID and --drop ID decide
     mindprint-tui new {name} --from PATH    # add more texts; every decision stays
 
 """

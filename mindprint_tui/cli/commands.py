@@ -32,5 +32,6 @@ for command in (
     using.export,
     using.serve,
     making.new,
+    making.review,
 ):
     cli.add_command(command)

@@ -1,5 +1,6 @@
-"""The command that makes a curriculum of a person's texts: new"""
+"""The commands that make a curriculum of a person's texts: new, review"""
 
+import shutil
 from pathlib import Path
 
 import click
@@ -7,9 +8,13 @@ from msgspec import structs
 
 from engine.contract.errors import InputError
 from engine.contract.exit_codes import BAD_INPUT, STOPPED
+from engine.contract.workbook.drafts import Decision
+from engine.contract.workbook.files import append
 from engine.contract.workbook.request import Request
+from engine.contract.workbook.workbook import read_workbook
 from mindprint_tui.cli.common import shown, terminal
 from mindprint_tui.process import intake
+from mindprint_tui.view.pages.workbook import row_lines
 
 
 @click.command()
@@ -112,10 +117,39 @@ def _person(people: list[tuple[str, int]], asks: bool) -> str:
     return people[number - 1][0]
 
 
+@click.command()
+@click.argument("name", type=click.Path(path_type=Path))
+@click.option("--keep", multiple=True, metavar="ID", help="Keep this row, whatever its flags; repeatable.")
+@click.option("--drop", multiple=True, metavar="ID", help="Leave this row out; repeatable.")
+@click.option("--all", "everything", is_flag=True, help="List all rows, not only those that are left out or flagged.")
+def review(name: Path, keep: tuple[str, ...], drop: tuple[str, ...], everything: bool) -> int:
+    """List the rows that `new` made of your texts, and decide about them.
+
+    Without --keep and --drop it lists the rows that have a flag or are left out, each with its ID. A decision is kept
+    in the folder, also if `new` is called again, and the files are written anew.
+    """
+    folder = intake.workbook_at(name)
+    if not folder.exists():
+        raise InputError(f"{name}: not a folder that mindprint-tui new has made")
+    book = read_workbook(folder)
+    for id in (*keep, *drop):
+        if id not in book.drafts:
+            raise InputError(f"{id}: no row of {name} has this ID; mindprint-tui review {name} --all lists them")
+    if both := set(keep) & set(drop):
+        raise InputError(f"{min(both)}: --keep and --drop name the same row")
+    for id, kept in [*((id, True) for id in keep), *((id, False) for id in drop)]:
+        append(folder.decisions, structs.replace(book.decisions.get(id, Decision(id)), keep=kept), durable=True)
+    if keep or drop:
+        return make(name, (), {}, no_ui=True)
+    for text in row_lines(book, everything, max(80, shutil.get_terminal_size().columns)):
+        click.echo(text)
+    return 0
+
+
 def _say_next(name: Path, request: Request) -> None:
     click.echo(f"made {shown(name)} and {shown(name)}.yaml from {len(request.sources)} paths. Next:")
     click.echo(f"  mindprint-tui {shown(name)}.yaml      train")
-    click.echo(f"  mindprint-tui review {shown(name)}    look at the rows: keep, drop, edit, move")
+    click.echo(f"  mindprint-tui review {shown(name)}    list the rows that are flagged, keep or drop them")
 
 
 def is_texts(path: Path) -> bool:

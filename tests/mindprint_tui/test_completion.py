@@ -40,7 +40,7 @@ def offered(folder: Path, words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("re", ["report"]),
+        ("re", ["report", "review"]),
         ("run co", ["configs/demo.yaml", "configs/mac-studio.yaml", "configs/quick.yaml"]),
         ("run mi", ["mine.yaml"]),
         ("attach ", ["night"]),
