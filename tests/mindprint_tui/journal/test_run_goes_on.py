@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from story import topic_id
 
 from engine.contract.journal import events as e
+from engine.contract.journal.judge_file import Judgement
 from mindprint_tui.journal.feed import Liveness
 from mindprint_tui.journal.fold import fold
 from mindprint_tui.journal.run_state import RunState
@@ -162,7 +163,9 @@ def test_an_engine_of_before_says_nothing_of_its_settings() -> None:
 def test_the_report_holds_each_topic_to_its_own_thresholds() -> None:
     state = told(STOPPED, e.EngineRestarted(None, None, 1, SETTINGS))
     first, fourth = (
-        page._detail(state.topics[topic], TopicDetail(), state.topics[topic].held_to or state.settings("thresholds"))
+        page._detail(
+            state.topics[topic], TopicDetail(), state.topics[topic].held_to or state.settings("thresholds"), Judgement()
+        )
         for topic in (topic_id(0), RUNNING)
     )
     assert ("voice", "needs 0.60") in [(name, needs) for name, _, needs in first["table"]]
