@@ -13,7 +13,10 @@ from engine.contract.run_folder.folder import RunDir
 from engine.contract.wording import short
 
 BEFORE_START = (e.Failed, e.EngineDied, e.Warned)  # from an engine that refused the run or died before run_started
-HARMLESS = "preparing predicted phase_started step warned checkpointed audited rules examined".split()
+HARMLESS = (
+    *("preparing", "predicted", "phase_started", "step", "validated", "step_kept", "warned"),
+    *("checkpointed", "audited", "rules", "examined"),
+)
 KIND = re.compile(rb'"kind": ?"([a-z_]{1,40})"')
 DECIDE = (e.TopicStarted, e.TopicFinished, e.Evaluated, e.Decided, e.AdapterChanged)
 PUT_BACK = "put the file back from a copy and resume, or start a new run"

@@ -25,6 +25,7 @@ from engine.data.foundation import with_foundation
 from engine.data.heldout.leaks import find_leaks
 from engine.data.templates.chat_template import Renderer
 from engine.data.unusable import counted
+from engine.evaluation import spot_check
 from engine.model import loading
 from engine.model.backend import Backend
 from engine.model.folder_faults import position_limit
@@ -160,6 +161,7 @@ def open_session(
         pieces=pieces_after(recorder, config, history.out_of_memory),
         dpo_rolled_back=history.dpo_rolled_back,
         set_aside=history.set_aside,
+        few_scores=spot_check.few_scores,
     )
     if not history.began and (more := phase.bytes_still_to_grow(session)):
         recorder.warn(

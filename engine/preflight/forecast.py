@@ -15,11 +15,12 @@ STEP = 2.3  # cost of a training step in forward passes: forward, backward throu
 
 @dataclass(frozen=True, slots=True)
 class TopicWork:
-    """Work of one topic. All fields count tokens, except `answers`.
+    """Work of one topic. Fields count tokens, or decoding steps: `answers`, `spots`, `dpo_spots`.
 
     `sft` and `dpo`: tokens that the phase trains on. `reference`: tokens of the DPO reference. `read`: tokens that one
     evaluation reads (prompts and held-out pairs). `answers`: decoding steps of one evaluation, if answers are as long
-    as their references.
+    as their references. `validated` and `dpo_validated`: tokens of all held-out losses during the phase; `spots` and
+    `dpo_spots`: decoding steps of all answers that are scored during it.
     """
 
     sft: int
@@ -27,6 +28,10 @@ class TopicWork:
     reference: int
     read: int
     answers: int
+    validated: int = 0
+    dpo_validated: int = 0
+    spots: int = 0
+    dpo_spots: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,9 @@ def _topic(work: TopicWork, rates: Rates, config: RunConfig, start: bool) -> Spa
     evaluation = work.answers * rates.decode + work.read * rates.forward
     trained = work.sft * (1 + config.sft.replay if start else 1)  # a replayed row is taken to be as long as its own
     sft = trained * rates.sft + rates.phase + evaluation * (2 if start else 1)
+    sft += work.validated * rates.forward + work.spots * rates.decode
     dpo = work.reference * rates.forward + work.dpo * rates.dpo + rates.phase + evaluation
+    dpo += work.dpo_validated * rates.forward + work.dpo_spots * rates.decode
     return Span(sft + dpo if may_prefer(config) and work.dpo else sft, sft)
 
 

@@ -8,13 +8,16 @@ from engine.contract.errors import InputError
 from engine.contract.journal.events import Audited
 from engine.contract.settings.config import RunConfig, SupervisedConfig
 from engine.contract.vocabulary import FOUNDATION
+from engine.data.batches import plan_epochs
 from engine.data.curriculum import Curriculum
 from engine.data.data_warnings import length_ratio
 from engine.data.forms.row_types import Conversation
 from engine.data.templates.chat_template import Example, Renderer
 from engine.data.topic import Topic
 from engine.data.unusable import UnusableRow, unusable
+from engine.evaluation.spot_check import QUESTIONS
 from engine.preflight.forecast import TopicWork
+from engine.training.phases.validation import TEXTS, few
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,11 @@ def _topic(topic: Topic, render: Render, config: RunConfig, settings: Supervised
     trained, held = (render(pair.sides for pair in pairs) for pairs in (topic.pairs, topic.heldout))
     asked = render((Conversation(item.where, item.messages, item.reference),) for item in topic.questions)
     every = [*rows, *trained, *held]
+    texts = few(asked or held[::2], TEXTS)
+    steps = plan_epochs(len(rows), settings.batch, settings.accumulation, settings.epochs).steps
+    spots = validations(steps, settings.score_every, settings.keep == "score")
+    dpo_spots = validations(config.dpo.steps, config.dpo.score_every, config.dpo.keep == "score")
+    spot = _decode_steps(config, [example.answer_tokens + 1 for _, example in few(asked, QUESTIONS)])
     preferred = _dpo_tokens(config, len(trained) // 2, _tokens(trained))
     return TopicAudit(
         topic=topic.id,
@@ -131,12 +139,22 @@ def _topic(topic: Topic, render: Render, config: RunConfig, settings: Supervised
             reference=min(preferred, _tokens(trained)),
             read=_tokens(held) + sum(example.prompt for _, example in asked),
             answers=_decode_steps(config, [example.answer_tokens + 1 for _, example in asked]),
+            validated=validations(steps, settings.validate_every, settings.keep == "loss") * _tokens(texts),
+            dpo_validated=(1 + validations(config.dpo.steps, config.dpo.validate_every, config.dpo.keep == "loss"))
+            * _tokens(few(held, 2 * TEXTS)),
+            spots=spots * spot,
+            dpo_spots=dpo_spots * spot,
         ),
         longest_question=max((example.prompt for _, example in asked), default=0),
         rendered=_digest(
             [[(example.ranges, example.ids) for _, example in each] for each in (rows, trained, held, asked)]
         ),
     )
+
+
+def validations(steps: int, every: int, at_end: bool) -> int:
+    """Returns how often a phase of so many steps is validated, if its patience is never used up."""
+    return steps // every + (at_end and steps % every > 0) if every else 0
 
 
 def _digest(value: object) -> str:

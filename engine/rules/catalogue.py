@@ -139,10 +139,24 @@ ALL = (
     ),
     Rule(
         14, "steps-as-planned", "phase",
-        "Optimizer steps done equal steps planned, and the adapter has moved.",
-        "N of M planned steps were counted; or: N steps moved the adapter by 0",
+        "Optimizer steps done are those planned, or end where patience was used up, and the adapter has moved.",
+        "N of M steps were counted; or: N steps moved the adapter by 0",
         "the learning rate is too small, or the optimizer was not called",
         "raise sft.learning_rate or dpo.learning_rate; see grad_norm in the journal",
+    ),
+    Rule(
+        14, "kept-as-measured", "phase",
+        "The adapter of the best step has the values that were measured then.",
+        "the adapter is not the one that was measured after step N",
+        "another step's values were kept, or the checkpoint holds others",
+        "nothing of the phase was kept; retry the topic, or set keep: last, and report it",
+    ),
+    Rule(
+        14, "validation-reads-only", "phase",
+        "Held-out texts are only measured: neither the adapter nor the random state changes.",
+        "validation after step N changed the adapter or the seed",
+        "the held-out texts were trained on, or decoding took random numbers",
+        "report it; validate_every: 0 and score_every: 0 leave validation out",
     ),
     Rule(
         15, "exception-ends-phase", "phase",

@@ -20,11 +20,13 @@ from engine.model.arrays import integers, leaves, load_arrays
 
 ARRAYS = "arrays.safetensors"
 STATE = "state.json"
+GROUPS = ("adapter", "optimizer", "reference", "best")  # of arrays
 Count = Annotated[int, Meta(ge=0)]
+Measure = tuple[Count, float | None, float | None]  # step, held-out loss, score; None: not measured or not finite
 
 
 class State(TypedDict):
-    """The content of state.json: the numbers of a Checkpoint; older engines wrote no digest and no run."""
+    """The content of state.json: the numbers of a Checkpoint; older engines wrote no digest, run and measures."""
 
     topic: str
     attempt: Count
@@ -37,6 +39,8 @@ class State(TypedDict):
     model: str
     run: NotRequired[str]
     digest: NotRequired[str]
+    measures: NotRequired[list[Measure]]
+    best_digest: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Checkpoint:
     the data cursor. `rng` is MLX's random state. `seq` is the journal's sequence number at that moment. `refused`
     counts the steps that were not finite. `model` is the fingerprint of the frozen weights under the adapter.
     `reference` holds the values that DPO computed before its first step. `run` is the identity of the run's journal.
+    `measures` are the validations so far, and `best` is the adapter of the best one, with its digest.
     """
 
     topic: str
@@ -62,11 +67,14 @@ class Checkpoint:
     optimizer: dict[str, mx.array]
     reference: dict[str, mx.array] = field(default_factory=dict)
     run: str = ""
+    measures: list[Measure] = field(default_factory=list)
+    best: dict[str, mx.array] = field(default_factory=dict)
+    best_digest: str = ""
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> int:
     """Writes the checkpoint atomically. Returns its size in bytes."""
-    groups = {"adapter": checkpoint.adapter, "optimizer": checkpoint.optimizer, "reference": checkpoint.reference}
+    groups = {name: getattr(checkpoint, name) for name in GROUPS}
     arrays = {f"{group}/{name}": array for group, items in groups.items() for name, array in items.items()}
     state = {name: getattr(checkpoint, name) for name in State.__annotations__ if name != "digest"}
     state["digest"] = _digest(state, arrays)
@@ -88,11 +96,11 @@ def load(folder: Path) -> Checkpoint | None:
     wanted = state.pop("digest", None)  # older engines wrote no digest
     if wanted is not None and _digest(state, arrays) != wanted:
         raise ValueError("its arrays or its numbers are not those that were written")
-    groups: dict[str, dict[str, mx.array]] = {"adapter": {}, "optimizer": {}, "reference": {}}
+    groups: dict[str, Any] = {name: {} for name in GROUPS}
     for name, array in arrays.items():
         group, _, rest = name.partition("/")
         groups[group][rest] = array
-    return Checkpoint(**state, adapter=groups["adapter"], optimizer=groups["optimizer"], reference=groups["reference"])
+    return Checkpoint(**state, **groups)
 
 
 def _digest(state: dict[str, Any], arrays: dict[str, mx.array]) -> str:

@@ -94,13 +94,14 @@ def supervised(examples: Sequence[Example], batch: Batch, end_id: int) -> None:
 
 
 @CHECKS.timed()
-def trained(session: Session, attached: ActiveAdapter, steps: int) -> float:
+def trained(session: Session, attached: ActiveAdapter, planned: int, settings: SupervisedConfig | DpoConfig) -> float:
     """Checks rules 14, 6, 3 and 1 after the last step. Returns the norm of the adapter's change."""
+    steps = _end(attached, planned, settings)
     done = attached.step - attached.refused
     require(
         "steps-as-planned",
         attached.step == steps and done >= 1 and int(attached.updater.optimizer.step.item()) == done,
-        f"{done} of {steps} planned steps were counted, {attached.updater.optimizer.step.item()} by the optimizer",
+        f"{done} of {steps} steps were counted, {attached.updater.optimizer.step.item()} by the optimizer",
     )
     norm = deltas.delta_norm(lora.adapter_weights(session.model), attached.spec.scale)
     moved = norm > MOVED and math.isfinite(norm)
@@ -115,6 +116,24 @@ def trained(session: Session, attached: ActiveAdapter, steps: int) -> float:
     frozen(session, attached)
     attached.whole = True
     return norm
+
+
+def _end(attached: ActiveAdapter, planned: int, settings: SupervisedConfig | DpoConfig) -> int:
+    """Returns the step at which a phase has to end: as planned, or where its measurements use up the patience.
+
+    Counts forward through the measurements, and so checks the loop, which looks back from the last one.
+    """
+    if not settings.patience or settings.keep == "last":
+        return planned
+    best, worse = -math.inf, 0
+    for step, loss, score in attached.measures:
+        value = score if settings.keep == "score" else -loss if loss is not None else None
+        if value is None:
+            continue
+        best, worse = (value, 0) if value > best else (best, worse + 1)
+        if worse == settings.patience:
+            return step
+    return planned
 
 
 @CHECKS.timed()

@@ -4,7 +4,7 @@ pipeline/setup.py creates it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from engine.runtime.control import Control
 from engine.runtime.recorder import Recorder
 from engine.runtime.score_log import ScoreLog
 from engine.runtime.set_aside import SetAside
-from engine.training.checkpoint import Checkpoint
+from engine.training.checkpoint import Checkpoint, Measure
 from engine.training.optimizer import Updater
 
 
@@ -36,8 +36,9 @@ class ActiveAdapter:
     """A phase in progress: its adapter is attached to the model.
 
     `frozen` holds digests of the weights under the adapter. `step` counts the optimizer steps done; `refused` counts
-    those that were not finite. `reference` is DPO's reference. `whole` becomes True when every check after the last
-    step has held; nothing is committed without it.
+    those that were not finite. `reference` is DPO's reference. `measures` are the validations so far; `best` is the
+    adapter of the best one, and `best_digest` its digest at that step. `whole` becomes True when every check after
+    the last step has held; nothing is committed without it.
     """
 
     topic: str
@@ -52,10 +53,16 @@ class ActiveAdapter:
     step: int = 0
     refused: int = 0
     whole: bool = False
+    measures: list[Measure] = field(default_factory=list)
+    best: dict[str, mx.array] = field(default_factory=dict)
+    best_digest: str = ""
 
     @property
     def base(self) -> str:
         return fingerprint.fingerprint(self.frozen)
+
+
+FewScores = tuple[float, tuple[str, ...]]  # the mean score of a few answers, and the answers
 
 
 @dataclass(slots=True)
@@ -83,6 +90,7 @@ class Session:
     dpo_rolled_back: int = 0  # number of consecutive topics whose DPO was rolled back
     collapsed: bool = False  # whether a phase of the current topic broke the answers
     scoring: Any = None  # the fitted Scoring of evaluation; None until it is fitted
+    few_scores: "Callable[[Session, Topic], FewScores] | None" = None  # answers and scores a few of a topic's questions
     scored: ScoreLog = field(default_factory=ScoreLog)  # the scored answers of this run so far
     set_aside: SetAside = field(default_factory=SetAside)  # rolled-back adapters that a person can keep
     pieces: int = 1  # a micro-batch is processed in this number of pieces, to save memory

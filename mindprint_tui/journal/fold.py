@@ -21,13 +21,17 @@ from mindprint_tui.journal.step_batch import Point, Stretch
 from mindprint_tui.journal.topic_state import PhaseRun, TopicState, titled
 from mindprint_tui.journal.work_time import CLOCKED, WorkTime
 
+HELD = 1000  # validations that are kept of a phase
 PHASES = 64  # the number of latest curves that are kept
 ENTRIES = 500  # log entries that are kept
 ANSWERS = 1000  # answers to commands that are kept, more than one read of the journal brings
 FAILURES = 50
 PLACE = re.compile(r"^.{1,200}?:\d+: ")  # the file and line at the start of a warning
 TAKEN = ("retry", "skip", "keep")  # commands that ask for a topic's retry or take it back
-QUIET = (Step, e.Sample, e.RulesChecked, e.Checkpointed, e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown)
+QUIET = (
+    *(Step, e.Validated, e.Sample, e.RulesChecked, e.Checkpointed),
+    *(e.PhaseStarted, e.CurriculumLoaded, e.Audited, e.Unknown),
+)
 
 
 def fold(state: RunState, records: Iterable[Record | Stretch]) -> RunState:
@@ -67,6 +71,19 @@ def _steps(state: RunState, last: Step, points: list[Point]) -> RunState:
         state = replace(state, phases=(*state.phases[-PHASES + 1 :], run))
     first = next((loss for _, step, loss in reversed(points) if step == 1), run.first)
     run = replace(run, loss=run.loss.add(points), first=first, last=last)
+    return replace(state, phases=(*state.phases[:-1], run))
+
+
+def _validated(state: RunState, seq: int, event: e.Validated | e.StepKept) -> RunState:
+    """Returns the state with a validation of the running phase added, or with the step that it keeps."""
+    run = state.phase_of(event.topic)
+    if run is None or run.phase != event.phase:
+        return state
+    if isinstance(event, e.StepKept):
+        run = replace(run, kept=event)
+    else:  # a resumed engine repeats a validation
+        earlier = tuple(item for item in run.held if item[1].step < event.step)
+        run = replace(run, held=(*earlier[-HELD + 1 :], (seq, event)))
     return replace(state, phases=(*state.phases[:-1], run))
 
 
@@ -114,6 +131,8 @@ def _take(state: RunState, record: Record, last: float) -> RunState:
             state = replace(state, current=event.topic, current_began=began, preparing="")
         case e.PhaseStarted():
             state = replace(state, phases=(*state.phases[-PHASES + 1 :], _phase_run(state, event)), preparing="")
+        case e.Validated() | e.StepKept():
+            state = _validated(state, record.seq, event)
         case e.AdapterChanged():
             state = _adapter(state, event)
         case e.RulesChecked():
@@ -256,7 +275,8 @@ def _rewound(state: RunState, seq: int) -> RunState:
         return state
     loss = run.loss.until(seq)
     last = run.last if loss == run.loss else run.saved if loss.buckets else None
-    run = replace(run, loss=loss, last=last)
+    held = tuple(item for item in run.held if item[0] <= seq)
+    run = replace(run, loss=loss, last=last, held=held, kept=None)
     return replace(state, phases=(*state.phases[:-1], run))
 
 

@@ -50,8 +50,15 @@ class PhaseRun(Struct, frozen=True):
     first: float | None = None  # the loss of step 1
     last: Step | None = None
     saved: Step | None = None  # the last step before the latest checkpoint
+    held: tuple[tuple[int, e.Validated], ...] = ()  # the validations, each with its seq, in the order of their steps
+    kept: e.StepKept | None = None  # the step that was chosen
     adapter: e.AdapterChanged | None = None
     rules: RuleCounts = field(default_factory=dict)  # rule checks in this phase
+
+    @property
+    def best(self) -> e.Validated | None:
+        """The best validation so far."""
+        return next((found for _, found in reversed(self.held) if found.best), None)
 
 
 class TopicState(Struct, frozen=True):

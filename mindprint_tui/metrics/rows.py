@@ -16,7 +16,12 @@ STEP = tuple(name for name in e.Step.__struct_fields__ if name not in ("topic", 
 HEAD = ("seq", "time", "kind", "topic", "topic_index", "attempt", "phase", "stage", "step", "of", "run_step")
 COUNTS = ("loops", "void")  # answers that repeat themselves (loops), and answers without content (void)
 ENDS = tuple(f"{name}_{end}" for name in ("voice", "style", "closeness", "relevance") for end in ("low", "high"))
-COLUMNS = tuple(dict.fromkeys((*HEAD, *STEP, *SCORES, *ENDS, "questions", *COUNTS, "health", "verdict")))
+HELD = ("loss", "score")  # of a validation, as heldout_loss and heldout_score
+COLUMNS = tuple(
+    dict.fromkeys(
+        (*HEAD, *STEP, *SCORES, *ENDS, "questions", *COUNTS, "health", "verdict", *(f"heldout_{name}" for name in HELD))
+    )
+)
 Row = dict[str, Any]
 
 
@@ -30,7 +35,7 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Rows:
-    """Turns records into rows: one for each step, evaluation and verdict.
+    """Turns records into rows: one for each step, validation, evaluation and verdict.
 
     `run_step` counts the optimizer steps of the run. `components` of an evaluation are the voice's marker groups. With
     `patient`, the rows of a phase wait until the phase is settled. An evaluation that a restart repeated then comes out
@@ -61,6 +66,9 @@ class Rows:
                     "of": event.of,
                 }
                 self._waiting.append(row | {name: getattr(event, name) for name in STEP})
+            case e.Validated():
+                row = self._row(record, "validated", event.topic) | {"phase": event.phase, "step": event.step}
+                self._waiting.append(row | {f"heldout_{name}": getattr(event, name) for name in HELD})
             case e.Evaluated():
                 row = self._row(record, "evaluated", event.topic) | {"stage": event.stage, "health": event.health}
                 row |= {name: getattr(event, name) for name in SCORES} | _sure(event)

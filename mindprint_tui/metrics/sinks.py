@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from engine.contract.errors import InputError
 from engine.contract.run_folder.folder import require_free
 from engine.contract.vocabulary import COMPOSED, PHASES, SCORES
-from mindprint_tui.metrics.rows import COLUMNS, COUNTS, ENDS, STEP, Row
+from mindprint_tui.metrics.rows import COLUMNS, COUNTS, ENDS, HELD, STEP, Row
 
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet would run such a cell as a formula
 AXES = {f"{phase}/*": "run_step" for phase in PHASES} | {"scores/*": "topic_index"}
@@ -62,7 +62,7 @@ class TensorBoard:
 
     def write(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            step = row["run_step"] if row["kind"] == "step" else row["topic_index"] or 0
+            step = row["run_step"] if row["kind"] in ("step", "validated") else row["topic_index"] or 0
             values = [self._summary.Value(tag=tag, simple_value=value) for tag, value in scalars(row).items()]
             if values:
                 self._open.add_event(self._event(wall_time=row["time"], step=step, summary=self._summary(value=values)))
@@ -106,6 +106,9 @@ def scalars(row: Row) -> dict[str, float]:
         found = {name: row[name] for name in STEP if name not in NOT_DRAWN}
         found["tokens_per_second"] = row["tokens"] / row["seconds"] if row["seconds"] > 0 else None
         return {f"{row['phase']}/{name}": float(value) for name, value in found.items() if value is not None}
+    if row["kind"] == "validated":
+        found = {name: row[f"heldout_{name}"] for name in HELD}
+        return {f"{row['phase']}/heldout_{name}": value for name, value in found.items() if value is not None}
     if row["kind"] == "evaluated":
         found = {name: row[name] for name in (*SCORES, *ENDS, *COUNTS)} | {
             f"{COMPOSED}/{k}": v for k, v in row["components"].items()

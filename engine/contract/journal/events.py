@@ -164,6 +164,39 @@ class Step(Struct, frozen=True):
     rejected_logp: float | None = None
 
 
+class Validated(Struct, frozen=True):
+    """Held-out texts, measured after an optimizer step; `loss` in nats per token (SFT) or per pair (DPO).
+
+    `score` is the mean score of the `answers` to a few held-out questions. `best` tells whether the phase had no better
+    measurement before, by its setting `keep`. A number is None if it was not measured or is not finite.
+    """
+
+    kind: ClassVar[str] = "validated"
+    topic: str
+    phase: Phase
+    step: int
+    loss: float | None
+    score: float | None
+    best: bool
+    seconds: float
+    texts: int = 0  # held-out texts or pairs behind `loss`
+    margin: float | None = None  # DPO: mean reward margin of the held-out pairs
+    answers: tuple[str, ...] = ()
+
+
+class StepKept(Struct, frozen=True):
+    """The step whose adapter a phase keeps, because its setting `keep` is not `last`; `of` steps were done."""
+
+    kind: ClassVar[str] = "step_kept"
+    topic: str
+    phase: Phase
+    step: int
+    of: int
+    planned: int
+    by: Literal["loss", "score"]
+    value: float
+
+
 class Sample(Struct, frozen=True):
     kind: ClassVar[str] = "sample"
     topic: str
@@ -380,9 +413,9 @@ class Void(Struct, frozen=True):
 
 Event = (
     RunStarted | Preparing | ModelLoaded | CurriculumLoaded | Audited | Predicted | TopicStarted | PhaseStarted
-    | AdapterChanged | Step | Sample | ScorerFitted | Evaluated | Decided | TopicFinished | Examined | CommandTaken
-    | Paused | Resumed | Checkpointed | Restored | Warned | Failed | RulesChecked | EngineDied | EngineRestarted
-    | RunFinished | Unknown | Void
+    | AdapterChanged | Step | Validated | StepKept | Sample | ScorerFitted | Evaluated | Decided | TopicFinished
+    | Examined | CommandTaken | Paused | Resumed | Checkpointed | Restored | Warned | Failed | RulesChecked | EngineDied
+    | EngineRestarted | RunFinished | Unknown | Void
 )  # fmt: skip
 KINDS: dict[str, Any] = {cls.kind: cls for cls in Event.__args__ if cls not in (Unknown, Void)}
 

@@ -63,6 +63,13 @@ def _text(event: e.Event) -> tuple[str, str] | None:
             return "INFO", _adapter(event)
         case e.Step():
             return "INFO", _step(event)
+        case e.Validated():
+            return "INFO", _validated(event)
+        case e.StepKept():
+            return "INFO", (
+                f"kept step={event.step}/{event.of} topic={event.topic} phase={event.phase} planned={event.planned} "
+                f"by={event.by} {event.by}={event.value:.4f}"
+            )
         case e.Sample():
             return None
         case e.ScorerFitted():
@@ -156,6 +163,14 @@ def _step(event: e.Step) -> str:
     if event.margin is not None and event.preference_accuracy is not None:
         text += f" margin={event.margin:+.4f} acc={event.preference_accuracy:.2f}"
     return text
+
+
+def _validated(event: e.Validated) -> str:
+    text = f"validated topic={event.topic} phase={event.phase} step={event.step} texts={event.texts}"
+    for name in ("loss", "margin", "score"):
+        value = getattr(event, name)
+        text += "" if value is None else f" {name}={value:.4f}"
+    return text + (" best" if event.best else "")
 
 
 def _learned(event: e.Evaluated) -> str:

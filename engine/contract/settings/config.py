@@ -9,6 +9,7 @@ from engine.contract.settings.notify import NotifyConfig
 from engine.contract.vocabulary import PHASES
 
 Strategy = Literal["fuse_between", "shared", "sft_only"]
+Keep = Literal["last", "loss", "score"]
 ATTENTION = ("q_proj", "v_proj", "o_proj")
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LEAST_RATE = 1e-12  # smallest learning rate; at 0 a phase would break the rule steps-as-planned
@@ -72,6 +73,10 @@ class SupervisedConfig:
     warmup: float = number(0.1, 0.0, 1.0)  # share of the steps
     clip: float = number(1.0, 0.0)  # largest gradient norm; 0 does not clip
     weight_decay: float = number(0.0, 0.0, 1.0)  # of AdamW
+    validate_every: int = number(10, 0)  # optimizer steps between two measurements of the held-out loss; 0 is never
+    score_every: int = number(0, 0)  # optimizer steps between two tests that score a few held-out answers; 0 is never
+    keep: Keep = "last"  # the step whose adapter is kept: the last, of the lowest held-out loss, or of the best score
+    patience: int = number(0, 0)  # end the phase after so many measurements in a row without a better one; 0 is never
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,10 @@ class DpoConfig:
     warmup: float = number(0.1, 0.0, 1.0)
     clip: float = number(1.0, 0.0)
     weight_decay: float = number(0.0, 0.0, 1.0)
+    validate_every: int = number(10, 0)  # optimizer steps between two measurements of held-out pairs; 0 is never
+    score_every: int = number(0, 0)  # as for sft
+    keep: Keep = "last"  # as for sft; the loss is that of held-out pairs
+    patience: int = number(0, 0)
     beta: float = number(0.1, 0.0001, 100.0)  # of the DPO loss: a reward is beta times the log-ratio to the reference
     give_up_after: int = number(3, 0)  # skip DPO after so many topics in a row rolled it back; 0 is never
 

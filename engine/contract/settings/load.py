@@ -43,6 +43,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, chat_template=local))
         _modules(config)
         _patience(config)
+        _keep(config)
         require_addresses(config.run.notify, "run.notify")
         judge = checked_judge(config.evaluation.judge, path.parent)
         config = dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, judge=judge))
@@ -204,6 +205,16 @@ def _patience(config: RunConfig) -> None:
     """Raises FieldError if run.hang_after is so short that a working engine would count as hung."""
     if 0 < config.run.hang_after < PATIENCE:
         raise FieldError("run.hang_after", f"found {config.run.hang_after:g}, expected {PATIENCE:g} at least, or 0")
+
+
+def _keep(config: RunConfig) -> None:
+    """Raises FieldError if a phase lacks the measurements by which it is to choose a step or end early."""
+    for name, phase in adapter_settings(config).items():
+        measure = {"loss": "validate_every", "score": "score_every"}.get(phase.keep)
+        if measure and not getattr(phase, measure):
+            raise FieldError(f"{name}.{measure}", f"found 0, expected 1 at least, because {name}.keep is {phase.keep}")
+        if phase.patience and not measure:
+            raise FieldError(f"{name}.patience", f"found {phase.patience}, expected 0, because {name}.keep is last")
 
 
 def _modules(config: RunConfig) -> None:

@@ -16,11 +16,10 @@ from engine.data.topic import Topic
 from engine.model import cpu_lanes
 from engine.model.arrays import number
 from engine.rules.enforce import require
-from engine.runtime.control import Stop
 from engine.training import checks, examples
 from engine.training.losses import dpo_loss
 from engine.training.optimizer import accumulate
-from engine.training.phases import dpo_reference, phase
+from engine.training.phases import dpo_reference, phase, validation
 from engine.training.session import ActiveAdapter, Session
 
 PHASE: Phase = "dpo"
@@ -56,6 +55,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: ActiveAdapter |
     if not attached.reference:
         session.control.on_pause = lambda: None  # before the reference is complete there is nothing new to save
         attached.reference = dpo_reference.measure(session, chosen, rejected, groups, plan.micro_batches)
+    held = validation.of_pairs(session, attached, topic, settings, plan.steps)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
     reference_chosen, reference_rejected = attached.reference["chosen"], attached.reference["rejected"]
     begun = dpo_reference.digest(attached)
@@ -67,12 +67,7 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: ActiveAdapter |
         right = (a_reward > b_reward).astype(mx.float32)
         return tuple(value.sum() for value in (losses, right, a_reward, b_reward, a, b))
 
-    while attached.step < plan.steps:
-        try:
-            session.control.poll()
-        except Stop:
-            phase.save_checkpoint(session, attached)
-            raise
+    while validation.goes_on(session, attached, held):
         started = time.perf_counter()
         micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
         picked = [part for rows in micro for part in session.parts(rows)]
@@ -112,7 +107,8 @@ def train_dpo(session: Session, topic: Topic, attempt: int, sft: ActiveAdapter |
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
     dpo_reference.check(session, attached, chosen, rejected, begun)
-    checks.trained(session, attached, plan.steps)
+    validation.keep(session, attached, held)
+    checks.trained(session, attached, plan.steps, settings)
     return attached
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import time
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import mlx.core as mx
 
@@ -82,6 +83,7 @@ def attach(
         lora.load_weights(session.model, saved.adapter)
         updater.optimizer.state = checkpoint.unflat(saved.optimizer)
         attached.step, attached.refused, attached.reference = saved.step, saved.refused, saved.reference
+        attached.measures, attached.best, attached.best_digest = saved.measures, saved.best, saved.best_digest
         mx.random.seed(saved.rng)
     session.attached = attached
     adapter_events.announce(session, attached, "attached")
@@ -93,7 +95,8 @@ def continue_adapter(
 ) -> ActiveAdapter:
     """Continues in `phase` with the adapter that SFT left attached (strategy shared), and with a new optimizer."""
     updater = Updater(settings, steps)
-    attached = dataclasses.replace(sft, phase=phase, updater=updater, reference={}, step=0, refused=0, whole=False)
+    fresh: dict[str, Any] = {name: {} for name in ("reference", "best")} | {"measures": [], "best_digest": ""}
+    attached = dataclasses.replace(sft, phase=phase, updater=updater, step=0, refused=0, whole=False, **fresh)
     session.attached = attached
     adapter_events.announce(session, attached, "attached")
     return attached
@@ -125,6 +128,9 @@ def save_checkpoint(session: Session, attached: ActiveAdapter) -> None:
         optimizer=checkpoint.flat(attached.updater.optimizer.state),
         reference=attached.reference,
         run=identity(session.run.journal),
+        measures=list(attached.measures),
+        best=attached.best,
+        best_digest=attached.best_digest,
     )
     size = checkpoint.save(session.run.checkpoint, state)
     seconds = time.perf_counter() - started

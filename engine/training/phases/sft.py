@@ -12,12 +12,11 @@ from engine.contract.vocabulary import Phase
 from engine.data.batches import Batch, batch_rows, collate, epoch, plan_epochs
 from engine.data.topic import Topic
 from engine.model import cpu_lanes
-from engine.runtime.control import Stop
 from engine.training import checks
 from engine.training.examples import render, tokens_of
 from engine.training.losses import sft_loss
 from engine.training.optimizer import accumulate
-from engine.training.phases import phase
+from engine.training.phases import phase, validation
 from engine.training.phases.replay import replayed_rows
 from engine.training.session import ActiveAdapter, Session
 
@@ -43,15 +42,12 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> ActiveAdapter:
     attached = phase.attach(session, topic.id, attempt, PHASE, settings, plan.steps, settings)
     session.control.on_pause = lambda: phase.save_checkpoint(session, attached)
 
+    held = validation.of_texts(session, topic, settings, plan.steps)
+
     def loss(batch: Batch) -> tuple[mx.array]:
         return (sft_loss(session.scorer.logps(batch, learning=True)),)
 
-    while attached.step < plan.steps:
-        try:
-            session.control.poll()
-        except Stop:
-            phase.save_checkpoint(session, attached)
-            raise
+    while validation.goes_on(session, attached, held):
         started = time.perf_counter()
         micro = [batch_rows(plan, lengths, seed, cursor) for cursor in plan.of_step(attached.step)]
         chosen = [part for rows in micro for part in session.parts(rows)]
@@ -80,5 +76,6 @@ def train_sft(session: Session, topic: Topic, attempt: int) -> ActiveAdapter:
         phase.note_update(session, attached, update, [learned[row].where for rows in chosen for row in rows])
         if attached.step % session.config.run.checkpoint_every == 0 or attached.step == plan.steps:
             phase.save_checkpoint(session, attached)
-    checks.trained(session, attached, plan.steps)
+    validation.keep(session, attached, held)
+    checks.trained(session, attached, plan.steps, settings)
     return attached

@@ -4,19 +4,34 @@ The x-axis is fixed, from step 1 to the last planned step.
 """
 
 import math
+from typing import NamedTuple
 
 from mindprint_tui.journal.loss_curve import Series
 from mindprint_tui.view.text import Line, Span, small
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+BEST = "★"  # the best step
 LABEL = 5  # width of a y label
 LARGEST = 3.5e38  # no float32 is larger; a larger value from a damaged line is drawn at the edge
 
 
-def chart(series: Series, cells: int, rows: int, log: bool) -> list[Line]:
-    """Returns `rows` lines of `cells` cells: y labels, the curve, and × at values that are not finite."""
+class Overlay(NamedTuple):
+    """A second line: (step, value) in order, and the step to mark, if its value is among them."""
+
+    points: list[tuple[int, float]]
+    marked: int | None = None
+
+
+def chart(series: Series, cells: int, rows: int, log: bool, overlay: Overlay | None = None) -> list[Line]:
+    """Returns `rows` lines of `cells` cells: y labels, the curve, and × at values that are not finite.
+
+    The overlay has another colour, and its marked point is a ★.
+    """
     room = max(4, cells - LABEL - 1)
-    span = _axis(series.span, log)
+    overlay = overlay or Overlay([])
+    values = [value for _, value in overlay.points]
+    ends = [*(series.span or ()), *values]
+    span = _axis((min(ends), max(ends)) if ends else None, log)
     grid = [[0] * room for _ in range(rows)]
     spikes: set[int] = set()
     previous: tuple[int, int] | None = None
@@ -32,7 +47,38 @@ def chart(series: Series, cells: int, rows: int, log: bool) -> list[Line]:
         if previous is not None:
             _connect(grid, previous, (x, (low + high) // 2))
         previous = (x, (low + high) // 2)
-    return [_row(grid, y, rows, span, spikes) for y in range(rows)]
+    second = [[0] * room for _ in range(rows)]
+    star: tuple[int, int] | None = None
+    previous = None
+    for step, value in overlay.points:
+        x = (series.place(step) * (room * 2 - 1)) // max(1, series.width - 1)
+        y = _height(value, span, rows * 4, log)
+        _connect(second, previous or (x, y), (x, y))
+        _dot(second, x, y)
+        previous = (x, y)
+        if step == overlay.marked:
+            star = (x // 2, y // 4)
+    lines = [_row(grid, y, rows, span, spikes) for y in range(rows)]
+    return [_over(text, second[y], star[0] if star and star[1] == y else None) for y, text in enumerate(lines)]
+
+
+def _over(text: Line, dots: list[int], star: int | None) -> Line:
+    """Returns a row of the chart with the overlay's dots and star in place of what is there."""
+    if star is None and not any(dots):
+        return text
+    label, rest = text[0], [(sign, role) for part, role in text[1:] for sign in part]
+    for x, cell in enumerate(dots):
+        if cell:
+            rest[x] = (chr(0x2800 + cell), "ok")
+    if star is not None:
+        rest[star] = (BEST, "bold")
+    merged: list[Span] = [label]
+    for sign, role in rest:
+        if len(merged) > 1 and merged[-1][1] == role:
+            merged[-1] = (merged[-1][0] + sign, role)
+        else:
+            merged.append((sign, role))
+    return tuple(merged)
 
 
 def _row(grid: list[list[int]], y: int, rows: int, span: tuple[float, float], spikes: set[int]) -> Line:

@@ -4,7 +4,7 @@ from engine.contract.vocabulary import PHASES
 from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.journal.topic_state import PhaseRun
 from mindprint_tui.view.focus import Focus
-from mindprint_tui.view.panes.chart import LABEL, chart
+from mindprint_tui.view.panes.chart import BEST, LABEL, Overlay, chart
 from mindprint_tui.view.text import Line, beside, crop, join, line, number, small, width
 
 GLUE = ("  ", "")
@@ -40,12 +40,14 @@ def loss_lines(state: RunState, focus: Focus, cells: int, height: int) -> list[L
     top = [_numbers(run, cells)]
     if PHASES[run.phase].preference:
         top.append(_preferences(run, cells))
+    if run.held:
+        top.append(_held(run, cells))
     tail = [_before(state, focus, cells)] if height >= 9 else []
     tail = [text for text in tail if text]
     rows = height - len(top) - len(tail) - 1
     if rows < 2:
         return top[:height]
-    return [*top, *chart(run.loss, cells, rows, focus.log_scale), _axis(run, cells), *tail]
+    return [*top, *chart(run.loss, cells, rows, focus.log_scale, _overlay(run)), _axis(run, cells), *tail]
 
 
 def _numbers(run: PhaseRun, cells: int) -> Line:
@@ -84,6 +86,24 @@ def _preferences(run: PhaseRun, cells: int) -> Line:
     rewards = f"chosen {number(last.chosen_reward)}, rejected {number(last.rejected_reward)}"
     parts = [line(f"margin {last.margin:+.2f}"), line(f"correct {share}"), line((rewards, "dim"))]
     return _fitting(parts, cells)
+
+
+def _held(run: PhaseRun, cells: int) -> Line:
+    """Returns the last validation and the best step; of the step that is kept, once it is chosen."""
+    last, best, kept = run.held[-1][1], run.best, run.kept
+    numbers = [("held out", last.loss), ("margin", last.margin), ("score", last.score)]
+    parts = [line((name, "ok"), f" {number(value, 3)}") for name, value in numbers if value is not None]
+    if kept is not None:
+        parts.append(line((f"{BEST} step {kept.step} kept", "bold"), f" of {kept.of}, by {kept.by}"))
+    elif best is not None:
+        parts.append(line(f"{BEST} best at step {best.step}"))
+    return _fitting(parts, cells)
+
+
+def _overlay(run: PhaseRun) -> Overlay:
+    """Returns the held-out line, with the best step marked."""
+    points = [(found.step, found.loss) for _, found in run.held if found.loss is not None]
+    return Overlay(points, run.kept.step if run.kept else run.best.step if run.best else None)
 
 
 def _axis(run: PhaseRun, cells: int) -> Line:
