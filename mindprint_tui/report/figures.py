@@ -1,6 +1,7 @@
 """Coordinates of loss curves and axes for SVG."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mindprint_tui.journal.loss_curve import Series
@@ -24,21 +25,25 @@ class Curve:
     last_step: int
     bad: list[float]
     end: tuple[float, float] | None
+    held: str = ""
 
 
-def curve(series: Series) -> Curve:
+def curve(series: Series, held: Sequence[tuple[int, float]] = ()) -> Curve:
     """Returns the loss curve from step 1 to the last planned step.
 
-    Spikes stay visible in the band between the lowest and highest values.
+    `held` are steps with their held-out loss, drawn as a second line. Spikes stay visible in the band between the
+    lowest and highest values.
     """
     points, bad = _points(series)
-    low, high = axis(series.span)
+    ends = [*(series.span or ()), *(value for _, value in held)]
+    low, high = axis((min(ends), max(ends)) if ends else None)
+    second = [(_x(series.place(step), series.width), _y(value, low, high)) for step, value in held]
     shown = [(x, _y(a, low, high), _y(b, low, high)) for x, a, b in points]
     middle = [(x, (a + b) / 2) for x, a, b in shown]
     there, back = [(x, b) for x, _, b in shown], [(x, a) for x, a, _ in reversed(shown)]
     ticks = [(_y(value, low, high), small(value)) for value in (low, (low + high) / 2, high)]
     end = middle[-1] if middle else None
-    return Curve(_path(middle), _path(there + back) + "Z" if shown else "", ticks, series.of, bad, end)
+    return Curve(_path(middle), _path(there + back) + "Z" if shown else "", ticks, series.of, bad, end, _path(second))
 
 
 def axis(span: tuple[float, float] | None) -> tuple[float, float]:
@@ -63,11 +68,13 @@ def _points(series: Series) -> tuple[list[tuple[float, float, float]], list[floa
             low, high = columns.get(column, (bucket.low, bucket.high))
             columns[column] = (min(low, bucket.low), max(high, bucket.high))
 
-    def x(column: int) -> float:
-        share = column / (count - 1) if count > 1 else 0.5
-        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+    shown = [(_x(column, count), *columns[column]) for column in sorted(columns)]
+    return shown, [_x(column, count) for column in sorted(bad)]
 
-    return [(x(column), *columns[column]) for column in sorted(columns)], [x(column) for column in sorted(bad)]
+
+def _x(column: int, count: int) -> float:
+    share = column / (count - 1) if count > 1 else 0.5
+    return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
 
 def _y(value: float, low: float, high: float) -> float:

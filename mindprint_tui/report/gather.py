@@ -1,6 +1,7 @@
 """Collects the contents of a report from a journal: state, checks and details of chosen topics."""
 
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
@@ -33,6 +34,8 @@ class PhaseDetail:
     planned: e.PhaseStarted
     loss: Series
     last: e.Step | None = None
+    held: dict[int, e.Validated] = field(default_factory=dict)  # by step
+    kept: e.StepKept | None = None
     adapter: e.AdapterChanged | None = None
     settled: e.AdapterChanged | None = None
 
@@ -117,6 +120,10 @@ def _detail(
     match event:
         case e.Step():
             _steps(current, event, [(record.seq, event.step, event.loss)])
+        case e.Validated(topic=topic, phase=phase) if _is(current, topic, phase):
+            current.held[event.step] = event
+        case e.StepKept(topic=topic, phase=phase) if _is(current, topic, phase):
+            current.kept = event
         case e.TopicStarted(topic=topic, attempt=attempt) if topic in details:
             if details[topic].attempt != attempt:  # a resumed engine repeats this event, and the phases stay
                 details[topic] = TopicDetail(attempt)
@@ -141,8 +148,12 @@ def _detail(
     return current
 
 
+def _is(current: PhaseDetail | None, topic: str, phase: e.Phase) -> TypeGuard[PhaseDetail]:
+    return current is not None and (current.planned.topic, current.planned.phase) == (topic, phase)
+
+
 def _steps(current: PhaseDetail | None, last: e.Step, points: list[tuple[int, int, float]]) -> None:
-    if current is not None and (current.planned.topic, current.planned.phase) == (last.topic, last.phase):
+    if _is(current, last.topic, last.phase):
         current.loss, current.last = current.loss.add(points), last
 
 

@@ -259,6 +259,13 @@ def _phase(found: PhaseDetail) -> dict[str, Any]:
         facts.append(("supervised", f"{planned.supervised_tokens:,} of {planned.total_tokens:,} tokens"))
     if last is not None:
         facts.append(("last loss", number(last.loss, 3)))
+    held = [found.held[step] for step in sorted(found.held)]
+    if held:
+        facts.append(("held-out loss", f"{number(held[-1].loss, 3)} after step {held[-1].step}"))
+    if best := next((each for each in reversed(held) if each.best), None):
+        facts.append(("best step", f"{best.step} (loss {number(best.loss, 3)}, score {number(best.score, 3)})"))
+    if found.kept is not None:
+        facts.append(("kept", f"step {found.kept.step} of {found.kept.of}, by {found.kept.by}"))
     if last is not None and last.margin is not None:
         facts.append(("margin", f"{last.margin:+.3f}"))
     if on is not None:
@@ -275,7 +282,14 @@ def _phase(found: PhaseDetail) -> dict[str, Any]:
     state = ADAPTER_STATES[off.state].label if off else ADAPTER_STATES[on.state].label if on else "beginning"
     mood = ("good" if off.state in KEPT else "warn") if off else "accent"
     row = PHASES[planned.phase]
-    return {"name": row.label, "colour": row.colour, "curve": curve(found.loss), "facts": facts, "state": (state, mood)}
+    points = [(each.step, each.loss) for each in held if each.loss is not None]
+    return {
+        "name": row.label,
+        "colour": row.colour,
+        "curve": curve(found.loss, points),
+        "facts": facts,
+        "state": (state, mood),
+    }
 
 
 def _left_out(topic: TopicState) -> tuple[Stage, ...]:

@@ -37,7 +37,7 @@ from engine.runtime.history import landmarks
 ROOT = tiny.ROOT
 LOOK = 0.0004  # seconds between two looks at the run folder: a checkpoint of the tiny model is written in a few ms
 SAME_PLACE = 2  # kills without progress in a row; a third one would end the run, as it should
-MOMENTS = ("checkpoint", "commit", "evaluation", "closing", "random", "start")
+MOMENTS = ("checkpoint", "commit", "evaluation", "closing", "random", "start", "validation", "keeping")
 AT_WORK = (e.Restored, e.Evaluated, e.TopicStarted)
 
 
@@ -78,17 +78,19 @@ class Watched:
 
 def tiny_settings(folder: Path) -> dict[str, Any]:
     model, data = tiny.make_model(folder / "model"), tiny.make_curriculum(folder / "curriculum", 4)
-    sft = {"epochs": 6, "accumulation": 2, "replay": 0.5}
+    best = {"validate_every": 1, "score_every": 3, "keep": "loss", "patience": 2}
+    sft = {"epochs": 6, "accumulation": 2, "replay": 0.5, **best}
     return tiny.settings(
-        model, data, sft=sft, dpo={"steps": 5}, evaluation={"max_tokens": 24}, run={"checkpoint_every": 2}
+        model, data, sft=sft, dpo={"steps": 5, **best}, evaluation={"max_tokens": 24}, run={"checkpoint_every": 2}
     )
 
 
 def real_settings(folder: Path) -> dict[str, Any]:
     """The embedded model on the tiny curriculum, two steps a phase, adapters on its last layers."""
     data = tiny.make_curriculum(folder / "curriculum", 4)
-    sft = {"learning_rate": 1e-3, "accumulation": 2, "layers": 6, "replay": 0.5}
-    dpo = {"learning_rate": 3e-4, "layers": 6}
+    best = {"validate_every": 1, "score_every": 2, "keep": "score"}
+    sft = {"learning_rate": 1e-3, "accumulation": 2, "layers": 6, "replay": 0.5, **best}
+    dpo = {"learning_rate": 3e-4, "layers": 6, **best}
     return tiny.settings(Path("smollm2-135m-instruct"), data, sft=sft, dpo=dpo, evaluation={"max_tokens": 6})
 
 
@@ -141,6 +143,10 @@ def moment(name: str, watched: Watched, chance: random.Random) -> Callable[[], b
     watched.read()
     if name == "closing":
         return after(lambda event: isinstance(event, e.AdapterChanged) and event.state == "fused", 0.004)
+    if name == "validation":  # between a measurement and the checkpoint that has it
+        return after(lambda event: isinstance(event, e.Validated), 0.004)
+    if name == "keeping":  # the best step is in the adapter, and nothing of it is committed
+        return after(lambda event: isinstance(event, e.StepKept), 0.02)
     if name == "evaluation":
         started = {(r.event.topic, r.event.phase): r.event for r in watched.records if r.event.kind == "phase_started"}
 
@@ -166,6 +172,8 @@ def hit(watched: Watched) -> str:
             return "committing"
     if isinstance(last, e.Sample):
         return "evaluating"
+    if isinstance(last, e.Validated | e.StepKept):
+        return "validating" if isinstance(last, e.Validated) else "keeping the best step"
     if isinstance(last, e.Checkpointed):
         plan = next(r.event for r in reversed(watched.records) if isinstance(r.event, e.PhaseStarted))
         return "evaluating" if last.step == plan.steps else "training"

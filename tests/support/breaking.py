@@ -87,7 +87,8 @@ def some_layer(model: nn.Module) -> nn.Module:
 
 def settings(sources: tuple, phase: str) -> dict[str, Any]:
     strategy = "sft_only" if phase == "sft" else "fuse_between"
-    return tiny.settings(*sources, adapters={"strategy": strategy})
+    best = {"validate_every": 1, "keep": "loss"}
+    return tiny.settings(*sources, adapters={"strategy": strategy}, sft=best, dpo=best)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from engine.data.templates.chat_template import Message
 from engine.model.logprobs import Scorer
 from engine.pipeline import topic
 from engine.training import optimizer
-from engine.training.phases import dpo, dpo_reference, phase, sft
+from engine.training.phases import dpo, dpo_reference, phase, sft, validation
 
 fault = Faults()
 
@@ -262,6 +262,36 @@ def a_step_that_is_not_finite_counts_as_one_with_loss_0(engine):
         return optimizer.Update(0.001, 0.0, applied=True) if step == 0 else real(self, model, gradients, loss, step)
 
     engine.replace(optimizer.Updater, "apply", broken)
+
+
+@fault("steps-as-planned")
+def a_phase_ends_early_although_its_patience_is_not_used_up(engine):
+    engine.replace(validation, "over", lambda real, measures, settings: True)
+
+
+@fault("kept-as-measured")
+def the_values_of_the_first_step_are_kept_for_those_of_the_best(engine):
+    first = {}
+
+    def broken(real, session):
+        return first.setdefault("arrays", real(session))
+
+    engine.replace(validation, "copied", broken)
+
+
+@fault("validation-reads-only", "dpo")
+def held_out_pairs_are_trained_on(engine):
+    def broken(real, session, attached, topic, settings, steps):
+        found = real(session, attached, topic, settings, steps)
+
+        def held():
+            weights = {name: 1.01 * array for name, array in lora.adapter_weights(session.model).items()}
+            lora.load_weights(session.model, weights)
+            return found.held()
+
+        return dataclasses.replace(found, held=held)
+
+    engine.replace(validation, "of_pairs", broken)
 
 
 @fault.each
