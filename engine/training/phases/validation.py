@@ -174,7 +174,8 @@ def _measure(session: Session, attached: ActiveAdapter, validation: Validation) 
         return
     last = step == validation.steps
     loss_due = validation.held is not None and _due(step, settings.validate_every, last and settings.keep == "loss")
-    score_due = session.few_scores is not None and _due(step, settings.score_every, last and settings.keep == "score")
+    asks = session.few_scores is not None and bool(validation.topic.questions)
+    score_due = asks and _due(step, settings.score_every, last and settings.keep == "score")
     if not (loss_due or score_due):
         return
     started = time.perf_counter()
