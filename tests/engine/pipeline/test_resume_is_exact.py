@@ -160,6 +160,8 @@ def test_the_checkpoint_holds_all_that_the_next_step_depends_on(killed):
         "model",
         "run",
         "digest",
+        "measures",
+        "best_digest",
     }
 
 

@@ -2,7 +2,8 @@
 
 from engine.contract.journal import events as e
 from engine.contract.journal.events import Record
-from mindprint_tui.journal.run_state import RunState, fold
+from mindprint_tui.journal.fold import fold
+from mindprint_tui.journal.run_state import RunState
 from mindprint_tui.metrics.rows import Rows
 from mindprint_tui.view.focus import Focus
 from mindprint_tui.view.panes.loss import loss_lines
