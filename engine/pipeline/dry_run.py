@@ -107,7 +107,7 @@ def heaviest(session: Session) -> Topic:
     topics, config = session.curriculum.topics, session.config
 
     def length(row: Conversation) -> int:
-        return len(session.renderer.example(row.messages, row.answer, config.model.max_length, row.since).ids)
+        return session.renderer.length(row.messages, row.answer, config.model.max_length, row.since)
 
     rows = [row for topic in topics for row in topic.sft]
     rows.sort(key=lambda row: -length(row.conversation(config.sft.answers)))

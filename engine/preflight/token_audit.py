@@ -89,8 +89,21 @@ def works(
     found = {topic.topic: topic.work for topic in topics}
     if curriculum.foundation is None:
         return found
-    first = _topic(curriculum.foundation, _rendering(renderer, config, []), config, config.foundation)
-    return {FOUNDATION: first.work} | found
+    return {FOUNDATION: _foundation_work(curriculum.foundation, renderer, config)} | found
+
+
+def _foundation_work(topic: Topic, renderer: Renderer, config: RunConfig) -> TopicWork:
+    """Returns the work of the foundation. The audit rendered its rows, so their lengths are known."""
+    settings, longest = config.foundation, config.model.max_length
+    rows = (row.conversation(settings.answers) for row in topic.sft)
+    asked = [renderer.example(item.messages, item.reference, longest) for item in topic.questions]
+    return TopicWork(
+        sft=settings.epochs * sum(renderer.length(row.messages, row.answer, longest, row.since) for row in rows),
+        dpo=0,
+        reference=0,
+        read=sum(example.prompt for example in asked),
+        answers=_decode_steps(config, [example.answer_tokens + 1 for example in asked]),
+    )
 
 
 def summed(curriculum: Curriculum, topics: Sequence[TopicAudit]) -> Audited:

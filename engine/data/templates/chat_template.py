@@ -94,6 +94,7 @@ class Renderer:
         self.end_ids: frozenset[int] = end_ids(tokenizer, chat_template, eos_token)
         self.end_id = end_token(self._sketch, self._encode, tokenizer, self.end_ids)
         self.special_tokens: tuple[str, ...] = self._find_marks()
+        self._lengths: dict[tuple[tuple[Message, ...], str, int, int | None], int] = {}
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Returns the token ids of the conversation, up to the point at which the model begins its answer."""
@@ -112,6 +113,18 @@ class Renderer:
         Raises InputError if the prompt alone fills max_length tokens. Also raises it if a message contains a special
         token: the model would learn it as the end of a turn, or as the start of the user's next turn.
         """
+        found = self._example(messages, answer, max_length, since)
+        self._lengths[tuple(messages), answer, max_length, since] = len(found.ids)
+        return found
+
+    def length(self, messages: Sequence[Message], answer: str, max_length: int, since: int | None = None) -> int:
+        """Returns the number of tokens of example(...) with these arguments, and renders no row twice for it."""
+        row = (tuple(messages), answer, max_length, since)
+        if row not in self._lengths:
+            self.example(*row)
+        return self._lengths[row]
+
+    def _example(self, messages: Sequence[Message], answer: str, max_length: int, since: int | None) -> Example:
         if not messages:
             return self._plain(answer.strip(), max_length)
         self._require_no_marks(messages, answer)
