@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from engine.adapters import deltas, ledger, lora
 from engine.contract.journal import events as e
-from engine.evaluation import evaluate, generation
+from engine.evaluation import decoding, evaluate, generation
 from engine.pipeline import run as pipeline
 from engine.pipeline import topic
 from engine.runtime.recorder import Recorder
@@ -151,7 +151,9 @@ def a_temperature_is_used_that_nobody_asked_for(engine):
     def unlikeliest(logits):
         return mx.argmin(logits, axis=-1)
 
-    engine.replace(generation, "BatchGenerator", lambda real, *args, **more: real(*args, sampler=unlikeliest, **more))
+    engine.replace(
+        decoding, "BatchGenerator", lambda real, *args, **more: real(*args, **more | {"sampler": unlikeliest})
+    )
 
 
 @fault("committed-on-disk")
