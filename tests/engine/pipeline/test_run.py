@@ -162,7 +162,7 @@ def test_an_adapter_is_the_one_that_its_phase_asks_for(sources, tmp_path):
 @pytest.mark.parametrize("kind", [SftConfig, DpoConfig])
 def test_a_phase_reads_every_key_of_its_own_section(sources, tmp_path, monkeypatch, kind):
     """Rule 24, of what trains: most keys have the same name in both sections, and one of the two is not enough."""
-    phases = ("sft", "dpo", "phase", "settle", "adapter_events", "dpo_reference", "replay")
+    phases = ("sft", "dpo", "phase", "settle", "adapter_events", "dpo_reference", "replay", "validation")
     trains = {"engine.training.optimizer", *(f"engine.training.phases.{name}" for name in phases)}
     trains |= {"engine.pipeline.topic", "engine.pipeline.decisions"}
     read = set()
@@ -173,7 +173,8 @@ def test_a_phase_reads_every_key_of_its_own_section(sources, tmp_path, monkeypat
         return object.__getattribute__(self, name)
 
     monkeypatch.setattr(kind, "__getattribute__", reading, raising=False)
-    config = tiny.settings(*sources, dpo={"when": "gated"}, thresholds={"dpo_trigger": 1.0})
+    best = {"keep": "loss", "validate_every": 1, "patience": 9}
+    config = tiny.settings(*sources, sft=best, dpo={"when": "gated"} | best, thresholds={"dpo_trigger": 1.0})
     assert tiny.train_here(tiny.new_run(tmp_path / "run", config)).of(e.PhaseStarted, phase="dpo")
     assert {field.name for field in dataclasses.fields(kind)} - read == set()
 
