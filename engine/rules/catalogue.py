@@ -284,6 +284,8 @@ ALL = (
 RULES: dict[str, Rule] = {rule.name: rule for rule in ALL}
 OF_DATA = ("settings-typed", "gates-reachable", "lengths-alike")  # checked before anything is loaded
 LATER = {  # two steps of each phase do not reach these
+    "kept-as-measured": "if a phase keeps its best step",
+    "validation-reads-only": "when a phase measures held-out texts",
     "success-is-earned": "when a run ends",
     "final-model-examined": "when a run ends",
     "attempt-has-steps": "when a topic ends",
