@@ -104,8 +104,8 @@ def test_a_misspelt_command_is_not_taken_for_a_configuration(tmp_path: Path, wor
 
 
 def test_a_word_that_is_nothing_is_answered_with_the_commands(tmp_path: Path) -> None:
-    assert refuse(tmp_path, "new") == (
-        f"mindprint-tui: new: no such command. The commands are {', '.join(sorted(cli.commands))}; "
+    assert refuse(tmp_path, "train") == (
+        f"mindprint-tui: train: no such command. The commands are {', '.join(sorted(cli.commands))}; "
         "to train, name a configuration file, for example configs/quick.yaml"
     )
 

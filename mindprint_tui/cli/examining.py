@@ -52,9 +52,10 @@ def judge(
     as_json: bool,
     logs: Path,
 ) -> int:
-    """Have a larger model rate the answers of RUN for sense and content.
+    """Let a larger model rate the answers of RUN.
 
-    Without RUN, it takes the newest run; without options, the judge of its configuration. First the judge rates texts
+    It rates sense and content. Without RUN, it takes the newest run; without options, the judge of its configuration.
+    First the judge rates texts
     whose marks are known. Marks are kept in the run's folder, and a rating that broke off goes on. The exit status is 1
     if the judge is not reliable.
     """

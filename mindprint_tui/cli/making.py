@@ -58,7 +58,9 @@ def new(
     silence: float | None,
     no_ui: bool,
 ) -> int:
-    """Make the folder NAME and the configuration NAME.yaml from your own texts.
+    """Make rows and a configuration of your own texts.
+
+    It writes the folder NAME and NAME.yaml.
 
     Chats, mails, notes, posts and tables are read and nothing leaves this machine. A second call with more texts adds
     what is new; options that are left out stay as they were. docs/NEW.md describes what becomes of the texts.
@@ -123,7 +125,7 @@ def _person(people: list[tuple[str, int]], asks: bool) -> str:
 @click.option("--drop", multiple=True, metavar="ID", help="Leave this row out; repeatable.")
 @click.option("--all", "everything", is_flag=True, help="List all rows, not only those that are left out or flagged.")
 def review(name: Path, keep: tuple[str, ...], drop: tuple[str, ...], everything: bool) -> int:
-    """List the rows that `new` made of your texts, and decide about them.
+    """List the rows that `new` made, and decide about them.
 
     Without --keep and --drop it lists the rows that have a flag or are left out, each with its ID. A decision is kept
     in the folder, also if `new` is called again, and the files are written anew.
@@ -154,7 +156,7 @@ def _say_next(name: Path, request: Request) -> None:
 
 def is_texts(path: Path) -> bool:
     """Tells whether a path that was named like a configuration holds texts or rows instead."""
-    return path.is_dir() or (path.is_file() and path.suffix.lower() not in (".yaml", ".yml"))
+    return path.is_dir() or (path.is_file() and path.suffix.lower() not in ("", ".yaml", ".yml"))
 
 
 def make_of(path: Path, no_ui: bool) -> int:
